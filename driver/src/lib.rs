@@ -1,0 +1,5 @@
+//! The program inside a cellgate sandbox, and the wire it speaks with the gateway.
+//!
+//! The gateway uses [`wire`] from this library; the binary beside it is PID 1 of every sandbox.
+
+pub mod wire;

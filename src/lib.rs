@@ -1,0 +1,5 @@
+//! cellgate: a WebSocket streaming gateway for code.
+
+pub mod id;
+pub mod sandbox;
+pub mod template;

@@ -1,0 +1,3 @@
+//! The `cellgate` program.
+
+fn main() {}

@@ -1,0 +1,180 @@
+//! Sandboxes: what the operating system isolates, and the backends that make them.
+//!
+//! ```text
+//!   pool ─► Backend::create ─► Sandbox { link, setup, handle }
+//!                                │       │      └ asks why it ended, ends it; Drop tells the reaper
+//!                                │       └ first frame the gateway sends
+//!                                └ the byte stream the supervisor answers on
+//! ```
+//! A backend makes a sandbox, starts the driver in it as PID 1 and hands over the stream to it.
+//! It never reads or writes that stream afterwards. A sandbox is used for one session and never
+//! again.
+
+use std::fmt;
+use std::sync::Arc;
+
+use cellgate_driver::wire::Setup;
+use futures::future::BoxFuture;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::id::SessionId;
+use crate::template::Template;
+
+pub mod embedded;
+
+/// A byte stream to a driver.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// What a sandbox is wanted for.
+#[derive(Clone, Debug)]
+pub struct SandboxSpec {
+    /// Names the sandbox in labels, cgroups and logs.
+    pub session: SessionId,
+    /// The recipe.
+    pub template: Arc<Template>,
+}
+
+/// A sandbox in which the driver runs.
+pub struct Sandbox {
+    /// The stream to the supervisor; the supervisor's HELLO is its first frame.
+    pub link: Box<dyn Duplex>,
+    /// What the supervisor needs to know; the gateway's first frame.
+    pub setup: Setup,
+    /// Power over the sandbox.
+    pub handle: Box<dyn SandboxHandle>,
+}
+
+/// Power over one sandbox. Dropping it ends the sandbox too: a reaper is told, which awaits what
+/// `Drop` cannot.
+pub trait SandboxHandle: Send {
+    /// Tells, once the link has closed, why the sandbox is no more. Answers within a second or
+    /// two whatever the backend does.
+    fn cause(&mut self) -> BoxFuture<'_, EndCause>;
+
+    /// Ends the sandbox and waits until nothing of it is left.
+    fn end(self: Box<Self>) -> BoxFuture<'static, ()>;
+}
+
+/// Why a sandbox ended without being asked to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EndCause {
+    /// The kernel's OOM killer took the supervisor itself.
+    OutOfMemory {
+        /// The limit that was reached, in bytes.
+        limit_bytes: u64,
+    },
+    /// Somebody removed or stopped the sandbox from outside: an operator, the engine.
+    Removed(String),
+    /// The supervisor ended: its exit code, or minus the number of the signal.
+    Supervisor(i32),
+    /// The backend does not answer.
+    BackendGone(String),
+    /// The link closed and the backend knows no reason.
+    Unknown,
+}
+
+/// A way of making sandboxes.
+pub trait Backend: Send + Sync + 'static {
+    /// Which one it is.
+    fn kind(&self) -> BackendKind;
+
+    /// Makes a sandbox and starts the driver in it. On an error, and when the future is dropped
+    /// half-way, nothing is left behind.
+    fn create<'a>(&'a self, spec: &'a SandboxSpec) -> BoxFuture<'a, Result<Sandbox, SandboxError>>;
+
+    /// Whether a sandbox could be made right now; for `/readyz`.
+    fn check(&self) -> BoxFuture<'_, Result<(), SandboxError>>;
+
+    /// What this machine lets the backend enforce, one entry for every protection it knows.
+    fn enforcement(&self) -> Vec<Enforcement>;
+
+    /// Removes what gateways that are no longer alive left behind. Answers how many sandboxes.
+    fn sweep(&self) -> BoxFuture<'_, Result<usize, SandboxError>>;
+
+    /// Waits until every sandbox whose handle was dropped is gone.
+    fn drained(&self) -> BoxFuture<'_, ()>;
+}
+
+/// The backends there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BackendKind {
+    /// Docker containers.
+    Docker,
+    /// Linux namespaces made by us.
+    Local,
+}
+
+impl fmt::Display for BackendKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            BackendKind::Docker => "docker",
+            BackendKind::Local => "local",
+        })
+    }
+}
+
+/// One protection and whether it is in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enforcement {
+    /// What is protected, in a few words: `memory limit`, `no network`.
+    pub what: &'static str,
+    /// How it is enforced here, or why it is not and what to do about it.
+    pub state: EnforcementState,
+}
+
+/// Whether a protection is in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EnforcementState {
+    /// In force; by what means.
+    Full(String),
+    /// In force by weaker means; which, and how to get the full one.
+    Partial {
+        /// What is done instead.
+        by: String,
+        /// What would give the full protection.
+        remedy: String,
+    },
+    /// Not in force.
+    Missing {
+        /// Why not.
+        why: String,
+        /// What would give it.
+        remedy: String,
+    },
+}
+
+/// Why a sandbox could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// This machine cannot do it at all; says what to change.
+    #[error("{0}")]
+    Unsupported(String),
+    /// The template asks for something that is not there (an image, an interpreter, a root).
+    #[error("template {template}: {what}")]
+    Template {
+        /// The template's name.
+        template: String,
+        /// What is missing, and what to do.
+        what: String,
+    },
+    /// One step failed.
+    #[error("cannot {operation}")]
+    Step {
+        /// What was tried, values included.
+        operation: String,
+        /// Its cause.
+        #[source]
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The backend did not answer in time.
+    #[error("{operation} took longer than {limit_ms} ms")]
+    Deadline {
+        /// What was tried.
+        operation: String,
+        /// The deadline, in milliseconds.
+        limit_ms: u64,
+    },
+}
