@@ -1,5 +1,13 @@
 //! cellgate: a WebSocket streaming gateway for code.
 
+pub mod error;
+pub mod http;
 pub mod id;
+pub mod link;
+pub mod pool;
+pub mod protocol;
+pub mod registry;
 pub mod sandbox;
+pub mod session;
+pub mod socket;
 pub mod template;
