@@ -9,7 +9,7 @@ pub(super) fn origin(text: &str) -> Result<String, String> {
     match rest {
         Some(authority) if is_authority(authority) => Ok(lower),
         _ => Err(format!(
-            "\"{text}\" is not a web origin: write scheme, host and, if it has one, port, such as \
+            "{text:?} is not a web origin: write scheme, host and, if it has one, port, such as \
              \"https://play.example.org\", without path"
         )),
     }
@@ -20,7 +20,7 @@ pub(super) fn host(text: &str) -> Result<String, String> {
     match is_authority(text) {
         true => Ok(text.to_ascii_lowercase()),
         false => Err(format!(
-            "\"{text}\" is not a host: write a name or an address and, if needed, a port, such as \
+            "{text:?} is not a host: write a name or an address and, if needed, a port, such as \
              \"play.example.org\" or \"[fd00::1]:8080\""
         )),
     }
@@ -55,7 +55,7 @@ pub(super) fn image(text: &str) -> Result<String, String> {
     match first && text.bytes().all(fits) {
         true => Ok(text.to_owned()),
         false => Err(format!(
-            "\"{text}\" is not the name of an image: write one such as \"python:3.13-slim\""
+            "{text:?} is not the name of an image: write one such as \"python:3.13-slim\""
         )),
     }
 }
@@ -65,7 +65,7 @@ pub(super) fn runtime(text: &str) -> Result<String, String> {
     let fits = |b: u8| b.is_ascii_alphanumeric() || b"._-/".contains(&b);
     match !text.is_empty() && text.bytes().all(fits) {
         true => Ok(text.to_owned()),
-        false => Err(format!("\"{text}\" is not the name of a runtime such as \"runsc\"")),
+        false => Err(format!("{text:?} is not the name of a runtime such as \"runsc\"")),
     }
 }
 
@@ -79,7 +79,7 @@ pub(super) fn docker_host(text: &str) -> Result<String, String> {
     match fits {
         true => Ok(text.to_owned()),
         false => Err(format!(
-            "\"{text}\" is no address of an engine: write one such as \"unix:///run/docker.sock\" \
+            "{text:?} is no address of an engine: write one such as \"unix:///run/docker.sock\" \
              or \"tcp://10.0.0.5:2375\""
         )),
     }
@@ -90,7 +90,7 @@ pub(super) fn log_filter(text: &str) -> Result<String, String> {
     match EnvFilter::builder().parse(text) {
         Ok(_) if !text.trim().is_empty() => Ok(text.to_owned()),
         _ => Err(format!(
-            "\"{text}\" is not a filter: write a level such as \"debug\", or directives such as \
+            "{text:?} is not a filter: write a level such as \"debug\", or directives such as \
              \"info,cellgate::session=debug\""
         )),
     }

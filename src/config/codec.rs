@@ -35,7 +35,7 @@ impl Raw {
     /// The value in an error message.
     fn quote(&self) -> String {
         match self {
-            Raw::Text(text) => format!("\"{text}\""),
+            Raw::Text(text) => format!("{text:?}"),
             Raw::List(_) => "an array".into(),
             Raw::Pairs(_) => "a table".into(),
             Raw::Number(text) => text.clone(),
@@ -287,7 +287,7 @@ impl Codec for Variables {
             let first = !name.starts_with(|c: char| c.is_ascii_digit()) && !name.is_empty();
             if !first || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
                 return Err(format!(
-                    "\"{name}\" cannot name a variable: use letters, digits and underscores"
+                    "{name:?} cannot name a variable: use letters, digits and underscores"
                 ));
             }
             if value.contains('\0') {

@@ -115,9 +115,12 @@ impl Environment {
                     found.push((setting, Raw::Text(text.to_owned()), source));
                 }
                 (None, _) => {
+                    let own = &name[PREFIX.len()..]; // all are alike in the prefix
                     let known = settings::all().filter_map(Setting::variable);
                     let known = known.chain([CONFIG_VARIABLE.to_owned()]);
-                    wrong(format!("is no variable of cellgate; {}", suggest::nearest(name, known)));
+                    let known = known.map(|variable| variable[PREFIX.len()..].to_owned());
+                    let hint = suggest::nearest(own, known, PREFIX);
+                    wrong(format!("is no variable of cellgate; {hint}"));
                 }
             }
         }

@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::codec::Raw;
 use super::error::{Problem, Source};
-use super::settings::{self, Place, Setting};
+use super::settings::{self, Place, SECTIONS, Setting};
 use super::{check, suggest};
 
 /// The table of templates.
@@ -82,9 +82,11 @@ impl Walk<'_> {
                 }
             } else {
                 let known = settings::all().filter(|s| template.is_none() || is_of_templates(s));
-                let known = known.map(|setting| setting.key.to_owned());
-                let known = known.chain(template.is_none().then(|| TEMPLATES.to_owned()));
-                let message = format!("unknown setting; {}", suggest::nearest(&key, known));
+                let known = known.map(|setting| setting.key);
+                let tables = SECTIONS.iter().map(|section| section.table).chain([TEMPLATES]);
+                let tables = tables.filter(|table| !table.is_empty() && template.is_none());
+                let known = known.chain(tables).map(str::to_owned);
+                let message = format!("unknown setting; {}", suggest::nearest(&key, known, ""));
                 self.problem(at, Some(full(template, &key)), message);
             }
         }

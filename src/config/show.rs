@@ -130,7 +130,7 @@ fn value(config: &Config, setting: &Setting, template: Option<&Template>) -> Opt
 fn line(loaded: &Loaded, setting: &Setting, template: Option<&Template>) -> (String, String) {
     let key = file::full(template.map(|template| template.name.as_str()), setting.key);
     let value = value(&loaded.config, setting, template);
-    let value = value.map_or_else(String::new, |value| value.to_string());
+    let value = value.as_ref().map_or_else(String::new, inline);
     let name = setting.name();
     if (setting.form)().secret {
         return (format!("# {name}: {}", value.trim_matches('"')), loaded.source(&key).to_string());
@@ -141,6 +141,38 @@ fn line(loaded: &Loaded, setting: &Setting, template: Option<&Template>) -> (Str
         }
         (_, source) => (format!("{name} = {value}"), source.to_string()),
     }
+}
+
+/// A value on one line; the `toml` crate writes text with line breaks on several.
+fn inline(value: &Value) -> String {
+    match value {
+        Value::String(text) => quoted(text),
+        Value::Array(items) => {
+            format!("[{}]", items.iter().map(inline).collect::<Vec<_>>().join(", "))
+        }
+        Value::Table(table) if table.is_empty() => "{}".into(),
+        Value::Table(table) => {
+            let pairs = table.iter().map(|(key, value)| format!("{key} = {}", inline(value)));
+            format!("{{ {} }}", pairs.collect::<Vec<_>>().join(", "))
+        }
+        other => other.to_string(),
+    }
+}
+
+/// A TOML basic string.
+fn quoted(text: &str) -> String {
+    let mut out = String::from('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            c if c.is_control() => out.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
 }
 
 /// The lines with their comments in one column.

@@ -3,12 +3,12 @@
 /// Names less alike than this are no help; the value clap uses for flags.
 const LIKENESS: f64 = 0.8;
 
-/// "did you mean X?", or where to look if nothing is near.
-pub(super) fn nearest(name: &str, known: impl Iterator<Item = String>) -> String {
+/// "did you mean X?" with `prefix` before X, or where to look if nothing is near.
+pub(super) fn nearest(name: &str, known: impl Iterator<Item = String>, prefix: &str) -> String {
     let alike = known.map(|candidate| (likeness(name, &candidate), candidate));
     let best = alike.max_by(|(a, _), (b, _)| a.total_cmp(b));
     match best {
-        Some((likeness, best)) if likeness > LIKENESS => format!("did you mean {best}?"),
+        Some((likeness, best)) if likeness > LIKENESS => format!("did you mean {prefix}{best}?"),
         _ => "`cellgate config` lists what there is".into(),
     }
 }
@@ -41,9 +41,9 @@ mod tests {
             ("allow_origins", "allow_origin"),
         ] {
             let known = settings::all().map(|setting| setting.key.to_owned());
-            assert_eq!(nearest(slip, known), format!("did you mean {meant}?"), "{slip}");
+            assert_eq!(nearest(slip, known, ""), format!("did you mean {meant}?"), "{slip}");
         }
         let known = settings::all().map(|setting| setting.key.to_owned());
-        assert!(nearest("zzz", known).starts_with("`cellgate config`"));
+        assert!(nearest("zzz", known, "").starts_with("`cellgate config`"));
     }
 }

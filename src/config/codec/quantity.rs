@@ -63,6 +63,7 @@ impl<N: Whole> Codec for Size<N> {
             "" => 1,
             unit => match SIZE_UNITS.iter().find(|(name, _)| *name == unit) {
                 Some((_, factor)) => *factor,
+                None if number.is_empty() => return Err(wrong("")),
                 None => return Err(wrong(&format!(", because there is no unit \"{unit}\""))),
             },
         };
@@ -82,7 +83,7 @@ impl<N: Whole> Codec for Size<N> {
 /// A size in the largest binary unit that leaves no fraction.
 fn show_size(bytes: u64) -> Value {
     let binary = &SIZE_UNITS[..4];
-    match binary.iter().find(|(_, factor)| bytes >= *factor && bytes % factor == 0) {
+    match binary.iter().find(|(_, factor)| bytes >= *factor && bytes.is_multiple_of(*factor)) {
         Some((unit, factor)) => Value::String(format!("{}{unit}", bytes / factor)),
         None => i64::try_from(bytes).map_or_else(|_| format!("{bytes}B").into(), Value::Integer),
     }
@@ -135,6 +136,7 @@ impl Codec for Time {
         let (number, unit) = split_unit(text);
         let factor = match TIME_UNITS.iter().find(|(name, _)| *name == unit) {
             Some((_, factor)) => *factor,
+            None if number.is_empty() => return Err(wrong("")),
             None if unit.is_empty() => return Err(wrong(", because it has no unit")),
             None => return Err(wrong(&format!(", because there is no unit \"{unit}\""))),
         };
@@ -155,7 +157,8 @@ impl Codec for Time {
 
 /// A duration in the largest unit that leaves no fraction.
 fn show_millis(millis: u64) -> Value {
-    let unit = TIME_UNITS.iter().find(|(_, factor)| millis >= *factor && millis % factor == 0);
+    let unit =
+        TIME_UNITS.iter().find(|(_, factor)| millis >= *factor && millis.is_multiple_of(*factor));
     let (unit, factor) = unit.unwrap_or(&("ms", 1));
     Value::String(format!("{}{unit}", millis / factor))
 }
