@@ -1,5 +1,7 @@
 //! cellgate: a WebSocket streaming gateway for code.
 
+pub mod cli;
+pub mod config;
 pub mod error;
 pub mod http;
 pub mod id;
