@@ -3,12 +3,14 @@
 pub mod cli;
 pub mod config;
 pub mod error;
+pub mod gateway;
 pub mod http;
 pub mod id;
 pub mod link;
 pub mod pool;
 pub mod protocol;
 pub mod registry;
+pub mod run;
 pub mod sandbox;
 pub mod session;
 pub mod socket;

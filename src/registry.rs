@@ -145,15 +145,23 @@ impl Registry {
         self.tasks.close();
     }
 
-    /// Ends all sessions and waits until nothing of them is left.
-    pub async fn shutdown(&self) {
+    /// Lets the cells that run finish, for at most `patience`, then ends what is left; waits until
+    /// nothing of any session is left.
+    pub async fn shutdown(&self, patience: Duration) {
         self.begin_shutdown();
-        let handles: Vec<SessionHandle> =
-            self.sessions.iter().map(|entry| entry.value().clone()).collect();
-        for handle in handles {
-            handle.begin_end(EndReason::Draining).await;
+        for handle in self.handles() {
+            handle.begin_drain().await;
         }
-        self.tasks.wait().await;
+        if tokio::time::timeout(patience, self.tasks.wait()).await.is_err() {
+            for handle in self.handles() {
+                handle.begin_end(EndReason::Draining).await;
+            }
+            self.tasks.wait().await;
+        }
         self.backend.drained().await;
+    }
+
+    fn handles(&self) -> Vec<SessionHandle> {
+        self.sessions.iter().map(|entry| entry.value().clone()).collect()
     }
 }

@@ -46,8 +46,14 @@ pub struct SessionConfig {
     pub log_bytes: usize,
     /// Longest client message in bytes; told to clients, enforced by the socket.
     pub message_bytes: usize,
-    /// From the last participant's leaving to the session's end.
-    pub detach_grace: Duration,
+    /// Participants that may be attached at one time.
+    pub participants: usize,
+    /// How long the session lives on without participants and without a running cell.
+    pub detach_timeout: Duration,
+    /// How long it may do nothing: no cell, no message. `None`: for ever.
+    pub idle_timeout: Option<Duration>,
+    /// How long it may live at all. `None`: for ever.
+    pub lifetime: Option<Duration>,
 }
 
 /// What an actor is told.
@@ -58,11 +64,13 @@ enum Command {
         role: Role,
         /// Replay what came after this seq; `None`: everything held.
         after: Option<u64>,
-        joined: oneshot::Sender<(ParticipantId, Arc<Outbox>)>,
+        joined: oneshot::Sender<Result<(ParticipantId, Arc<Outbox>), AttachError>>,
     },
     /// A participant said something.
     Message { from: ParticipantId, message: Result<ClientMessage, Refusal> },
-    /// The gateway ends the session.
+    /// The session ends when its cells have.
+    Drain,
+    /// The session ends now.
     End { reason: EndReason },
 }
 
@@ -86,6 +94,17 @@ pub struct Attachment {
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the session is over")]
 pub struct SessionOver;
+
+/// Why somebody cannot join.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+pub enum AttachError {
+    /// The session ended meanwhile.
+    #[error("the session is over")]
+    Over,
+    /// Every seat is taken.
+    #[error("all {0} seats of the session are taken; try again later")]
+    Full(usize),
+}
 
 /// Makes a session of a prepared sandbox: a handle to it, and the task that is it. The caller
 /// runs the task to its end; nothing happens otherwise.
@@ -117,15 +136,21 @@ impl SessionHandle {
         name: Arc<str>,
         role: Role,
         after: Option<u64>,
-    ) -> Result<Attachment, SessionOver> {
+    ) -> Result<Attachment, AttachError> {
         let (joined, answer) = oneshot::channel();
         let command = Command::Attach { name, role, after, joined };
-        self.commands.send(command).await.map_err(|_| SessionOver)?;
-        let (participant, outbox) = answer.await.map_err(|_| SessionOver)?;
+        self.commands.send(command).await.map_err(|_| AttachError::Over)?;
+        let (participant, outbox) = answer.await.map_err(|_| AttachError::Over)??;
         Ok(Attachment { participant, commands: self.commands.clone(), outbox })
     }
 
-    /// Asks the session to end; it has ended when its task has.
+    /// Asks the session to end when the cells it has accepted have ended.
+    pub async fn begin_drain(&self) {
+        // A session that is over already is what was wanted.
+        self.commands.send(Command::Drain).await.ok();
+    }
+
+    /// Asks the session to end now; it has ended when its task has.
     pub async fn begin_end(&self, reason: EndReason) {
         // A session that is over already is what was wanted.
         self.commands.send(Command::End { reason }).await.ok();

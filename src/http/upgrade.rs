@@ -26,7 +26,7 @@ use crate::id::SessionId;
 use crate::protocol::reply::Role;
 use crate::protocol::{BEARER_SUBPROTOCOL, Close, CloseCode, SUBPROTOCOL};
 use crate::registry::CreateError;
-use crate::session::Attachment;
+use crate::session::{AttachError, Attachment};
 use crate::socket;
 
 /// Longest name of a participant, in characters.
@@ -194,10 +194,13 @@ async fn take_seat(doors: &Doors, wish: Wish, token: Option<String>) -> Result<A
             doors.registry.create(template).await.map_err(|error| close_for(&error))?
         }
     };
-    session
-        .attach(name, Role::Owner, wish.after)
-        .await
-        .map_err(|over| Close::new(CloseCode::NoSuchSession, over.to_string()))
+    session.attach(name, Role::Owner, wish.after).await.map_err(|error| {
+        let code = match error {
+            AttachError::Over => CloseCode::NoSuchSession,
+            AttachError::Full(_) => CloseCode::NoCapacity,
+        };
+        Close::new(code, error.to_string())
+    })
 }
 
 fn close_for(error: &CreateError) -> Close {

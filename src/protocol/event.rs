@@ -281,6 +281,10 @@ pub enum EndReason {
     Requested,
     /// Nobody was connected any more.
     Abandoned,
+    /// Nothing happened for the idle timeout.
+    IdleTimeout,
+    /// It lived as long as a session may.
+    Lifetime,
     /// The gateway shuts down.
     Draining,
     /// The sandbox or its backend went away.

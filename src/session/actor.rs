@@ -9,13 +9,13 @@ use tokio::time::{Instant, sleep_until};
 use super::fanout::Fanout;
 use super::log::EventLog;
 use super::state::{Effect, ParticipantId, Rules, State};
-use super::{Command, SessionConfig};
+use super::{AttachError, Command, SessionConfig};
 use crate::error::Chain;
 use crate::id::{SessionId, Token};
 use crate::link::{DriverEvent, Link, LinkError};
 use crate::pool::Prepared;
 use crate::protocol::client::{ClientMessage, Refusal};
-use crate::protocol::event::{EndReason, Event, Sequenced};
+use crate::protocol::event::{EndReason, Event, Sequenced, SessionState};
 use crate::protocol::reply::{ErrorCode, LanguageInfo, Ready, ReadyLimits, Role};
 use crate::protocol::{self, Close, CloseCode, Reply};
 use crate::sandbox::{BackendKind, EndCause, SandboxHandle};
@@ -44,8 +44,11 @@ pub(super) struct Actor {
     fanout: Fanout,
     /// When the running cell's time is up.
     cell_deadline: Option<Instant>,
-    /// When a session that nobody watches ends.
-    abandoned_at: Option<Instant>,
+    /// Since when nobody is attached, and how many bytes of events nobody has seen.
+    unwatched: Option<(Instant, usize)>,
+    /// When somebody last said something or a cell ended.
+    last_activity: Instant,
+    began: Instant,
     /// Why sockets close, once the session is over.
     farewell: Option<Close>,
 }
@@ -54,10 +57,18 @@ pub(super) struct Actor {
 enum Turn {
     Command(Option<Command>),
     Driver(Result<DriverEvent, LinkError>),
-    CellDeadline,
-    Abandoned,
+    Deadline(Deadline),
     /// There may be room again, or somebody left.
     Relieved,
+}
+
+/// What a session does when a time has come.
+#[derive(Clone, Copy, Debug)]
+enum Deadline {
+    /// The running cell is stopped.
+    Cell,
+    /// The session ends.
+    End(EndReason),
 }
 
 impl Actor {
@@ -87,7 +98,9 @@ impl Actor {
             log: EventLog::new(config.log_bytes),
             fanout: Fanout::new(),
             cell_deadline: None,
-            abandoned_at: None,
+            unwatched: Some((Instant::now(), 0)),
+            last_activity: Instant::now(),
+            began: Instant::now(),
             farewell: None,
             config,
         }
@@ -100,14 +113,15 @@ impl Actor {
             match self.turn().await {
                 Turn::Command(Some(command)) => self.on_command(command),
                 // Every handle and every seat is gone, so nobody can come back.
-                Turn::Command(None) | Turn::Abandoned => self.abandon(),
+                Turn::Command(None) => self.end(EndReason::Abandoned),
                 Turn::Relieved => {}
                 Turn::Driver(Ok(event)) => self.on_driver(event),
                 Turn::Driver(Err(error)) => self.on_link_lost(error).await,
-                Turn::CellDeadline => {
+                Turn::Deadline(Deadline::Cell) => {
                     self.cell_deadline = None;
                     self.state.on_cell_timeout();
                 }
+                Turn::Deadline(Deadline::End(reason)) => self.end(reason),
             }
             self.apply();
             self.note_leavers();
@@ -121,10 +135,14 @@ impl Actor {
     }
 
     async fn turn(&mut self) -> Turn {
-        let may_read = self.fanout.has_room();
-        let deadline = |at: Option<Instant>| async move {
-            match at {
-                Some(at) => sleep_until(at).await,
+        let may_read = self.may_read();
+        let next = self.next_deadline();
+        let deadline = async move {
+            match next {
+                Some((at, deadline)) => {
+                    sleep_until(at).await;
+                    deadline
+                }
                 None => std::future::pending().await,
             }
         };
@@ -134,19 +152,53 @@ impl Actor {
             command = self.commands.recv() => Turn::Command(command),
             event = self.link.turn(may_read) => Turn::Driver(event),
             () = self.fanout.relieved() => Turn::Relieved,
-            () = deadline(self.cell_deadline) => Turn::CellDeadline,
-            () = deadline(self.abandoned_at) => Turn::Abandoned,
+            deadline = deadline => Turn::Deadline(deadline),
         }
+    }
+
+    /// Whether output has somewhere to go: to everybody who is attached or, while nobody is, into
+    /// a log that would lose nothing unseen.
+    fn may_read(&self) -> bool {
+        match self.unwatched {
+            Some((_, unseen)) => unseen < self.config.log_bytes / 2,
+            None => self.fanout.has_room(),
+        }
+    }
+
+    fn next_deadline(&self) -> Option<(Instant, Deadline)> {
+        let config = &self.config;
+        let after = |from: Instant, limit: Option<Duration>| from.checked_add(limit?);
+        let idle = self.state.phase() == SessionState::Idle;
+        let abandoned = self.unwatched.map(|(since, _)| since);
+        [
+            (self.cell_deadline, Deadline::Cell),
+            (
+                abandoned.and_then(|since| after(since, Some(config.detach_timeout))),
+                Deadline::End(EndReason::Abandoned),
+            ),
+            (
+                idle.then_some(()).and_then(|()| after(self.last_activity, config.idle_timeout)),
+                Deadline::End(EndReason::IdleTimeout),
+            ),
+            (after(self.began, config.lifetime), Deadline::End(EndReason::Lifetime)),
+        ]
+        .into_iter()
+        .filter_map(|(at, deadline)| Some((at?, deadline)))
+        .min_by_key(|(at, _)| *at)
     }
 
     fn on_command(&mut self, command: Command) {
         match command {
+            Command::Attach { joined, .. } if self.fanout.len() >= self.config.participants => {
+                // Whoever asked and is gone already need not be told.
+                joined.send(Err(AttachError::Full(self.config.participants))).ok();
+            }
             Command::Attach { name, role, after, joined } => {
                 let outbox = self.fanout.outbox(self.config.window_bytes);
                 let id = self.fanout.join(name, role, Arc::clone(&outbox));
-                self.abandoned_at = None;
+                self.unwatched = None;
                 self.greet(id, role, after);
-                if joined.send((id, outbox)).is_err() {
+                if joined.send(Ok((id, outbox))).is_err() {
                     // The socket went away while we answered; its seat must not stay taken.
                     if let Some(participant) = self.fanout.get(id) {
                         participant.outbox.leave();
@@ -154,6 +206,10 @@ impl Actor {
                 }
             }
             Command::Message { from, message } => {
+                // A page's heartbeat is not somebody doing something.
+                if !matches!(message, Ok(ClientMessage::Ping { .. })) {
+                    self.last_activity = Instant::now();
+                }
                 let Some(participant) = self.fanout.get(from) else { return };
                 let name = Arc::clone(&participant.name);
                 match message.and_then(|message| permitted(participant.role, message)) {
@@ -161,7 +217,8 @@ impl Actor {
                     Err(refusal) => self.reply(from, &refusal.into()),
                 }
             }
-            Command::End { reason } => self.state.end(reason, told_of(reason)),
+            Command::Drain => self.state.on_drain(),
+            Command::End { reason } => self.end(reason),
         }
     }
 
@@ -260,14 +317,21 @@ impl Actor {
         let ts = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         match Sequenced::encode(event, self.log.next_seq(), ts) {
             Ok(sequenced) => {
+                if let Some((_, unseen)) = &mut self.unwatched {
+                    *unseen += sequenced.json.len();
+                }
                 self.log.push(&sequenced);
                 self.fanout.broadcast(&sequenced);
             }
             Err(error) => tracing::error!(session = %self.id, %error, "cannot encode an event"),
         }
+        if let Event::Done { .. } = event {
+            self.last_activity = Instant::now();
+        }
         if let Event::Ended { reason, detail } = event {
             let code = match reason {
                 EndReason::Requested | EndReason::Abandoned => CloseCode::Ended,
+                EndReason::IdleTimeout | EndReason::Lifetime => CloseCode::Expired,
                 EndReason::Draining => CloseCode::Draining,
                 EndReason::SandboxLost | EndReason::InterpreterFailed => CloseCode::Internal,
             };
@@ -282,13 +346,22 @@ impl Actor {
     }
 
     fn note_leavers(&mut self) {
-        if self.fanout.sweep() && self.fanout.is_empty() && self.abandoned_at.is_none() {
-            self.abandoned_at = Some(Instant::now() + self.config.detach_grace);
+        if self.fanout.sweep() && self.fanout.is_empty() {
+            self.unwatched.get_or_insert((Instant::now(), 0));
         }
     }
 
-    fn abandon(&mut self) {
-        self.state.end(EndReason::Abandoned, told_of(EndReason::Abandoned));
+    fn end(&mut self, reason: EndReason) {
+        let detail = match reason {
+            EndReason::Requested => "the session was ended by its owner",
+            EndReason::Abandoned => "nobody was connected any more",
+            EndReason::IdleTimeout => "nothing happened for the idle timeout",
+            EndReason::Lifetime => "the session's lifetime is over",
+            EndReason::Draining => "the gateway shuts down",
+            EndReason::SandboxLost => "the sandbox is gone",
+            EndReason::InterpreterFailed => "the interpreter cannot be started",
+        };
+        self.state.end(reason, detail);
     }
 }
 
@@ -303,14 +376,4 @@ fn permitted(role: Role, message: ClientMessage) -> Result<ClientMessage, Refusa
         return Ok(message);
     }
     Err(Refusal::new(ErrorCode::Forbidden, "this participant's role does not allow that"))
-}
-
-fn told_of(reason: EndReason) -> &'static str {
-    match reason {
-        EndReason::Requested => "the session was ended by its owner",
-        EndReason::Abandoned => "nobody was connected any more",
-        EndReason::Draining => "the gateway shuts down",
-        EndReason::SandboxLost => "the sandbox is gone",
-        EndReason::InterpreterFailed => "the interpreter cannot be started",
-    }
 }

@@ -67,6 +67,11 @@ impl Fanout {
         self.participants.iter().find(|participant| participant.id == id)
     }
 
+    /// How many are attached.
+    pub(super) fn len(&self) -> usize {
+        self.participants.len()
+    }
+
     /// Whether nobody is attached.
     pub(super) fn is_empty(&self) -> bool {
         self.participants.is_empty()

@@ -38,6 +38,9 @@ mod tests;
 use queries::Queries;
 use running::{Running, Stop};
 
+/// What a session says that ends with its gateway.
+const DRAINED: &str = "the gateway shuts down";
+
 /// Names a participant within its session.
 pub type ParticipantId = u32;
 
@@ -100,6 +103,8 @@ pub struct State {
     late: HashMap<(u32, Stream), crate::session::text::TextDecoder>,
     /// CPU time at the last USAGE, for the percentage.
     last_cpu_us: Option<u64>,
+    /// The gateway shuts down: what was accepted may finish, nothing new is.
+    draining: bool,
     effects: Vec<Effect>,
 }
 
@@ -118,6 +123,7 @@ impl State {
             queries: Queries::default(),
             late: HashMap::new(),
             last_cpu_us: None,
+            draining: false,
             effects: Vec::new(),
         }
     }
@@ -187,6 +193,19 @@ impl State {
         }
     }
 
+    /// The gateway shuts down: the session ends when the cells it has accepted have.
+    pub fn on_drain(&mut self) {
+        if self.phase == SessionState::Ended || std::mem::replace(&mut self.draining, true) {
+            return;
+        }
+        if self.phase == SessionState::Idle {
+            self.end(EndReason::Draining, DRAINED);
+            return;
+        }
+        let text = "the gateway shuts down; cells that were accepted may still finish".to_owned();
+        self.emit(Event::Notice { level: NoticeLevel::Warning, code: "draining", text });
+    }
+
     /// The running cell's wall clock ran out.
     pub fn on_cell_timeout(&mut self) {
         self.stop_running(Stop::Timeout);
@@ -221,6 +240,10 @@ impl State {
             Some(id) => refusal.of(id.clone()),
             None => refusal,
         };
+        if self.draining {
+            let message = "the gateway shuts down and takes no more cells";
+            return Err(named(Refusal::new(ErrorCode::QueueFull, message)));
+        }
         if self.waiting.len() >= self.rules.queue {
             let message = format!("{} cells wait already; try again later", self.rules.queue);
             return Err(named(Refusal::new(ErrorCode::QueueFull, message)));
@@ -303,7 +326,11 @@ impl State {
             return;
         }
         let Some(cell) = self.waiting.pop_front() else {
-            self.enter(SessionState::Idle);
+            if self.draining {
+                self.end(EndReason::Draining, DRAINED);
+            } else {
+                self.enter(SessionState::Idle);
+            }
             return;
         };
         self.enter(SessionState::Busy);
@@ -550,9 +577,4 @@ impl State {
             Err(error) => self.effects.push(Effect::Log(format!("cannot encode: {error}"))),
         }
     }
-}
-
-/// A notice for everybody.
-pub fn notice(level: NoticeLevel, code: &'static str, text: impl Into<String>) -> Event {
-    Event::Notice { level, code, text: text.into() }
 }

@@ -374,3 +374,23 @@ fn a_hostile_driver_cannot_make_a_second_end() {
     }
     assert_eq!(story.hear(output(9, "of no cell we know", false)), Vec::<String>::new());
 }
+
+#[test]
+fn a_drained_session_finishes_what_it_accepted_and_takes_no_more() {
+    let mut idle = Story::new(rules());
+    idle.0.on_drain();
+    assert_eq!(idle.read(), ["ended", "ended Draining", "end"]);
+
+    let mut story = Story::new(rules());
+    story.say(execute("a"));
+    story.say(execute("b"));
+    story.0.on_drain();
+    story.0.on_drain();
+    assert_eq!(story.read().len(), 1, "one notice");
+    assert_eq!(story.say(execute("c")), ["refused QueueFull"]);
+    assert_eq!(story.hear(done(1, Outcome::Ok, 1)), ["done a Ok", "→execute 2", "started b [2]"]);
+    assert_eq!(
+        story.hear(done(2, Outcome::Ok, 1)),
+        ["done b Ok", "ended", "ended Draining", "end"]
+    );
+}
