@@ -32,13 +32,14 @@ const ROWS: &[(&str, u8, &[&str])] = &[
     ("session", 3, &["pool"]),
     ("pool", 3, &[]),
     // Hands.
-    ("link", 2, &[]),
+    ("link", 2, &["sandbox"]), // the byte stream a backend hands over
     ("sandbox", 2, &[]),
     // Words. The link's wire, in the driver's crate, is one of them.
     ("protocol", 1, &["template", "id"]),
     ("metrics", 1, &[]),
     ("template", 1, &[]),
     ("id", 1, &[]),
+    ("error", 1, &[]),
 ];
 
 /// Modules that decide and do nothing else: they take an event and return effects.
