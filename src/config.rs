@@ -249,6 +249,22 @@ impl Loading {
             );
             self.wrong("insecure_no_token", source, message);
         }
+        let access = &self.loaded.config.access;
+        for (key, list) in
+            [("allow_origin", &access.allow_origin), ("allow_host", &access.allow_host)]
+        {
+            // Without a token, Origin and Host are all that keeps a web page from running code.
+            if access.insecure_no_token && list.iter().any(|entry| entry == check::ANY) {
+                let source = self.loaded.source(key).clone();
+                let message = "any page in a browser on this machine could run code, because \
+                               insecure_no_token is set: list what may connect, or set a token";
+                self.problems.push(Problem {
+                    source,
+                    key: Some(key.into()),
+                    message: message.into(),
+                });
+            }
+        }
         let session = &self.loaded.config.session;
         if session.window_bytes > session.log_bytes {
             let message = format!(

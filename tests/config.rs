@@ -133,7 +133,7 @@ fn every_layer_overrides_those_below_it() {
 fn every_kind_of_value_arrives() {
     let loaded = Stage::new()
         .toml(
-            "backend = 'docker'\nallow_host = ['Play.example.org', '[fd00::1]:8080']\n\
+            "backend = 'docker'\nallow_host = ['Play.example.org', '[fd00::1]']\n\
              env = { A = '1', B = 'two words' }\nroot = 'tree'\n\
              [limits]\ntimeout = '90s'\noutput = 1_000_000\n\
              [session]\nidle_timeout = 'none'\n\
@@ -147,7 +147,7 @@ fn every_kind_of_value_arrives() {
     let config = &loaded.config;
     let template = config.template("python").unwrap();
     assert_eq!(config.sandbox.backend, BackendChoice::Docker);
-    assert_eq!(config.access.allow_host, ["play.example.org", "[fd00::1]:8080"]);
+    assert_eq!(config.access.allow_host, ["play.example.org", "[fd00::1]"]);
     assert_eq!(config.access.allow_origin, ["https://a.example", "http://b.example:8080"]);
     assert!(config.access.token.as_ref().unwrap().matches("from-the-environment"));
     let variable = |name: &str, value: &str| (name.to_owned(), value.to_owned());
@@ -272,7 +272,7 @@ fn a_wrong_file_is_named_with_line_column_and_key() {
             "allow_origin = ['https://a/b']",
             "1:16: allow_origin: \"https://a/b\" is not a web origin",
         ),
-        ("allow_origin = ['*']", "1:16: allow_origin: \"*\" is not a web origin"),
+        ("allow_origin = ['null']", "1:16: allow_origin: \"null\" is not a web origin"),
         ("env = 5", "1:7: env: 5 is not a table of strings"),
         ("env.A = 5", "1:9: env: this is not text: write it in quotes"),
         ("env.'A-B' = ''", "1:1: env: \"A-B\" cannot name a variable"),
@@ -389,6 +389,11 @@ fn what_does_not_go_together_is_refused() {
     }
     for address in ["127.0.0.1:80", "127.9.9.9:80", "[::1]:80", "[::ffff:127.0.0.1]:80"] {
         Stage::new().flags(&["--insecure-no-token", "--listen", address]).good();
+    }
+    for flag in ["--allow-origin", "--allow-host"] {
+        let wrong = Stage::new().flags(&["--insecure-no-token", flag, "*"]).wrong();
+        assert!(wrong[0].starts_with(&format!("{flag}: any page in a browser")), "{}", wrong[0]);
+        Stage::new().flags(&["--token", "t", flag, "*"]).good();
     }
     let wrong = Stage::new().toml("session.event_log = '512KiB'").wrong();
     assert!(

@@ -2,50 +2,54 @@
 
 use tracing_subscriber::EnvFilter;
 
-/// An origin as browsers send it: `scheme://host[:port]`, kept in lower case.
+/// Stands for every origin, or every host.
+pub(super) const ANY: &str = "*";
+
+/// An origin as browsers send it: `scheme://host[:port]`, kept in lower case; or [`ANY`].
 pub(super) fn origin(text: &str) -> Result<String, String> {
     let lower = text.to_ascii_lowercase();
     let rest = lower.strip_prefix("https://").or_else(|| lower.strip_prefix("http://"));
     match rest {
+        _ if text == ANY => Ok(lower),
         Some(authority) if is_authority(authority) => Ok(lower),
         _ => Err(format!(
             "{text:?} is not a web origin: write scheme, host and, if it has one, port, such as \
-             \"https://play.example.org\", without path"
+             \"https://play.example.org\", without path; or \"*\" for any"
         )),
     }
 }
 
-/// A `Host` header's value: `host[:port]`, kept in lower case.
+/// A host's name without port, kept in lower case; or [`ANY`].
 pub(super) fn host(text: &str) -> Result<String, String> {
-    match is_authority(text) {
+    match text == ANY || is_host(text) {
         true => Ok(text.to_ascii_lowercase()),
         false => Err(format!(
-            "{text:?} is not a host: write a name or an address and, if needed, a port, such as \
-             \"play.example.org\" or \"[fd00::1]:8080\""
+            "{text:?} is not a host: write a name such as \"play.example.org\", without scheme \
+             and port; or \"*\" for any"
         )),
     }
 }
 
-/// `host[:port]`, the host being a name, an IPv4 address or an IPv6 address in brackets.
+/// `host[:port]`.
 fn is_authority(text: &str) -> bool {
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if !text.ends_with(']') => (host, Some(port)),
         _ => (text, None),
     };
-    let name = |host: &str| {
-        !host.is_empty()
-            && host.len() <= 253
-            && host.split('.').all(|label| {
-                !label.is_empty()
-                    && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-            })
-    };
-    let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    let host_fits = match address {
-        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => name(host),
-    };
-    host_fits && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
+    let digits = |port: &str| port.bytes().all(|b| b.is_ascii_digit());
+    let fits = |port: &str| digits(port) && port.parse::<u16>().is_ok_and(|port| port > 0);
+    is_host(host) && port.is_none_or(fits)
+}
+
+/// A name, an IPv4 address, or an IPv6 address in brackets.
+fn is_host(text: &str) -> bool {
+    if let Some(address) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        return address.parse::<std::net::Ipv6Addr>().is_ok();
+    }
+    let character = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    // 253: the longest name that DNS can carry (RFC 1035 §2.3.4).
+    text.len() <= 253
+        && text.split('.').all(|label| !label.is_empty() && label.bytes().all(character))
 }
 
 /// An image's name. The engine knows the exact rules; this keeps out what no engine takes.
@@ -107,5 +111,74 @@ pub(super) fn template_name(text: &str) -> Result<(), String> {
              letters, digits, hyphens and underscores, 32 at most"
                 .into(),
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_and_origins() {
+        for good in ["a", "Play.Example.org", "127.0.0.1", "[fd00::1]", "my_host-2", "*"] {
+            assert_eq!(host(good), Ok(good.to_ascii_lowercase()));
+        }
+        for bad in ["", "a:80", "http://a", "a..b", ".a", "a b", "[x]", "*.a", "a/b", "::1"] {
+            assert!(host(bad).is_err(), "{bad}");
+        }
+        for good in ["https://a.example", "http://A:8080", "http://[::1]:80", "*"] {
+            assert_eq!(origin(good), Ok(good.to_ascii_lowercase()));
+        }
+        for bad in [
+            "",
+            "a",
+            "ftp://a",
+            "https://",
+            "https://a/",
+            "https://a/b",
+            "https://a:",
+            "null",
+            "https://a:0",
+            "https://a:+1",
+            "https://a:65536",
+            "https://u@a",
+            "https://*",
+        ] {
+            assert!(origin(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_of_images_runtimes_and_engines() {
+        for good in ["python", "python:3.13-slim", "r.example:5000/a/b@sha256:00ff"] {
+            assert_eq!(image(good), Ok(good.to_owned()));
+        }
+        for bad in ["", "-rm", "a b", "a\n", "$(x)"] {
+            assert!(image(bad).is_err(), "{bad}");
+        }
+        assert!(runtime("runsc").is_ok() && runtime("io.containerd.runsc.v1").is_ok());
+        assert!(runtime("").is_err() && runtime("a b").is_err());
+        for good in ["unix:///run/docker.sock", "tcp://10.0.0.5:2375", "http://engine:2375/"] {
+            assert_eq!(docker_host(good), Ok(good.to_owned()));
+        }
+        for bad in ["", "/run/docker.sock", "unix://run", "ssh://a", "tcp://", "https://a:1"] {
+            assert!(docker_host(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn filters_and_templates() {
+        for good in ["info", "off", "info,cellgate::session=debug"] {
+            assert!(log_filter(good).is_ok(), "{good}");
+        }
+        for bad in ["", " ", "info,=,", "cellgate=loud"] {
+            assert!(log_filter(bad).is_err(), "{bad}");
+        }
+        for good in ["data", "py-3_12"] {
+            assert!(template_name(good).is_ok(), "{good}");
+        }
+        for bad in ["", "Data", "1a", "a b", "a/b", "é", "-a", &"a".repeat(33)] {
+            assert!(template_name(bad).is_err(), "{bad}");
+        }
     }
 }

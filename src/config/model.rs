@@ -50,10 +50,11 @@ pub struct AccessConfig {
     pub token_file: Option<PathBuf>,
     /// Whether everybody who reaches the port may create sessions. Only on loopback addresses.
     pub insecure_no_token: bool,
-    /// Origins, as `scheme://host[:port]` in lower case, that may connect beside the gateway's own.
+    /// Origins, as `scheme://host[:port]` in lower case, whose pages may connect beside the
+    /// gateway's own. `*`: any.
     pub allow_origin: Vec<String>,
-    /// Names, as `host[:port]` in lower case, under which the gateway answers beside its own
-    /// address and the loopback names.
+    /// Names, in lower case and without port, under which the gateway answers beside `localhost`
+    /// and bare addresses. `*`: any.
     pub allow_host: Vec<String>,
 }
 
@@ -68,8 +69,6 @@ pub struct SandboxConfig {
     pub create_timeout: Duration,
     /// Most sessions at one time.
     pub sessions: usize,
-    /// Sandboxes of the default template kept started and parked for the next sessions.
-    pub pool: usize,
 }
 
 /// Rules of every session.
@@ -173,7 +172,6 @@ impl Config {
                 runtime_dir,
                 create_timeout: Duration::from_secs(30),
                 sessions: 100,
-                pool: 2,
             },
             session: SessionConfig {
                 queue: 64,

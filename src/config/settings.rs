@@ -78,3 +78,30 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Setting> {
 pub(super) fn find(key: &str) -> Option<&'static Setting> {
     all().find(|setting| setting.key == key)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_name_is_there_once_and_stands_in_its_table() {
+        let keys: BTreeSet<_> = all().map(|setting| setting.key).collect();
+        assert_eq!(keys.len(), all().count());
+        let flags: Vec<_> = all().filter_map(|setting| setting.flag).collect();
+        assert_eq!(flags.iter().collect::<BTreeSet<_>>().len(), flags.len());
+        for section in SECTIONS {
+            for setting in section.settings {
+                let table = setting.key.rsplit_once('.').map_or("", |(table, _)| table);
+                assert_eq!(table, section.table, "{}", setting.key);
+                assert!(!setting.doc.is_empty() && !setting.doc.ends_with('.'), "{}", setting.key);
+                assert!(!setting.doc.contains('|'), "{} breaks a Markdown table", setting.key);
+            }
+        }
+        // `file::Walk` takes a key either for a setting or for a table of settings.
+        for section in SECTIONS {
+            assert!(find(section.table).is_none(), "{}", section.table);
+        }
+    }
+}

@@ -16,7 +16,8 @@ use super::{Environment, Loaded};
 pub fn show(loaded: &Loaded) -> String {
     let mut out = format!("# cellgate {}: the settings in force", env!("CARGO_PKG_VERSION"));
     match &loaded.file {
-        Some(file) => out.push_str(&format!(", with those of {}\n", file.display())),
+        Some(file) => out
+            .push_str(&format!(", with those of {}\n", file.display().to_string().escape_debug())),
         None => out.push_str("; there is no file of settings\n"),
     }
     for section in SECTIONS {
@@ -181,6 +182,9 @@ fn align(lines: impl Iterator<Item = (String, String)>) -> String {
     let lines: Vec<_> = lines.collect();
     let widths = lines.iter().map(|(line, _)| line.chars().count());
     let width = widths.filter(|width| *width <= WIDEST).max().unwrap_or(0);
-    let one = |(line, comment): &(String, String)| format!("{line:width$}  # {comment}\n");
+    // A file's name may hold anything, a line break too.
+    let one = |(line, comment): &(String, String)| {
+        format!("{line:width$}  # {}\n", comment.escape_debug())
+    };
     lines.iter().map(one).collect()
 }

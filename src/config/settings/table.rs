@@ -70,13 +70,6 @@ pub(crate) const SECTIONS: &[Section] = &[
                 "Most sessions at one time"
             ),
             setting!(
-                "pool",
-                Some("pool"),
-                Gateway.sandbox.pool,
-                Count { min: 0, max: 1_000 },
-                "Sandboxes of the default template kept started for the next sessions"
-            ),
-            setting!(
                 "drain_timeout",
                 Some("drain-timeout"),
                 Gateway.listen.drain_timeout,
@@ -118,16 +111,16 @@ pub(crate) const SECTIONS: &[Section] = &[
                 Some("allow-origin"),
                 Gateway.access.allow_origin,
                 List { metavar: "ORIGIN", check: check::origin },
-                "Web origin whose pages may connect, beside the gateway's own, such as \
-                 https://play.example.org"
+                "Web origin whose pages may connect beside the gateway's own, such as \
+                 https://play.example.org; * for any"
             ),
             setting!(
                 "allow_host",
                 Some("allow-host"),
                 Gateway.access.allow_host,
                 List { metavar: "HOST", check: check::host },
-                "Name under which clients may reach the gateway, beside its own address and the \
-                 loopback names, such as play.example.org"
+                "Name under which clients may reach the gateway beside localhost and bare \
+                 addresses, such as play.example.org; * for any"
             ),
         ],
     },
