@@ -20,6 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::id::SessionId;
 use crate::template::Template;
 
+pub mod docker;
 pub mod embedded;
 
 /// A byte stream to a driver.
