@@ -27,14 +27,12 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{
-    Backend, BackendKind, Enforcement, Sandbox, SandboxError, SandboxHandle, SandboxSpec,
-};
+use super::{Backend, BackendKind, Enforcement, Sandbox, SandboxError, SandboxHandle, SandboxSpec};
 
 mod container;
 mod creation;
-mod engine;
 mod enforcement;
+mod engine;
 mod facts;
 mod fates;
 mod handle;
@@ -191,10 +189,7 @@ impl DockerBackend {
             reaper,
             route: Mutex::new(route),
         };
-        Ok(DockerBackend {
-            shared: Arc::new(shared),
-            _events: AbortOnDropHandle::new(events),
-        })
+        Ok(DockerBackend { shared: Arc::new(shared), _events: AbortOnDropHandle::new(events) })
     }
 
     /// Names this gateway in its containers' labels and names.

@@ -60,7 +60,12 @@ pub(super) async fn create(
                 return Ok(sandbox);
             }
             Err(Attempt::Elsewhere(next, why)) => {
-                tracing::info!(why, socket = next.socket, files = next.files, "another way to sandboxes");
+                tracing::info!(
+                    why,
+                    socket = next.socket,
+                    files = next.files,
+                    "another way to sandboxes"
+                );
                 // Of several first sandboxes only one decides.
                 if shared.route() == route {
                     shared.set_route(next);
@@ -232,4 +237,3 @@ fn never_connected(shared: &Shared, route: Route) -> Attempt {
 fn given_up() -> Attempt {
     Attempt::Failed(SandboxError::Unsupported("whoever wanted the sandbox is gone".into()))
 }
-

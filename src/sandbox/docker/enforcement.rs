@@ -13,18 +13,27 @@ pub(super) fn enforcement(facts: &Facts) -> Vec<Enforcement> {
         entry("system calls", system_calls(facts)),
         entry("access control", access_control(facts)),
         entry("user namespace", user_namespace(facts)),
-        entry("read-only system", full("read-only root file system; tmpfs for /work, /tmp, /dev/shm")),
+        entry(
+            "read-only system",
+            full("read-only root file system; tmpfs for /work, /tmp, /dev/shm"),
+        ),
         entry("disk limit", full("sized tmpfs, counted as memory")),
         entry("memory limit", memory(facts)),
         entry("no swap", swap(facts)),
-        entry("cpu limit", cgroup(facts, facts.cpu_quota, "CFS quota", "the cgroup cpu controller")),
+        entry(
+            "cpu limit",
+            cgroup(facts, facts.cpu_quota, "CFS quota", "the cgroup cpu controller"),
+        ),
         entry(
             "process limit",
             cgroup(facts, facts.pids_limit, "pids cgroup", "the cgroup pids controller"),
         ),
         entry("open files limit", full("RLIMIT_NOFILE")),
         entry("other sessions unseen", full("own pid, mount, ipc, uts and cgroup namespaces")),
-        entry("gone with the gateway", full("dead-man switch of the driver; auto-removed container")),
+        entry(
+            "gone with the gateway",
+            full("dead-man switch of the driver; auto-removed container"),
+        ),
         entry("runtime without known holes", runtime(facts)),
     ]
 }
@@ -32,7 +41,9 @@ pub(super) fn enforcement(facts: &Facts) -> Vec<Enforcement> {
 fn system_calls(facts: &Facts) -> EnforcementState {
     match (facts.gvisor, facts.seccomp) {
         (true, _) => EnforcementState::Full("gVisor's own kernel, and our filter in it".into()),
-        (false, true) => EnforcementState::Full("our seccomp profile, a second one in the runner".into()),
+        (false, true) => {
+            EnforcementState::Full("our seccomp profile, a second one in the runner".into())
+        }
         (false, false) => EnforcementState::Partial {
             by: "the filter the driver installs in the runner alone".into(),
             remedy: "use an engine and a kernel built with seccomp".into(),
@@ -152,11 +163,7 @@ pub fn known_runc_vulnerabilities(version: &str) -> Vec<&'static str> {
         ("CVE-2021-30465", &[Version { number: (1, 0, 0), candidate: 95 }]),
         ("CVE-2019-5736", &[Version { number: (1, 0, 0), candidate: 7 }]),
     ];
-    flaws
-        .into_iter()
-        .filter(|(_, mended)| version.precedes(mended))
-        .map(|(name, _)| name)
-        .collect()
+    flaws.into_iter().filter(|(_, mended)| version.precedes(mended)).map(|(name, _)| name).collect()
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -10,7 +10,7 @@ use super::fates::FateWatch;
 use super::reaper::Known;
 use super::stdio::Scissors;
 use super::volume::VolumeUse;
-use super::{Shared, SandboxHandle};
+use super::{SandboxHandle, Shared};
 use crate::sandbox::EndCause;
 
 /// How long the engine may take to report an end, and then to say whether it is there at all.
@@ -33,15 +33,7 @@ pub(super) struct DockerHandle {
 impl DockerHandle {
     pub(super) fn new(shared: Arc<Shared>, name: String, memory_limit: u64) -> DockerHandle {
         let fate = shared.fates.watch(&name);
-        DockerHandle {
-            shared,
-            name,
-            memory_limit,
-            fate,
-            known: None,
-            scissors: None,
-            volume: None,
-        }
+        DockerHandle { shared, name, memory_limit, fate, known: None, scissors: None, volume: None }
     }
 
     /// The container's name.

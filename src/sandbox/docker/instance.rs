@@ -46,8 +46,7 @@ impl Instance {
         let root = fs::canonicalize(root)
             .map_err(step(format!("find the runtime directory {}", root.display())))?;
         let _judge = judge(&root).map_err(step(format!("lock {}", root.display())))?;
-        let realm =
-            read_realm(&root).map_err(step(format!("read {}/realm", root.display())))?;
+        let realm = read_realm(&root).map_err(step(format!("read {}/realm", root.display())))?;
         let id = random_name()?;
         let lock = open_lock(&root.join(format!("{id}.lock")))
             .and_then(|lock| lock.lock().map(|()| lock))

@@ -71,6 +71,13 @@ impl Scissors {
     }
 }
 
+impl Drop for StdioLink {
+    /// The engine then closes the driver's stdin: the dead-man switch.
+    fn drop(&mut self) {
+        Scissors(self.shared.clone()).cut();
+    }
+}
+
 /// A poisoned lock is taken all the same: no state here is half changed when a poll panics.
 fn lock(shared: &Shared) -> MutexGuard<'_, State> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
@@ -172,9 +179,7 @@ mod tests {
 
     use super::*;
 
-    fn attachment(
-        output: Vec<LogOutput>,
-    ) -> (AttachContainerResults, tokio::io::DuplexStream) {
+    fn attachment(output: Vec<LogOutput>) -> (AttachContainerResults, tokio::io::DuplexStream) {
         let (near, far) = tokio::io::duplex(8);
         let output = stream::iter(output.into_iter().map(Ok)).chain(stream::pending());
         (AttachContainerResults { output: Box::pin(output), input: Box::pin(near) }, far)

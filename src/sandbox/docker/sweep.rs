@@ -33,10 +33,8 @@ pub(super) async fn sweep(shared: &Shared) -> Result<usize, SandboxError> {
         .into_iter()
         .filter(|container| container.labels.as_ref().is_some_and(&abandoned))
         .filter_map(|container| {
-            let sandbox = container
-                .labels
-                .as_ref()
-                .is_some_and(|labels| labels.contains_key(label::SESSION));
+            let sandbox =
+                container.labels.as_ref().is_some_and(|labels| labels.contains_key(label::SESSION));
             container.id.map(|id| (id, sandbox))
         })
         .collect();
