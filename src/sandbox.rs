@@ -21,6 +21,7 @@ use crate::id::SessionId;
 use crate::template::Template;
 
 pub mod cgroup;
+pub mod docker;
 pub mod embedded;
 pub mod local;
 pub mod policy;
