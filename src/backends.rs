@@ -50,10 +50,9 @@ pub async fn choose(config: &Config) -> Result<Chosen, SandboxError> {
 /// Looks at every backend there is, whatever the settings choose.
 pub async fn examine(config: &Config) -> Vec<Examined> {
     let mut examined = Vec::new();
-    for (kind, reached) in [
-        (BackendKind::Docker, docker(config).await),
-        (BackendKind::Local, local(config).await),
-    ] {
+    for (kind, reached) in
+        [(BackendKind::Docker, docker(config).await), (BackendKind::Local, local(config).await)]
+    {
         let state = match reached {
             Ok(backend) => {
                 let usable = backend.check().await;

@@ -26,9 +26,9 @@ fn main() -> ExitCode {
 
 fn execute(command: Command) -> ExitCode {
     let flags = match &command {
-        Command::Serve { flags } | Command::Doctor { flags, .. } | Command::Config { flags, .. } => {
-            &flags.0
-        }
+        Command::Serve { flags }
+        | Command::Doctor { flags, .. }
+        | Command::Config { flags, .. } => &flags.0,
         Command::Run(RunArgs { flags, .. }) => &flags.0,
         Command::Completions { shell } => {
             let mut command = <Cli as clap::CommandFactory>::command();
@@ -64,7 +64,8 @@ fn execute(command: Command) -> ExitCode {
 }
 
 fn load(flags: &Flags) -> Result<Loaded> {
-    let environment = Environment::of_this_process().context("cannot find the working directory")?;
+    let environment =
+        Environment::of_this_process().context("cannot find the working directory")?;
     Ok(config::load(flags, &environment)?)
 }
 
