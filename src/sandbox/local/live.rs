@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitIdStatus};
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::timeout;
 
@@ -162,6 +163,14 @@ impl First {
     }
 }
 
+/// Registers a pidfd with the runtime.
+#[allow(unsafe_code)] // tokio's safe constructor is deprecated, and this is the one it names
+fn watched(pidfd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: the descriptor is owned by the `AsyncFd`, which nobody gets mutably, so it is not
+    // closed or replaced while it is registered.
+    Ok(unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) }?)
+}
+
 fn exit_status(status: &WaitIdStatus) -> i32 {
     match (status.exit_status(), status.terminating_signal()) {
         (Some(code), _) => code,
@@ -203,7 +212,7 @@ impl Live {
         let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::NONBLOCK)?;
         let copy = pidfd.try_clone()?;
         let entry = registry.add(pidfd.try_clone()?);
-        let first = First { pidfd: AsyncFd::register(pidfd)?, status: None, _entry: entry };
+        let first = First { pidfd: watched(pidfd)?, status: None, _entry: entry };
         if let Some(parts) = &mut self.parts {
             parts.first = Some(first);
         }
