@@ -17,15 +17,16 @@ RUN apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
       python3 python3-numpy python3-pandas python3-matplotlib python3-pil python3-pip \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/*
-# The font cache is made here, once: matplotlib's search takes seconds, and the first plot of every
-# session would pay for it. matplotlib wants a directory it may write, so sandboxes give it one under
-# /tmp; this file is where the cache is copied from.
-ENV MPLCONFIGDIR=/usr/local/share/matplotlib \
+# matplotlib's search for fonts is done here, once, and not before the first plot of every session.
+# It wants a directory that it may write, and a sandbox's system is read-only: the directory is in
+# /tmp, and Python puts a link to the list of fonts into it when it first starts.
+ENV MPLCONFIGDIR=/tmp/matplotlib \
     MPLBACKEND=agg \
     LANG=C.UTF-8
-RUN mkdir -p "$MPLCONFIGDIR" \
- && python3 -c 'import matplotlib.font_manager, matplotlib.pyplot' \
- && python3 -m compileall -q /usr/lib/python3 >/dev/null || true
+COPY scripts/image/cellgate_fonts.pth scripts/image/cellgate_fonts.py /usr/lib/python3/dist-packages/
+RUN MPLCONFIGDIR=/usr/local/share/matplotlib python3 -c 'import matplotlib.pyplot' \
+ && python3 -m compileall -q /usr/lib/python3/dist-packages /usr/lib/python3.* \
+ && rm -rf /tmp/*
 RUN groupadd --gid 1000 sandbox \
  && useradd --uid 1000 --gid 1000 --home-dir /work --no-create-home --shell /bin/sh sandbox \
  && mkdir -p /work && chown 1000:1000 /work
@@ -37,9 +38,10 @@ CMD ["python3"]
 # The stage that needs a compiler comes last: the classic builder makes every stage above a target.
 FROM ${BASE} AS gateway-base
 # 65532 owns nothing on any distribution. The engine's socket is reached by group: compose.yaml.
-RUN mkdir -p /run/cellgate && chown 65532:65532 /run/cellgate
+RUN mkdir -m 0700 /run/cellgate && chown 65532:65532 /run/cellgate
 ENV CELLGATE_LISTEN=0.0.0.0:8080 \
-    CELLGATE_BACKEND=docker
+    CELLGATE_BACKEND=docker \
+    XDG_RUNTIME_DIR=/run/cellgate
 EXPOSE 8080
 USER 65532:65532
 ENTRYPOINT ["/usr/local/bin/cellgate"]

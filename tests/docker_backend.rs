@@ -4,144 +4,32 @@
 //! `CELLGATE_REQUIRE=all` it fails instead. `scripts/ci-engine start` provides both.
 
 use std::collections::HashMap;
-use std::path::Path;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bollard::Docker;
-use bollard::models::{ContainerCreateBody, ContainerInspectResponse};
+use bollard::models::ContainerCreateBody;
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, KillContainerOptionsBuilder, ListContainersOptionsBuilder,
-    ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions,
-    WaitContainerOptionsBuilder,
+    CreateContainerOptionsBuilder, KillContainerOptionsBuilder, ListVolumesOptionsBuilder,
+    RemoveContainerOptionsBuilder, RemoveVolumeOptions,
 };
 use cellgate::id::SessionId;
 use cellgate::sandbox::docker::{DataPath, DockerBackend, DockerConfig};
-use cellgate::sandbox::{
-    Backend, BackendKind, Duplex, EndCause, EnforcementState, Sandbox, SandboxSpec,
-};
-use cellgate::template::{Language, Limits, Template};
-use cellgate_driver::wire::{HEADER_BYTES, Header, VERSION, append_message, kind};
-use futures::StreamExt;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use cellgate::sandbox::{Backend, BackendKind, EndCause, EnforcementState};
+use cellgate::template::Template;
+use cellgate_driver::wire::{append_message, kind};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+#[path = "docker_backend/process.rs"]
+mod process;
 #[path = "docker_backend/proxy.rs"]
 mod proxy;
+#[path = "docker_backend/speed.rs"]
+mod speed;
+#[path = "docker_backend/support.rs"]
+mod support;
+
 use proxy::Proxy;
-
-/// Longest wait for anything of an engine on a loaded machine.
-const DEADLINE: Duration = Duration::from_secs(60);
-/// How soon after a gateway's sudden death nothing of it may be left.
-const DEAD_MAN: Duration = Duration::from_secs(5);
-const SOCKET: &str = "/var/run/docker.sock";
-const IMAGE: &str = "debian:bookworm-slim";
-
-/// The engine, or a skip that is told.
-async fn engine() -> Option<Docker> {
-    let reason = match Docker::connect_with_unix(SOCKET, 60, bollard::API_DEFAULT_VERSION) {
-        Ok(docker) => match docker.negotiate_version().await {
-            Ok(docker) => match docker.inspect_image(IMAGE).await {
-                Ok(_) => return Some(docker),
-                Err(error) => format!("no image {IMAGE}: {error}"),
-            },
-            Err(error) => format!("the engine does not answer: {error}"),
-        },
-        Err(error) => format!("no engine: {error}"),
-    };
-    skip(&reason);
-    None
-}
-
-fn skip(reason: &str) {
-    if std::env::var("CELLGATE_REQUIRE").is_ok_and(|required| required == "all") {
-        panic!("CELLGATE_REQUIRE=all and this test cannot run: {reason}");
-    }
-    println!("skipped: {reason} (scripts/ci-engine start provides it)");
-}
-
-fn config(runtime_dir: &Path) -> DockerConfig {
-    DockerConfig {
-        host: Some(format!("unix://{SOCKET}")),
-        runtime_dir: runtime_dir.to_owned(),
-        ..DockerConfig::default()
-    }
-}
-
-fn spec() -> SandboxSpec {
-    let template = Template {
-        name: "python".into(),
-        language: Language::Python,
-        python: None,
-        root: None,
-        image: IMAGE.into(),
-        env: vec![("FROM_TEMPLATE".into(), "1".into())],
-        limits: Limits::default(),
-    };
-    SandboxSpec { session: SessionId::random().unwrap(), template: Arc::new(template) }
-}
-
-async fn create(backend: &DockerBackend, spec: &SandboxSpec) -> Sandbox {
-    soon("create", backend.create(spec)).await.unwrap()
-}
-
-async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(DEADLINE, future).await {
-        Ok(value) => value,
-        Err(_) => panic!("{what} takes longer than {DEADLINE:?}"),
-    }
-}
-
-async fn read_frame(link: &mut dyn Duplex) -> (Header, Vec<u8>) {
-    let mut head = [0; HEADER_BYTES];
-    soon("a frame", link.read_exact(&mut head)).await.unwrap();
-    let header = Header::decode(&head).unwrap();
-    let mut payload = vec![0; header.length as usize];
-    soon("a payload", link.read_exact(&mut payload)).await.unwrap();
-    (header, payload)
-}
-
-/// Reads the first frame of a driver and sends one there and back.
-async fn greet(link: &mut dyn Duplex) {
-    let (header, payload) = read_frame(link).await;
-    assert_eq!(header.kind, kind::HELLO);
-    assert_eq!(payload[..2], VERSION.to_le_bytes());
-    let mut ping = Vec::new();
-    append_message(&mut ping, kind::PING, 0, 0, b"are you there");
-    link.write_all(&ping).await.unwrap();
-    link.flush().await.unwrap();
-    let (header, payload) = read_frame(link).await;
-    assert_eq!((header.kind, &payload[..]), (kind::PONG, &b"are you there"[..]));
-}
-
-/// Containers with the label, running or not.
-async fn containers(docker: &Docker, label: &str) -> Vec<String> {
-    let filters = HashMap::from([("label", vec![label])]);
-    let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-    let list = docker.list_containers(Some(options)).await.unwrap();
-    list.into_iter().filter_map(|container| container.id).collect()
-}
-
-async fn of_session(docker: &Docker, spec: &SandboxSpec) -> Vec<String> {
-    containers(docker, &format!("cellgate.session={}", spec.session)).await
-}
-
-async fn of_instance(docker: &Docker, backend: &DockerBackend) -> Vec<String> {
-    containers(docker, &format!("cellgate.instance={}", backend.instance())).await
-}
-
-async fn inspect(docker: &Docker, spec: &SandboxSpec) -> ContainerInspectResponse {
-    let found = of_session(docker, spec).await;
-    assert_eq!(found.len(), 1);
-    docker.inspect_container(&found[0], None).await.unwrap()
-}
-
-/// Waits until the engine has removed the container.
-async fn removed(docker: &Docker, id: &str) {
-    let options = WaitContainerOptionsBuilder::default().condition("removed").build();
-    // Every answer means that it is gone: an exit code, or "no such container".
-    let _ = docker.wait_container(id, Some(options)).next().await;
-}
+use support::*;
 
 #[tokio::test]
 async fn a_sandbox_talks_over_its_socket_and_ends_without_a_trace() {
@@ -490,158 +378,4 @@ async fn an_unknown_runtime_is_named_with_the_known_ones() {
     let unknown = DockerConfig { runtime: Some("no-such".into()), ..config(root.path()) };
     let message = DockerBackend::connect(unknown).await.err().expect("an error").to_string();
     assert!(message.contains("\"no-such\"") && message.contains("runc"), "{message}");
-}
-
-/// Set for the test below when it runs as a process of its own: its runtime directory.
-const CHILD: &str = "CELLGATE_TEST_GATEWAY";
-
-/// Not a test of its own: a gateway for the tests that need one to kill or to put elsewhere.
-#[tokio::test]
-#[ignore = "a part of other tests"]
-async fn gateway_process() {
-    let Ok(runtime_dir) = std::env::var(CHILD) else { return };
-    let path = match std::env::var("CELLGATE_TEST_PATH").as_deref() {
-        Ok("stdio") => DataPath::Stdio,
-        _ => DataPath::Auto,
-    };
-    let config = DockerConfig { data_path: path, ..config(Path::new(&runtime_dir)) };
-    let backend = DockerBackend::connect(config).await.unwrap();
-    let spec = spec();
-    let mut sandbox = create(&backend, &spec).await;
-    greet(&mut *sandbox.link).await;
-    println!("\nready {} {} {:?}", backend.instance(), spec.session, backend.data_path());
-    let mut line = String::new();
-    BufReader::new(tokio::io::stdin()).read_line(&mut line).await.unwrap();
-    soon("end", sandbox.handle.end()).await;
-    soon("drained", backend.drained()).await;
-}
-
-struct Gateway {
-    process: tokio::process::Child,
-    instance: String,
-    session: String,
-    path: String,
-}
-
-/// Starts [`gateway_process`]; `before` is a command that starts the one given to it.
-async fn gateway(runtime_dir: &Path, path: &str, before: &[&str]) -> Gateway {
-    let this = std::env::current_exe().unwrap();
-    let test = ["--exact", "gateway_process", "--ignored", "--nocapture"];
-    let mut command = match before {
-        [] => tokio::process::Command::new(&this),
-        [program, arguments @ ..] => {
-            let mut command = tokio::process::Command::new(program);
-            command.args(arguments).arg(&this);
-            command
-        }
-    };
-    let mut process = command
-        .args(test)
-        .env(CHILD, runtime_dir)
-        .env("CELLGATE_TEST_PATH", path)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-    let ready = soon("a gateway", async {
-        loop {
-            let line = lines.next_line().await.unwrap().expect("the gateway says that it is ready");
-            if let Some(ready) = line.strip_prefix("ready ") {
-                return ready.to_owned();
-            }
-        }
-    });
-    let words: Vec<String> = ready.await.split(' ').map(str::to_owned).collect();
-    let [instance, session, path] = words.try_into().unwrap();
-    // The rest of its output is of no interest, but the pipe must stay open.
-    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-    Gateway { process, instance, session, path }
-}
-
-#[tokio::test]
-async fn a_gateway_that_is_killed_leaves_nothing() {
-    let Some(docker) = engine().await else { return };
-    let root = tempfile::tempdir().unwrap();
-    for path in ["auto", "stdio"] {
-        let mut gateway = gateway(root.path(), path, &[]).await;
-        let found = containers(&docker, &format!("cellgate.session={}", gateway.session)).await;
-        assert_eq!(found.len(), 1);
-        gateway.process.start_kill().unwrap();
-        tokio::time::timeout(DEAD_MAN, removed(&docker, &found[0])).await.expect("gone in time");
-        soon("the process's end", gateway.process.wait()).await.unwrap();
-
-        // Its directory stays, and goes with the next gateway's sweep.
-        assert!(root.path().join(&gateway.instance).exists());
-        let next = DockerBackend::connect(config(root.path())).await.unwrap();
-        soon("sweep", next.sweep()).await.unwrap();
-        assert!(!root.path().join(&gateway.instance).exists());
-    }
-}
-
-#[tokio::test]
-async fn a_gateway_whose_files_the_engine_does_not_see_finds_another_way() {
-    if engine().await.is_none() {
-        return;
-    }
-    if !rustix::process::geteuid().is_root() {
-        return skip("a file system of its own takes root");
-    }
-    let root = tempfile::tempdir().unwrap();
-    // As in a container: the same path, another file system.
-    let hide =
-        format!("mount -t tmpfs -o mode=0700 tmpfs {} && exec \"$@\"", root.path().display());
-    let before = ["unshare", "--mount", "sh", "-c", &hide, "sh"];
-    let mut gateway = gateway(root.path(), "auto", &before).await;
-    assert_eq!(gateway.path, "Stdio");
-    gateway.process.stdin.take().unwrap().write_all(b"end\n").await.unwrap();
-    let status = soon("the gateway's end", gateway.process.wait()).await.unwrap();
-    assert!(status.success(), "{status}");
-}
-
-/// A measurement: how long from `create` to HELLO, against `docker run` with the same options.
-#[tokio::test]
-#[ignore = "a measurement; wants an otherwise idle machine"]
-async fn a_sandbox_starts_as_fast_as_docker_run() {
-    let Some(_docker) = engine().await else { return };
-    let root = tempfile::tempdir().unwrap();
-    for path in [DataPath::Socket, DataPath::Stdio] {
-        let config = DockerConfig { data_path: path, ..config(root.path()) };
-        let backend = DockerBackend::connect(config).await.unwrap();
-        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-        for _ in 0..10 {
-            let spec = spec();
-            let began = std::time::Instant::now();
-            let mut sandbox = create(&backend, &spec).await;
-            read_frame(&mut *sandbox.link).await;
-            ours.push(began.elapsed());
-            soon("end", sandbox.handle.end()).await;
-            theirs.push(docker_run().await);
-        }
-        ours.sort();
-        theirs.sort();
-        let (ours, theirs) = (ours[5], theirs[5]);
-        println!("{path:?}: create to HELLO {ours:?}, docker run {theirs:?}, medians of 10");
-        assert!(ours.as_secs_f64() <= theirs.as_secs_f64() * 1.1);
-    }
-}
-
-async fn docker_run() -> Duration {
-    let tmpfs = "rw,nosuid,nodev,exec,size=268435456,nr_inodes=16384,mode=0700,uid=1000,gid=1000";
-    let began = std::time::Instant::now();
-    let status = tokio::process::Command::new("docker")
-        .args(["run", "--rm", "--network=none", "--ipc=none", "--read-only", "--cap-drop=ALL"])
-        .args(["--security-opt=no-new-privileges", "--user=1000:1000", "--log-driver=none"])
-        .args(["--memory=512m", "--memory-swap=512m", "--cpus=1", "--pids-limit=128"])
-        .args(["--ulimit=nofile=1024", "--ulimit=core=0", "--hostname=sandbox"])
-        .args(["--tmpfs", &format!("/work:{tmpfs}"), "--tmpfs", &format!("/tmp:{tmpfs}")])
-        .args(["--tmpfs", &format!("/dev/shm:{tmpfs}"), "--workdir=/work"])
-        .args([IMAGE, "python3", "-c", "pass"])
-        .env("DOCKER_HOST", format!("unix://{SOCKET}"))
-        .status()
-        .await
-        .unwrap();
-    assert!(status.success());
-    began.elapsed()
 }

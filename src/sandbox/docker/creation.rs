@@ -18,9 +18,9 @@ use super::engine::{CallError, QUICK, SLOW, call};
 use super::handle::DockerHandle;
 use super::images::Image;
 use super::reaper::Known;
-use super::rendezvous::{Rendezvous, in_cgroup_of};
+use super::rendezvous::{Rendezvous, cgroup_names};
 use super::{DataPath, Route, Shared, stdio};
-use crate::sandbox::{Duplex, EndCause, Sandbox, SandboxError, SandboxSpec};
+use crate::sandbox::{Duplex, EndCause, Sandbox, SandboxError, SandboxHandle, SandboxSpec};
 
 /// How long a started driver may take to connect. It needs a millisecond; a host that swaps or
 /// starts a hundred sandboxes at once needs seconds.
@@ -139,13 +139,23 @@ async fn attempt(
     let link: Box<dyn Duplex> = match rendezvous {
         Some(rendezvous) => {
             start(client, &name).await?;
-            let stream = tokio::select! {
-                stream = connected(shared, rendezvous, &id) => stream,
-                () = handle.fate.ended() => return Err(ended_early(&mut handle, memory_limit).await),
+            let met = tokio::select! {
+                stream = connected(shared, rendezvous, &id) => Ok(stream),
+                () = handle.fate.ended() => Err(ended_early(&mut handle, memory_limit).await),
+                () = tokio::time::sleep(CONNECT) => Err(never_connected()),
                 () = cancelled.cancelled() => return Err(given_up()),
-                () = tokio::time::sleep(CONNECT) => return Err(never_connected(shared, route)),
             };
-            Box::new(stream)
+            match met {
+                Ok(stream) => Box::new(stream),
+                // A driver that cannot connect ends, or a kernel in between lets it wait.
+                Err(error) if shared.config.data_path == DataPath::Auto && !route.proven => {
+                    // The next attempt has the same name, so this one has to be gone first.
+                    Box::new(handle).end().await;
+                    let next = Route { socket: false, ..route };
+                    return Err(Attempt::Elsewhere(next, describe(&error)));
+                }
+                Err(error) => return Err(Attempt::Failed(error)),
+            }
         }
         None => {
             let options =
@@ -198,9 +208,10 @@ async fn connected(shared: &Shared, rendezvous: Rendezvous, id: &str) -> UnixStr
         .accept(|pid| async move {
             // Not visible: in a container beside ours. The secret name has to do.
             let Some(pid) = pid else { return true };
-            if matches!(in_cgroup_of(pid, id), Ok(Some(true))) {
+            if cgroup_names(pid, id) {
                 return true;
             }
+            // An engine without cgroups, or one that names them otherwise: ask.
             let inspection = shared.engine.client.inspect_container(id, None);
             let inspected = call(format!("inspect container {id}"), QUICK, inspection).await;
             let first = inspected.ok().and_then(|found| found.state).and_then(|state| state.pid);
@@ -209,7 +220,7 @@ async fn connected(shared: &Shared, rendezvous: Rendezvous, id: &str) -> UnixStr
         .await
 }
 
-async fn ended_early(handle: &mut DockerHandle, memory_limit: u64) -> Attempt {
+async fn ended_early(handle: &mut DockerHandle, memory_limit: u64) -> SandboxError {
     let what = match handle.fate.cause(memory_limit).await {
         EndCause::Supervisor(code) if code < 0 => format!("signal {}", -code),
         EndCause::Supervisor(code) => format!("exit code {code}"),
@@ -217,21 +228,25 @@ async fn ended_early(handle: &mut DockerHandle, memory_limit: u64) -> Attempt {
         EndCause::Removed(why) | EndCause::BackendGone(why) => why,
         EndCause::Unknown => "an unknown cause".to_owned(),
     };
-    Attempt::Failed(SandboxError::Step {
+    SandboxError::Step {
         operation: format!("start the driver in container {}", handle.name()),
         cause: format!("it ended before it connected: {what}").into(),
-    })
+    }
 }
 
-fn never_connected(shared: &Shared, route: Route) -> Attempt {
-    if shared.config.data_path == DataPath::Auto && !route.proven {
-        let next = Route { socket: false, ..route };
-        return Attempt::Elsewhere(next, "the driver could not connect to a socket".into());
-    }
-    Attempt::Failed(SandboxError::Deadline {
+fn never_connected() -> SandboxError {
+    SandboxError::Deadline {
         operation: "waiting for the driver to connect".into(),
         limit_ms: CONNECT.as_millis() as u64,
-    })
+    }
+}
+
+/// An error and its cause in one line, for the log.
+fn describe(error: &SandboxError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
 }
 
 fn given_up() -> Attempt {

@@ -16,6 +16,8 @@ use crate::sandbox::EndCause;
 /// How long the engine may take to report an end, and then to say whether it is there at all.
 const REPORT: Duration = Duration::from_millis(1000);
 const ANSWER: Duration = Duration::from_millis(800);
+/// How long whoever ends a sandbox waits for it; a removal takes a tenth of a second.
+const REMOVAL: Duration = Duration::from_secs(15);
 
 /// Ends the container when it is dropped, from before the engine is asked to make it.
 pub(super) struct DockerHandle {
@@ -79,11 +81,14 @@ impl SandboxHandle for DockerHandle {
             if let Some(scissors) = &self.scissors {
                 scissors.cut();
             }
-            // While this future lives the handle does: dropped half-way, its Drop tells the reaper.
+            // While this future lives the handle does: dropped half-way, or out of time, its Drop
+            // leaves the rest to the reaper.
             if let Some(known) = self.known {
                 let reaper = self.shared.reaper.clone();
-                reaper.remove(&self.name, known).await;
-                self.known = None;
+                let removal = reaper.remove(&self.name, known);
+                if tokio::time::timeout(REMOVAL, removal).await.is_ok() {
+                    self.known = None;
+                }
             }
         })
     }

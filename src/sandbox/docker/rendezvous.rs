@@ -7,7 +7,6 @@
 
 use std::fs::{self, Permissions};
 use std::future::Future;
-use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -86,11 +85,10 @@ impl Drop for Rendezvous {
     }
 }
 
-/// Whether the process `pid` is in the container `id`, by the name of its cgroup. `None` if the
-/// name does not tell: the engine may put all containers elsewhere.
-pub(super) fn in_cgroup_of(pid: i32, id: &str) -> io::Result<Option<bool>> {
-    let groups = fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
-    Ok(if groups.contains(id) { Some(true) } else { None })
+/// Whether the name of the process's cgroup says that it is in the container `id`. That it does
+/// not say so means nothing.
+pub(super) fn cgroup_names(pid: i32, id: &str) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/cgroup")).is_ok_and(|groups| groups.contains(id))
 }
 
 #[cfg(test)]
