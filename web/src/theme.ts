@@ -2,6 +2,9 @@
 
 export type Theme = "light" | "dark" | "system";
 
+/** Fired at the window when the page turns light or dark. */
+export const THEME_CHANGED = "cellgate-theme";
+
 const KEY = "cellgate.theme";
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
@@ -23,4 +26,7 @@ export function currentTheme(): "light" | "dark" {
 /** Style sheets use `light-dark()`, which follows the colour scheme of the root. */
 export function applyTheme(): void {
   document.documentElement.dataset.theme = chosenTheme();
+  dispatchEvent(new Event(THEME_CHANGED));
 }
+
+dark.addEventListener("change", () => dispatchEvent(new Event(THEME_CHANGED)));

@@ -1,7 +1,7 @@
 // Runs inside a sandboxed frame without an origin: shows one piece of HTML, a script or a chart
 // that a cell produced, and reports its height. It gets its content by a message and has no network.
 
-import type { FrameReport, Show } from "./message.js";
+import type { FrameReport, Repaint, Show } from "./message.js";
 
 const output = document.getElementById("output")!;
 const report = (message: FrameReport) => parent.postMessage(message, "*");
@@ -56,10 +56,24 @@ async function show(message: Show): Promise<void> {
   }
 }
 
-addEventListener("message", (event: MessageEvent<Show>) => {
+let shown: Show | null = null;
+
+addEventListener("message", (event: MessageEvent<Show | Repaint>) => {
   if (event.source !== parent) return;
-  show(event.data).catch((error: unknown) => report({ cellgate: "failed", reason: String(error) }));
-}, { once: true });
+  const { data } = event;
+  if (!shown && "kind" in data) {
+    shown = data;
+  } else if (shown) {
+    document.documentElement.dataset.theme = data.theme;
+    // Charts draw their own ink; HTML and scripts have theirs, and must not run twice.
+    if (shown.kind !== "plotly" && shown.kind !== "vega") return;
+    shown = { ...shown, theme: data.theme, library: undefined };
+    output.replaceChildren();
+  } else {
+    return;
+  }
+  show(shown).catch((error: unknown) => report({ cellgate: "failed", reason: String(error) }));
+});
 
 addEventListener("error", (event) => report({ cellgate: "failed", reason: event.message }));
 

@@ -2,8 +2,8 @@
 // own, no network, no access to the page. It gets its content by a message and tells its height.
 
 import { h } from "../dom.js";
-import type { FrameReport, Show } from "../frame/message.js";
-import { currentTheme } from "../theme.js";
+import type { FrameReport, Repaint, Show } from "../frame/message.js";
+import { currentTheme, THEME_CHANGED } from "../theme.js";
 
 /** Where the build put what frames need; the bundler fills it in. */
 declare const ASSETS: { frame: string; plotly: string; vega: string };
@@ -35,7 +35,10 @@ export function frameFor(kind: Show["kind"], content: unknown, title: string): H
   const onMessage = (event: MessageEvent<FrameReport>) => {
     if (event.source !== frame.contentWindow) {
       // A frame that was taken out of the page will never speak again.
-      if (!frame.isConnected) removeEventListener("message", onMessage);
+      if (!frame.isConnected) {
+        removeEventListener("message", onMessage);
+        removeEventListener(THEME_CHANGED, repaint);
+      }
       return;
     }
     const report = event.data;
@@ -54,6 +57,8 @@ export function frameFor(kind: Show["kind"], content: unknown, title: string): H
       fail(String(error));
     }
   };
+  const repaint = () => frame.contentWindow?.postMessage({ theme: currentTheme() } satisfies Repaint, "*");
   addEventListener("message", onMessage);
+  addEventListener(THEME_CHANGED, repaint);
   return host;
 }

@@ -149,6 +149,7 @@ export class FakeSession {
     const emit = (type, fields) => { if (!running.dead) this.emit(type, { id: cell.id, ...fields }); };
     const context = {
       emit,
+      id: cell.id,
       count,
       session: this,
       python: this.memory.python,
