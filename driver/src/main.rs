@@ -8,6 +8,8 @@
 use std::env;
 use std::process::ExitCode;
 
+mod jail;
+mod janitor;
 mod supervisor;
 mod sys;
 
@@ -15,6 +17,8 @@ fn main() -> ExitCode {
     let mut arguments = env::args().skip(1);
     let outcome = match arguments.next().as_deref() {
         Some("supervise") => supervise(arguments),
+        Some("jail") => Ok(jail::run()),
+        Some("janitor") => Ok(ExitCode::from(janitor::run() as u8)),
         _ => Err("usage: cellgate-driver supervise --link fd:N | unix:PATH | stdio".to_owned()),
     };
     outcome.unwrap_or_else(|what| {
