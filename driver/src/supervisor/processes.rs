@@ -114,8 +114,13 @@ pub(crate) fn resident_pages(processes: &[Process]) -> u64 {
     processes.iter().map(|process| process.resident).sum()
 }
 
-/// Memory of the processes in bytes, what they share counted once. Dearer than
-/// [`resident_pages`] by the walk of every page table.
+/// Memory in bytes that is each process's own: cheap, and blind to what they share.
+pub(crate) fn private_bytes(processes: &[Process], page: u64) -> u64 {
+    processes.iter().filter_map(|process| private(process.pid, page)).sum()
+}
+
+/// Memory of the processes in bytes, what they share counted once. Dearer than the others by
+/// the walk of every page table.
 pub(crate) fn proportional_bytes(processes: &[Process], page: u64) -> u64 {
     let of = |process: &Process| {
         proportional(process.pid).or_else(|| private(process.pid, page)).unwrap_or(0)
