@@ -1,5 +1,19 @@
 //! cellgate: a WebSocket streaming gateway for code.
 
+pub mod backends;
+pub mod cli;
+pub mod config;
+pub mod doctor;
+pub mod error;
+pub mod gateway;
+pub mod http;
 pub mod id;
+pub mod link;
+pub mod pool;
+pub mod protocol;
+pub mod registry;
+pub mod run;
 pub mod sandbox;
+pub mod session;
+pub mod socket;
 pub mod template;

@@ -21,6 +21,7 @@ use crate::id::SessionId;
 use crate::template::Template;
 
 pub mod cgroup;
+pub mod docker;
 pub mod embedded;
 pub mod local;
 pub mod policy;
@@ -111,12 +112,19 @@ pub enum BackendKind {
     Local,
 }
 
-impl fmt::Display for BackendKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl BackendKind {
+    /// The name in settings, `ready` and logs.
+    pub fn name(self) -> &'static str {
+        match self {
             BackendKind::Docker => "docker",
             BackendKind::Local => "local",
-        })
+        }
+    }
+}
+
+impl fmt::Display for BackendKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

@@ -27,8 +27,11 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::process::ExitCode;
 
 use cellgate_driver::spec::{Cgroup, INSIDE_ID, Report, Spec};
+
+use crate::supervisor::{Cgroups, Link, supervise};
 
 mod landlock;
 mod root;
@@ -36,18 +39,6 @@ mod sys;
 
 /// Most bytes of a spec: a pipe's capacity, so that the gateway never waits writing one.
 const MAX_SPEC: u64 = 64 << 10;
-
-/// The open directories of the session's cgroups, for reading usage and counts of kills. With
-/// the unified hierarchy one directory holds all controllers.
-#[derive(Debug, Default)]
-pub(crate) struct CgroupDirs {
-    /// Has `memory.*`.
-    pub(crate) memory: Option<OwnedFd>,
-    /// Has `cpu.stat` (v2) or `cpuacct.usage` (v1).
-    pub(crate) cpu: Option<OwnedFd>,
-    /// Has `pids.*`.
-    pub(crate) pids: Option<OwnedFd>,
-}
 
 /// What failed, and the kernel's reason.
 struct Failure {
@@ -68,24 +59,27 @@ impl<T> At<T> for io::Result<T> {
 
 /// Runs the jail: fd 0 is the spec, fd 1 the link, fd 2 takes the report. Returns the exit code of
 /// whichever of the two processes it returns in; the supervisor's own is the first process's.
-pub(crate) fn run() -> i32 {
+pub(crate) fn run() -> ExitCode {
     let (link, mut report) = match (sys::inherited(1), sys::inherited(2)) {
         (Ok(link), Ok(report)) => (link, File::from(report)),
-        _ => return 2, // started by hand, with nobody to tell
+        _ => return ExitCode::from(2), // started by hand, with nobody to tell
     };
     match make(&link, &mut report) {
-        Ok(Made::Outside) => 0,
+        Ok(Made::Outside) => ExitCode::SUCCESS,
         Ok(Made::Inside(cgroups)) => {
             drop(report); // its end-of-file tells the gateway that the sandbox stands
-            crate::supervisor::supervise(link, cgroups)
+            match Link::on(&link) {
+                Ok(link) => supervise(link, &cgroups),
+                Err(_) => ExitCode::FAILURE,
+            }
         }
-        Ok(Made::Probed) => 0,
+        Ok(Made::Probed) => ExitCode::SUCCESS,
         Err(failure) => {
             let errno = failure.cause.raw_os_error().unwrap_or(0);
             let line = Report::Failed(errno, failure.what.replace('\n', " ")).line();
             // If nobody reads it, nobody waits for it.
             let _ = report.write_all(line.as_bytes());
-            1
+            ExitCode::FAILURE
         }
     }
 }
@@ -95,7 +89,7 @@ enum Made {
     /// In the process that the gateway started, which has nothing left to do.
     Outside,
     /// In the first process of the sandbox.
-    Inside(CgroupDirs),
+    Inside(Cgroups),
     /// In the first process of a sandbox that only was to be tried.
     Probed,
 }
@@ -176,8 +170,8 @@ fn join_v1(cgroups: &[Cgroup], dirs: &[OwnedFd]) -> Result<(), Failure> {
 }
 
 /// Hands each directory to the controllers it has.
-fn assign(cgroups: &[Cgroup], dirs: Vec<OwnedFd>) -> Result<CgroupDirs, Failure> {
-    let mut assigned = CgroupDirs::default();
+fn assign(cgroups: &[Cgroup], dirs: Vec<OwnedFd>) -> Result<Cgroups, Failure> {
+    let mut assigned = Cgroups::default();
     for (cgroup, dir) in cgroups.iter().zip(dirs) {
         let has = |file| sys::open_at(Some(dir.as_fd()), file, libc::O_PATH).is_ok();
         let copy = || dir.try_clone().at(|| format!("keep {} open", cgroup.path));

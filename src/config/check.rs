@@ -1,0 +1,184 @@
+//! Shapes of texts in settings: each check answers the text to keep, or what is wrong with it.
+
+use tracing_subscriber::EnvFilter;
+
+/// Stands for every origin, or every host.
+pub(super) const ANY: &str = "*";
+
+/// An origin as browsers send it: `scheme://host[:port]`, kept in lower case; or [`ANY`].
+pub(super) fn origin(text: &str) -> Result<String, String> {
+    let lower = text.to_ascii_lowercase();
+    let rest = lower.strip_prefix("https://").or_else(|| lower.strip_prefix("http://"));
+    match rest {
+        _ if text == ANY => Ok(lower),
+        Some(authority) if is_authority(authority) => Ok(lower),
+        _ => Err(format!(
+            "{text:?} is not a web origin: write scheme, host and, if it has one, port, such as \
+             \"https://play.example.org\", without path; or \"*\" for any"
+        )),
+    }
+}
+
+/// A host's name without port, kept in lower case; or [`ANY`].
+pub(super) fn host(text: &str) -> Result<String, String> {
+    match text == ANY || is_host(text) {
+        true => Ok(text.to_ascii_lowercase()),
+        false => Err(format!(
+            "{text:?} is not a host: write a name such as \"play.example.org\", without scheme \
+             and port; or \"*\" for any"
+        )),
+    }
+}
+
+/// `host[:port]`.
+fn is_authority(text: &str) -> bool {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !text.ends_with(']') => (host, Some(port)),
+        _ => (text, None),
+    };
+    let digits = |port: &str| port.bytes().all(|b| b.is_ascii_digit());
+    let fits = |port: &str| digits(port) && port.parse::<u16>().is_ok_and(|port| port > 0);
+    is_host(host) && port.is_none_or(fits)
+}
+
+/// A name, an IPv4 address, or an IPv6 address in brackets.
+fn is_host(text: &str) -> bool {
+    if let Some(address) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        return address.parse::<std::net::Ipv6Addr>().is_ok();
+    }
+    let character = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    // 253: the longest name that DNS can carry (RFC 1035 §2.3.4).
+    text.len() <= 253
+        && text.split('.').all(|label| !label.is_empty() && label.bytes().all(character))
+}
+
+/// An image's name. The engine knows the exact rules; this keeps out what no engine takes.
+pub(super) fn image(text: &str) -> Result<String, String> {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b"._-/:@".contains(&b);
+    let first = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
+    match first && text.bytes().all(fits) {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "{text:?} is not the name of an image: write one such as \"python:3.13-slim\""
+        )),
+    }
+}
+
+/// An OCI runtime's name, or its path.
+pub(super) fn runtime(text: &str) -> Result<String, String> {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b"._-/".contains(&b);
+    match !text.is_empty() && text.bytes().all(fits) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("{text:?} is not the name of a runtime such as \"runsc\"")),
+    }
+}
+
+/// Where a Docker engine listens.
+pub(super) fn docker_host(text: &str) -> Result<String, String> {
+    let fits = match text.split_once("://") {
+        Some(("unix", path)) => path.starts_with('/'),
+        Some(("tcp" | "http", authority)) => is_authority(authority.trim_end_matches('/')),
+        _ => false,
+    };
+    match fits {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "{text:?} is no address of an engine: write one such as \"unix:///run/docker.sock\" \
+             or \"tcp://10.0.0.5:2375\""
+        )),
+    }
+}
+
+/// Directives for the log.
+pub(super) fn log_filter(text: &str) -> Result<String, String> {
+    match EnvFilter::builder().parse(text) {
+        Ok(_) if !text.trim().is_empty() => Ok(text.to_owned()),
+        _ => Err(format!(
+            "{text:?} is not a filter: write a level such as \"debug\", or directives such as \
+             \"info,cellgate::session=debug\""
+        )),
+    }
+}
+
+/// A template's name: part of URLs, labels and file names.
+pub(super) fn template_name(text: &str) -> Result<(), String> {
+    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
+    let first = text.bytes().next().is_some_and(|b| b.is_ascii_lowercase());
+    match first && text.len() <= 32 && text.bytes().all(fits) {
+        true => Ok(()),
+        false => Err(
+            "the name of a template starts with a lower-case letter and goes on with lower-case \
+             letters, digits, hyphens and underscores, 32 at most"
+                .into(),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_and_origins() {
+        for good in ["a", "Play.Example.org", "127.0.0.1", "[fd00::1]", "my_host-2", "*"] {
+            assert_eq!(host(good), Ok(good.to_ascii_lowercase()));
+        }
+        for bad in ["", "a:80", "http://a", "a..b", ".a", "a b", "[x]", "*.a", "a/b", "::1"] {
+            assert!(host(bad).is_err(), "{bad}");
+        }
+        for good in ["https://a.example", "http://A:8080", "http://[::1]:80", "*"] {
+            assert_eq!(origin(good), Ok(good.to_ascii_lowercase()));
+        }
+        for bad in [
+            "",
+            "a",
+            "ftp://a",
+            "https://",
+            "https://a/",
+            "https://a/b",
+            "https://a:",
+            "null",
+            "https://a:0",
+            "https://a:+1",
+            "https://a:65536",
+            "https://u@a",
+            "https://*",
+        ] {
+            assert!(origin(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_of_images_runtimes_and_engines() {
+        for good in ["python", "python:3.13-slim", "r.example:5000/a/b@sha256:00ff"] {
+            assert_eq!(image(good), Ok(good.to_owned()));
+        }
+        for bad in ["", "-rm", "a b", "a\n", "$(x)"] {
+            assert!(image(bad).is_err(), "{bad}");
+        }
+        assert!(runtime("runsc").is_ok() && runtime("io.containerd.runsc.v1").is_ok());
+        assert!(runtime("").is_err() && runtime("a b").is_err());
+        for good in ["unix:///run/docker.sock", "tcp://10.0.0.5:2375", "http://engine:2375/"] {
+            assert_eq!(docker_host(good), Ok(good.to_owned()));
+        }
+        for bad in ["", "/run/docker.sock", "unix://run", "ssh://a", "tcp://", "https://a:1"] {
+            assert!(docker_host(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn filters_and_templates() {
+        for good in ["info", "off", "info,cellgate::session=debug"] {
+            assert!(log_filter(good).is_ok(), "{good}");
+        }
+        for bad in ["", " ", "info,=,", "cellgate=loud"] {
+            assert!(log_filter(bad).is_err(), "{bad}");
+        }
+        for good in ["data", "py-3_12"] {
+            assert!(template_name(good).is_ok(), "{good}");
+        }
+        for bad in ["", "Data", "1a", "a b", "a/b", "é", "-a", &"a".repeat(33)] {
+            assert!(template_name(bad).is_err(), "{bad}");
+        }
+    }
+}

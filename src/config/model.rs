@@ -1,0 +1,209 @@
+//! The settings as the program uses them: plain values, one group for each module that takes them.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::id::Token;
+use crate::template::{Language, Limits, Template};
+
+/// The template that always exists; the keys outside `[templates]` describe it.
+pub const DEFAULT_TEMPLATE: &str = "python";
+
+/// Every setting of the gateway.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The front door.
+    pub listen: ListenConfig,
+    /// Who is let in.
+    pub access: AccessConfig,
+    /// How sandboxes are made, and how many.
+    pub sandbox: SandboxConfig,
+    /// Rules of every session.
+    pub session: SessionConfig,
+    /// Rules of every WebSocket.
+    pub socket: SocketConfig,
+    /// The Docker backend.
+    pub docker: DockerConfig,
+    /// The operator's log.
+    pub log: LogConfig,
+    /// The recipes there are; [`DEFAULT_TEMPLATE`] is the first and the others follow by name.
+    pub templates: Vec<Template>,
+}
+
+/// The front door.
+#[derive(Clone, Debug)]
+pub struct ListenConfig {
+    /// Where HTTP and WebSockets are served. Port 0 lets the kernel choose.
+    pub address: SocketAddr,
+    /// How long a gateway that was told to stop lets running cells finish.
+    pub drain_timeout: Duration,
+}
+
+/// Who is let in.
+#[derive(Clone, Debug, Default)]
+pub struct AccessConfig {
+    /// The gateway token, from the setting itself or from `token_file`. `None`: the caller makes
+    /// a random one, unless `insecure_no_token`.
+    pub token: Option<Token>,
+    /// Where the token was read from.
+    pub token_file: Option<PathBuf>,
+    /// Whether everybody who reaches the port may create sessions. Only on loopback addresses.
+    pub insecure_no_token: bool,
+    /// Origins, as `scheme://host[:port]` in lower case, whose pages may connect beside the
+    /// gateway's own. `*`: any.
+    pub allow_origin: Vec<String>,
+    /// Names, in lower case and without port, under which the gateway answers beside `localhost`
+    /// and bare addresses. `*`: any.
+    pub allow_host: Vec<String>,
+}
+
+/// How sandboxes are made, and how many.
+#[derive(Clone, Debug)]
+pub struct SandboxConfig {
+    /// Which backend makes them.
+    pub backend: BackendChoice,
+    /// Directory for sockets and for what names this instance's sandboxes. Made if missing.
+    pub runtime_dir: PathBuf,
+    /// How long making a sandbox and starting its interpreter may take.
+    pub create_timeout: Duration,
+    /// Most sessions at one time.
+    pub sessions: usize,
+}
+
+/// Rules of every session.
+#[derive(Clone, Debug)]
+pub struct SessionConfig {
+    /// Most cells waiting behind the running one.
+    pub queue: usize,
+    /// Most output a participant may have unsent or unacknowledged, in bytes.
+    pub window_bytes: usize,
+    /// Most events kept for replay, in bytes of their JSON.
+    pub log_bytes: usize,
+    /// Most participants attached at one time.
+    pub participants: usize,
+    /// How long a session may do nothing (no cell, no message) before it ends. `None`: for ever.
+    pub idle_timeout: Option<Duration>,
+    /// How long a session lives on without participants and without a running cell.
+    pub detach_timeout: Duration,
+    /// How long a session may live at all. `None`: for ever.
+    pub lifetime: Option<Duration>,
+}
+
+/// Rules of every WebSocket.
+#[derive(Clone, Debug)]
+pub struct SocketConfig {
+    /// Longest message accepted from a client, in bytes.
+    pub message_bytes: usize,
+    /// How often a ping is sent on a silent connection.
+    pub ping_interval: Duration,
+    /// How long the pong may take before the connection counts as dead.
+    pub ping_timeout: Duration,
+    /// How long one write may make no progress before the participant counts as too slow.
+    pub write_timeout: Duration,
+}
+
+/// The Docker backend.
+#[derive(Clone, Debug, Default)]
+pub struct DockerConfig {
+    /// Where the engine listens: `unix:///path`, `tcp://host:port` or `http://host:port`. `None`:
+    /// DOCKER_HOST, then the usual socket.
+    pub host: Option<String>,
+    /// OCI runtime the engine is asked for, such as `runsc`. `None`: the engine's own default.
+    pub runtime: Option<String>,
+    /// How gateway and driver are connected.
+    pub data_path: DataPath,
+}
+
+/// The operator's log.
+#[derive(Clone, Debug)]
+pub struct LogConfig {
+    /// Directives of `tracing_subscriber::EnvFilter`; known to parse.
+    pub filter: String,
+    /// How lines are written.
+    pub format: LogFormat,
+}
+
+/// Which backend is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BackendChoice {
+    /// Docker if an engine answers, namespaces otherwise.
+    #[default]
+    Auto,
+    /// Docker or nothing.
+    Docker,
+    /// Namespaces or nothing.
+    Local,
+}
+
+/// How the gateway reaches a driver in a container.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DataPath {
+    /// The socket where gateway and container share a kernel, the attached stdio elsewhere.
+    #[default]
+    Auto,
+    /// A Unix socket in a bind-mounted directory.
+    Socket,
+    /// The container's attached standard input and output.
+    Stdio,
+}
+
+/// How a log line is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Config {
+    /// The defaults; `runtime_dir` is the one that depends on who starts the gateway.
+    pub(super) fn with_runtime_dir(runtime_dir: PathBuf) -> Config {
+        Config {
+            listen: ListenConfig {
+                address: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+                drain_timeout: Duration::from_secs(30),
+            },
+            access: AccessConfig::default(),
+            sandbox: SandboxConfig {
+                backend: BackendChoice::Auto,
+                runtime_dir,
+                create_timeout: Duration::from_secs(30),
+                sessions: 100,
+            },
+            session: SessionConfig {
+                queue: 64,
+                window_bytes: 1 << 20, // 1 MiB: a second of output at what a browser can show
+                log_bytes: 8 << 20,    // 8 MiB, times `sessions` in the worst case
+                participants: 64,
+                idle_timeout: Some(Duration::from_secs(60 * 60)),
+                detach_timeout: Duration::from_secs(10 * 60),
+                lifetime: None,
+            },
+            socket: SocketConfig {
+                message_bytes: 1 << 20, // 1 MiB: far beyond any cell that people write
+                ping_interval: Duration::from_secs(20), // proxies cut silent connections at 30 s or 60 s
+                ping_timeout: Duration::from_secs(20),
+                write_timeout: Duration::from_secs(30),
+            },
+            docker: DockerConfig::default(),
+            log: LogConfig { filter: "info".into(), format: LogFormat::Text },
+            templates: vec![Template {
+                name: DEFAULT_TEMPLATE.into(),
+                language: Language::Python,
+                python: None,
+                root: None,
+                image: "python:3.13-slim".into(),
+                env: Vec::new(),
+                limits: Limits::default(),
+            }],
+        }
+    }
+
+    /// The recipe a client asks for by name.
+    pub fn template(&self, name: &str) -> Option<&Template> {
+        self.templates.iter().find(|template| template.name == name)
+    }
+}

@@ -1,0 +1,404 @@
+//! The table of settings.
+
+use std::time::Duration;
+
+use crate::config::check;
+use crate::config::codec::{
+    Address, Choice, Codec, Count, Cpus, Form, List, Location, Maybe, Secret, Size, Switch, Text,
+    Time, Variables,
+};
+use crate::config::model::{BackendChoice, Config, DataPath, LogFormat};
+use crate::template::Template;
+
+use super::{Access, Place, Section, Setting};
+
+/// The type behind [`Place::Gateway`], by the name the rows use.
+type Gateway = Config;
+
+/// A codec's form; the field only tells the compiler which number type the codec is for.
+fn form_of<T, C: Codec>(codec: C, _field: fn(&T) -> &C::Value) -> Form {
+    codec.form()
+}
+
+/// A row: key, flag, place and path of the value, codec, meaning.
+macro_rules! setting {
+    ($key:literal, $flag:expr, $place:ident . $($field:ident).+, $codec:expr, $doc:literal) => {
+        Setting {
+            key: $key,
+            flag: $flag,
+            doc: $doc,
+            form: || form_of::<$place, _>($codec, |target| &target.$($field).+),
+            place: Place::$place(Access {
+                set: |target, raw, base| {
+                    target.$($field).+ = $codec.read(raw, base)?;
+                    Ok(())
+                },
+                get: |target| $codec.show(&target.$($field).+),
+            }),
+        }
+    };
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A time-out: shorter than 100 ms fails by chance, longer than a day is a mistake in the unit.
+const TIMEOUT: Time = Time { min: Duration::from_millis(100), max: DAY };
+
+/// A span of life: up to a year.
+const LIFE: Time = Time { min: SECOND, max: Duration::from_secs(365 * 24 * 60 * 60) };
+
+/// Every setting there is.
+pub(crate) const SECTIONS: &[Section] = &[
+    Section {
+        title: "Server",
+        table: "",
+        sandbox: false,
+        settings: &[
+            setting!(
+                "listen",
+                Some("listen"),
+                Gateway.listen.address,
+                Address,
+                "Where HTTP and WebSockets are served; port 0 lets the kernel choose"
+            ),
+            setting!(
+                "sessions",
+                Some("sessions"),
+                Gateway.sandbox.sessions,
+                Count { min: 1, max: 100_000 },
+                "Most sessions at one time"
+            ),
+            setting!(
+                "drain_timeout",
+                Some("drain-timeout"),
+                Gateway.listen.drain_timeout,
+                Time { min: Duration::ZERO, max: DAY },
+                "How long running cells may go on once the gateway is told to stop"
+            ),
+        ],
+    },
+    Section {
+        title: "Access",
+        table: "",
+        sandbox: false,
+        settings: &[
+            setting!(
+                "token",
+                Some("token"),
+                Gateway.access.token,
+                Secret,
+                "The token that lets one create sessions; unless set, a random one is made at each \
+                 start and printed. Other users of the machine can see flags: prefer the file"
+            ),
+            setting!(
+                "token_file",
+                Some("token-file"),
+                Gateway.access.token_file,
+                Maybe { word: "none", some: Location { metavar: "FILE" } },
+                "File that holds the token on its first line"
+            ),
+            setting!(
+                "insecure_no_token",
+                Some("insecure-no-token"),
+                Gateway.access.insecure_no_token,
+                Switch,
+                "Let everybody on this machine create sessions; refused unless the gateway listens \
+                 on a loopback address"
+            ),
+            setting!(
+                "allow_origin",
+                Some("allow-origin"),
+                Gateway.access.allow_origin,
+                List { metavar: "ORIGIN", check: check::origin },
+                "Web origin whose pages may connect beside the gateway's own, such as \
+                 https://play.example.org; * for any"
+            ),
+            setting!(
+                "allow_host",
+                Some("allow-host"),
+                Gateway.access.allow_host,
+                List { metavar: "HOST", check: check::host },
+                "Name under which clients may reach the gateway beside localhost and bare \
+                 addresses, such as play.example.org; * for any"
+            ),
+        ],
+    },
+    Section {
+        title: "Sandboxes",
+        table: "",
+        sandbox: true,
+        settings: &[
+            setting!(
+                "backend",
+                Some("backend"),
+                Gateway.sandbox.backend,
+                Choice {
+                    words: &["auto", "docker", "local"],
+                    values: [BackendChoice::Auto, BackendChoice::Docker, BackendChoice::Local],
+                },
+                "What makes sandboxes; auto takes Docker where an engine answers and Linux \
+                 namespaces elsewhere"
+            ),
+            setting!(
+                "create_timeout",
+                Some("create-timeout"),
+                Gateway.sandbox.create_timeout,
+                TIMEOUT,
+                "How long making a sandbox and starting its interpreter may take"
+            ),
+            setting!(
+                "runtime_dir",
+                Some("runtime-dir"),
+                Gateway.sandbox.runtime_dir,
+                Location { metavar: "DIR" },
+                "Directory for sockets and the marks of this instance; unless set, \
+                 $XDG_RUNTIME_DIR/cellgate, else /run/cellgate for root and /tmp/cellgate-UID for others"
+            ),
+            setting!(
+                "image",
+                Some("image"),
+                Template.image,
+                Text { metavar: "NAME", check: check::image },
+                "Docker backend: the image sandboxes are made from"
+            ),
+            setting!(
+                "python",
+                Some("python"),
+                Template.python,
+                Maybe { word: "auto", some: Location { metavar: "PATH" } },
+                "Local backend: the interpreter, a virtual environment's too; auto finds one"
+            ),
+            setting!(
+                "root",
+                Some("root"),
+                Template.root,
+                Maybe { word: "host", some: Location { metavar: "DIR" } },
+                "Local backend: a directory tree to use instead of the host's system directories"
+            ),
+            setting!(
+                "env",
+                None,
+                Template.env,
+                Variables,
+                "Variables added to the environment of the code, a table of strings"
+            ),
+        ],
+    },
+    Section {
+        title: "Limits of one session",
+        table: "limits",
+        sandbox: true,
+        settings: &[
+            setting!(
+                "limits.memory",
+                Some("memory"),
+                Template.limits.memory_bytes,
+                Size { min: 32 << 20, max: 1 << 50 }, // below 32 MiB no interpreter starts
+                "Memory of everything in the sandbox, files in its working directory included"
+            ),
+            setting!(
+                "limits.cpus",
+                Some("cpus"),
+                Template.limits.cpu_millis,
+                Cpus { min: 10, max: 1_024_000 },
+                "Cores the sandbox may keep busy"
+            ),
+            setting!(
+                "limits.processes",
+                Some("processes"),
+                Template.limits.processes,
+                Count { min: 4, max: 1 << 22 }, // 2^22: the kernel's own limit of process ids
+                "Processes and threads, the supervisor included"
+            ),
+            setting!(
+                "limits.open_files",
+                Some("open-files"),
+                Template.limits.open_files,
+                Count { min: 64, max: 1 << 20 }, // 2^20: the kernel's default fs.nr_open
+                "Open files of one process"
+            ),
+            setting!(
+                "limits.disk",
+                Some("disk"),
+                Template.limits.disk_bytes,
+                Size { min: 64 << 10, max: 1 << 50 },
+                "Size of the working directory, which counts as memory"
+            ),
+            setting!(
+                "limits.disk_files",
+                Some("disk-files"),
+                Template.limits.disk_inodes,
+                Count { min: 16, max: 1 << 32 },
+                "Files and directories in the working directory"
+            ),
+            setting!(
+                "limits.timeout",
+                Some("timeout"),
+                Template.limits.timeout,
+                Maybe { word: "none", some: TIMEOUT },
+                "Wall clock of one cell"
+            ),
+            setting!(
+                "limits.output",
+                Some("output"),
+                Template.limits.output_bytes,
+                Maybe { word: "none", some: Size { min: 1 << 10, max: 1 << 50 } },
+                "Bytes one cell may write to stdout and stderr"
+            ),
+            setting!(
+                "limits.interrupt_grace",
+                Some("interrupt-grace"),
+                Template.limits.interrupt_grace,
+                Time { min: Duration::ZERO, max: Duration::from_secs(60) },
+                "How long a cell may ignore an interrupt before it is killed"
+            ),
+        ],
+    },
+    Section {
+        title: "Sessions",
+        table: "session",
+        sandbox: false,
+        settings: &[
+            setting!(
+                "session.queue",
+                Some("queue"),
+                Gateway.session.queue,
+                Count { min: 1, max: 10_000 },
+                "Most cells waiting behind the running one"
+            ),
+            setting!(
+                "session.window",
+                Some("window"),
+                Gateway.session.window_bytes,
+                Size { min: 64 << 10, max: 1 << 30 }, // below one frame of the link nothing moves
+                "Most output a participant may have unsent or unacknowledged"
+            ),
+            setting!(
+                "session.event_log",
+                Some("event-log"),
+                Gateway.session.log_bytes,
+                Size { min: 64 << 10, max: 1 << 40 },
+                "Most events kept for replay, times `sessions` in the worst case"
+            ),
+            setting!(
+                "session.participants",
+                Some("participants"),
+                Gateway.session.participants,
+                Count { min: 1, max: 10_000 },
+                "Most participants attached to one session"
+            ),
+            setting!(
+                "session.idle_timeout",
+                Some("idle-timeout"),
+                Gateway.session.idle_timeout,
+                Maybe { word: "none", some: LIFE },
+                "How long a session may do nothing, no cell and no message, before it ends"
+            ),
+            setting!(
+                "session.detach_timeout",
+                Some("detach-timeout"),
+                Gateway.session.detach_timeout,
+                Time { min: Duration::ZERO, ..LIFE },
+                "How long a session lives on without participants and without a running cell"
+            ),
+            setting!(
+                "session.lifetime",
+                Some("lifetime"),
+                Gateway.session.lifetime,
+                Maybe { word: "none", some: LIFE },
+                "How long a session may live at all"
+            ),
+        ],
+    },
+    Section {
+        title: "WebSockets",
+        table: "socket",
+        sandbox: false,
+        settings: &[
+            setting!(
+                "socket.message_size",
+                Some("message-size"),
+                Gateway.socket.message_bytes,
+                Size { min: 1 << 10, max: 64 << 20 },
+                "Longest message accepted from a client"
+            ),
+            setting!(
+                "socket.ping_interval",
+                Some("ping-interval"),
+                Gateway.socket.ping_interval,
+                TIMEOUT,
+                "How often a silent connection is sent a ping"
+            ),
+            setting!(
+                "socket.ping_timeout",
+                Some("ping-timeout"),
+                Gateway.socket.ping_timeout,
+                TIMEOUT,
+                "How long the pong may take before the connection counts as dead"
+            ),
+            setting!(
+                "socket.write_timeout",
+                Some("write-timeout"),
+                Gateway.socket.write_timeout,
+                TIMEOUT,
+                "How long a write may make no progress before the participant counts as too slow"
+            ),
+        ],
+    },
+    Section {
+        title: "Docker",
+        table: "docker",
+        sandbox: true,
+        settings: &[
+            setting!(
+                "docker.host",
+                Some("docker-host"),
+                Gateway.docker.host,
+                Maybe { word: "auto", some: Text { metavar: "URL", check: check::docker_host } },
+                "Where the engine listens, such as unix:///run/docker.sock or tcp://10.0.0.5:2375; \
+                 auto takes DOCKER_HOST and then the usual socket"
+            ),
+            setting!(
+                "docker.runtime",
+                Some("docker-runtime"),
+                Gateway.docker.runtime,
+                Maybe { word: "default", some: Text { metavar: "NAME", check: check::runtime } },
+                "OCI runtime of the containers, such as runsc; default leaves it to the engine"
+            ),
+            setting!(
+                "docker.data_path",
+                Some("docker-data-path"),
+                Gateway.docker.data_path,
+                Choice {
+                    words: &["auto", "socket", "stdio"],
+                    values: [DataPath::Auto, DataPath::Socket, DataPath::Stdio],
+                },
+                "How gateway and driver are connected; auto takes a Unix socket where they share a \
+                 kernel and the attached stdio elsewhere"
+            ),
+        ],
+    },
+    Section {
+        title: "Log",
+        table: "log",
+        sandbox: true,
+        settings: &[
+            setting!(
+                "log.filter",
+                Some("log"),
+                Gateway.log.filter,
+                Text { metavar: "FILTER", check: check::log_filter },
+                "What is logged to stderr: off, error, warn, info, debug, trace, or directives such \
+                 as info,cellgate::session=debug"
+            ),
+            setting!(
+                "log.format",
+                Some("log-format"),
+                Gateway.log.format,
+                Choice { words: &["text", "json"], values: [LogFormat::Text, LogFormat::Json] },
+                "How log lines are written"
+            ),
+        ],
+    },
+];

@@ -1,0 +1,152 @@
+//! The composition: settings in, a serving gateway out. Knows every part; no part knows it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::serve::ListenerExt;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::{Config, DEFAULT_TEMPLATE};
+use crate::http::{self, AccessConfig, Doors};
+use crate::id::Token;
+use crate::registry::{Registry, RegistryConfig};
+use crate::sandbox::Backend;
+use crate::session::SessionConfig;
+use crate::socket::SocketConfig;
+
+/// For sockets to say goodbye once their sessions are over.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// A gateway that holds its address and is about to serve.
+pub struct Gateway {
+    listener: TcpListener,
+    doors: Arc<Doors>,
+    drain_timeout: Duration,
+    random_token: bool,
+}
+
+/// Why a gateway cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// The address is taken, not ours, or not allowed.
+    #[error("cannot listen on {address}; choose another with --listen")]
+    Listen {
+        /// What was tried.
+        address: SocketAddr,
+        /// What the system said.
+        #[source]
+        cause: io::Error,
+    },
+    /// The kernel gives no randomness for the token.
+    #[error("cannot make a token")]
+    Random(#[from] getrandom::Error),
+    /// Accepting connections failed.
+    #[error("cannot serve")]
+    Serve(#[source] io::Error),
+}
+
+/// What every session is told, from the settings.
+pub fn registry_config(config: &Config) -> RegistryConfig {
+    RegistryConfig {
+        sessions: config.sandbox.sessions,
+        create_timeout: config.sandbox.create_timeout,
+        session: SessionConfig {
+            queue: config.session.queue,
+            window_bytes: config.session.window_bytes,
+            log_bytes: config.session.log_bytes,
+            message_bytes: config.socket.message_bytes,
+            participants: config.session.participants,
+            detach_timeout: config.session.detach_timeout,
+            idle_timeout: config.session.idle_timeout,
+            lifetime: config.session.lifetime,
+        },
+    }
+}
+
+impl Gateway {
+    /// Takes the address; nothing is served yet.
+    pub async fn bind(config: Config, backend: Arc<dyn Backend>) -> Result<Gateway, GatewayError> {
+        let address = config.listen.address;
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|cause| GatewayError::Listen { address, cause })?;
+        let registry_config = registry_config(&config);
+        let random_token = config.access.token.is_none() && !config.access.insecure_no_token;
+        let token = match config.access.token {
+            None if random_token => Some(Token::random()?),
+            given => given,
+        };
+        let doors = Doors {
+            registry: Registry::new(backend, config.templates, registry_config),
+            token,
+            access: AccessConfig {
+                hosts: config.access.allow_host,
+                origins: config.access.allow_origin,
+            },
+            socket: SocketConfig {
+                message_bytes: config.socket.message_bytes,
+                ping_interval: config.socket.ping_interval,
+                ping_timeout: config.socket.ping_timeout,
+                write_timeout: config.socket.write_timeout,
+            },
+            default_template: DEFAULT_TEMPLATE.to_owned(),
+            connections: TaskTracker::new(),
+        };
+        let drain_timeout = config.listen.drain_timeout;
+        Ok(Gateway { listener, doors: Arc::new(doors), drain_timeout, random_token })
+    }
+
+    /// The address it holds; with port 0 in the settings, the port the kernel chose.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Where to point a browser. Carries the token only if it is a random one: one that the
+    /// operator chose is not for the terminal's scroll-back.
+    pub fn url(&self) -> io::Result<String> {
+        let mut address = self.address()?;
+        if address.ip().is_unspecified() {
+            // Not an address a browser can go to; this machine is.
+            address.set_ip(match address {
+                SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+                SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        Ok(match &self.doors.token {
+            // After `#`, so that it stays out of requests, proxies' logs and referrers.
+            Some(token) if self.random_token => {
+                format!("http://{address}/#token={}", token.reveal())
+            }
+            _ => format!("http://{address}/"),
+        })
+    }
+
+    /// Serves until `stop` is cancelled, then lets running cells finish until the drain timeout,
+    /// and returns when nothing is left.
+    pub async fn serve(self, stop: CancellationToken) -> Result<(), GatewayError> {
+        let listener = self.listener.tap_io(|stream| {
+            // A cell's output is many small frames that somebody waits for. If it cannot be set,
+            // they come a little later.
+            stream.set_nodelay(true).ok();
+        });
+        let closed = CancellationToken::new();
+        let server = axum::serve(listener, http::router(Arc::clone(&self.doors)))
+            .with_graceful_shutdown(closed.clone().cancelled_owned());
+        let drain = async {
+            stop.cancelled().await;
+            tracing::info!("shutting down");
+            // The doors stay open meanwhile: /readyz has to say that we are draining.
+            self.doors.registry.shutdown(self.drain_timeout).await;
+            self.doors.connections.close();
+            // A socket that does not take its farewell is dropped with the process.
+            tokio::time::timeout(FAREWELL, self.doors.connections.wait()).await.ok();
+            closed.cancel();
+        };
+        let (served, ()) = tokio::join!(server.into_future(), drain);
+        served.map_err(GatewayError::Serve)
+    }
+}

@@ -1,0 +1,296 @@
+//! `GET /ws`: from an HTTP request to a participant of a session.
+//!
+//! A refusal that a program in a browser should be able to read comes as a close code after the
+//! upgrade: a failed upgrade tells it nothing.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Query, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hyper::upgrade::{OnUpgrade, Parts, Upgraded};
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::Role as End;
+
+use super::{Doors, problem};
+use crate::error::Chain;
+use crate::id::SessionId;
+use crate::protocol::reply::Role;
+use crate::protocol::{BEARER_SUBPROTOCOL, Close, CloseCode, SUBPROTOCOL};
+use crate::registry::CreateError;
+use crate::session::{AttachError, Attachment};
+use crate::socket;
+
+/// Longest name of a participant, in characters.
+const NAME_CHARS: usize = 64;
+
+/// The query of `/ws`.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Wish {
+    template: Option<String>,
+    session: Option<String>,
+    after: Option<u64>,
+    name: Option<String>,
+    token: Option<String>,
+}
+
+/// Answers 101 and serves the connection in a task of its own.
+pub(super) async fn upgrade(
+    State(doors): State<Arc<Doors>>,
+    wish: Result<Query<Wish>, axum::extract::rejection::QueryRejection>,
+    mut request: Request,
+) -> Response {
+    let Query(wish) = match wish {
+        Ok(wish) => wish,
+        Err(error) => return problem::problem(StatusCode::BAD_REQUEST, &error.body_text()),
+    };
+    let accept = match handshake(request.headers()) {
+        Ok(accept) => accept,
+        Err(wrong) => return wrong.response(),
+    };
+    let Some(on_upgrade) = request.extensions_mut().remove::<OnUpgrade>() else {
+        let text = "this connection cannot be upgraded; use HTTP/1.1";
+        return problem::problem(StatusCode::BAD_REQUEST, text);
+    };
+    let offered = offered_protocols(request.headers());
+    let token = wish.token.clone().or_else(|| bearer(request.headers(), &offered));
+    let speaks_ours = offered.iter().any(|protocol| protocol == SUBPROTOCOL);
+
+    doors.connections.spawn(serve(Arc::clone(&doors), on_upgrade, wish, token));
+
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    if speaks_ours {
+        let ours = HeaderValue::from_static(SUBPROTOCOL);
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, ours);
+    }
+    response
+}
+
+/// What is wrong with an opening handshake.
+#[derive(Debug, PartialEq, thiserror::Error)]
+enum WrongHandshake {
+    #[error("this is a WebSocket endpoint; connect with a WebSocket client")]
+    NoUpgrade,
+    #[error("the WebSocket version must be 13")]
+    Version,
+    #[error("the Sec-WebSocket-Key is missing or cannot be read")]
+    Key,
+}
+
+impl WrongHandshake {
+    /// The answer RFC 6455 §4.2.2 and RFC 9110 §15.5.22 ask for.
+    fn response(&self) -> Response {
+        let (status, header) = match self {
+            WrongHandshake::NoUpgrade => {
+                (StatusCode::UPGRADE_REQUIRED, Some((header::UPGRADE, "websocket")))
+            }
+            WrongHandshake::Version => {
+                (StatusCode::UPGRADE_REQUIRED, Some((header::SEC_WEBSOCKET_VERSION, "13")))
+            }
+            WrongHandshake::Key => (StatusCode::BAD_REQUEST, None),
+        };
+        let mut response = problem::problem(status, &self.to_string());
+        if let Some((name, value)) = header {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        response
+    }
+}
+
+/// Checks the opening handshake (RFC 6455 §4.2.1) and answers the accept key.
+fn handshake(headers: &HeaderMap) -> Result<HeaderValue, WrongHandshake> {
+    let has_token = |name, wanted: &str| {
+        let mut lines = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        lines.any(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(wanted)))
+    };
+    if !has_token(header::CONNECTION, "upgrade") || !has_token(header::UPGRADE, "websocket") {
+        return Err(WrongHandshake::NoUpgrade);
+    }
+    if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+        return Err(WrongHandshake::Version);
+    }
+    let key = headers.get(header::SEC_WEBSOCKET_KEY).ok_or(WrongHandshake::Key)?;
+    HeaderValue::from_str(&derive_accept_key(key.as_bytes())).map_err(|_| WrongHandshake::Key)
+}
+
+fn offered_protocols(headers: &HeaderMap) -> Vec<String> {
+    let lines = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
+    lines
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(',').map(|part| part.trim().to_owned()))
+        .collect()
+}
+
+/// The token of an `Authorization: Bearer` header, or of a bearer subprotocol.
+fn bearer(headers: &HeaderMap, offered: &[String]) -> Option<String> {
+    let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    if let Some((scheme, token)) = header.and_then(|value| value.split_once(' '))
+        && scheme.eq_ignore_ascii_case("bearer")
+    {
+        return Some(token.trim().to_owned());
+    }
+    let encoded = offered.iter().find_map(|one| one.strip_prefix(BEARER_SUBPROTOCOL))?;
+    let bytes = URL_SAFE_NO_PAD.decode(encoded.trim_end_matches('=')).ok()?;
+    String::from_utf8(bytes).ok()
+}
+
+async fn serve(doors: Arc<Doors>, on_upgrade: OnUpgrade, wish: Wish, token: Option<String>) {
+    let upgraded = match on_upgrade.await {
+        Ok(upgraded) => upgraded,
+        Err(error) => {
+            tracing::debug!(error = %Chain(&error), "a connection ended before its upgrade");
+            return;
+        }
+    };
+    let config = Some(doors.socket.websocket());
+    // Past hyper's wrapper there is one dynamic call less for every read and write.
+    match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(Parts { io, read_buf, .. }) => {
+            let read = read_buf.to_vec();
+            let io = io.into_inner();
+            let stream = WebSocketStream::from_partially_read(io, read, End::Server, config).await;
+            seat_and_serve(&doors, stream, wish, token).await;
+        }
+        Err(upgraded) => {
+            let io: TokioIo<Upgraded> = TokioIo::new(upgraded);
+            let stream = WebSocketStream::from_raw_socket(io, End::Server, config).await;
+            seat_and_serve(&doors, stream, wish, token).await;
+        }
+    }
+}
+
+async fn seat_and_serve<S: AsyncRead + AsyncWrite + Unpin>(
+    doors: &Doors,
+    stream: WebSocketStream<S>,
+    wish: Wish,
+    token: Option<String>,
+) {
+    match take_seat(doors, wish, token).await {
+        Ok(seat) => socket::serve(stream, seat, &doors.socket).await,
+        Err(close) => socket::refuse(stream, &close, &doors.socket).await,
+    }
+}
+
+/// A seat in a new session, or in the one asked for.
+async fn take_seat(doors: &Doors, wish: Wish, token: Option<String>) -> Result<Attachment, Close> {
+    let name = participant_name(wish.name.as_deref());
+    let session = match &wish.session {
+        Some(id) => {
+            let found = SessionId::parse(id).and_then(|id| doors.registry.find(&id));
+            // Who has no token for it cannot learn whether it exists.
+            let missing = || Close::new(CloseCode::NoSuchSession, "no such session");
+            let session = found.ok_or_else(missing)?;
+            if !token.as_deref().is_some_and(|token| session.admits(token)) {
+                let text = "this needs the session's token, from its `ready` message";
+                return Err(Close::new(CloseCode::Unauthorised, text));
+            }
+            session
+        }
+        None => {
+            if let Some(gateway) = &doors.token
+                && !token.as_deref().is_some_and(|token| gateway.matches(token))
+            {
+                let text = "this needs the gateway's token; it stands in the URL printed at start";
+                return Err(Close::new(CloseCode::Unauthorised, text));
+            }
+            let template = wish.template.as_deref().unwrap_or(&doors.default_template);
+            doors.registry.create(template).await.map_err(|error| close_for(&error))?
+        }
+    };
+    session.attach(name, Role::Owner, wish.after).await.map_err(|error| {
+        let code = match error {
+            AttachError::Over => CloseCode::NoSuchSession,
+            AttachError::Full(_) => CloseCode::NoCapacity,
+        };
+        Close::new(code, error.to_string())
+    })
+}
+
+fn close_for(error: &CreateError) -> Close {
+    match error {
+        CreateError::NoTemplate { .. } => Close::new(CloseCode::NoSuchSession, error.to_string()),
+        CreateError::Full(_) => Close::new(CloseCode::NoCapacity, error.to_string()),
+        CreateError::Draining => Close::new(CloseCode::Draining, error.to_string()),
+        CreateError::Prepare(_) | CreateError::Random(_) => {
+            let reference = SessionId::random().map(|id| id.to_string()).unwrap_or_default();
+            tracing::error!(reference, error = %Chain(error), "cannot start a session");
+            let text = format!("cannot start a session; the gateway's log says why: {reference}");
+            Close::new(CloseCode::Internal, text)
+        }
+    }
+}
+
+/// A name fit to be shown: printable, short, never empty.
+fn participant_name(wanted: Option<&str>) -> Arc<str> {
+    let name: String =
+        wanted.unwrap_or_default().chars().filter(|c| !c.is_control()).take(NAME_CHARS).collect();
+    if name.trim().is_empty() { "owner".into() } else { name.trim().into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in pairs {
+            map.append(*name, HeaderValue::from_str(value).unwrap());
+        }
+        map
+    }
+
+    #[test]
+    fn the_handshake_is_answered_as_rfc_6455_says() {
+        let good = [
+            ("connection", "keep-alive, Upgrade"),
+            ("upgrade", "websocket"),
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ];
+        let accept = handshake(&headers(&good)).unwrap();
+        assert_eq!(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="); // the example of §1.3
+        for (missing, wrong, status) in [
+            (0, WrongHandshake::NoUpgrade, 426),
+            (1, WrongHandshake::NoUpgrade, 426),
+            (2, WrongHandshake::Version, 426),
+            (3, WrongHandshake::Key, 400),
+        ] {
+            let mut some = good.to_vec();
+            some.remove(missing);
+            assert_eq!(handshake(&headers(&some)), Err(wrong), "{missing}");
+            assert_eq!(handshake(&headers(&some)).unwrap_err().response().status(), status);
+        }
+    }
+
+    #[test]
+    fn a_token_is_found_in_a_header_or_a_subprotocol() {
+        let header = headers(&[("authorization", "bearer abc")]);
+        assert_eq!(bearer(&header, &[]).as_deref(), Some("abc"));
+        let offered =
+            headers(&[("sec-websocket-protocol", "cellgate.v1, cellgate.bearer.w6l-fn4")]);
+        let offered = offered_protocols(&offered);
+        assert_eq!(bearer(&HeaderMap::new(), &offered).as_deref(), Some("é~~~"));
+        assert_eq!(bearer(&HeaderMap::new(), &["cellgate.bearer.!".to_owned()]), None);
+    }
+
+    #[test]
+    fn names_are_made_fit_to_be_shown() {
+        assert_eq!(&*participant_name(None), "owner");
+        assert_eq!(&*participant_name(Some(" \u{7}\n ")), "owner");
+        assert_eq!(&*participant_name(Some(" Ada\n")), "Ada");
+        assert_eq!(participant_name(Some(&"x".repeat(999))).len(), NAME_CHARS);
+    }
+}

@@ -1,0 +1,28 @@
+//! The client protocol, version 1: what travels over `/ws`.
+//!
+//! ```text
+//! client ─► gateway   ClientMessage            (client.rs)
+//! client ◄─ gateway   Event, with seq and ts   (event.rs)   to every participant, in the log
+//!                     Reply, without           (reply.rs)   to one participant
+//!                     CloseCode                (close.rs)   why the socket closes
+//! ```
+//! One JSON text frame is one message. `tests/golden/protocol` holds an example of each.
+
+pub mod client;
+pub mod close;
+pub mod event;
+pub mod reply;
+
+pub use client::{ClientMessage, Execute, Refusal};
+pub use close::{Close, CloseCode};
+pub use event::Event;
+pub use reply::Reply;
+
+/// The protocol's number, carried by `ready`.
+pub const VERSION: u32 = 1;
+
+/// The WebSocket subprotocol answered when a client offers it.
+pub const SUBPROTOCOL: &str = "cellgate.v1";
+
+/// Offered beside [`SUBPROTOCOL`]: this prefix and the base64url (RFC 4648 §5) of a token.
+pub const BEARER_SUBPROTOCOL: &str = "cellgate.bearer.";

@@ -1,0 +1,339 @@
+//! What clients say.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::reply::ErrorCode;
+
+/// Longest cell or request id, in bytes: it is repeated in every event of the cell.
+pub const MAX_ID_BYTES: usize = 128;
+
+/// One message of a client, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ClientMessage {
+    /// Queue a cell.
+    Execute(Execute),
+    /// Stop a cell, or the running one.
+    Interrupt {
+        /// The cell; `None`: the running one.
+        id: Option<String>,
+    },
+    /// Answer an `input_request`.
+    Input {
+        /// The cell that asked.
+        id: String,
+        /// A line without its end; `None` is the end of input.
+        text: Option<String>,
+    },
+    /// Kill the interpreter and start a fresh one in the same sandbox.
+    Restart,
+    /// A question about code.
+    Query(Query),
+    /// Flow control: everything up to this seq has been taken.
+    Ack {
+        /// Newest seq taken.
+        seq: u64,
+    },
+    /// To be echoed.
+    Ping {
+        /// The fields of the message without `type`, as JSON text of an object.
+        fields: serde_json::Map<String, serde_json::Value>,
+    },
+    /// End the session.
+    End,
+}
+
+/// A cell to run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Execute {
+    /// The code.
+    pub code: String,
+    /// The client's name for the cell; `None`: the gateway gives one.
+    pub id: Option<String>,
+    /// Wall clock bound in milliseconds, at most the template's.
+    pub timeout_ms: Option<u64>,
+    /// If this cell does not end `ok`, cells queued behind it are cancelled.
+    pub stop_on_error: bool,
+    /// No result event and no execution count.
+    pub silent: bool,
+    /// Environment variables set while the cell runs.
+    pub env: BTreeMap<String, String>,
+    /// Whether `input()` may ask.
+    pub allow_input: bool,
+}
+
+/// A question that runs no cell.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Query {
+    /// The client's name for the question, repeated in the reply.
+    pub id: String,
+    /// Which question.
+    pub kind: QueryKind,
+    /// The code it is about.
+    pub code: String,
+    /// Position in `code`, in characters (Unicode scalar values); always 0 for `is_complete`.
+    pub cursor: u64,
+}
+
+/// The kinds of [`Query`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QueryKind {
+    /// Completions at the cursor.
+    Complete,
+    /// Signature and documentation at the cursor.
+    Inspect,
+    /// Whether the code is a whole cell.
+    IsComplete,
+}
+
+/// Why a message was refused: becomes a `protocol_error`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// For programs.
+    pub code: ErrorCode,
+    /// For people: what is wrong and what would be right.
+    pub message: String,
+    /// The id the message carried, if it could be read.
+    pub id: Option<String>,
+}
+
+impl Refusal {
+    /// A refusal that names no cell.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Refusal {
+        Refusal { code, message: message.into(), id: None }
+    }
+
+    /// The same, naming the cell or request it is about.
+    pub fn of(mut self, id: impl Into<String>) -> Refusal {
+        self.id = Some(id.into());
+        self
+    }
+}
+
+/// Just enough of a message to know which one it is; unknown fields are allowed everywhere.
+#[derive(Deserialize)]
+struct Probe<'a> {
+    #[serde(default, borrow, rename = "type")]
+    kind: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    code: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct RawExecute {
+    code: String,
+    id: Option<String>,
+    timeout_ms: Option<u64>,
+    stop_on_error: Option<bool>,
+    silent: Option<bool>,
+    env: Option<BTreeMap<String, String>>,
+    allow_input: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct RawInterrupt {
+    id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RawInput {
+    id: String,
+    text: Option<String>,
+    eof: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct RawQuery {
+    id: String,
+    code: String,
+    cursor: u64,
+}
+
+#[derive(Deserialize)]
+struct RawIsComplete {
+    id: String,
+    code: String,
+}
+
+#[derive(Deserialize)]
+struct RawAck {
+    seq: u64,
+}
+
+impl ClientMessage {
+    /// Reads one text frame.
+    pub fn parse(text: &str) -> Result<ClientMessage, Refusal> {
+        let trimmed = text.trim_start_matches([' ', '\t', '\r', '\n']);
+        let probe: Probe<'_> = match serde_json::from_str(text) {
+            Ok(probe) if trimmed.starts_with('{') => probe,
+            Err(error) if error.is_syntax() || error.is_eof() => {
+                let message = format!("the message is not JSON: {error}");
+                return Err(Refusal::new(ErrorCode::BadJson, message));
+            }
+            _ => {
+                let message = "a message is a JSON object such as {\"code\": \"1 + 1\"}";
+                return Err(Refusal::new(ErrorCode::BadMessage, message));
+            }
+        };
+        let id = probe.id.and_then(|raw| serde_json::from_str::<String>(raw.get()).ok());
+        let named = |refusal: Refusal| match &id {
+            Some(id) if id.len() <= MAX_ID_BYTES => refusal.of(id.clone()),
+            _ => refusal,
+        };
+        let kind = match (probe.kind, probe.code) {
+            (Some(raw), _) => serde_json::from_str::<String>(raw.get()).map_err(|_| {
+                named(Refusal::new(ErrorCode::BadMessage, "the field `type` must be a string"))
+            })?,
+            (None, Some(_)) => "execute".to_owned(),
+            (None, None) => {
+                let message = "a message needs a `type`, or `code` to be an execute";
+                return Err(named(Refusal::new(ErrorCode::BadMessage, message)));
+            }
+        };
+        let message = read(&kind, text).map_err(named)?;
+        if id.as_ref().is_some_and(|id| id.is_empty() || id.len() > MAX_ID_BYTES)
+            && !matches!(message, ClientMessage::Ping { .. })
+        {
+            let message = format!("an `id` has 1 to {MAX_ID_BYTES} bytes");
+            return Err(Refusal::new(ErrorCode::BadMessage, message));
+        }
+        Ok(message)
+    }
+}
+
+fn read(kind: &str, text: &str) -> Result<ClientMessage, Refusal> {
+    fn fields<'a, T: Deserialize<'a>>(kind: &str, text: &'a str) -> Result<T, Refusal> {
+        serde_json::from_str(text).map_err(|error| {
+            Refusal::new(ErrorCode::BadMessage, format!("the fields of `{kind}`: {error}"))
+        })
+    }
+    Ok(match kind {
+        "execute" => {
+            let raw: RawExecute = fields(kind, text)?;
+            if raw.timeout_ms == Some(0) {
+                let message = "`timeout_ms` must be at least 1; leave it out for no timeout";
+                return Err(Refusal::new(ErrorCode::BadMessage, message));
+            }
+            let env = raw.env.unwrap_or_default();
+            for (name, value) in &env {
+                if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+                    let message =
+                        format!("`env` has {name:?}: a name is not empty and has no `=` or NUL");
+                    return Err(Refusal::new(ErrorCode::BadMessage, message));
+                }
+            }
+            ClientMessage::Execute(Execute {
+                code: raw.code,
+                id: raw.id,
+                timeout_ms: raw.timeout_ms,
+                stop_on_error: raw.stop_on_error.unwrap_or(false),
+                silent: raw.silent.unwrap_or(false),
+                env,
+                allow_input: raw.allow_input.unwrap_or(true),
+            })
+        }
+        "interrupt" => ClientMessage::Interrupt { id: fields::<RawInterrupt>(kind, text)?.id },
+        "input" => {
+            let raw: RawInput = fields(kind, text)?;
+            let text = match (raw.text, raw.eof.unwrap_or(false)) {
+                (Some(text), false) => Some(text),
+                (None, true) => None,
+                _ => {
+                    let message = "`input` has either `text` or `eof: true`";
+                    return Err(Refusal::new(ErrorCode::BadMessage, message));
+                }
+            };
+            ClientMessage::Input { id: raw.id, text }
+        }
+        "restart" => ClientMessage::Restart,
+        "complete" | "inspect" => {
+            let raw: RawQuery = fields(kind, text)?;
+            let kind = if kind == "complete" { QueryKind::Complete } else { QueryKind::Inspect };
+            ClientMessage::Query(Query { id: raw.id, kind, code: raw.code, cursor: raw.cursor })
+        }
+        "is_complete" => {
+            let raw: RawIsComplete = fields(kind, text)?;
+            let kind = QueryKind::IsComplete;
+            ClientMessage::Query(Query { id: raw.id, kind, code: raw.code, cursor: 0 })
+        }
+        "ack" => ClientMessage::Ack { seq: fields::<RawAck>(kind, text)?.seq },
+        "ping" => {
+            let mut all: serde_json::Map<String, serde_json::Value> = fields(kind, text)?;
+            all.remove("type");
+            ClientMessage::Ping { fields: all }
+        }
+        "end" => ClientMessage::End,
+        _ => {
+            let known = "execute, interrupt, input, restart, complete, inspect, is_complete, \
+                         ack, ping, end";
+            let shown: String = kind.chars().take(40).collect();
+            let message = format!("there is no message type {shown:?}; there are: {known}");
+            return Err(Refusal::new(ErrorCode::UnknownType, message));
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code_of(text: &str) -> ErrorCode {
+        ClientMessage::parse(text).unwrap_err().code
+    }
+
+    #[test]
+    fn code_alone_is_an_execute_with_the_defaults() {
+        let expected = Execute { code: "1+1".into(), allow_input: true, ..Execute::default() };
+        assert_eq!(ClientMessage::parse(r#"{"code":"1+1"}"#), Ok(ClientMessage::Execute(expected)));
+    }
+
+    #[test]
+    fn every_kind_of_bad_message_has_its_code() {
+        for (text, code) in [
+            ("", ErrorCode::BadJson),
+            ("{", ErrorCode::BadJson),
+            ("{\"code\":\"1\"} x", ErrorCode::BadJson),
+            ("[]", ErrorCode::BadMessage),
+            ("[null,null,null]", ErrorCode::BadMessage),
+            ("3", ErrorCode::BadMessage),
+            ("null", ErrorCode::BadMessage),
+            ("{}", ErrorCode::BadMessage),
+            (r#"{"code":1}"#, ErrorCode::BadMessage),
+            (r#"{"type":1}"#, ErrorCode::BadMessage),
+            (r#"{"type":"execute"}"#, ErrorCode::BadMessage),
+            (r#"{"code":"1","timeout_ms":0}"#, ErrorCode::BadMessage),
+            (r#"{"code":"1","timeout_ms":-5}"#, ErrorCode::BadMessage),
+            (r#"{"code":"1","env":{"A=B":"1"}}"#, ErrorCode::BadMessage),
+            (r#"{"code":"1","id":""}"#, ErrorCode::BadMessage),
+            (r#"{"type":"input","id":"a"}"#, ErrorCode::BadMessage),
+            (r#"{"type":"input","id":"a","text":"x","eof":true}"#, ErrorCode::BadMessage),
+            (r#"{"type":"fly"}"#, ErrorCode::UnknownType),
+        ] {
+            assert_eq!(code_of(text), code, "{text}");
+        }
+        let long = format!(r#"{{"code":"1","id":"{}"}}"#, "x".repeat(MAX_ID_BYTES + 1));
+        assert_eq!(code_of(&long), ErrorCode::BadMessage);
+    }
+
+    #[test]
+    fn a_refusal_names_the_id_it_could_read() {
+        let refusal = ClientMessage::parse(r#"{"id":"a7","code":5}"#).unwrap_err();
+        assert_eq!(refusal.id.as_deref(), Some("a7"));
+        assert!(refusal.message.contains("execute"), "{}", refusal.message);
+    }
+
+    #[test]
+    fn a_ping_keeps_any_fields() {
+        let ClientMessage::Ping { fields } =
+            ClientMessage::parse(r#"{"type":"ping","t":1.5,"id":[1]}"#).unwrap()
+        else {
+            panic!("not a ping")
+        };
+        assert_eq!(serde_json::to_string(&fields).unwrap(), r#"{"id":[1],"t":1.5}"#);
+    }
+}

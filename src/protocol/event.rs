@@ -1,0 +1,329 @@
+//! What every participant is told: the events of a session, in order, each with `seq` and `ts`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytestring::ByteString;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+/// MIME type to value, as the runner wrote it: base64 text for images, JSON for `…json` types.
+pub type MimeBundle = BTreeMap<String, Box<RawValue>>;
+
+/// An event of a session, before it has its place in the log.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Event {
+    /// A cell was accepted.
+    Queued {
+        /// The cell.
+        id: Arc<str>,
+        /// Cells ahead of it, the running one included.
+        position: usize,
+        /// Name of the participant.
+        by: Arc<str>,
+    },
+    /// A cell began to run.
+    Started {
+        /// The cell.
+        id: Arc<str>,
+        /// Its code.
+        code: ByteString,
+        /// Rises by one with each cell that is not silent; starts again with the interpreter.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        execution_count: Option<u32>,
+        /// Name of the participant.
+        by: Arc<str>,
+    },
+    /// Text of stdout.
+    Stdout(Output),
+    /// Text of stderr.
+    Stderr(Output),
+    /// Value of the last expression.
+    Result {
+        /// The cell.
+        id: Arc<str>,
+        /// As in `started`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        execution_count: Option<u32>,
+        /// The value in all its forms.
+        data: MimeBundle,
+        /// What the value says about its forms.
+        metadata: Box<RawValue>,
+    },
+    /// Something was shown.
+    Display {
+        /// The cell.
+        id: Arc<str>,
+        /// The thing in all its forms.
+        data: MimeBundle,
+        /// What it says about them.
+        metadata: Box<RawValue>,
+        /// Names it for later updates.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        display_id: Option<String>,
+        /// Replaces what was shown under `display_id`.
+        #[serde(skip_serializing_if = "is_false")]
+        update: bool,
+        /// The cell had already ended.
+        #[serde(skip_serializing_if = "is_false")]
+        late: bool,
+    },
+    /// What the cell has shown so far is to be removed.
+    ClearOutput {
+        /// The cell.
+        id: Arc<str>,
+        /// Not before something new comes.
+        wait: bool,
+    },
+    /// The code asks for a line of input.
+    InputRequest {
+        /// The cell.
+        id: Arc<str>,
+        /// What to ask.
+        prompt: String,
+        /// Whether typing should not be shown.
+        password: bool,
+    },
+    /// The code raised.
+    Error {
+        /// The cell.
+        id: Arc<str>,
+        /// Name of the exception's class.
+        name: String,
+        /// Its text.
+        value: String,
+        /// Lines for people; ANSI colours allowed.
+        traceback: Vec<String>,
+        /// The same for programs.
+        frames: Vec<Frame>,
+    },
+    /// The output budget of a cell was spent.
+    Truncated {
+        /// The cell.
+        id: Arc<str>,
+        /// `stdout` or `stderr`.
+        stream: Stream,
+        /// Bytes left out.
+        omitted_bytes: u64,
+    },
+    /// A cell ended; exactly once for each that was accepted.
+    Done {
+        /// The cell.
+        id: Arc<str>,
+        /// How.
+        status: CellStatus,
+        /// As in `started`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        execution_count: Option<u32>,
+        /// From its start to its end; 0 if it never started.
+        duration_ms: f64,
+        /// Whether variables of earlier cells are still there.
+        state_kept: bool,
+        /// What it used.
+        usage: DoneUsage,
+        /// One sentence for people.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        detail: Option<String>,
+    },
+    /// What the sandbox uses; about once a second while a cell runs.
+    Usage {
+        /// Memory charged to it, in bytes.
+        memory_bytes: u64,
+        /// Its limit, in bytes.
+        memory_limit_bytes: u64,
+        /// CPU since the last one, in percent of one core.
+        cpu_percent: f64,
+        /// Processes in it.
+        processes: u32,
+    },
+    /// The session does something else now.
+    Status {
+        /// What.
+        state: SessionState,
+    },
+    /// A fresh interpreter took the place of the old one; all state is gone.
+    Restarted {
+        /// Why: a sentence.
+        reason: String,
+        /// Name of the participant who asked.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        requested_by: Option<Arc<str>>,
+    },
+    /// Something people should know.
+    Notice {
+        /// How bad it is.
+        level: NoticeLevel,
+        /// For programs.
+        code: &'static str,
+        /// For people.
+        text: String,
+    },
+    /// The session is over; always the last event.
+    Ended {
+        /// For programs.
+        reason: EndReason,
+        /// For people.
+        detail: String,
+    },
+}
+
+/// Fields of `stdout` and `stderr`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Output {
+    /// The cell.
+    pub id: Arc<str>,
+    /// The text.
+    pub text: ByteString,
+    /// The cell had already ended.
+    #[serde(skip_serializing_if = "is_false")]
+    pub late: bool,
+}
+
+/// One frame of a traceback, outermost first.
+#[derive(Clone, Debug, PartialEq, Serialize, serde::Deserialize)]
+pub struct Frame {
+    /// The cell whose code it is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cell: Option<String>,
+    /// The file.
+    #[serde(default)]
+    pub file: String,
+    /// The line, from 1.
+    #[serde(default)]
+    pub line: u64,
+    /// The function.
+    #[serde(default)]
+    pub function: String,
+    /// The line's text.
+    #[serde(default)]
+    pub source: String,
+}
+
+/// Which output stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stream {
+    /// File descriptor 1.
+    Stdout,
+    /// File descriptor 2.
+    Stderr,
+}
+
+/// How a cell ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CellStatus {
+    /// It ran to its end.
+    Ok,
+    /// The code raised.
+    Error,
+    /// Stopped as somebody asked.
+    Interrupted,
+    /// Its wall clock ran out.
+    Timeout,
+    /// The sandbox's memory ran out.
+    Oom,
+    /// Its output budget was spent.
+    OutputLimit,
+    /// The interpreter ended.
+    Exited,
+    /// It did not yield to an interrupt.
+    Killed,
+    /// It left the queue without running.
+    Cancelled,
+    /// The sandbox or its backend went away.
+    Lost,
+}
+
+/// What a cell used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct DoneUsage {
+    /// CPU time, in milliseconds.
+    pub cpu_ms: f64,
+    /// Highest memory seen, in bytes.
+    pub peak_memory_bytes: u64,
+    /// Bytes written.
+    pub output_bytes: u64,
+}
+
+/// What a session does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionState {
+    /// The sandbox is being made.
+    Starting,
+    /// Waits for a cell.
+    Idle,
+    /// Runs one.
+    Busy,
+    /// A fresh interpreter is being started.
+    Restarting,
+    /// Over.
+    Ended,
+}
+
+/// How bad a notice is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NoticeLevel {
+    /// Good to know.
+    Info,
+    /// Something is not as it should be.
+    Warning,
+}
+
+/// Why a session is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndReason {
+    /// Its owner ended it.
+    Requested,
+    /// Nobody was connected any more.
+    Abandoned,
+    /// Nothing happened for the idle timeout.
+    IdleTimeout,
+    /// It lived as long as a session may.
+    Lifetime,
+    /// The gateway shuts down.
+    Draining,
+    /// The sandbox or its backend went away.
+    SandboxLost,
+    /// The interpreter cannot be started.
+    InterpreterFailed,
+}
+
+/// An event as it travels and as the log keeps it.
+#[derive(Clone, Debug)]
+pub struct Sequenced {
+    /// Its place, strictly rising by one.
+    pub seq: u64,
+    /// The whole JSON message, encoded once for all participants.
+    pub json: ByteString,
+}
+
+impl Sequenced {
+    /// Gives `event` its place and encodes it. `ts`: Unix milliseconds.
+    pub fn encode(event: &Event, seq: u64, ts: u64) -> Result<Sequenced, serde_json::Error> {
+        #[derive(Serialize)]
+        struct Placed<'a> {
+            #[serde(flatten)]
+            event: &'a Event,
+            seq: u64,
+            ts: u64,
+        }
+        let text = match event {
+            Event::Stdout(output) | Event::Stderr(output) => output.text.len(),
+            _ => 0,
+        };
+        // One allocation for a chunk of ordinary text: a sixteenth more for its escapes.
+        let mut json = Vec::with_capacity(text + text / 16 + 192);
+        serde_json::to_writer(&mut json, &Placed { event, seq, ts })?;
+        let json = ByteString::try_from(json).map_err(serde::ser::Error::custom)?;
+        Ok(Sequenced { seq, json })
+    }
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
+}

@@ -1,0 +1,224 @@
+//! What one participant alone is told: no `seq`, not in the log.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::client::Refusal;
+use super::event::SessionState;
+
+/// A message to one participant.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Reply {
+    /// Always the first message of a connection.
+    Ready(Box<Ready>),
+    /// These events cannot be replayed any more.
+    Gap {
+        /// First missing seq.
+        from: u64,
+        /// Last missing seq.
+        to: u64,
+    },
+    /// What a `ping` carried.
+    Pong(serde_json::Map<String, serde_json::Value>),
+    /// Answer to `complete`.
+    CompleteReply {
+        /// The question's id.
+        id: String,
+        /// The runner's answer; absent when it was busy.
+        #[serde(flatten)]
+        answer: CompleteAnswer,
+    },
+    /// Answer to `inspect`.
+    InspectReply {
+        /// The question's id.
+        id: String,
+        /// The runner's answer.
+        #[serde(flatten)]
+        answer: InspectAnswer,
+    },
+    /// Answer to `is_complete`.
+    IsCompleteReply {
+        /// The question's id.
+        id: String,
+        /// The runner's answer.
+        #[serde(flatten)]
+        answer: IsCompleteAnswer,
+    },
+    /// A message was refused; the connection lives on.
+    ProtocolError {
+        /// For programs.
+        code: ErrorCode,
+        /// For people.
+        message: String,
+        /// The id the message carried.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<String>,
+    },
+}
+
+impl From<Refusal> for Reply {
+    fn from(refusal: Refusal) -> Reply {
+        Reply::ProtocolError { code: refusal.code, message: refusal.message, id: refusal.id }
+    }
+}
+
+/// Why a message was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorCode {
+    /// Not JSON.
+    BadJson,
+    /// JSON, but not the fields this type has.
+    BadMessage,
+    /// A `type` that does not exist.
+    UnknownType,
+    /// A cell of this id was accepted before.
+    DuplicateId,
+    /// `limits.queue` cells wait already.
+    QueueFull,
+    /// Longer than a limit of `ready.limits`.
+    TooLarge,
+    /// The participant's role does not allow it.
+    Forbidden,
+    /// The cell or request it is about does not run.
+    NotRunning,
+    /// Too many messages in too short a time.
+    RateLimited,
+}
+
+/// What a connection needs to know.
+#[derive(Clone, Debug, Serialize)]
+pub struct Ready {
+    /// [`super::VERSION`].
+    pub protocol: u32,
+    /// The session's id.
+    pub session: String,
+    /// Resumes or shares this session.
+    pub token: String,
+    /// This participant's role.
+    pub role: Role,
+    /// Name of the template.
+    pub template: String,
+    /// What the interpreter is.
+    pub language: LanguageInfo,
+    /// What the session does now.
+    pub state: SessionState,
+    /// Newest seq in the log; 0 if there is none yet.
+    pub seq: u64,
+    /// What the session may use.
+    pub limits: ReadyLimits,
+    /// `local` or `docker`.
+    pub backend: &'static str,
+}
+
+/// The interpreter's language.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct LanguageInfo {
+    /// `python`.
+    pub name: String,
+    /// Such as `3.11.2`.
+    pub version: String,
+}
+
+/// Limits as told to clients. What is `null` has no limit.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReadyLimits {
+    /// Longest client message.
+    pub message_bytes: u64,
+    /// Cells that may wait.
+    pub queue: u64,
+    /// Output of one cell.
+    pub output_bytes: Option<u64>,
+    /// Wall clock of one cell.
+    pub timeout_ms: Option<u64>,
+    /// Memory of the sandbox.
+    pub memory_bytes: u64,
+    /// Unacknowledged output of one participant.
+    pub window_bytes: u64,
+    /// CPU, in thousandths of a core.
+    pub cpu_millis: u64,
+    /// Processes and threads.
+    pub processes: u64,
+    /// Working directory.
+    pub disk_bytes: u64,
+}
+
+/// What a participant may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Everything.
+    Owner,
+    /// Execute, interrupt, answer input.
+    Editor,
+    /// Watch.
+    Viewer,
+}
+
+/// Fields of `complete_reply`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, serde::Deserialize)]
+pub struct CompleteAnswer {
+    /// Texts that fit.
+    #[serde(default)]
+    pub matches: Vec<String>,
+    /// Where the text they replace begins, in characters.
+    #[serde(default)]
+    pub start: u64,
+    /// Where it ends.
+    #[serde(default)]
+    pub end: u64,
+    /// The interpreter could not be asked now.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub busy: bool,
+}
+
+/// Fields of `inspect_reply`.
+#[derive(Clone, Debug, Serialize, serde::Deserialize)]
+pub struct InspectAnswer {
+    /// Whether there is anything to say.
+    pub found: bool,
+    /// MIME type to value.
+    #[serde(default = "empty_object")]
+    pub data: Box<RawValue>,
+    /// The interpreter could not be asked now.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub busy: bool,
+}
+
+impl Default for InspectAnswer {
+    fn default() -> InspectAnswer {
+        InspectAnswer { found: false, data: empty_object(), busy: false }
+    }
+}
+
+/// Fields of `is_complete_reply`.
+#[derive(Clone, Debug, PartialEq, Serialize, serde::Deserialize)]
+pub struct IsCompleteAnswer {
+    /// The verdict.
+    pub status: Completeness,
+    /// What the next line should begin with, if `incomplete`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub indent: Option<String>,
+}
+
+/// Whether code is a whole cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Completeness {
+    /// It can run.
+    Complete,
+    /// More lines are needed.
+    Incomplete,
+    /// No further line can mend it.
+    Invalid,
+}
+
+/// `{}`.
+pub(crate) fn empty_object() -> Box<RawValue> {
+    serde_json::value::to_raw_value(&serde_json::Map::new()).unwrap_or_default()
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
+}

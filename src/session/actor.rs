@@ -1,0 +1,379 @@
+//! The task that owns a session: it waits for what happens, asks the rules, does what they say.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+use super::fanout::Fanout;
+use super::log::EventLog;
+use super::state::{Effect, ParticipantId, Rules, State};
+use super::{AttachError, Command, SessionConfig};
+use crate::error::Chain;
+use crate::id::{SessionId, Token};
+use crate::link::{DriverEvent, Link, LinkError};
+use crate::pool::Prepared;
+use crate::protocol::client::{ClientMessage, Refusal};
+use crate::protocol::event::{EndReason, Event, Sequenced, SessionState};
+use crate::protocol::reply::{ErrorCode, LanguageInfo, Ready, ReadyLimits, Role};
+use crate::protocol::{self, Close, CloseCode, Reply};
+use crate::sandbox::{BackendKind, EndCause, SandboxHandle};
+use crate::template::Template;
+
+/// Longest wait for a backend's word on why a sandbox is gone.
+const CAUSE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Driver events handled before commands are looked at again: an interrupt under a flood is seen
+/// within a few frames.
+const EVENTS_A_TURN: usize = 16;
+
+/// A session's owner.
+pub(super) struct Actor {
+    id: SessionId,
+    token: Arc<Token>,
+    template: Arc<Template>,
+    backend: BackendKind,
+    language: LanguageInfo,
+    config: SessionConfig,
+    commands: mpsc::Receiver<Command>,
+    link: Link,
+    handle: Box<dyn SandboxHandle>,
+    state: State,
+    log: EventLog,
+    fanout: Fanout,
+    /// When the running cell's time is up.
+    cell_deadline: Option<Instant>,
+    /// Since when nobody is attached, and how many bytes of events nobody has seen.
+    unwatched: Option<(Instant, usize)>,
+    /// When somebody last said something or a cell ended.
+    last_activity: Instant,
+    began: Instant,
+    /// Why sockets close, once the session is over.
+    farewell: Option<Close>,
+}
+
+/// What an actor waits for.
+enum Turn {
+    Command(Option<Command>),
+    Driver(Result<DriverEvent, LinkError>),
+    Deadline(Deadline),
+    /// There may be room again, or somebody left.
+    Relieved,
+}
+
+/// What a session does when a time has come.
+#[derive(Clone, Copy, Debug)]
+enum Deadline {
+    /// The running cell is stopped.
+    Cell,
+    /// The session ends.
+    End(EndReason),
+}
+
+impl Actor {
+    pub(super) fn new(
+        prepared: Prepared,
+        config: SessionConfig,
+        token: Arc<Token>,
+        commands: mpsc::Receiver<Command>,
+    ) -> Actor {
+        let limits = &prepared.template.limits;
+        let rules = Rules {
+            queue: config.queue,
+            timeout: limits.timeout,
+            output_bytes: limits.output_bytes,
+            interrupt_grace: limits.interrupt_grace,
+        };
+        Actor {
+            id: prepared.id,
+            token,
+            template: prepared.template,
+            backend: prepared.backend,
+            language: prepared.language,
+            commands,
+            link: prepared.link,
+            handle: prepared.handle,
+            state: State::new(rules),
+            log: EventLog::new(config.log_bytes),
+            fanout: Fanout::new(),
+            cell_deadline: None,
+            unwatched: Some((Instant::now(), 0)),
+            last_activity: Instant::now(),
+            began: Instant::now(),
+            farewell: None,
+            config,
+        }
+    }
+
+    /// Lives until the session is over and nothing of its sandbox is left.
+    pub(super) async fn run(mut self) {
+        tracing::info!(session = %self.id, template = self.template.name, "session begins");
+        while self.farewell.is_none() {
+            match self.turn().await {
+                Turn::Command(Some(command)) => self.on_command(command),
+                // Every handle and every seat is gone, so nobody can come back.
+                Turn::Command(None) => self.end(EndReason::Abandoned),
+                Turn::Relieved => {}
+                Turn::Driver(Ok(event)) => self.on_driver(event),
+                Turn::Driver(Err(error)) => self.on_link_lost(error).await,
+                Turn::Deadline(Deadline::Cell) => {
+                    self.cell_deadline = None;
+                    self.state.on_cell_timeout();
+                }
+                Turn::Deadline(Deadline::End(reason)) => self.end(reason),
+            }
+            self.apply();
+            self.note_leavers();
+            self.fanout.wake();
+        }
+        if let Some(farewell) = &self.farewell {
+            self.fanout.close(farewell);
+        }
+        self.handle.end().await;
+        tracing::info!(session = %self.id, "session ended");
+    }
+
+    async fn turn(&mut self) -> Turn {
+        let may_read = self.may_read();
+        let next = self.next_deadline();
+        let deadline = async move {
+            match next {
+                Some((at, deadline)) => {
+                    sleep_until(at).await;
+                    deadline
+                }
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            // Commands first: an interrupt must not wait behind a flood.
+            biased;
+            command = self.commands.recv() => Turn::Command(command),
+            event = self.link.turn(may_read) => Turn::Driver(event),
+            () = self.fanout.relieved() => Turn::Relieved,
+            deadline = deadline => Turn::Deadline(deadline),
+        }
+    }
+
+    /// Whether output has somewhere to go: to everybody who is attached or, while nobody is, into
+    /// a log that would lose nothing unseen.
+    fn may_read(&self) -> bool {
+        match self.unwatched {
+            Some((_, unseen)) => unseen < self.config.log_bytes / 2,
+            None => self.fanout.has_room(),
+        }
+    }
+
+    fn next_deadline(&self) -> Option<(Instant, Deadline)> {
+        let config = &self.config;
+        let after = |from: Instant, limit: Option<Duration>| from.checked_add(limit?);
+        let idle = self.state.phase() == SessionState::Idle;
+        let abandoned = self.unwatched.map(|(since, _)| since);
+        [
+            (self.cell_deadline, Deadline::Cell),
+            (
+                abandoned.and_then(|since| after(since, Some(config.detach_timeout))),
+                Deadline::End(EndReason::Abandoned),
+            ),
+            (
+                idle.then_some(()).and_then(|()| after(self.last_activity, config.idle_timeout)),
+                Deadline::End(EndReason::IdleTimeout),
+            ),
+            (after(self.began, config.lifetime), Deadline::End(EndReason::Lifetime)),
+        ]
+        .into_iter()
+        .filter_map(|(at, deadline)| Some((at?, deadline)))
+        .min_by_key(|(at, _)| *at)
+    }
+
+    fn on_command(&mut self, command: Command) {
+        match command {
+            Command::Attach { joined, .. } if self.fanout.len() >= self.config.participants => {
+                // Whoever asked and is gone already need not be told.
+                joined.send(Err(AttachError::Full(self.config.participants))).ok();
+            }
+            Command::Attach { name, role, after, joined } => {
+                let outbox = self.fanout.outbox(self.config.window_bytes);
+                let id = self.fanout.join(name, role, Arc::clone(&outbox));
+                self.unwatched = None;
+                self.greet(id, role, after);
+                if joined.send(Ok((id, outbox))).is_err() {
+                    // The socket went away while we answered; its seat must not stay taken.
+                    if let Some(participant) = self.fanout.get(id) {
+                        participant.outbox.leave();
+                    }
+                }
+            }
+            Command::Message { from, message } => {
+                // A page's heartbeat is not somebody doing something.
+                if !matches!(message, Ok(ClientMessage::Ping { .. })) {
+                    self.last_activity = Instant::now();
+                }
+                let Some(participant) = self.fanout.get(from) else { return };
+                let name = Arc::clone(&participant.name);
+                match message.and_then(|message| permitted(participant.role, message)) {
+                    Ok(message) => self.state.on_message(from, &name, message),
+                    Err(refusal) => self.reply(from, &refusal.into()),
+                }
+            }
+            Command::Drain => self.state.on_drain(),
+            Command::End { reason } => self.end(reason),
+        }
+    }
+
+    /// In the same turn as joining, so that nothing falls between replay and live events.
+    fn greet(&mut self, to: ParticipantId, role: Role, after: Option<u64>) {
+        let limits = &self.template.limits;
+        let timeout_ms = |limit: Duration| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        let ready = Ready {
+            protocol: protocol::VERSION,
+            session: self.id.to_string(),
+            token: self.token.reveal().to_owned(),
+            role,
+            template: self.template.name.clone(),
+            language: self.language.clone(),
+            state: self.state.phase(),
+            seq: self.log.newest(),
+            limits: ReadyLimits {
+                message_bytes: self.config.message_bytes as u64,
+                queue: self.config.queue as u64,
+                output_bytes: limits.output_bytes,
+                timeout_ms: limits.timeout.map(timeout_ms),
+                memory_bytes: limits.memory_bytes,
+                window_bytes: self.config.window_bytes as u64,
+                cpu_millis: u64::from(limits.cpu_millis),
+                processes: u64::from(limits.processes),
+                disk_bytes: limits.disk_bytes,
+            },
+            backend: self.backend.name(),
+        };
+        self.reply(to, &Reply::Ready(Box::new(ready)));
+        let after = after.unwrap_or(0);
+        let replay = self.log.after(after);
+        if let Some((from, to_seq)) = replay.gap {
+            self.reply(to, &Reply::Gap { from, to: to_seq });
+        }
+        let Some(participant) = self.fanout.get(to) else { return };
+        let replay = self.log.after(after);
+        let first = replay.gap.map_or(after, |(_, last)| last) + 1;
+        for (seq, json) in (first..).zip(replay.events) {
+            participant.outbox.push(seq, json.clone());
+        }
+    }
+
+    fn on_driver(&mut self, event: DriverEvent) {
+        self.state.on_driver(event);
+        // What was read with it comes along; the room is looked at again for each.
+        for _ in 1..EVENTS_A_TURN {
+            self.apply();
+            if self.farewell.is_some() || !self.fanout.has_room() {
+                return;
+            }
+            match self.link.ready_event() {
+                Ok(Some(event)) => self.state.on_driver(event),
+                // The next turn meets the error again and handles it.
+                Ok(None) | Err(_) => return,
+            }
+        }
+    }
+
+    async fn on_link_lost(&mut self, error: LinkError) {
+        let cause = tokio::time::timeout(CAUSE_DEADLINE, self.handle.cause())
+            .await
+            .unwrap_or(EndCause::Unknown);
+        tracing::warn!(session = %self.id, error = %Chain(&error), ?cause, "the link is lost");
+        let detail = match (&error, cause) {
+            (_, EndCause::OutOfMemory { limit_bytes }) => {
+                format!("the sandbox ran out of memory: limit {} MiB", limit_bytes >> 20)
+            }
+            (_, EndCause::Removed(how)) => format!("the sandbox is gone: {how}"),
+            (_, EndCause::BackendGone(how)) => format!("the backend is gone: {how}"),
+            (LinkError::Closed, EndCause::Supervisor(status)) => {
+                format!("the sandbox's supervisor ended with status {status}")
+            }
+            (LinkError::Closed, EndCause::Unknown) => "the sandbox is gone".to_owned(),
+            (error, _) => format!("the sandbox was given up: {error}"),
+        };
+        self.state.on_lost(&detail);
+    }
+
+    fn apply(&mut self) {
+        for effect in self.state.take_effects() {
+            match effect {
+                Effect::Emit(event) => self.emit(&event),
+                Effect::Reply(to, reply) => self.reply(to, &reply),
+                Effect::Send(command) => self.link.send(&command),
+                Effect::ArmTimer(after) => self.cell_deadline = Instant::now().checked_add(after),
+                Effect::DisarmTimer => self.cell_deadline = None,
+                Effect::Log(line) => tracing::debug!(session = %self.id, line, "driver"),
+                Effect::End => {}
+            }
+        }
+    }
+
+    fn emit(&mut self, event: &Event) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let ts = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        match Sequenced::encode(event, self.log.next_seq(), ts) {
+            Ok(sequenced) => {
+                if let Some((_, unseen)) = &mut self.unwatched {
+                    *unseen += sequenced.json.len();
+                }
+                self.log.push(&sequenced);
+                self.fanout.broadcast(&sequenced);
+            }
+            Err(error) => tracing::error!(session = %self.id, %error, "cannot encode an event"),
+        }
+        if let Event::Done { .. } = event {
+            self.last_activity = Instant::now();
+        }
+        if let Event::Ended { reason, detail } = event {
+            let code = match reason {
+                EndReason::Requested | EndReason::Abandoned => CloseCode::Ended,
+                EndReason::IdleTimeout | EndReason::Lifetime => CloseCode::Expired,
+                EndReason::Draining => CloseCode::Draining,
+                EndReason::SandboxLost | EndReason::InterpreterFailed => CloseCode::Internal,
+            };
+            self.farewell = Some(Close::new(code, detail.clone()));
+        }
+    }
+
+    fn reply(&self, to: ParticipantId, reply: &Reply) {
+        if let Err(error) = self.fanout.reply(to, reply) {
+            tracing::error!(session = %self.id, %error, "cannot encode a reply");
+        }
+    }
+
+    fn note_leavers(&mut self) {
+        if self.fanout.sweep() && self.fanout.is_empty() {
+            self.unwatched.get_or_insert((Instant::now(), 0));
+        }
+    }
+
+    fn end(&mut self, reason: EndReason) {
+        let detail = match reason {
+            EndReason::Requested => "the session was ended by its owner",
+            EndReason::Abandoned => "nobody was connected any more",
+            EndReason::IdleTimeout => "nothing happened for the idle timeout",
+            EndReason::Lifetime => "the session's lifetime is over",
+            EndReason::Draining => "the gateway shuts down",
+            EndReason::SandboxLost => "the sandbox is gone",
+            EndReason::InterpreterFailed => "the interpreter cannot be started",
+        };
+        self.state.end(reason, detail);
+    }
+}
+
+/// What a role may say.
+fn permitted(role: Role, message: ClientMessage) -> Result<ClientMessage, Refusal> {
+    let allowed = match (&message, role) {
+        (ClientMessage::Ping { .. } | ClientMessage::Ack { .. }, _) | (_, Role::Owner) => true,
+        (ClientMessage::End, Role::Editor) | (_, Role::Viewer) => false,
+        (_, Role::Editor) => true,
+    };
+    if allowed {
+        return Ok(message);
+    }
+    Err(Refusal::new(ErrorCode::Forbidden, "this participant's role does not allow that"))
+}

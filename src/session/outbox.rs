@@ -1,0 +1,253 @@
+//! What one participant has yet to be sent: a bounded queue between the session and a socket.
+//!
+//! ```text
+//!   actor ── push ──► waiting ── take ──► in the socket's hands ── sent ──► (acked)
+//!            never waits        waits                              tells the actor of room
+//! ```
+//! The actor never waits for a participant: it pushes, and asks [`Outbox::has_room`] before it
+//! reads more from the driver. Bytes count until they are on the socket, or, once the participant
+//! has sent an `ack`, until they are acknowledged.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytestring::ByteString;
+use tokio::sync::Notify;
+
+use crate::protocol::Close;
+
+/// Most that is taken at once: a socket write of this size is one system call or two, and an
+/// interrupt's reply waits behind no more.
+const BATCH_BYTES: usize = 256 << 10; // 256 KiB
+
+/// The queue, shared by the actor and one socket.
+#[derive(Debug)]
+pub struct Outbox {
+    inner: Mutex<Inner>,
+    /// For the socket: something to take.
+    filled: Notify,
+    /// For the actor: there is room again, or the participant left. One for all outboxes.
+    relieved: Arc<Notify>,
+    window: usize,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    waiting: VecDeque<Outgoing>,
+    waiting_bytes: usize,
+    /// Taken and not yet reported sent.
+    taken_bytes: usize,
+    /// Sent and not yet acknowledged, if the participant acknowledges.
+    unacked: Option<VecDeque<(u64, usize)>>,
+    unacked_bytes: usize,
+    /// The last thing the socket does.
+    close: Option<Close>,
+    left: bool,
+}
+
+#[derive(Debug)]
+struct Outgoing {
+    /// 0 for a reply, which no `ack` covers.
+    seq: u64,
+    json: ByteString,
+}
+
+/// What a socket is to do next.
+#[derive(Debug, PartialEq)]
+pub enum Batch {
+    /// Send what was put into the buffer.
+    Messages,
+    /// Close; nothing follows.
+    Close(Close),
+}
+
+impl Outbox {
+    /// An empty outbox for at most about `window` bytes.
+    pub fn new(window: usize, relieved: Arc<Notify>) -> Outbox {
+        Outbox { inner: Mutex::default(), filled: Notify::new(), relieved, window }
+    }
+
+    /// Adds a message; never waits and never refuses. Call [`Outbox::wake`] after the last one.
+    pub fn push(&self, seq: u64, json: ByteString) {
+        let mut inner = self.lock();
+        if inner.close.is_none() && !inner.left {
+            inner.waiting_bytes += json.len();
+            inner.waiting.push_back(Outgoing { seq, json });
+        }
+    }
+
+    /// Tells the socket that there is something to take.
+    pub fn wake(&self) {
+        if !self.lock().waiting.is_empty() {
+            self.filled.notify_one();
+        }
+    }
+
+    /// Whether the participant keeps up.
+    pub fn has_room(&self) -> bool {
+        let inner = self.lock();
+        inner.left || inner.outstanding() < self.window
+    }
+
+    /// After what waits, the socket closes.
+    pub fn close(&self, close: Close) {
+        self.lock().close.get_or_insert(close);
+        self.filled.notify_one();
+    }
+
+    /// The socket is gone.
+    pub fn leave(&self) {
+        let mut inner = self.lock();
+        inner.left = true;
+        inner.waiting.clear();
+        drop(inner);
+        self.relieved.notify_one();
+    }
+
+    /// Whether the socket is gone.
+    pub fn has_left(&self) -> bool {
+        self.lock().left
+    }
+
+    /// Waits for messages and moves up to [`BATCH_BYTES`] of them into `into`. What an earlier
+    /// call moved counts as sent.
+    pub async fn take(&self, into: &mut Vec<ByteString>) -> Batch {
+        loop {
+            if let Some(batch) = self.try_take(into) {
+                return batch;
+            }
+            self.filled.notified().await;
+        }
+    }
+
+    /// The participant has taken everything up to `seq`.
+    pub fn ack(&self, seq: u64) {
+        let mut inner = self.lock();
+        let Inner { unacked, unacked_bytes, .. } = &mut *inner;
+        let unacked = unacked.get_or_insert_default();
+        while unacked.front().is_some_and(|(sent, _)| *sent <= seq) {
+            if let Some((_, bytes)) = unacked.pop_front() {
+                *unacked_bytes -= bytes;
+            }
+        }
+        drop(inner);
+        self.filled.notify_one();
+        self.relieved.notify_one();
+    }
+
+    fn try_take(&self, into: &mut Vec<ByteString>) -> Option<Batch> {
+        let mut inner = self.lock();
+        let had_room = inner.outstanding() < self.window;
+        inner.taken_bytes = 0;
+        let mut taken = 0;
+        while taken < BATCH_BYTES && (inner.unacked.is_none() || inner.unacked_bytes < self.window)
+        {
+            let Some(Outgoing { seq, json }) = inner.waiting.pop_front() else { break };
+            taken += json.len();
+            inner.waiting_bytes -= json.len();
+            if seq > 0
+                && let Some(unacked) = &mut inner.unacked
+            {
+                unacked.push_back((seq, json.len()));
+                inner.unacked_bytes += json.len();
+            }
+            into.push(json);
+        }
+        inner.taken_bytes = taken;
+        let batch = match (taken, inner.waiting.is_empty(), &inner.close) {
+            (0, true, Some(close)) => Some(Batch::Close(close.clone())),
+            (0, ..) => None,
+            _ => Some(Batch::Messages),
+        };
+        let has_room = inner.outstanding() < self.window;
+        drop(inner);
+        if has_room && !had_room {
+            self.relieved.notify_one();
+        }
+        batch
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nothing panics while it holds the lock; if it did, the queue is whole all the same.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn outstanding(&self) -> usize {
+        self.waiting_bytes + self.taken_bytes + self.unacked_bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::CloseCode;
+
+    fn outbox(window: usize) -> Outbox {
+        Outbox::new(window, Arc::new(Notify::new()))
+    }
+
+    fn text(length: usize) -> ByteString {
+        ByteString::from("x".repeat(length))
+    }
+
+    #[tokio::test]
+    async fn there_is_room_again_when_the_socket_has_sent() {
+        let outbox = outbox(100);
+        outbox.push(1, text(60));
+        assert!(outbox.has_room());
+        outbox.push(2, text(60));
+        assert!(!outbox.has_room());
+        let mut taken = Vec::new();
+        assert_eq!(outbox.take(&mut taken).await, Batch::Messages);
+        assert_eq!(taken.len(), 2);
+        assert!(!outbox.has_room(), "taken is not yet sent");
+        outbox.push(3, text(1));
+        outbox.take(&mut taken).await;
+        assert!(outbox.has_room());
+        outbox.relieved.notified().await;
+    }
+
+    #[tokio::test]
+    async fn a_close_comes_after_what_waits() {
+        let outbox = outbox(100);
+        outbox.push(1, text(1));
+        let close = Close::new(CloseCode::Ended, "over");
+        outbox.close(close.clone());
+        outbox.push(2, text(1));
+        let mut taken = Vec::new();
+        assert_eq!(outbox.take(&mut taken).await, Batch::Messages);
+        assert_eq!(outbox.take(&mut taken).await, Batch::Close(close));
+        assert_eq!(taken.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn who_acknowledges_has_a_window_of_unacknowledged_output() {
+        let outbox = outbox(100);
+        outbox.ack(0);
+        for seq in 1..=5 {
+            outbox.push(seq, text(40));
+        }
+        let mut taken = Vec::new();
+        outbox.take(&mut taken).await;
+        assert_eq!(taken.len(), 3, "a window, and the message that passes it");
+        assert!(outbox.try_take(&mut taken).is_none());
+        outbox.ack(2);
+        outbox.take(&mut taken).await;
+        assert_eq!(taken.len(), 5);
+        outbox.ack(99);
+        assert!(outbox.try_take(&mut taken).is_none());
+        assert!(outbox.has_room());
+    }
+
+    #[test]
+    fn nothing_is_kept_for_who_has_left() {
+        let outbox = outbox(10);
+        outbox.push(1, text(50));
+        outbox.leave();
+        outbox.push(2, text(50));
+        assert!(outbox.has_room() && outbox.has_left());
+        assert!(outbox.lock().waiting.is_empty());
+    }
+}

@@ -1,0 +1,147 @@
+//! Why a cell ended, told truthfully.
+
+use std::time::Duration;
+
+use cellgate_driver::wire::{CellUsage, Done, ExitCause, Exited, Outcome};
+
+use super::running::{Running, Stop};
+use crate::protocol::event::{CellStatus, DoneUsage};
+
+/// A cell ended and its interpreter lives.
+pub(super) fn of_done(running: &Running, done: &Done) -> (CellStatus, Option<String>) {
+    let stopped = done.outcome != Outcome::Ok;
+    match &running.stop {
+        Some(Stop::OutputLimit) => (CellStatus::OutputLimit, Some(output_limit(running))),
+        Some(Stop::Timeout) if stopped || ran_longer(running, done) => {
+            (CellStatus::Timeout, Some(timeout(running)))
+        }
+        Some(Stop::Interrupt { by }) if stopped => {
+            (CellStatus::Interrupted, Some(format!("interrupted by {by}")))
+        }
+        _ => match done.outcome {
+            Outcome::Ok => (CellStatus::Ok, None),
+            Outcome::Error => (CellStatus::Error, None),
+            Outcome::Interrupted => (CellStatus::Interrupted, None),
+        },
+    }
+}
+
+/// An interpreter ended, with `running` in it if a cell ran.
+pub(super) fn of_exit(running: Option<&Running>, exited: &Exited) -> (CellStatus, String) {
+    let stop = running.and_then(|running| running.stop.as_ref());
+    match (exited.cause, stop, running) {
+        (ExitCause::Restart, ..) => {
+            (CellStatus::Interrupted, "the session was restarted while the cell ran".to_owned())
+        }
+        (ExitCause::Memory, ..) => (CellStatus::Oom, out_of_memory(exited)),
+        (ExitCause::Stubborn, Some(Stop::Timeout), Some(running)) => {
+            (CellStatus::Timeout, with_place(timeout(running) + KILLED, exited))
+        }
+        (ExitCause::Stubborn, Some(Stop::OutputLimit), Some(running)) => {
+            (CellStatus::OutputLimit, with_place(output_limit(running) + KILLED, exited))
+        }
+        (ExitCause::Stubborn, ..) => {
+            let text = "the cell did not yield to an interrupt and was killed".to_owned();
+            (CellStatus::Killed, with_place(text, exited))
+        }
+        (ExitCause::Protocol, ..) => {
+            let text = format!("the interpreter was killed: {}", exited.detail);
+            (CellStatus::Exited, text)
+        }
+        (ExitCause::Own, Some(Stop::Interrupt { by }), _) if exited.signalled => {
+            let text = format!("interrupted by {by}: {}", by_itself(exited));
+            (CellStatus::Interrupted, text)
+        }
+        (ExitCause::Own, ..) => (CellStatus::Exited, by_itself(exited)),
+    }
+}
+
+const KILLED: &str = "; it did not yield to an interrupt and was killed";
+
+/// The supervisor's figures in the units of the protocol.
+pub(super) fn usage(usage: &CellUsage) -> DoneUsage {
+    DoneUsage {
+        cpu_ms: usage.cpu_us as f64 / 1000.0,
+        peak_memory_bytes: usage.peak_memory_bytes,
+        output_bytes: usage.output_bytes,
+    }
+}
+
+/// Whether the timer and the cell's own end did not just cross on the way.
+fn ran_longer(running: &Running, done: &Done) -> bool {
+    running.timeout.is_some_and(|limit| Duration::from_micros(done.usage.duration_us) >= limit)
+}
+
+fn timeout(running: &Running) -> String {
+    let limit = running.timeout.unwrap_or_default();
+    format!("ran longer than its limit of {} ms", limit.as_millis())
+}
+
+fn output_limit(running: &Running) -> String {
+    let limit = running.spent_budget().unwrap_or_default();
+    format!("wrote more than its limit of {limit} bytes")
+}
+
+fn out_of_memory(exited: &Exited) -> String {
+    let peak = exited.usage.peak_memory_bytes;
+    let mut text = match exited.memory_limit_bytes {
+        0 => "ran out of memory".to_owned(),
+        limit => format!("ran out of memory: limit {}", mebibytes(limit)),
+    };
+    if peak > 0 {
+        text += &format!(", peak {}", mebibytes(peak));
+    }
+    text
+}
+
+fn mebibytes(bytes: u64) -> String {
+    let mebibytes = bytes as f64 / f64::from(1 << 20);
+    if mebibytes.fract() == 0.0 {
+        format!("{mebibytes:.0} MiB")
+    } else {
+        format!("{mebibytes:.1} MiB")
+    }
+}
+
+fn by_itself(exited: &Exited) -> String {
+    let mut text = if exited.signalled {
+        match signal_name(exited.status) {
+            Some(name) => format!("the interpreter was ended by signal {} ({name})", exited.status),
+            None => format!("the interpreter was ended by signal {}", exited.status),
+        }
+    } else {
+        format!("the interpreter ended with exit code {}", exited.status)
+    };
+    if !exited.detail.is_empty() {
+        text += ": ";
+        text += &exited.detail;
+    }
+    text
+}
+
+fn with_place(text: String, exited: &Exited) -> String {
+    if exited.detail.is_empty() { text } else { format!("{text}; it hung at:\n{}", exited.detail) }
+}
+
+/// The names of the signals that end an interpreter; numbers as on Linux (signal(7)).
+fn signal_name(signal: i32) -> Option<&'static str> {
+    Some(match signal {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL",
+        5 => "SIGTRAP",
+        6 => "SIGABRT",
+        7 => "SIGBUS",
+        8 => "SIGFPE",
+        9 => "SIGKILL",
+        11 => "SIGSEGV",
+        13 => "SIGPIPE",
+        14 => "SIGALRM",
+        15 => "SIGTERM",
+        24 => "SIGXCPU",
+        25 => "SIGXFSZ",
+        31 => "SIGSYS",
+        _ => return None,
+    })
+}

@@ -1,0 +1,130 @@
+//! Questions about code that are with the runner.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{Effect, ParticipantId};
+use crate::link::DriverCommand;
+use crate::protocol::client::{Query, QueryKind, Refusal};
+use crate::protocol::event::SessionState;
+use crate::protocol::reply::{
+    CompleteAnswer, Completeness, ErrorCode, InspectAnswer, IsCompleteAnswer, Reply,
+};
+
+/// Questions that may be open at once: a page asks a few a second, and each is held here.
+const OPEN: usize = 64;
+
+/// The open questions, by their number on the wire.
+#[derive(Debug, Default)]
+pub(super) struct Queries {
+    open: BTreeMap<u32, (ParticipantId, Query)>,
+    last: u32,
+}
+
+impl Queries {
+    /// Passes a question on, or answers at once that it cannot be.
+    pub(super) fn ask(
+        &mut self,
+        from: ParticipantId,
+        query: Query,
+        phase: SessionState,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Refusal> {
+        if self.open.len() >= OPEN {
+            let message = format!("{OPEN} questions are open already; wait for their replies");
+            return Err(Refusal::new(ErrorCode::RateLimited, message).of(query.id));
+        }
+        if phase == SessionState::Restarting && query.kind != QueryKind::IsComplete {
+            effects.push(Effect::Reply(from, busy(query)));
+            return Ok(());
+        }
+        self.last = self.last.wrapping_add(1).max(1);
+        if phase != SessionState::Restarting {
+            effects.extend(request(self.last, &query));
+        }
+        self.open.insert(self.last, (from, query));
+        Ok(())
+    }
+
+    /// The runner answered, or (`None`) was busy.
+    pub(super) fn on_reply(&mut self, number: u32, json: Option<&[u8]>, effects: &mut Vec<Effect>) {
+        let Some((from, query)) = self.open.remove(&number) else { return };
+        let reply = match json {
+            // `is_complete` has no way to say busy: it is asked again when the cell has ended.
+            None if query.kind == QueryKind::IsComplete => {
+                self.open.insert(number, (from, query));
+                return;
+            }
+            None => busy(query),
+            Some(json) => answer(query, json).unwrap_or_else(|(query, error)| {
+                effects.push(Effect::Log(format!("a runner's reply: {error}")));
+                busy(query)
+            }),
+        };
+        effects.push(Effect::Reply(from, reply));
+    }
+
+    /// The runner is free again: what it was too busy for is put to it once more.
+    pub(super) fn ask_again(&mut self, effects: &mut Vec<Effect>) {
+        for (number, (_, query)) in &self.open {
+            if query.kind == QueryKind::IsComplete {
+                effects.extend(request(*number, query));
+            }
+        }
+    }
+
+    /// The runner is no more.
+    pub(super) fn give_up(&mut self, effects: &mut Vec<Effect>) {
+        for (_, (from, query)) in std::mem::take(&mut self.open) {
+            effects.push(Effect::Reply(from, busy(query)));
+        }
+    }
+}
+
+fn request(number: u32, query: &Query) -> Option<Effect> {
+    #[derive(Serialize)]
+    struct Question<'a> {
+        op: QueryKind,
+        code: &'a str,
+        cursor: u64,
+    }
+    let question = Question { op: query.kind, code: &query.code, cursor: query.cursor };
+    let json = serde_json::to_vec(&question).ok()?;
+    Some(Effect::Send(DriverCommand::Request { number, json }))
+}
+
+fn answer(query: Query, json: &[u8]) -> Result<Reply, (Query, serde_json::Error)> {
+    let read = match query.kind {
+        QueryKind::Complete => serde_json::from_slice(json)
+            .map(|answer| Reply::CompleteReply { id: query.id.clone(), answer }),
+        QueryKind::Inspect => serde_json::from_slice(json)
+            .map(|answer| Reply::InspectReply { id: query.id.clone(), answer }),
+        QueryKind::IsComplete => serde_json::from_slice(json)
+            .map(|answer| Reply::IsCompleteReply { id: query.id.clone(), answer }),
+    };
+    read.map_err(|error| (query, error))
+}
+
+fn busy(query: Query) -> Reply {
+    let id = query.id;
+    match query.kind {
+        QueryKind::Complete => {
+            let answer = CompleteAnswer {
+                start: query.cursor,
+                end: query.cursor,
+                busy: true,
+                ..CompleteAnswer::default()
+            };
+            Reply::CompleteReply { id, answer }
+        }
+        QueryKind::Inspect => {
+            Reply::InspectReply { id, answer: InspectAnswer { busy: true, ..Default::default() } }
+        }
+        // Nobody is left to judge; running the cell will tell.
+        QueryKind::IsComplete => {
+            let answer = IsCompleteAnswer { status: Completeness::Complete, indent: None };
+            Reply::IsCompleteReply { id, answer }
+        }
+    }
+}

@@ -1,0 +1,396 @@
+//! The rules, each as a table or a short story.
+
+use cellgate_driver::wire::{CellUsage, Outcome};
+
+use super::*;
+use crate::protocol::client::QueryKind;
+
+fn rules() -> Rules {
+    Rules { queue: 3, timeout: None, output_bytes: None, interrupt_grace: Duration::from_secs(2) }
+}
+
+fn by() -> Arc<str> {
+    "ada".into()
+}
+
+fn execute(id: &str) -> ClientMessage {
+    ClientMessage::Execute(Execute {
+        code: "pass".into(),
+        id: Some(id.into()),
+        allow_input: true,
+        ..Execute::default()
+    })
+}
+
+fn done(cell: u32, outcome: Outcome, duration_us: u64) -> DriverEvent {
+    let usage = CellUsage { duration_us, ..CellUsage::default() };
+    DriverEvent::Done { cell, done: Done { outcome, usage } }
+}
+
+fn exited(cell: u32, cause: ExitCause, signalled: bool, status: i32) -> DriverEvent {
+    let exited = Exited {
+        cause,
+        signalled,
+        status,
+        memory_limit_bytes: 256 << 20,
+        usage: CellUsage::default(),
+        detail: String::new(),
+    };
+    DriverEvent::Exited { cell, exited }
+}
+
+fn output(cell: u32, text: &'static str, late: bool) -> DriverEvent {
+    let bytes = bytes::Bytes::from_static(text.as_bytes());
+    DriverEvent::Output { cell, stream: Stream::Stdout, late, bytes }
+}
+
+/// A session and a short way of reading what it does.
+struct Story(State);
+
+impl Story {
+    fn new(rules: Rules) -> Story {
+        Story(State::new(rules))
+    }
+
+    fn say(&mut self, message: ClientMessage) -> Vec<String> {
+        self.0.on_message(1, &by(), message);
+        self.read()
+    }
+
+    fn hear(&mut self, event: DriverEvent) -> Vec<String> {
+        self.0.on_driver(event);
+        self.read()
+    }
+
+    /// Effects in a word or two each.
+    fn read(&mut self) -> Vec<String> {
+        let tell = |effect: &Effect| match effect {
+            Effect::Emit(event) => tell_event(event),
+            Effect::Reply(_, Reply::ProtocolError { code, .. }) => format!("refused {code:?}"),
+            Effect::Reply(_, Reply::CompleteReply { answer, .. }) => {
+                format!("completed {:?} busy={}", answer.matches, answer.busy)
+            }
+            Effect::Reply(_, Reply::IsCompleteReply { answer, .. }) => {
+                format!("is {:?}", answer.status)
+            }
+            Effect::Reply(_, reply) => serde_json::to_string(reply).unwrap(),
+            Effect::Send(DriverCommand::Execute { cell, .. }) => format!("→execute {cell}"),
+            Effect::Send(DriverCommand::Interrupt { cell, .. }) => format!("→interrupt {cell}"),
+            Effect::Send(DriverCommand::Input { cell, json }) => {
+                format!("→input {cell} {}", String::from_utf8_lossy(json))
+            }
+            Effect::Send(DriverCommand::Request { number, .. }) => format!("→request {number}"),
+            Effect::Send(DriverCommand::Restart) => "→restart".to_owned(),
+            Effect::ArmTimer(after) => format!("arm {}", after.as_millis()),
+            Effect::DisarmTimer => "disarm".to_owned(),
+            Effect::Log(_) => "log".to_owned(),
+            Effect::End => "end".to_owned(),
+        };
+        self.0.take_effects().iter().map(tell).collect()
+    }
+}
+
+fn tell_event(event: &Event) -> String {
+    match event {
+        Event::Queued { id, position, .. } => format!("queued {id} {position}"),
+        Event::Started { id, execution_count, .. } => match execution_count {
+            Some(count) => format!("started {id} [{count}]"),
+            None => format!("started {id}"),
+        },
+        Event::Stdout(out) if out.late => format!("late {} {:?}", out.id, &*out.text),
+        Event::Stdout(out) => format!("stdout {} {:?}", out.id, &*out.text),
+        Event::Done { id, status, state_kept, .. } => {
+            format!("done {id} {status:?}{}", if *state_kept { "" } else { " state lost" })
+        }
+        Event::Status { state } => format!("{state:?}").to_lowercase(),
+        Event::Restarted { requested_by, .. } => format!("restarted by {requested_by:?}"),
+        Event::Ended { reason, .. } => format!("ended {reason:?}"),
+        Event::Truncated { id, omitted_bytes, .. } => format!("truncated {id} {omitted_bytes}"),
+        Event::InputRequest { id, prompt, .. } => format!("asks {id} {prompt:?}"),
+        other => format!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_cell_goes_from_queued_to_done() {
+    let mut story = Story::new(rules());
+    assert_eq!(story.say(execute("a")), ["queued a 0", "busy", "→execute 1", "started a [1]"]);
+    assert_eq!(story.hear(output(1, "hi\n", false)), ["stdout a \"hi\\n\""]);
+    assert_eq!(story.hear(done(1, Outcome::Ok, 5)), ["done a Ok", "idle"]);
+    assert_eq!(story.hear(output(1, "thread\n", true)), ["late a \"thread\\n\""]);
+}
+
+#[test]
+fn cells_wait_their_turn_and_stay_busy_between() {
+    let mut story = Story::new(rules());
+    story.say(execute("a"));
+    assert_eq!(story.say(execute("b")), ["queued b 1"]);
+    assert_eq!(story.say(execute("b")), ["refused DuplicateId"]);
+    assert_eq!(story.say(execute("c")), ["queued c 2"]);
+    assert_eq!(story.say(execute("d")), ["queued d 3"]);
+    assert_eq!(story.say(execute("e")), ["refused QueueFull"]);
+    assert_eq!(
+        story.hear(done(1, Outcome::Error, 5)),
+        ["done a Error", "→execute 2", "started b [2]"]
+    );
+    assert_eq!(story.say(execute("e")), ["queued e 3"], "a refused id is not taken");
+}
+
+#[test]
+fn a_silent_cell_counts_nothing() {
+    let mut story = Story::new(rules());
+    let silent = Execute { code: "1".into(), silent: true, ..Execute::default() };
+    let told = story.say(ClientMessage::Execute(silent));
+    assert_eq!(told.last().unwrap(), "started cell-1");
+    story.hear(done(1, Outcome::Ok, 5));
+    assert_eq!(story.say(execute("a")).last().unwrap(), "started a [1]");
+}
+
+#[test]
+fn interrupting_is_idempotent_and_cancels_what_waits() {
+    let mut story = Story::new(rules());
+    let interrupt = |id: Option<&str>| ClientMessage::Interrupt { id: id.map(str::to_owned) };
+    assert_eq!(story.say(interrupt(None)), Vec::<String>::new(), "nothing runs");
+    assert_eq!(story.say(interrupt(Some("a"))), ["refused NotRunning"]);
+    story.say(execute("a"));
+    story.say(execute("b"));
+    assert_eq!(story.say(interrupt(Some("b"))), ["done b Cancelled"]);
+    assert_eq!(story.say(interrupt(Some("b"))), Vec::<String>::new(), "it has ended");
+    assert_eq!(story.say(interrupt(Some("a"))), ["disarm", "→interrupt 1"]);
+    assert_eq!(story.say(interrupt(None)), Vec::<String>::new(), "it was told already");
+    assert_eq!(story.hear(done(1, Outcome::Interrupted, 9)), ["done a Interrupted", "idle"]);
+}
+
+#[test]
+fn every_end_of_a_cell_has_its_status() {
+    let timeout = Some(Duration::from_millis(100));
+    type Stop = fn(&mut Story);
+    let none: Stop = |_| {};
+    let time_out: Stop = |story| story.0.on_cell_timeout();
+    let interrupt: Stop = |story| {
+        story.say(ClientMessage::Interrupt { id: None });
+    };
+    let restart: Stop = |story| {
+        story.say(ClientMessage::Restart);
+    };
+    for (stop, end, expected) in [
+        (none, done(1, Outcome::Ok, 1), "done a Ok"),
+        (none, done(1, Outcome::Error, 1), "done a Error"),
+        (none, done(1, Outcome::Interrupted, 1), "done a Interrupted"),
+        (time_out, done(1, Outcome::Interrupted, 100_000), "done a Timeout"),
+        (time_out, done(1, Outcome::Ok, 200_000), "done a Timeout"),
+        (time_out, done(1, Outcome::Ok, 99_999), "done a Ok"),
+        (interrupt, done(1, Outcome::Ok, 1), "done a Ok"),
+        (interrupt, done(1, Outcome::Error, 1), "done a Interrupted"),
+        (none, exited(1, ExitCause::Own, false, 3), "done a Exited state lost"),
+        (none, exited(1, ExitCause::Own, true, 11), "done a Exited state lost"),
+        (none, exited(1, ExitCause::Memory, true, 9), "done a Oom state lost"),
+        (none, exited(1, ExitCause::Protocol, true, 9), "done a Exited state lost"),
+        (interrupt, exited(1, ExitCause::Stubborn, true, 9), "done a Killed state lost"),
+        (interrupt, exited(1, ExitCause::Own, true, 2), "done a Interrupted state lost"),
+        (time_out, exited(1, ExitCause::Stubborn, true, 9), "done a Timeout state lost"),
+        (restart, exited(1, ExitCause::Restart, true, 9), "done a Interrupted state lost"),
+    ] {
+        let mut story = Story::new(Rules { timeout, ..rules() });
+        story.say(execute("a"));
+        stop(&mut story);
+        story.read();
+        let told = story.hear(end);
+        let ends: Vec<&String> = told.iter().filter(|line| line.starts_with("done")).collect();
+        assert_eq!(ends, [expected]);
+    }
+}
+
+#[test]
+fn the_shorter_timeout_counts() {
+    for (template, asked, armed) in [
+        (None, None, None),
+        (Some(500), None, Some("arm 500")),
+        (None, Some(70), Some("arm 70")),
+        (Some(500), Some(70), Some("arm 70")),
+        (Some(500), Some(9_000), Some("arm 500")),
+    ] {
+        let timeout = template.map(Duration::from_millis);
+        let mut story = Story::new(Rules { timeout, ..rules() });
+        let cell = Execute { code: "1".into(), timeout_ms: asked, ..Execute::default() };
+        let told = story.say(ClientMessage::Execute(cell));
+        let arm = told.iter().find(|line| line.starts_with("arm")).map(String::as_str);
+        assert_eq!(arm, armed);
+    }
+}
+
+#[test]
+fn a_dead_interpreter_cancels_what_waits_and_a_fresh_one_takes_over() {
+    let mut story = Story::new(rules());
+    story.say(execute("a"));
+    story.say(execute("b"));
+    assert_eq!(
+        story.hear(exited(1, ExitCause::Own, true, 11)),
+        ["done a Exited state lost", "done b Cancelled", "restarting"]
+    );
+    assert_eq!(story.say(execute("c")), ["queued c 0"], "it waits for the fresh one");
+    assert_eq!(
+        story.hear(DriverEvent::Ready(bytes::Bytes::new())),
+        ["restarted by None", "busy", "→execute 3", "started c [1]"]
+    );
+}
+
+#[test]
+fn an_interpreter_may_die_while_idle() {
+    let mut story = Story::new(rules());
+    assert_eq!(story.hear(exited(0, ExitCause::Own, false, 0)), ["restarting"]);
+    let told = story.hear(DriverEvent::Ready(bytes::Bytes::new()));
+    assert_eq!(told, ["restarted by None", "idle"]);
+}
+
+#[test]
+fn an_interpreter_that_cannot_start_again_ends_the_session() {
+    let mut story = Story::new(rules());
+    story.hear(exited(0, ExitCause::Own, false, 1));
+    let told = story.hear(exited(0, ExitCause::Own, false, 1));
+    assert_eq!(told, ["ended", "ended InterpreterFailed", "end"]);
+    assert_eq!(story.say(execute("a")), Vec::<String>::new());
+}
+
+#[test]
+fn a_restart_cancels_the_queue_and_says_who_asked() {
+    let mut story = Story::new(rules());
+    story.say(execute("a"));
+    story.say(execute("b"));
+    assert_eq!(
+        story.say(ClientMessage::Restart),
+        ["done b Cancelled", "disarm", "→restart", "restarting"]
+    );
+    assert_eq!(story.say(ClientMessage::Restart), Vec::<String>::new());
+    assert_eq!(
+        story.hear(exited(1, ExitCause::Restart, true, 9)),
+        ["done a Interrupted state lost"]
+    );
+    let told = story.hear(DriverEvent::Ready(bytes::Bytes::new()));
+    assert_eq!(told, ["restarted by Some(\"ada\")", "idle"]);
+}
+
+#[test]
+fn stop_on_error_cancels_what_is_queued_behind() {
+    let mut story = Story::new(rules());
+    let careful = Execute {
+        code: "1/0".into(),
+        id: Some("a".into()),
+        stop_on_error: true,
+        ..Execute::default()
+    };
+    story.say(ClientMessage::Execute(careful));
+    story.say(execute("b"));
+    assert_eq!(
+        story.hear(done(1, Outcome::Error, 1)),
+        ["done a Error", "done b Cancelled", "idle"]
+    );
+}
+
+#[test]
+fn output_beyond_the_budget_stops_the_cell() {
+    let mut story = Story::new(Rules { output_bytes: Some(5), ..rules() });
+    story.say(execute("a"));
+    assert_eq!(story.hear(output(1, "abc", false)), ["stdout a \"abc\""]);
+    assert_eq!(
+        story.hear(output(1, "defgh", false)),
+        ["stdout a \"de\"", "disarm", "→interrupt 1"]
+    );
+    assert_eq!(story.hear(output(1, "ijk", false)), Vec::<String>::new());
+    assert_eq!(
+        story.hear(done(1, Outcome::Interrupted, 1)),
+        ["truncated a 6", "done a OutputLimit", "idle"]
+    );
+}
+
+#[test]
+fn input_goes_to_the_cell_that_asked_and_to_no_other() {
+    let mut story = Story::new(rules());
+    let input = |text: Option<&str>| ClientMessage::Input {
+        id: "a".to_owned(),
+        text: text.map(str::to_owned),
+    };
+    story.say(execute("a"));
+    assert_eq!(story.say(input(Some("early"))), ["refused NotRunning"]);
+    let json = bytes::Bytes::from_static(b"{\"type\":\"input_request\",\"prompt\":\"? \"}");
+    let asks = DriverEvent::Message { cell: 1, late: false, json };
+    assert_eq!(story.hear(asks.clone()), ["asks a \"? \""]);
+    assert_eq!(story.say(input(Some("x"))), ["→input 1 {\"text\":\"x\"}"]);
+    assert_eq!(story.say(input(Some("twice"))), ["refused NotRunning"]);
+    story.hear(asks);
+    assert_eq!(story.say(input(None)), ["→input 1 {\"eof\":true}"]);
+}
+
+#[test]
+fn questions_are_passed_on_or_answered_busy() {
+    let mut story = Story::new(rules());
+    let ask = |kind| {
+        let query = Query { id: "q".into(), kind, code: "pri".into(), cursor: 3 };
+        ClientMessage::Query(query)
+    };
+    assert_eq!(story.say(ask(QueryKind::Complete)), ["→request 1"]);
+    let json = bytes::Bytes::from_static(br#"{"matches":["print"],"start":0,"end":3}"#);
+    let answered = story.hear(DriverEvent::Reply { number: 1, json: Some(json) });
+    assert_eq!(answered, ["completed [\"print\"] busy=false"]);
+    story.say(ask(QueryKind::Complete));
+    let answered = story.hear(DriverEvent::Reply { number: 2, json: None });
+    assert_eq!(answered, ["completed [] busy=true"]);
+    let garbage = bytes::Bytes::from_static(b"[");
+    story.say(ask(QueryKind::Complete));
+    let answered = story.hear(DriverEvent::Reply { number: 3, json: Some(garbage) });
+    assert_eq!(answered, ["log", "completed [] busy=true"]);
+
+    story.say(execute("a"));
+    story.say(ask(QueryKind::IsComplete));
+    let held = story.hear(DriverEvent::Reply { number: 4, json: None });
+    assert_eq!(held, Vec::<String>::new(), "it is asked again later");
+    let told = story.hear(done(1, Outcome::Ok, 1));
+    assert_eq!(told, ["done a Ok", "→request 4", "idle"]);
+}
+
+#[test]
+fn losing_the_sandbox_leaves_no_cell_without_an_end() {
+    let mut story = Story::new(rules());
+    story.say(execute("a"));
+    story.say(execute("b"));
+    story.0.on_lost("the container was removed");
+    assert_eq!(
+        story.read(),
+        ["done a Lost state lost", "done b Cancelled", "ended", "ended SandboxLost", "end"]
+    );
+    story.0.on_lost("again");
+    assert_eq!(story.read(), Vec::<String>::new());
+}
+
+#[test]
+fn a_hostile_driver_cannot_make_a_second_end() {
+    let mut story = Story::new(rules());
+    story.say(execute("a"));
+    story.hear(done(1, Outcome::Ok, 1));
+    for event in
+        [done(1, Outcome::Ok, 1), done(7, Outcome::Ok, 1), DriverEvent::Ready(bytes::Bytes::new())]
+    {
+        assert_eq!(story.hear(event), ["log"]);
+    }
+    assert_eq!(story.hear(output(9, "of no cell we know", false)), Vec::<String>::new());
+}
+
+#[test]
+fn a_drained_session_finishes_what_it_accepted_and_takes_no_more() {
+    let mut idle = Story::new(rules());
+    idle.0.on_drain();
+    assert_eq!(idle.read(), ["ended", "ended Draining", "end"]);
+
+    let mut story = Story::new(rules());
+    story.say(execute("a"));
+    story.say(execute("b"));
+    story.0.on_drain();
+    story.0.on_drain();
+    assert_eq!(story.read().len(), 1, "one notice");
+    assert_eq!(story.say(execute("c")), ["refused QueueFull"]);
+    assert_eq!(story.hear(done(1, Outcome::Ok, 1)), ["done a Ok", "→execute 2", "started b [2]"]);
+    assert_eq!(
+        story.hear(done(2, Outcome::Ok, 1)),
+        ["done b Ok", "ended", "ended Draining", "end"]
+    );
+}

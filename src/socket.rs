@@ -1,0 +1,245 @@
+//! One WebSocket connection: the only reader and writer of its stream.
+//!
+//! ```text
+//!   stream ─► read half ─► Attachment::say ─► session
+//!   stream ◄─ write half ◄─ Outbox::take  ◄── session
+//! ```
+//! Both halves live in one task and end together. Reading never waits for writing, so that an
+//! `interrupt` gets through while megabytes of output are stuck. Everything the peer can hold up
+//! has a deadline.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use bytestring::ByteString;
+use futures::stream::{SplitSink, SplitStream};
+use futures::{SinkExt, StreamExt};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Bytes, Error as WsError, Message, Utf8Bytes};
+
+use crate::link::MAX_MESSAGE;
+use crate::protocol::client::{ClientMessage, Refusal};
+use crate::protocol::reply::ErrorCode;
+use crate::protocol::{Close, CloseCode};
+use crate::session::Attachment;
+use crate::session::outbox::{Batch, Outbox};
+
+/// What the settings say about connections.
+#[derive(Clone, Debug)]
+pub struct SocketConfig {
+    /// Longest message a client may send, in bytes.
+    pub message_bytes: usize,
+    /// From one ping of ours to the next.
+    pub ping_interval: Duration,
+    /// How long a client may be silent after a ping.
+    pub ping_timeout: Duration,
+    /// How long the network may take a batch of ours.
+    pub write_timeout: Duration,
+}
+
+/// Messages up to this many times the limit are refused one by one; a longer one closes the
+/// connection, because it would have to be held to be refused.
+const HARD_LIMIT_FACTOR: usize = 4;
+
+/// For the peer's answer to our close.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
+
+impl SocketConfig {
+    /// Buffers and bounds of the WebSocket itself.
+    pub fn websocket(&self) -> WebSocketConfig {
+        let hard = self.message_bytes.saturating_mul(HARD_LIMIT_FACTOR);
+        WebSocketConfig::default()
+            // Allocated for each connection, idle ones too; cells are typed, not streamed.
+            .read_buffer_size(4 << 10)
+            // A batch is flushed by us, so this only decides how few writes a large one takes.
+            .write_buffer_size(128 << 10)
+            // One message beyond the buffer: the largest result, its JSON escapes included.
+            .max_write_buffer_size((128 << 10) + 2 * MAX_MESSAGE)
+            .max_message_size(Some(hard))
+            .max_frame_size(Some(hard))
+    }
+}
+
+/// Serves one participant until either side closes. `stream` is past the handshake.
+pub async fn serve<S>(stream: WebSocketStream<S>, seat: Attachment, config: &SocketConfig)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let (sink, mut stream) = stream.split();
+    let heard = Mutex::new(Instant::now());
+    let mut writer = Writer { sink, config };
+    let ended = {
+        let write = writer.run(seat.outbox(), &heard);
+        let read = read_all(&mut stream, &seat, &heard, config);
+        tokio::pin!(write, read);
+        tokio::select! {
+            ended = &mut write => ended,
+            close = &mut read => match close {
+                // What is already in the outbox still goes out before the close.
+                Some(close) => {
+                    seat.outbox().close(close);
+                    write.await
+                }
+                None => WriteEnd::Gone,
+            },
+        }
+    };
+    if let WriteEnd::Close(close) = ended {
+        writer.close(&close).await;
+        wait_for_close(&mut stream).await;
+    }
+}
+
+/// Closes a connection that never got a seat.
+pub async fn refuse<S>(stream: WebSocketStream<S>, close: &Close, config: &SocketConfig)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let (sink, mut stream) = stream.split();
+    Writer { sink, config }.close(close).await;
+    wait_for_close(&mut stream).await;
+}
+
+/// The peer answers a close with a close; until then it may still be sending.
+async fn wait_for_close<S>(stream: &mut SplitStream<WebSocketStream<S>>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let drain = async { while let Some(Ok(_)) = stream.next().await {} };
+    // A peer that does not answer is cut off, which is all that is left to do.
+    timeout(CLOSE_DEADLINE, drain).await.ok();
+}
+
+/// Why the write half ended.
+enum WriteEnd {
+    /// To be closed with these words.
+    Close(Close),
+    /// The connection is broken.
+    Gone,
+}
+
+struct Writer<'a, S> {
+    sink: SplitSink<WebSocketStream<S>, Message>,
+    config: &'a SocketConfig,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
+    async fn run(&mut self, outbox: &Outbox, heard: &Mutex<Instant>) -> WriteEnd {
+        let mut batch: Vec<ByteString> = Vec::new();
+        let first = Instant::now() + self.config.ping_interval;
+        let mut pings = interval_at(first, self.config.ping_interval);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let sent = tokio::select! {
+                taken = outbox.take(&mut batch) => match taken {
+                    Batch::Close(close) => return WriteEnd::Close(close),
+                    Batch::Messages => {
+                        let messages = batch.drain(..).map(text_message);
+                        timeout(self.config.write_timeout, send_all(&mut self.sink, messages)).await
+                    }
+                },
+                now = pings.tick() => {
+                    let heard = *heard.lock().unwrap_or_else(|poison| poison.into_inner());
+                    let silent = now.saturating_duration_since(heard);
+                    if silent >= self.config.ping_interval + self.config.ping_timeout {
+                        let text = format!("no sign of life for {} s", silent.as_secs());
+                        return WriteEnd::Close(Close::new(CloseCode::TooSlow, text));
+                    }
+                    let ping = [Ok(Message::Ping(Bytes::new()))].into_iter();
+                    timeout(self.config.write_timeout, send_all(&mut self.sink, ping)).await
+                }
+            };
+            match sent {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    tracing::debug!(%error, "a socket's write failed");
+                    return WriteEnd::Gone;
+                }
+                Err(_) => {
+                    let limit = self.config.write_timeout.as_secs();
+                    let text = format!("took nothing for {limit} s");
+                    return WriteEnd::Close(Close::new(CloseCode::TooSlow, text));
+                }
+            }
+        }
+    }
+
+    async fn close(&mut self, close: &Close) {
+        let frame = CloseFrame {
+            code: close.code.number().into(),
+            reason: Utf8Bytes::from(close.reason()),
+        };
+        let sending = self.sink.send(Message::Close(Some(frame)));
+        // The peer may be gone already, or take nothing any more: then nobody is told.
+        timeout(CLOSE_DEADLINE, sending).await.ok();
+    }
+}
+
+fn text_message(json: ByteString) -> Result<Message, WsError> {
+    let text = Utf8Bytes::try_from(json.into_bytes());
+    text.map(Message::Text).map_err(|error| WsError::Utf8(error.to_string()))
+}
+
+/// Feeds all, then flushes once.
+async fn send_all<S: AsyncRead + AsyncWrite + Unpin>(
+    sink: &mut SplitSink<WebSocketStream<S>, Message>,
+    messages: impl Iterator<Item = Result<Message, WsError>>,
+) -> Result<(), WsError> {
+    for message in messages {
+        sink.feed(message?).await?;
+    }
+    sink.flush().await
+}
+
+/// Reads until the peer closes or breaks a rule; answers what to close with.
+async fn read_all<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut SplitStream<WebSocketStream<S>>,
+    seat: &Attachment,
+    heard: &Mutex<Instant>,
+    config: &SocketConfig,
+) -> Option<Close> {
+    while let Some(frame) = stream.next().await {
+        *heard.lock().unwrap_or_else(|poison| poison.into_inner()) = Instant::now();
+        let said = match frame {
+            Ok(Message::Text(text)) if text.len() > config.message_bytes => Err(Refusal::new(
+                ErrorCode::TooLarge,
+                format!(
+                    "a message of {} bytes is longer than the {} allowed",
+                    text.len(),
+                    config.message_bytes
+                ),
+            )),
+            Ok(Message::Text(text)) => ClientMessage::parse(&text),
+            Ok(Message::Binary(_)) => Err(Refusal::new(
+                ErrorCode::BadMessage,
+                "a message is a text frame with a JSON object, not a binary frame",
+            )),
+            // After a close the stream ends by itself, once it has sent the answer.
+            Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_) | Message::Close(_)) => {
+                continue;
+            }
+            Err(error) => return close_for(&error),
+        };
+        if seat.say(said).await.is_err() {
+            // The session is over; the write half is about to say so.
+            return std::future::pending().await;
+        }
+    }
+    None
+}
+
+/// What a broken rule of RFC 6455 is answered with; `None`: the connection is gone anyway.
+fn close_for(error: &WsError) -> Option<Close> {
+    let code = match error {
+        WsError::Capacity(CapacityError::MessageTooLong { .. }) => CloseCode::TooLarge,
+        WsError::Utf8(_) => CloseCode::Payload,
+        WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => return None,
+        WsError::Protocol(_) => CloseCode::Protocol,
+        _ => return None,
+    };
+    Some(Close::new(code, error.to_string()))
+}

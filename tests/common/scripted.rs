@@ -1,0 +1,117 @@
+//! A driver that says what a test tells it to, at the far end of a real link.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use cellgate::id::SessionId;
+use cellgate::link::Link;
+use cellgate::pool::Prepared;
+use cellgate::protocol::reply::LanguageInfo;
+use cellgate::sandbox::{BackendKind, EndCause, SandboxHandle};
+use cellgate::template::{Language, Limits, Template};
+use cellgate_driver::wire::{self, HEADER_BYTES, Header, Setup, kind};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+/// The driver's end of the link.
+pub(crate) struct ScriptedDriver {
+    stream: DuplexStream,
+}
+
+/// Whether the sandbox was ended.
+pub(crate) type Ended = Arc<AtomicBool>;
+
+struct FakeHandle {
+    cause: EndCause,
+    ended: Ended,
+}
+
+impl SandboxHandle for FakeHandle {
+    fn cause(&mut self) -> BoxFuture<'_, EndCause> {
+        std::future::ready(self.cause.clone()).boxed()
+    }
+
+    fn end(self: Box<Self>) -> BoxFuture<'static, ()> {
+        async move { drop(self) }.boxed()
+    }
+}
+
+impl Drop for FakeHandle {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::SeqCst);
+    }
+}
+
+/// A template with these limits.
+pub(crate) fn template(limits: Limits) -> Template {
+    Template {
+        name: "python".into(),
+        language: Language::Python,
+        python: None,
+        root: None,
+        image: "none".into(),
+        env: Vec::new(),
+        limits,
+    }
+}
+
+/// A prepared sandbox whose driver is the test. The pipe between them holds `room` bytes.
+pub(crate) async fn prepared(
+    limits: Limits,
+    cause: EndCause,
+    room: usize,
+) -> (Prepared, ScriptedDriver, Ended) {
+    let (ours, theirs) = tokio::io::duplex(room);
+    let mut driver = ScriptedDriver { stream: theirs };
+    let greet = async {
+        driver.send(kind::HELLO, 0, 0, &wire::VERSION.to_le_bytes()).await;
+        let (header, _) = driver.receive().await;
+        assert_eq!(header.kind, kind::SETUP);
+    };
+    let setup = Setup::default();
+    let (link, ()) = tokio::join!(Link::open(Box::new(ours), &setup), greet);
+    let ended = Ended::default();
+    let prepared = Prepared {
+        id: SessionId::random().unwrap(),
+        template: Arc::new(template(limits)),
+        backend: BackendKind::Local,
+        link: link.unwrap(),
+        handle: Box::new(FakeHandle { cause, ended: Arc::clone(&ended) }),
+        language: LanguageInfo { name: "python".into(), version: "3.11.2".into() },
+    };
+    (prepared, driver, ended)
+}
+
+impl ScriptedDriver {
+    /// Writes one frame.
+    pub(crate) async fn send(&mut self, kind: u8, flags: u8, cell: u32, payload: &[u8]) {
+        let mut frame = Header::new(kind, flags, cell, payload).encode().to_vec();
+        frame.extend_from_slice(payload);
+        self.stream.write_all(&frame).await.unwrap();
+    }
+
+    /// Reads one frame.
+    pub(crate) async fn receive(&mut self) -> (Header, Vec<u8>) {
+        let mut header = [0; HEADER_BYTES];
+        self.stream.read_exact(&mut header).await.unwrap();
+        let header = Header::decode(&header).unwrap();
+        let mut payload = vec![0; header.length as usize];
+        self.stream.read_exact(&mut payload).await.unwrap();
+        (header, payload)
+    }
+
+    /// Reads a frame of this kind and answers its cell.
+    pub(crate) async fn expect(&mut self, kind: u8) -> u32 {
+        let (header, _) = self.receive().await;
+        assert_eq!(header.kind, kind, "a frame of kind {kind:#04x}");
+        header.cell
+    }
+
+    /// Ends a cell.
+    pub(crate) async fn done(&mut self, cell: u32, outcome: wire::Outcome) {
+        let usage = wire::CellUsage { duration_us: 1500, ..Default::default() };
+        let done = wire::Done { outcome, usage };
+        self.send(kind::DONE, 0, cell, &done.encode()).await;
+    }
+}

@@ -1,0 +1,317 @@
+//! The session's task, its link and its outboxes as they are, with a scripted driver behind them
+//! and time that passes when everybody waits.
+
+#![allow(clippy::unwrap_used)] // helpers of tests are not tests in clippy's eyes
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use cellgate::id::Token;
+use cellgate::protocol::client::{ClientMessage, Execute};
+use cellgate::protocol::reply::Role;
+use cellgate::protocol::{Close, CloseCode};
+use cellgate::sandbox::EndCause;
+use cellgate::session::outbox::Batch;
+use cellgate::session::{AttachError, Attachment, SessionConfig, SessionHandle};
+use cellgate::template::Limits;
+use cellgate_driver::wire::{Outcome, flag, kind};
+use common::scripted::{self, Ended, ScriptedDriver};
+use serde_json::Value;
+use tokio::task::JoinHandle;
+
+fn config() -> SessionConfig {
+    SessionConfig {
+        queue: 4,
+        window_bytes: 64 << 10,
+        log_bytes: 64 << 10,
+        message_bytes: 1 << 20,
+        participants: 2,
+        detach_timeout: Duration::from_secs(60),
+        idle_timeout: Some(Duration::from_secs(3600)),
+        lifetime: None,
+    }
+}
+
+struct Stage {
+    handle: SessionHandle,
+    driver: ScriptedDriver,
+    ended: Ended,
+    task: JoinHandle<()>,
+}
+
+async fn stage(config: SessionConfig, limits: Limits, cause: EndCause) -> Stage {
+    let (prepared, driver, ended) = scripted::prepared(limits, cause, 4 << 10).await;
+    let (handle, task) = cellgate::session::start(prepared, config, Token::new("t"));
+    Stage { handle, driver, ended, task: tokio::spawn(task) }
+}
+
+async fn usual() -> Stage {
+    stage(config(), Limits::default(), EndCause::Unknown).await
+}
+
+/// A participant that keeps what it has read.
+struct Client {
+    seat: Attachment,
+    read: std::collections::VecDeque<Value>,
+}
+
+impl Client {
+    async fn join(handle: &SessionHandle, after: Option<u64>) -> Client {
+        let seat = handle.attach("ada".into(), Role::Owner, after).await.unwrap();
+        Client { seat, read: Default::default() }
+    }
+
+    async fn execute(&self, id: &str) {
+        let cell = Execute { code: "x".into(), id: Some(id.into()), ..Execute::default() };
+        self.seat.say(Ok(ClientMessage::Execute(cell))).await.unwrap();
+    }
+
+    async fn next(&mut self) -> Result<Value, Close> {
+        while self.read.is_empty() {
+            let mut batch = Vec::new();
+            match self.seat.outbox().take(&mut batch).await {
+                Batch::Messages => {}
+                Batch::Close(close) => return Err(close),
+            }
+            self.read.extend(batch.iter().map(|json| serde_json::from_str::<Value>(json).unwrap()));
+        }
+        Ok(self.read.pop_front().unwrap())
+    }
+
+    /// Reads up to an event of this type.
+    async fn until(&mut self, kind: &str) -> Value {
+        loop {
+            let event = self.next().await.unwrap_or_else(|close| panic!("{close} before {kind}"));
+            if event["type"] == kind {
+                return event;
+            }
+        }
+    }
+
+    async fn until_close(&mut self) -> Close {
+        loop {
+            if let Err(close) = self.next().await {
+                return close;
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_event_has_the_next_seq_and_a_time() {
+    let Stage { handle, mut driver, .. } = usual().await;
+    let mut client = Client::join(&handle, None).await;
+    let ready = client.next().await.unwrap();
+    assert_eq!((&ready["type"], &ready["seq"]), (&"ready".into(), &0.into()));
+    assert_eq!(ready["language"]["version"], "3.11.2");
+    client.execute("a").await;
+    let cell = driver.expect(kind::EXECUTE).await;
+    driver.send(kind::OUTPUT, 0, cell, "h\u{e9}".as_bytes()).await;
+    driver.send(kind::OUTPUT, flag::STDERR, cell, b"oh\n").await;
+    let result = br#"{"type":"result","data":{"text/plain":"1"},"metadata":{}}"#;
+    driver.send(kind::MESSAGE, flag::SYNC, cell, result).await;
+    driver.done(cell, Outcome::Ok).await;
+    let mut kinds = Vec::new();
+    for seq in 1..=8 {
+        let event = client.next().await.unwrap();
+        assert_eq!(event["seq"], seq);
+        assert!(event["ts"].as_u64().unwrap() > 1_600_000_000_000);
+        kinds.push(event["type"].as_str().unwrap().to_owned());
+    }
+    let expected = ["queued", "status", "started", "stdout", "stderr", "result", "done", "status"];
+    assert_eq!(kinds, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_socket_that_drops_detaches_and_another_resumes_without_a_seam() {
+    let Stage { handle, mut driver, ended, .. } = usual().await;
+    let mut first = Client::join(&handle, None).await;
+    first.execute("a").await;
+    let cell = driver.expect(kind::EXECUTE).await;
+    let seen = first.until("started").await["seq"].as_u64().unwrap();
+    drop(first);
+    driver.send(kind::OUTPUT, 0, cell, b"while away\n").await;
+    let mut second = Client::join(&handle, Some(seen)).await;
+    assert_eq!(second.next().await.unwrap()["type"], "ready");
+    let away = second.next().await.unwrap();
+    assert_eq!((&away["text"], &away["seq"]), (&"while away\n".into(), &(seen + 1).into()));
+    driver.done(cell, Outcome::Ok).await;
+    assert_eq!(second.until("done").await["seq"], seen + 2);
+    assert!(!ended.load(Ordering::SeqCst));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_log_forgot_is_named_by_a_gap() {
+    let Stage { handle, mut driver, .. } = usual().await;
+    let mut first = Client::join(&handle, None).await;
+    first.execute("a").await;
+    let cell = driver.expect(kind::EXECUTE).await;
+    let page = vec![b'x'; 16 << 10];
+    for _ in 0..10 {
+        driver.send(kind::OUTPUT, 0, cell, &page).await;
+        first.until("stdout").await;
+    }
+    let mut late = Client::join(&handle, Some(2)).await;
+    let newest = late.next().await.unwrap()["seq"].as_u64().unwrap();
+    let gap = late.next().await.unwrap();
+    assert_eq!((&gap["type"], &gap["from"]), (&"gap".into(), &3.into()));
+    let mut next = gap["to"].as_u64().unwrap() + 1;
+    while next <= newest {
+        assert_eq!(late.next().await.unwrap()["seq"], next);
+        next += 1;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_nothing_stops_the_driver_and_an_interrupt_still_passes() {
+    let Stage { handle, mut driver, .. } = usual().await;
+    let mut client = Client::join(&handle, None).await;
+    client.execute("a").await;
+    let cell = driver.expect(kind::EXECUTE).await;
+    let page = vec![b'x'; 16 << 10];
+    let mut sent = 0;
+    // The pipe holds 4 KiB and the window 64: a driver nobody reads from blocks soon.
+    while tokio::time::timeout(Duration::from_secs(1), driver.send(kind::OUTPUT, 0, cell, &page))
+        .await
+        .is_ok()
+    {
+        sent += page.len();
+        assert!(sent < 1 << 20, "nothing holds the driver back");
+    }
+    client.seat.say(Ok(ClientMessage::Interrupt { id: None })).await.unwrap();
+    assert_eq!(driver.expect(kind::INTERRUPT).await, cell);
+    // A client that reads again gets every byte that was sent.
+    let mut received = 0;
+    while received < sent {
+        received += client.until("stdout").await["text"].as_str().unwrap().len();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_lost_while_nobody_is_attached() {
+    let Stage { handle, mut driver, .. } = usual().await;
+    let mut client = Client::join(&handle, None).await;
+    client.execute("a").await;
+    let cell = driver.expect(kind::EXECUTE).await;
+    let seen = client.until("started").await["seq"].as_u64().unwrap();
+    drop(client);
+    let page = vec![b'x'; 4 << 10];
+    let mut sent = 0u64;
+    while tokio::time::timeout(Duration::from_secs(1), driver.send(kind::OUTPUT, 0, cell, &page))
+        .await
+        .is_ok()
+    {
+        sent += 1;
+        assert!(sent < 64, "the log alone cannot hold that much");
+    }
+    let mut back = Client::join(&handle, Some(seen)).await;
+    back.until("ready").await;
+    for seq in 1..=sent {
+        assert_eq!(back.next().await.unwrap()["seq"], seen + seq);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_timer_ends_what_it_should() {
+    let day = Duration::from_secs(86_400);
+    for (config, reason, code) in [
+        (
+            SessionConfig { detach_timeout: day, idle_timeout: Some(day), ..config() },
+            "idle_timeout",
+            CloseCode::Expired,
+        ),
+        (
+            SessionConfig { lifetime: Some(Duration::from_secs(5)), ..config() },
+            "lifetime",
+            CloseCode::Expired,
+        ),
+    ] {
+        let Stage { handle, driver, ended, task } =
+            stage(config, Limits::default(), EndCause::Unknown).await;
+        let mut client = Client::join(&handle, None).await;
+        assert_eq!(client.until("ended").await["reason"], reason);
+        assert_eq!(client.until_close().await.code, code);
+        task.await.unwrap();
+        assert!(ended.load(Ordering::SeqCst));
+        drop(driver);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_abandoned_session_ends_and_takes_its_sandbox_along() {
+    let Stage { handle, driver, ended, task } = usual().await;
+    drop(Client::join(&handle, None).await);
+    let before = tokio::time::Instant::now();
+    task.await.unwrap();
+    assert!(before.elapsed() >= config().detach_timeout);
+    assert!(ended.load(Ordering::SeqCst));
+    assert!(matches!(
+        handle.attach("late".into(), Role::Owner, None).await,
+        Err(AttachError::Over)
+    ));
+    drop(driver);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cell_that_runs_too_long_is_interrupted() {
+    let limits = Limits { timeout: Some(Duration::from_millis(250)), ..Limits::default() };
+    let Stage { handle, mut driver, .. } = stage(config(), limits, EndCause::Unknown).await;
+    let mut client = Client::join(&handle, None).await;
+    client.execute("a").await;
+    let cell = driver.expect(kind::EXECUTE).await;
+    let before = tokio::time::Instant::now();
+    assert_eq!(driver.expect(kind::INTERRUPT).await, cell);
+    assert!(before.elapsed() >= Duration::from_millis(250));
+    driver.done(cell, Outcome::Interrupted).await;
+    let done = client.until("done").await;
+    // The scripted driver says 1.5 ms, but the outcome is not `ok`: the timer did it.
+    assert_eq!((&done["status"], &done["state_kept"]), (&"timeout".into(), &true.into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_sandbox_is_told_with_its_cause() {
+    for (cause, words) in [
+        (EndCause::Removed("container removed from outside".into()), "removed from outside"),
+        (EndCause::BackendGone("no answer".into()), "backend is gone"),
+        (EndCause::OutOfMemory { limit_bytes: 64 << 20 }, "limit 64 MiB"),
+        (EndCause::Supervisor(-9), "status -9"),
+        (EndCause::Unknown, "sandbox is gone"),
+    ] {
+        let Stage { handle, mut driver, ended, task } =
+            stage(config(), Limits::default(), cause).await;
+        let mut client = Client::join(&handle, None).await;
+        client.execute("a").await;
+        client.execute("b").await;
+        driver.expect(kind::EXECUTE).await;
+        drop(driver);
+        let done = client.until("done").await;
+        assert_eq!((&done["id"], &done["status"]), (&"a".into(), &"lost".into()));
+        assert_eq!(client.until("done").await["status"], "cancelled");
+        let told = client.until("ended").await;
+        assert!(told["detail"].as_str().unwrap().contains(words), "{told}");
+        assert_eq!(client.until_close().await.code, CloseCode::Internal);
+        task.await.unwrap();
+        assert!(ended.load(Ordering::SeqCst));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_session_refuses_and_a_seat_given_up_is_free() {
+    let Stage { handle, driver, .. } = usual().await;
+    let first = Client::join(&handle, None).await;
+    let _second = Client::join(&handle, None).await;
+    let third = handle.attach("third".into(), Role::Owner, None).await;
+    assert!(matches!(third, Err(AttachError::Full(2))));
+    drop(first);
+    let name: Arc<str> = "third".into();
+    // The actor hears of the empty seat before it reads the next command or right after it.
+    let mut joined = handle.attach(Arc::clone(&name), Role::Owner, None).await;
+    while joined.is_err() {
+        tokio::task::yield_now().await;
+        joined = handle.attach(Arc::clone(&name), Role::Owner, None).await;
+    }
+    drop(driver);
+}
