@@ -65,9 +65,9 @@ def guarded(function, *args):
 def _body(cell, code):
     body, result = compile_cell(code, cell.file, not cell.silent)
     if body is not None:
-        _evaluate(body)
+        evaluate(body)
     if result is not None:
-        value = _evaluate(result)
+        value = evaluate(result)
         if value is not None and not session.in_child:
             _show_result(cell, value)
     if "matplotlib._pylab_helpers" in sys.modules and not session.in_child:
@@ -76,7 +76,7 @@ def _body(cell, code):
         figures_shown.show_open()
 
 
-def _evaluate(code):
+def evaluate(code):
     value = eval(code, session.namespace)
     if code.co_flags & _COROUTINE:
         from _cellgate import tasks
@@ -92,12 +92,15 @@ def compile_cell(source, file, wants_value):
     """
     global future_flags
     flags = _TOP_LEVEL_AWAIT | future_flags
+    wrong = None
     try:
         tree = compile(source, file, "exec", flags | _AST_ONLY, True)
     except SyntaxError as error:
+        wrong = error
+    if wrong is not None:  # outside the clause, or a second error would carry the first along
         from _cellgate import magic_syntax
 
-        source = magic_syntax.python_of(source, error)
+        source = magic_syntax.python_of(source, wrong)
         tree = compile(source, file, "exec", flags | _AST_ONLY, True)
     statements = tree.body
     last = None

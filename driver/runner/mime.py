@@ -81,7 +81,7 @@ def _ask(value, data, metadata, include, exclude):
 def _method(value, name):
     """The bound method, unless the object invents attributes (a mock, a proxy)."""
     try:
-        if getattr(value, "_cellgate_has_no_such_name_", None) is not None:
+        if getattr(value, "_ipython_canary_method_should_not_exist_", None) is not None:
             return None
         method = getattr(value, name, None)
     except Exception:
