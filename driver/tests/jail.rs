@@ -28,7 +28,10 @@ fn spec() -> Spec {
                 optional: false,
             },
         ],
-        access: vec![Access { path: "/".into(), write: false }],
+        access: vec![
+            Access { path: "/".into(), write: false },
+            Access { path: "/dev/null".into(), write: true },
+        ],
         ..Spec::default()
     }
 }
@@ -97,6 +100,22 @@ fn a_step_that_fails_is_named_with_its_errno() {
     let Some(Report::Failed(errno, what)) = reports.last() else { panic!("{reports:?}") };
     assert_eq!(*errno, libc::ENOENT);
     assert!(what.contains("/nowhere/at/all"), "{what}");
+}
+
+#[test]
+fn landlock_denies_what_no_rule_allows() {
+    let mut strict = Spec { probe: true, ..spec() };
+    strict.access.retain(|access| !access.write);
+    let (reports, _link) = jail(&strict);
+    if !possible(&reports) {
+        return;
+    }
+    match reports.last() {
+        // The jail's own last act is to open /dev/null for writing; the mount would let it.
+        Some(Report::Failed(errno, _)) => assert_eq!(*errno, libc::EACCES),
+        Some(Report::Landlock(0)) => eprintln!("skipped: this kernel has no Landlock"),
+        other => panic!("{other:?}"),
+    }
 }
 
 /// The unified hierarchy's mount, if we may make cgroups in it.
