@@ -149,11 +149,20 @@ pub(crate) fn prefer_as_victim(pid: i32) -> std::io::Result<()> {
     fs::write(format!("/proc/{pid}/oom_score_adj"), FIRST)
 }
 
-/// Memory of files on the sandbox's tmpfs mounts, in bytes.
+/// Memory of files on the sandbox's tmpfs mounts, in bytes. One that is mounted at several places
+/// counts once.
 pub(crate) fn tmpfs_bytes(workdir: &Path) -> u64 {
-    let tmp = Path::new("/tmp");
-    let shm = Path::new("/dev/shm");
-    [workdir, tmp, shm].into_iter().map(sys::tmpfs_bytes).sum()
+    use std::os::unix::fs::MetadataExt;
+    let mut devices = Vec::new();
+    let mut bytes = 0;
+    for place in [workdir, Path::new("/tmp"), Path::new("/dev/shm")] {
+        let Ok(device) = place.metadata().map(|found| found.dev()) else { continue };
+        if !devices.contains(&device) {
+            devices.push(device);
+            bytes += sys::tmpfs_bytes(place);
+        }
+    }
+    bytes
 }
 
 #[cfg(test)]
