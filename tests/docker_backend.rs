@@ -3,6 +3,9 @@
 //! Without an engine, or without the base image, every test says that it is skipped; with
 //! `CELLGATE_REQUIRE=all` it fails instead. `scripts/ci-engine start` provides both.
 
+// Helpers of tests unwrap as tests do; clippy.toml's permission covers the tests alone.
+#![allow(clippy::unwrap_used)]
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;

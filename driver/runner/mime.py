@@ -7,7 +7,7 @@ the plain text is always there.
 
 import sys
 
-from _cellgate import frames
+from _cellgate import jsonable
 
 _MAX_PLAIN = 1 << 20  # characters of text/plain
 _PRETTY_ABOVE = 79  # a container whose repr is wider is laid out on several lines
@@ -123,7 +123,7 @@ def _portable(kind, item):
         return item
     if kind.startswith("text/") and isinstance(item, (list, tuple)):
         return "".join(map(str, item))
-    return frames.plain(item)
+    return jsonable.plain(item)
 
 
 def plain_text(value):

@@ -40,15 +40,20 @@ pub(crate) fn run() -> i32 {
     for sandbox in &sandboxes {
         kill(sandbox);
     }
-    let Ok(text) = fs::read_to_string(&record) else {
-        return 1; // somebody removed the record: there is nothing to go by
+    // Through the open file: somebody may have removed its name.
+    let Ok(text) = fs::read_to_string("/proc/self/fd/1") else {
+        return 1;
     };
     let deadline = Instant::now() + PATIENCE;
     let mut clean = true;
     for path in text.lines().filter_map(|line| line.strip_prefix("cgroup ")).map(Path::new) {
         clean &= is_an_instance(path) && remove(path, deadline).is_ok();
     }
-    if clean && fs::remove_file(&record).is_ok() { 0 } else { 1 }
+    // With something left the record stays, for the next gateway's sweep.
+    if clean {
+        let _ = fs::remove_file(&record); // an error means that it has no name any more
+    }
+    i32::from(!clean)
 }
 
 /// Whether a directory can be one that a gateway made: a damaged record kills nobody else.

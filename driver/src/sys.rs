@@ -86,7 +86,8 @@ pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     // SAFETY: `pair` has room for two descriptors.
     check(unsafe { libc::pipe2(pair.as_mut_ptr(), libc::O_CLOEXEC) })?;
     let (read, write) = own_pair(pair);
-    set_nonblocking(read.as_fd())?;
+    // SAFETY: no pointers; the read end has no other flag that could be lost.
+    check(unsafe { libc::fcntl(read.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) })?;
     Ok((read, write))
 }
 
@@ -129,11 +130,14 @@ pub(crate) fn adopt(number: RawFd) -> io::Result<OwnedFd> {
 /// Fills every closed number below [`FIRST_OWN_FD`] with a duplicate of `filler`, so that no
 /// descriptor made later stands where the runner's will be placed. They close on exec and stay
 /// open for the life of the process.
-pub(crate) fn occupy_low_fds(filler: BorrowedFd<'_>) -> io::Result<()> {
+pub(crate) fn occupy_low_fds(filler: OwnedFd) -> io::Result<()> {
+    // It may itself stand on a low number, which has to be occupied for good.
+    let high = duplicate_high(filler.as_fd())?;
+    drop(filler);
     for number in 0..FIRST_OWN_FD {
         // SAFETY: no pointers.
         if unsafe { libc::fcntl(number, libc::F_GETFD) } < 0 {
-            replace(filler, number)?;
+            replace(high.as_fd(), number)?;
         }
     }
     Ok(())
@@ -149,10 +153,11 @@ pub(crate) fn replace(fd: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
     Ok(())
 }
 
-/// Sends `bytes` with two descriptors. On a stream socket so few bytes go as a whole or not.
+/// Sends two pieces as one, with two descriptors. What it sends is at least the first piece, as
+/// long as that is short; the descriptors arrive with its first byte.
 pub(crate) fn send_with_fds(
     socket: BorrowedFd<'_>,
-    bytes: &[u8],
+    pieces: [&[u8]; 2],
     fds: [BorrowedFd<'_>; 2],
 ) -> io::Result<usize> {
     const ROOM: usize = 64; // CMSG_SPACE of two descriptors is 24
@@ -160,11 +165,14 @@ pub(crate) fn send_with_fds(
     struct Control([u8; ROOM]);
     let mut control = Control([0; ROOM]);
     let payload = size_of::<[RawFd; 2]>() as libc::c_uint;
-    let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    let mut parts = pieces.map(|piece| libc::iovec {
+        iov_base: piece.as_ptr().cast_mut().cast(),
+        iov_len: piece.len(),
+    });
     // SAFETY: all zero is a valid msghdr.
     let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
-    message.msg_iov = &raw mut part;
-    message.msg_iovlen = 1;
+    message.msg_iov = parts.as_mut_ptr();
+    message.msg_iovlen = parts.len() as _;
     message.msg_control = control.0.as_mut_ptr().cast();
     // SAFETY: computes a size.
     message.msg_controllen = unsafe { libc::CMSG_SPACE(payload) } as _;

@@ -4,11 +4,12 @@ const byId = (id) => document.getElementById(id);
 const code = byId("code");
 const output = byId("output");
 const KEEP = 5000; // pieces of output in the document; older ones leave
+const ACK_CHARACTERS = 32 << 10; // taken in before the gateway is told
 
 let socket = null;
 let ready = null;
 let seq = 0;
-let acked = 0;
+let unacknowledged = 0;
 let running = false;
 let final = false;
 let attempt = 0;
@@ -43,7 +44,7 @@ function connect() {
   }
   final = false;
   socket = new WebSocket(url, ["cellgate.v1", ...(token ? [`cellgate.bearer.${base64url(token)}`] : [])]);
-  socket.onmessage = (event) => receive(JSON.parse(event.data));
+  socket.onmessage = (event) => receive(event.data);
   socket.onclose = (event) => closed(event.code, event.reason);
 }
 
@@ -56,7 +57,7 @@ function closed(closeCode, reason) {
   }
   if ([1000, 4403, 4404, 4408, 4409].includes(closeCode)) {
     ready = null;
-    seq = acked = 0;
+    seq = 0;
     running = false;
     say(`The session is over${reason ? `: ${reason}` : ""}`);
     byId("restart").disabled = false;
@@ -86,12 +87,20 @@ function enable(connected) {
 
 // --- what the gateway says -------------------------------------------------------------------------
 
-function receive(message) {
+function receive(text) {
+  const message = JSON.parse(text);
+  take(message);
+  // Every so often is enough: the window is larger than what comes in between.
+  unacknowledged += text.length;
+  if (unacknowledged < ACK_CHARACTERS && message.type !== "done") return;
+  unacknowledged = 0;
+  send({ type: "ack", seq });
+}
+
+function take(message) {
   if (message.seq !== undefined) {
     if (message.seq <= seq) return;
     seq = message.seq;
-    // Every so often is enough: the window is larger than what comes in between.
-    if (seq - acked >= 16 || message.type === "done") { acked = seq; send({ type: "ack", seq }); }
   }
   switch (message.type) {
     case "ready":

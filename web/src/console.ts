@@ -431,7 +431,8 @@ export class Console implements CellHost {
 
   placeName(place: Place): string | null {
     const cell = this.cells.get(cellOfRun(place.cell));
-    return cell ? `cell ${cell.number}, line ${place.line}` : null;
+    // The number beside the cell, which tracebacks use too.
+    return cell ? `cell ${cell.count ?? cell.number}, line ${place.line}` : null;
   }
 
   goTo(place: Place): void {

@@ -96,6 +96,9 @@ impl Supervisor {
     /// Ends a runner that does not do its part in time.
     fn watch_runner(&mut self, now: Instant) {
         let Some(runner) = &mut self.runner else { return };
+        if runner.control.closed || runner.side.closed {
+            runner.closed_since.get_or_insert(now);
+        }
         self.full_since = runner.is_full().then(|| self.full_since.unwrap_or(now));
         let stuck = |since: Option<Instant>| since.is_some_and(|since| since + STUCK_LIMIT <= now);
         let interrupt = self.cell.as_ref().and_then(|cell| cell.interrupt);

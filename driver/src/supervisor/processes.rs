@@ -114,8 +114,13 @@ pub(crate) fn resident_pages(processes: &[Process]) -> u64 {
     processes.iter().map(|process| process.resident).sum()
 }
 
-/// Memory of the processes in bytes, what they share counted once. Dearer than
-/// [`resident_pages`] by the walk of every page table.
+/// Memory in bytes that is each process's own: cheap, and blind to what they share.
+pub(crate) fn private_bytes(processes: &[Process], page: u64) -> u64 {
+    processes.iter().filter_map(|process| private(process.pid, page)).sum()
+}
+
+/// Memory of the processes in bytes, what they share counted once. Dearer than the others by
+/// the walk of every page table.
 pub(crate) fn proportional_bytes(processes: &[Process], page: u64) -> u64 {
     let of = |process: &Process| {
         proportional(process.pid).or_else(|| private(process.pid, page)).unwrap_or(0)
@@ -144,11 +149,20 @@ pub(crate) fn prefer_as_victim(pid: i32) -> std::io::Result<()> {
     fs::write(format!("/proc/{pid}/oom_score_adj"), FIRST)
 }
 
-/// Memory of files on the sandbox's tmpfs mounts, in bytes.
+/// Memory of files on the sandbox's tmpfs mounts, in bytes. One that is mounted at several places
+/// counts once.
 pub(crate) fn tmpfs_bytes(workdir: &Path) -> u64 {
-    let tmp = Path::new("/tmp");
-    let shm = Path::new("/dev/shm");
-    [workdir, tmp, shm].into_iter().map(sys::tmpfs_bytes).sum()
+    use std::os::unix::fs::MetadataExt;
+    let mut devices = Vec::new();
+    let mut bytes = 0;
+    for place in [workdir, Path::new("/tmp"), Path::new("/dev/shm")] {
+        let Ok(device) = place.metadata().map(|found| found.dev()) else { continue };
+        if !devices.contains(&device) {
+            devices.push(device);
+            bytes += sys::tmpfs_bytes(place);
+        }
+    }
+    bytes
 }
 
 #[cfg(test)]

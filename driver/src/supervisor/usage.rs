@@ -149,7 +149,7 @@ impl Meter {
             Some(bytes) => bytes.saturating_sub(self.idle_file_bytes),
             None => {
                 let processes = self.scope.list();
-                processes::proportional_bytes(&processes, self.page) + self.file_bytes()
+                processes::private_bytes(&processes, self.page) + self.file_bytes()
             }
         };
         self.last_memory_bytes

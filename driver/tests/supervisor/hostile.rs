@@ -97,3 +97,13 @@ fn a_runner_that_takes_nothing_can_be_restarted() {
     gateway.expect(kind::READY);
     gateway.run(2, "pass");
 }
+
+#[test]
+fn a_runner_that_hangs_up_and_lives_is_ended() {
+    let mut gateway = Gateway::start();
+    gateway.execute(1, "control.close(); time.sleep(60)");
+    let (cell, exited) = gateway.exited();
+    assert_eq!((cell, exited.cause), (1, ExitCause::Protocol));
+    assert!(exited.detail.contains("closed a socket"), "{}", exited.detail);
+    gateway.expect(kind::READY);
+}

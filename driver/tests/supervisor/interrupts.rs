@@ -43,7 +43,7 @@ fn a_stubborn_cell_is_killed_with_its_stack_and_a_fresh_runner_comes() {
     assert_eq!((exited.signalled, exited.status), (true, 9));
     assert!(exited.detail.contains("within 100 ms"), "{}", exited.detail);
     assert!(exited.detail.contains("in hang"), "{}", exited.detail);
-    assert!(exited.usage.duration_us >= 100_000 && exited.usage.cpu_us > 50_000);
+    assert!(exited.usage.duration_us >= 100_000 && exited.usage.cpu_us > 1000);
     gateway.expect(kind::READY);
     assert_eq!(gateway.run(2, "out(b'anew')"), "anew");
 }

@@ -64,15 +64,20 @@ fn usage_comes_while_a_cell_runs_and_grows_with_it() {
     let every = Setup { usage_interval_ms: 20, memory_limit_bytes: 1 << 30, ..setup() };
     let mut gateway = Gateway::with(&every);
     gateway.execute(1, "kept = b'x' * (50 << 20)\nwhile True: pass");
-    let usage: Vec<Usage> =
-        (0..5).map(|_| Usage::decode(&gateway.expect(kind::USAGE).payload).unwrap()).collect();
-    let last = usage.last().unwrap();
-    assert!(last.memory_bytes > 50 << 20 && last.memory_limit_bytes == 1 << 30, "{last:?}");
-    assert!(last.cpu_us > usage[0].cpu_us && last.processes == 1, "{last:?}");
+    let mut next = || Usage::decode(&gateway.expect(kind::USAGE).payload).unwrap();
+    let first = next();
+    let mut last = next();
+    while last.memory_bytes <= 50 << 20 || last.cpu_us <= first.cpu_us {
+        last = next(); // a busy machine takes its time; the harness has the deadline
+    }
+    assert_eq!((last.memory_limit_bytes, last.processes), (1 << 30, 1));
     gateway.interrupt(1, 10_000);
     let done = gateway.until(kind::DONE).pop().unwrap();
     let done = cellgate_driver::wire::Done::decode(&done.payload).unwrap();
-    assert!(done.usage.peak_memory_bytes > 50 << 20 && done.usage.cpu_us >= 50_000, "{done:?}");
+    assert!(
+        done.usage.peak_memory_bytes > 50 << 20 && done.usage.cpu_us >= last.cpu_us - first.cpu_us,
+        "{done:?}"
+    );
 }
 
 #[test]

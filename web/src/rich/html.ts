@@ -5,7 +5,9 @@ import DOMPurify from "dompurify";
 import { h } from "../dom.js";
 import { frameFor } from "./frame.js";
 
-const CONFIG = { FORBID_TAGS: ["style", "form", "input", "button", "dialog"], FORBID_ATTR: ["style", "id", "name", "class"], RETURN_DOM_FRAGMENT: true as const };
+/** Attributes that may be left out without a loss: the page has its own look. */
+const NEEDLESS = ["id", "name", "class", "border", "style"];
+const CONFIG = { FORBID_TAGS: ["style", "form", "input", "button", "dialog"], FORBID_ATTR: NEEDLESS, RETURN_DOM_FRAGMENT: true as const };
 
 /** What pandas puts around every table and what says nothing. */
 const PANDAS = /<style scoped>[\s\S]*?<\/style>|\sstyle="text-align: (?:right|left|center);"/g;
@@ -31,6 +33,6 @@ export function showHtml(host: HTMLElement, text: string): void {
 /** The HTML as it would be in the page, or nothing if something had to be taken out. */
 function sanitised(text: string): DocumentFragment | null {
   const clean = DOMPurify.sanitize(text, CONFIG);
-  const lost = DOMPurify.removed.some((removed) => "element" in removed || !["id", "name", "class"].includes(removed.attribute?.name ?? ""));
+  const lost = DOMPurify.removed.some((removed) => "element" in removed || !NEEDLESS.includes(removed.attribute?.name ?? ""));
   return lost ? null : clean;
 }
