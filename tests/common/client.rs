@@ -167,13 +167,18 @@ impl Client {
     pub(crate) async fn finish(&mut self, id: &str) -> Cell {
         let mut cell = Cell::default();
         loop {
-            let event = self.next_where(|event| event["id"] == id).await;
+            let event = self.next_of(id).await;
             let last = event["type"] == "done";
             cell.events.push(event);
             if last {
                 return cell;
             }
         }
+    }
+
+    /// The next event of a cell; a refusal that names it is none.
+    pub(crate) async fn next_of(&mut self, id: &str) -> Value {
+        self.next_where(|event| event["id"] == id && event.get("seq").is_some()).await
     }
 
     /// The next message of this type, whatever comes before it.
@@ -260,6 +265,9 @@ pub(crate) async fn next_frame(stream: &mut WebSocketStream<TcpStream>) -> Resul
             Some(Ok(Message::Text(text))) => return Ok(text.as_str().to_owned()),
             Some(Ok(Message::Close(Some(frame)))) => {
                 return Err(Closed { code: frame.code.into(), reason: frame.reason.to_string() });
+            }
+            Some(Ok(Message::Close(None))) => {
+                return Err(Closed { code: 1005, reason: "a close without a code".into() });
             }
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
             Some(Ok(other)) => panic!("not a frame of the protocol: {other:?}"),

@@ -34,7 +34,7 @@ async fn digest(client: &mut Client, id: &str) -> (Vec<u8>, u64) {
     let mut digest = Sha256::new();
     let mut length = 0;
     loop {
-        let event = client.next_where(|event| event["id"] == id).await;
+        let event = client.next_of(id).await;
         match text(&event, "type") {
             "stdout" => {
                 digest.update(text(&event, "text"));
@@ -98,7 +98,7 @@ async fn a_client_that_acknowledges_is_not_run_over(stage: &Stage) {
     let mut digest = Sha256::new();
     let mut outstanding = 0;
     loop {
-        let event = client.next_where(|event| event["id"] == id).await;
+        let event = client.next_of(&id).await;
         match text(&event, "type") {
             "stdout" => {
                 digest.update(text(&event, "text"));

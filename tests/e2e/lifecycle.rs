@@ -126,7 +126,8 @@ async fn a_killed_gateway_leaves_nothing(stage: &Stage) {
     let left = traces.gone_but_files(GONE).await;
     assert!(left.is_empty(), "{left:#?}");
     for namespace in namespaces.iter().flatten() {
-        assert_eq!(traces::in_pid_namespace(namespace), Vec::<String>::new());
+        let members = || async { traces::in_pid_namespace(namespace) };
+        assert_eq!(until_empty(GONE, members).await, Vec::<String>::new());
     }
     // What is left of files is swept by the next start.
     let successor = gateway.successor(&[]);

@@ -48,7 +48,7 @@ async fn bad_messages_are_refused_one_by_one(stage: &Stage) {
 async fn a_message_too_long_is_refused(stage: &Stage) {
     let mut client = stage.session().await;
     let limit = client.ready["limits"]["message_bytes"].as_u64().unwrap() as usize;
-    let code = |length: usize| format!("{:length$}'fits'", "");
+    let code = |length: usize| " ".repeat(length) + "'fits'";
     let message = |code: &str| json!({"code": code, "id": "long"}).to_string();
     let frame = message("'fits'").len();
     let longest = message(&code(limit - frame));
