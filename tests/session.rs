@@ -412,6 +412,7 @@ async fn the_end_of_an_interrupted_cell_overtakes_the_output_that_waits() {
     let big = SessionConfig { window_bytes: 1 << 20, log_bytes: 8 << 20, ..config() };
     let Stage { handle, mut driver, .. } = stage(big, Limits::default(), EndCause::Unknown).await;
     let mut client = Client::join(&handle, None).await;
+    let mut other = Client::seated(&handle, role("vera", Role::Viewer)).await;
     client.execute("a").await;
     let cell = driver.expect(kind::EXECUTE).await;
     // Just below the window, so that all of it waits for the client and none in the pipe.
@@ -422,6 +423,8 @@ async fn the_end_of_an_interrupted_cell_overtakes_the_output_that_waits() {
     client.seat.say(Ok(ClientMessage::Interrupt { id: None })).await.unwrap();
     driver.expect(kind::INTERRUPT).await;
     driver.done(cell, Outcome::Interrupted).await;
+    // When the end has reached somebody, the actor has settled it for everybody.
+    other.until("done").await;
     let mut before = 0;
     let mut gaps = 0;
     loop {

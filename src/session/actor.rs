@@ -225,8 +225,9 @@ impl Actor {
 
     /// Joining and what is replayed are settled in one turn, so that nothing falls between.
     fn admit(&mut self, guest: Guest, joined: oneshot::Sender<Joined>) {
-        let ready = Reply::Ready(Box::new(self.ready(&guest)));
-        let (id, outbox) = match self.fanout.join(&guest, guest.after.unwrap_or(0), &ready) {
+        let ready = self.ready(self.fanout.next_id(), &guest);
+        let ready = Reply::Ready(Box::new(ready));
+        let (id, outbox) = match self.fanout.join(&guest, &ready) {
             Ok(seat) => seat,
             Err(error) => {
                 tracing::error!(session = %self.id, %error, "cannot encode `ready`");
@@ -242,13 +243,14 @@ impl Actor {
         self.tell_participants();
     }
 
-    fn ready(&self, guest: &Guest) -> Ready {
+    fn ready(&self, participant: ParticipantId, guest: &Guest) -> Ready {
         let limits = &self.template.limits;
         let timeout_ms = |limit: Duration| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         Ready {
             protocol: protocol::VERSION,
             session: self.id.to_string(),
             token: guest.token.reveal().to_owned(),
+            participant,
             role: guest.role,
             template: self.template.name.clone(),
             language: self.language.clone(),

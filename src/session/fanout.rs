@@ -53,12 +53,16 @@ impl Fanout {
         Fanout { participants: Vec::new(), last_id: 0, window, relieved }
     }
 
-    /// Adds a participant, who is given `first` and then everything after `after` from the log.
+    /// The number of whoever joins next.
+    pub(super) fn next_id(&self) -> ParticipantId {
+        self.last_id + 1
+    }
+
+    /// Adds a participant, who is given `first` and then what it has not seen from the log.
     /// A named one takes the place of an older connection of that name and role.
     pub(super) fn join(
         &mut self,
         guest: &Guest,
-        after: u64,
         first: &Reply,
     ) -> Result<(ParticipantId, Arc<Outbox>), serde_json::Error> {
         let first = ByteString::from(serde_json::to_string(first)?);
@@ -72,14 +76,14 @@ impl Fanout {
         self.participants.retain(|other| !same(other));
         let outbox = Arc::new(Outbox::new(self.window, Arc::clone(&self.relieved)));
         outbox.push_reply(first);
-        self.last_id += 1;
+        self.last_id = self.next_id();
         self.participants.push(Participant {
             id: self.last_id,
             name: Arc::clone(&guest.name),
             named: guest.named,
             role: guest.role,
             outbox: Arc::clone(&outbox),
-            behind: Some(after.saturating_add(1)),
+            behind: Some(guest.after.unwrap_or(0).saturating_add(1)),
         });
         Ok((self.last_id, outbox))
     }
