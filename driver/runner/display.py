@@ -18,10 +18,10 @@ def show_result(cell, value):
         return
     data, metadata = mime.bundle(value)
     event = {"type": "result", "execution_count": cell.count or 0, "data": data, "metadata": metadata}
-    _send(cell, event)
+    _send(cell, event, last=True)
 
 
-def _send(cell, event):
+def _send(cell, event, last=False):
     payload = frames.dumps(event)
     text = event["data"].get("text/plain", "")
     if len(payload) > _MAX_EVENT:
@@ -30,7 +30,7 @@ def _send(cell, event):
         )
         note = "<a value too large to show (%s; at most %d MB are sent)>" % (sizes, _MAX_EVENT >> 20)
         payload = frames.dumps({**event, "data": {"text/plain": note}, "metadata": {}})
-    session.publish(cell, payload, str(text))
+    session.publish(cell, payload, str(text), last)
 
 
 def publish(data, metadata=None, display_id=None, update=False):

@@ -38,7 +38,7 @@ def report(cell, error):
         "traceback": lines,
         "frames": [_frame_fields(step) for step in _ends(steps, 50)],
     }
-    session.publish(cell, event)
+    session.publish(cell, event, last=True)
 
 
 def lines_of(error):

@@ -131,7 +131,8 @@ def _show_result(cell, value):
         text = repr(value)
         if len(text) < 1 << 16:
             event = '{"type":"result","execution_count":%d,"data":{"text/plain":%s},"metadata":{}}'
-            session.publish(cell, frames.utf8(event % (cell.count or 0, frames.quote(text))))
+            payload = frames.utf8(event % (cell.count or 0, frames.quote(text)))
+            session.publish(cell, payload, last=True)
             return
     from _cellgate import display
 

@@ -14,6 +14,7 @@ _pipes = []  # Pipes for the cells to come
 _baseline_modules = {}
 _baseline_builtins = {}
 _streams = {}
+_builtins_seen = 0
 
 
 def make(control):
@@ -114,8 +115,10 @@ def _mend_modules():
 
 
 def _mend_builtins():
+    global _builtins_seen
     live = vars(builtins)
-    if not _baseline_builtins.keys() <= live.keys():
+    if len(live) != _builtins_seen:  # comparing names would cost a tenth of a cell's overhead
+        _builtins_seen = len(live)
         for name in _baseline_builtins.keys() - live.keys():
             live[name] = _baseline_builtins[name]
 
