@@ -56,6 +56,13 @@ class Cell:
         self.write_err = _through(self.err)
         self.last = 0  # the stream written to last; 0 none, -1 both (a child may have)
 
+    def __del__(self):
+        for stream in (self.out, self.err):
+            try:
+                stream.close()  # in so many words, or user code that asks for ResourceWarning gets one
+            except (OSError, ValueError):
+                pass  # nobody reads it any more
+
     def bind(self):
         """Makes this cell's pipes descriptors 1 and 2."""
         dup2(self.out.fileno(), STDOUT)

@@ -6,7 +6,7 @@ import time
 
 from _cellgate import execute, session
 
-line_number = 1  # of the line magic that runs, in its cell
+at_line = 1  # of the line magic that runs, in its cell
 
 
 class UsageError(Exception):
@@ -98,7 +98,7 @@ line_set_env = line_env
 
 def line_time(line):
     """Runs a statement and tells how long it took."""
-    return _timed(line, line_number)
+    return _timed(line, at_line)
 
 
 def cell_time(line, body, first_line):

@@ -161,6 +161,14 @@ def _has_work():
         return True  # a loop of another make
 
 
+def _turn():
+    signals.admit()
+    try:
+        loop.run_forever()
+    finally:
+        signals.defer()
+
+
 def idle(control):
     """Waits for a frame with the loop turning. Answers False if there is nothing for it to do."""
     if not _has_work():
@@ -169,7 +177,7 @@ def idle(control):
     if not control.lead():
         # Another thread reads, waiting for input: it tells when something came.
         control.follow(lambda: loop.call_soon_threadsafe(loop.stop))
-        loop.run_forever()
+        _turn()
         return True
 
     def arrived():
@@ -179,7 +187,7 @@ def idle(control):
 
     try:
         loop.add_reader(descriptor, arrived)
-        loop.run_forever()
+        _turn()
     finally:
         loop.remove_reader(descriptor)
         control.resign()
