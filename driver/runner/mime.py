@@ -63,8 +63,7 @@ def _ask(value, data, metadata, include, exclude):
             answer, metadata[kind] = answer
         if answer is not None:
             data[kind] = answer
-    module = type(value).__module__ or ""
-    if module.startswith("pandas.") and type(value).__name__ == "DataFrame":
+    if type(value).__name__ == "DataFrame" and str(type(value).__module__).split(".")[0] == "pandas":
         from _cellgate import tables
 
         table = _try(value, "table", lambda: tables.of_frame(value))

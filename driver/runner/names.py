@@ -81,7 +81,7 @@ def _lineage(cls):
 def columns(value):
     """The column names of a pandas DataFrame; empty for anything else."""
     cls = type(value)
-    if cls.__name__ == "DataFrame" and cls.__module__.startswith("pandas."):
+    if cls.__name__ == "DataFrame" and str(cls.__module__).split(".")[0] == "pandas":
         return list(value.columns)[:1000]
     return []
 

@@ -123,7 +123,7 @@ class NotebookCode(RunnerTest):
 
     def test_the_names_of_ipython_are_there(self):
         self.run_ok("from IPython.display import " + self.NAMES)
-        self.run_ok("from IPython.core.display import HTML, display")
+        self.run_ok("from IPython.core.display import HTML")
         self.run_ok("from IPython import get_ipython, display as d\nd.display(1)")
 
     def test_their_objects_show_themselves(self):
