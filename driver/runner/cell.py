@@ -59,7 +59,7 @@ class Cell:
     def __del__(self):
         for stream in (self.out, self.err):
             try:
-                stream.close()  # in so many words, or user code that asks for ResourceWarning gets one
+                stream.close()  # by name, or who asks for ResourceWarning would be told of it
             except (OSError, ValueError):
                 pass  # nobody reads it any more
 
@@ -134,7 +134,9 @@ def _inheriting(original):
         context = Context()
         context.run(CELL.set, CELL.get())
         if joinable:  # (function, handle=…, daemon=…), 3.13 and newer: no arguments to pass on
-            return original(lambda: context.run(function), *((args,) if args else ()), *rest, **options)
+            return original(
+                lambda: context.run(function), *((args,) if args else ()), *rest, **options
+            )
         return original(context.run, (function, *args), *rest, **options)
 
     start.__name__ = start.__qualname__ = original.__name__

@@ -114,11 +114,17 @@ def _text_of(signature):
 
 def _annotation(note):
     module = type(note).__module__
-    return _Shown(repr(note) if module in ("typing", "types", "builtins") else _type_name(type(note)))
+    return _Shown(
+        repr(note) if module in ("typing", "types", "builtins") else _type_name(type(note))
+    )
 
 
 def _documentation(value):
-    found = names.attribute(value, "__doc__") if not names.is_a(value, type) else vars(value).get("__doc__")
+    found = (
+        names.attribute(value, "__doc__")
+        if not names.is_a(value, type)
+        else vars(value).get("__doc__")
+    )
     if not isinstance(found, str) and not names.is_a(value, type):
         found = vars(type(value)).get("__doc__")
     return inspect.cleandoc(found) if isinstance(found, str) else None

@@ -182,7 +182,6 @@ class Link:
             self.on_request(cell, payload)
 
 
-
 def _above_standard(fd):
     """Moves a descriptor that came as 0, 1 or 2 because user code had closed that one."""
     if fd > 2:

@@ -39,7 +39,12 @@ def transform(text):
     if match is not None:
         blank, name, rest, body = match.groups()
         first = blank.count("\n") + 1
-        call = "__cellgate__.run_cell_magic(%r, %r, %r, %d)" % (name, rest.strip(), body or "", first + 1)
+        call = "__cellgate__.run_cell_magic(%r, %r, %r, %d)" % (
+            name,
+            rest.strip(),
+            body or "",
+            first + 1,
+        )
         return "\n" * (first - 1) + call
     lines = text.split("\n")
     scanner = Scanner()

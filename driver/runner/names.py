@@ -99,7 +99,8 @@ def parameters(value):
     if signature is None:
         return []
     by_keyword = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return [item.name for item in signature.parameters.values() if item.kind in by_keyword and item.name != "self"]
+    known = signature.parameters.values()
+    return [item.name for item in known if item.kind in by_keyword and item.name != "self"]
 
 
 def signature_of(value):

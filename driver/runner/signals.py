@@ -1,7 +1,7 @@
 """When SIGINT may stop what runs: only code of the current cell, never ours.
 
 ```
-IDLE ─ EXECUTE taken ─► STARTING ─ enter() ─► RUNNING ─ user code left ─► ENDING ─ DONE sent ─► IDLE
+IDLE ─ EXECUTE ─► STARTING ─ enter() ─► RUNNING ─ leave() ─► ENDING ─ about to send DONE ─► IDLE
 ```
 In RUNNING the handler raises KeyboardInterrupt. Elsewhere it must not, but an interrupt that
 overtakes the cell it is meant for must not be lost either. The supervisor writes EXECUTE before it

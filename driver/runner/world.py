@@ -56,7 +56,9 @@ def next_pipes():
     return _pipes.pop(0) if _pipes else cell.spare_pipes()
 
 
-def display(*objects, include=None, exclude=None, metadata=None, raw=False, display_id=None, **more):
+def display(
+    *objects, include=None, exclude=None, metadata=None, raw=False, display_id=None, **more
+):
     """Show objects in their richest forms.
 
     With a display_id (True: a fresh one) return a handle whose update() replaces what is shown.

@@ -47,7 +47,9 @@ def bundle():
             continue
         with open(os.path.join(SOURCES, file), "rb") as source:
             text = source.read()
-        parts.append(struct.pack("<H", len(name)) + name.encode() + struct.pack("<I", len(text)) + text)
+        parts.append(
+            struct.pack("<H", len(name)) + name.encode() + struct.pack("<I", len(text)) + text
+        )
     return b"".join(parts)
 
 
@@ -414,7 +416,9 @@ class RunnerTest(unittest.TestCase):
 
     def need(self, module):
         """Skips, loudly, unless the tested interpreter has `module`."""
-        cell = self.runner.run("import importlib.util; importlib.util.find_spec(%r) is not None" % module)
+        cell = self.runner.run(
+            "import importlib.util; importlib.util.find_spec(%r) is not None" % module
+        )
         if cell.text != "True":
             if os.environ.get("CELLGATE_REQUIRE") == "all":
                 self.fail("%s has no %s, and CELLGATE_REQUIRE=all asks for it" % (PYTHON, module))

@@ -24,12 +24,16 @@ class Await(RunnerTest):
         self.assertEqual(self.run_ok("await asyncio.sleep(0, 1)").text, "1")
 
     def test_one_loop_for_the_session(self):
-        self.run_ok("import asyncio\nloop = asyncio.get_running_loop() if False else None\nasync def me(): return asyncio.get_running_loop()")
+        self.run_ok(
+            "import asyncio\nloop = asyncio.get_running_loop() if False else None\nasync def me(): return asyncio.get_running_loop()"
+        )
         self.run_ok("a = await me()")
         self.assertEqual(self.run_ok("a is await me()").text, "True")
 
     def test_context_variables_live_on(self):
-        self.run_ok("import contextvars, asyncio\nv = contextvars.ContextVar('v')\nawait asyncio.sleep(0)\nv.set(1);")
+        self.run_ok(
+            "import contextvars, asyncio\nv = contextvars.ContextVar('v')\nawait asyncio.sleep(0)\nv.set(1);"
+        )
         self.assertEqual(self.run_ok("v.get()").text, "1")
         self.assertEqual(self.run_ok("await asyncio.sleep(0, v.get())").text, "1")
 
@@ -87,7 +91,9 @@ class Await(RunnerTest):
             self.runner.until(lambda: "go" in cell.stdout)
             self.runner.interrupt()
             self.runner.finish(cell)
-            self.assertEqual((cell.outcome, cell.error["name"]), ("interrupted", "KeyboardInterrupt"), code)
+            self.assertEqual(
+                (cell.outcome, cell.error["name"]), ("interrupted", "KeyboardInterrupt"), code
+            )
             self.assertTrue(cell.error["frames"], code)
             self.assertEqual(cell.error["frames"][0]["file"], "<cell %d>" % cell.number)
         self.assertEqual(self.run_ok("await asyncio.sleep(0, 5)").text, "5")
@@ -106,7 +112,12 @@ class Await(RunnerTest):
         self.assertEqual(self.runner.ask("complete", "asyncio.slee")["matches"], ["sleep"])
         self.runner.inputs = [{"text": "yes"}]
         self.assertEqual(self.run_ok("input()").text, "'yes'")
-        self.assertEqual(self.run_ok("import threading; r = []\nt2 = threading.Thread(target=lambda: r.append(1)); t2.start(); t2.join(); r").text, "[1]")
+        self.assertEqual(
+            self.run_ok(
+                "import threading; r = []\nt2 = threading.Thread(target=lambda: r.append(1)); t2.start(); t2.join(); r"
+            ).text,
+            "[1]",
+        )
 
     def test_a_closed_loop_is_made_anew(self):
         self.run_ok("import asyncio\nawait asyncio.sleep(0)")

@@ -78,7 +78,9 @@ class Results(RunnerTest):
         self.assertEqual(eval(text), {i: "value %d" % i for i in range(10)})
 
     def test_text_that_utf8_cannot_hold_arrives_mended(self):
-        self.assertIn("\ufffd", self.run_ok("class A:\n def __repr__(self): return 'a\\ud800b'\nA()").text)
+        self.assertIn(
+            "\ufffd", self.run_ok("class A:\n def __repr__(self): return 'a\\ud800b'\nA()").text
+        )
         self.assertEqual(self.run_ok("print('\\ud800')").stdout, "\\ud800\n")
 
 
@@ -104,7 +106,9 @@ class Text(RunnerTest):
         self.assertEqual(self.run_ok("a \\\n  %b").text, "3")
 
     def test_strings_beside_real_magics_are_not_touched(self):
-        cell = self.run_ok("s = '''\n!not a command\n'''\n!echo real\nx = (5\n  %3)\nprint(s.strip(), x)")
+        cell = self.run_ok(
+            "s = '''\n!not a command\n'''\n!echo real\nx = (5\n  %3)\nprint(s.strip(), x)"
+        )
         self.assertEqual(cell.stdout, "real\n!not a command 2\n")
 
 

@@ -69,7 +69,9 @@ class Protocol(RunnerTest):
         self.assertEqual(self.run_ok("1").text, "1")
 
     def test_classes_and_objects_that_answer_everything_are_shown_as_text(self):
-        self.run_ok("from unittest.mock import MagicMock\nclass H:\n    def _repr_html_(self): return 'x'")
+        self.run_ok(
+            "from unittest.mock import MagicMock\nclass H:\n    def _repr_html_(self): return 'x'"
+        )
         self.assertEqual(list(self.run_ok("H").result), ["text/plain"])
         self.assertEqual(list(self.run_ok("MagicMock()").result), ["text/plain"])
         self.run_ok("class Any:\n    def __getattr__(self, name): return lambda *a, **k: {'x': 1}")
@@ -91,11 +93,15 @@ class Protocol(RunnerTest):
 class Display(RunnerTest):
     def test_it_is_a_builtin(self):
         cell = self.run_ok("display(1, 'two')\nprint('display' in globals())")
-        self.assertEqual([d["data"] for d in cell.displays], [{"text/plain": "1"}, {"text/plain": "'two'"}])
+        self.assertEqual(
+            [d["data"] for d in cell.displays], [{"text/plain": "1"}, {"text/plain": "'two'"}]
+        )
         self.assertEqual(cell.stdout, "False\n")
 
     def test_handles_update_what_is_shown(self):
-        cell = self.run_ok("h = display('a', display_id='one')\nh.update('b')\ndisplay('c', display_id=True).display_id != 'one'")
+        cell = self.run_ok(
+            "h = display('a', display_id='one')\nh.update('b')\ndisplay('c', display_id=True).display_id != 'one'"
+        )
         first, second, third = cell.displays
         self.assertEqual((first["display_id"], first.get("update")), ("one", None))
         self.assertEqual((second["display_id"], second["update"]), ("one", True))
@@ -137,7 +143,11 @@ class NotebookCode(RunnerTest):
             ("JSON({'a': 1})", "application/json", {"a": 1}),
             ("Javascript('1')", "application/javascript", "1"),
             ("Pretty('text')", "text/plain", "text"),
-            ("Image(b'\\x89PNG\\r\\n\\x1a\\n')", "image/png", base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()),
+            (
+                "Image(b'\\x89PNG\\r\\n\\x1a\\n')",
+                "image/png",
+                base64.b64encode(b"\x89PNG\r\n\x1a\n").decode(),
+            ),
             ("IFrame('http://x', 10, 20)", "text/html", None),
             ("Code('x = 1', language='python')", "text/html", None),
         ):
@@ -147,7 +157,9 @@ class NotebookCode(RunnerTest):
                 self.assertEqual(cell.result[kind], value, code)
 
     def test_samples_become_sound(self):
-        cell = self.run_ok("from IPython.display import Audio\nAudio([0.0, 0.5, -0.5] * 100, rate=8000)")
+        cell = self.run_ok(
+            "from IPython.display import Audio\nAudio([0.0, 0.5, -0.5] * 100, rate=8000)"
+        )
         self.assertIn("data:audio/wav;base64,UklGR", cell.result["text/html"])
 
     def test_display_publishes_through_us(self):
@@ -161,7 +173,9 @@ class NotebookCode(RunnerTest):
     def test_the_session_looks_like_a_notebook_without_widgets(self):
         cell = self.run_ok("ip = get_ipython()\n'IPKernelApp' in ip.config, type(ip).__name__")
         self.assertEqual(cell.text, "(False, 'CellgateShell')")
-        self.assertEqual(self.run_ok("ip.run_line_magic('pwd', '') == __import__('os').getcwd()").text, "True")
+        self.assertEqual(
+            self.run_ok("ip.run_line_magic('pwd', '') == __import__('os').getcwd()").text, "True"
+        )
         self.assertEqual(self.run_ok("ip.system('echo sys')").stdout, "sys\n")
         self.assertEqual(self.run_ok("ip.getoutput('echo got')").text, "['got']")
 

@@ -8,7 +8,9 @@ from harness import PYTHON, RunnerTest
 def version():
     import subprocess
 
-    text = subprocess.run([PYTHON, "-c", "import sys; print(*sys.version_info[:2])"], capture_output=True).stdout
+    text = subprocess.run(
+        [PYTHON, "-c", "import sys; print(*sys.version_info[:2])"], capture_output=True
+    ).stdout
     return tuple(map(int, text.split()))
 
 
@@ -43,31 +45,46 @@ class Tracebacks(RunnerTest):
             cell = self.runner.run(code)
             if cell.error:
                 self.assertNotIn("cellgate", cell.traceback)
-        cell = self.run_ok("import traceback\ntry:\n    1/0\nexcept ZeroDivisionError:\n    print(traceback.format_exc())")
+        cell = self.run_ok(
+            "import traceback\ntry:\n    1/0\nexcept ZeroDivisionError:\n    print(traceback.format_exc())"
+        )
         self.assertNotIn("cellgate", cell.stdout)
         self.assertIn("    1/0", cell.stdout)
 
     def test_causes_and_contexts_are_told_in_order(self):
-        cell = self.run_error("try:\n    1/0\nexcept ZeroDivisionError as e:\n    raise ValueError('then') from e")
+        cell = self.run_error(
+            "try:\n    1/0\nexcept ZeroDivisionError as e:\n    raise ValueError('then') from e"
+        )
         text = cell.traceback
         self.assertLess(text.index("ZeroDivisionError"), text.index("direct cause"))
         self.assertLess(text.index("direct cause"), text.index("ValueError: then"))
         cell = self.run_error("try:\n    1/0\nexcept ZeroDivisionError:\n    {}['k']")
         self.assertIn("During handling", cell.traceback)
-        cell = self.run_error("try:\n    1/0\nexcept ZeroDivisionError:\n    raise KeyError('alone') from None")
+        cell = self.run_error(
+            "try:\n    1/0\nexcept ZeroDivisionError:\n    raise KeyError('alone') from None"
+        )
         self.assertNotIn("ZeroDivisionError", cell.traceback)
 
     def test_a_loop_of_causes_ends(self):
-        cell = self.run_error("a, b = ValueError('a'), ValueError('b')\na.__cause__ = b; b.__cause__ = a\nraise a")
+        cell = self.run_error(
+            "a, b = ValueError('a'), ValueError('b')\na.__cause__ = b; b.__cause__ = a\nraise a"
+        )
         self.assertEqual(cell.traceback.count("direct cause"), 1)
 
     @unittest.skipIf(VERSION < (3, 11), "groups and notes came with 3.11")
     def test_groups_and_notes_are_shown(self):
         cell = self.run_error(
             "e = ExceptionGroup('several', [ValueError('one'), ExceptionGroup('in', [KeyError('two')])])\n"
-            "e.add_note('a note')\nraise e", "ExceptionGroup"
+            "e.add_note('a note')\nraise e",
+            "ExceptionGroup",
         )
-        for part in ("several (2 sub-exceptions)", "ValueError: one", "KeyError: 'two'", "a note", "| "):
+        for part in (
+            "several (2 sub-exceptions)",
+            "ValueError: one",
+            "KeyError: 'two'",
+            "a note",
+            "| ",
+        ):
             self.assertIn(part, cell.traceback)
 
     @unittest.skipIf(VERSION < (3, 11), "columns came with 3.11")
@@ -99,7 +116,9 @@ class Tracebacks(RunnerTest):
         self.assertEqual(self.run_ok("1").text, "1")
 
     def test_mutual_recursion_is_bounded(self):
-        cell = self.run_error("def f(n): return g(n)\ndef g(n): return f(n)\nf(0)", "RecursionError")
+        cell = self.run_error(
+            "def f(n): return g(n)\ndef g(n): return f(n)\nf(0)", "RecursionError"
+        )
         self.assertLess(len(cell.error["traceback"]), 400)
 
     def test_huge_messages_are_bounded(self):
@@ -108,7 +127,9 @@ class Tracebacks(RunnerTest):
         self.assertLess(sum(map(len, cell.error["traceback"])), 400_000)
 
     def test_an_exception_that_cannot_tell_itself(self):
-        cell = self.run_error("class E(Exception):\n    def __str__(self): return 1/0\nraise E()", "E")
+        cell = self.run_error(
+            "class E(Exception):\n    def __str__(self): return 1/0\nraise E()", "E"
+        )
         self.assertIn("ZeroDivisionError", cell.error["value"])
 
     def test_exit_is_an_error_that_keeps_the_state(self):
@@ -133,11 +154,15 @@ class Tracebacks(RunnerTest):
 
     def test_standard_tools_see_the_lines_of_cells(self):
         self.run_ok("def f():\n    return 'text of f'")
-        self.assertIn("text of f", self.run_ok("import inspect\nprint(inspect.getsource(f))").stdout)
+        self.assertIn(
+            "text of f", self.run_ok("import inspect\nprint(inspect.getsource(f))").stdout
+        )
         cell = self.run_ok("import warnings\nwarnings.warn('careful')")
         self.assertIn("<cell 3>:2: UserWarning: careful\n  warnings.warn('careful')", cell.stderr)
         self.run_error("1/0")
-        self.assertEqual(self.run_ok("import sys; sys.last_value").text, "ZeroDivisionError('division by zero')")
+        self.assertEqual(
+            self.run_ok("import sys; sys.last_value").text, "ZeroDivisionError('division by zero')"
+        )
 
     def test_silent_cells_report_errors_too(self):
         cell = self.run_error("1/0", silent=True, execution_count=None)

@@ -12,7 +12,9 @@ class Input(RunnerTest):
         return cell, [(e["prompt"], e["password"]) for e in cell.of("input_request")]
 
     def test_input_asks_with_its_prompt(self):
-        cell, asked = self.ask("print('before', end=' ')\nname = input('Who? ')\nname", {"text": "Ada"})
+        cell, asked = self.ask(
+            "print('before', end=' ')\nname = input('Who? ')\nname", {"text": "Ada"}
+        )
         self.assertEqual((cell.text, asked), ("'Ada'", [("Who? ", False)]))
         self.assertEqual([name for name, _ in cell.order()], ["stdout", "input_request", "result"])
 
@@ -33,7 +35,9 @@ class Input(RunnerTest):
     def test_the_stream_itself(self):
         cell, asked = self.ask("import sys\nsys.stdin.readline()", {"text": "line"})
         self.assertEqual((cell.text, asked), ("'line\\n'", [("", False)]))
-        cell, _ = self.ask("[line for line in sys.stdin]", {"text": "a"}, {"text": "b\nc"}, {"eof": True})
+        cell, _ = self.ask(
+            "[line for line in sys.stdin]", {"text": "a"}, {"text": "b\nc"}, {"eof": True}
+        )
         self.assertEqual(cell.text, "['a\\n', 'b\\n', 'c\\n']")
         cell, _ = self.ask("sys.stdin.read()", {"text": "all"}, {"eof": True})
         self.assertEqual(cell.text, "'all\\n'")
@@ -43,9 +47,15 @@ class Input(RunnerTest):
         self.assertEqual(cell.text, "('abc', 'def\\n')")
 
     def test_a_cell_that_must_not_ask_fails_at_once(self):
-        for code in ("input()", "import sys; sys.stdin.readline()", "import getpass; getpass.getpass()"):
+        for code in (
+            "input()",
+            "import sys; sys.stdin.readline()",
+            "import getpass; getpass.getpass()",
+        ):
             cell, asked = self.ask(code, allow_input=False)
-            self.assertEqual((cell.outcome, cell.error["name"], asked), ("error", "InputNotAllowedError", []))
+            self.assertEqual(
+                (cell.outcome, cell.error["name"], asked), ("error", "InputNotAllowedError", [])
+            )
             self.assertIn("allow_input", cell.error["value"])
         cell, _ = self.ask("try: input()\nexcept EOFError: print('default')", allow_input=False)
         self.assertEqual(cell.stdout, "default\n")
@@ -80,7 +90,9 @@ class Input(RunnerTest):
         self.assertEqual(cell.text, "['eof']")
 
     def test_the_debugger_can_be_used(self):
-        cell, asked = self.ask("x = 5\nbreakpoint()\nprint('on')", {"text": "p x + 1"}, {"text": "c"})
+        cell, asked = self.ask(
+            "x = 5\nbreakpoint()\nprint('on')", {"text": "p x + 1"}, {"text": "c"}
+        )
         self.assertEqual(asked, [("(Pdb) ", False)] * 2, cell.events)
         self.assertIn("6\n", cell.stdout)
         self.assertTrue(cell.stdout.endswith("on\n"))

@@ -5,7 +5,7 @@ import signal
 import time
 import unittest
 
-from harness import DEADLINE, RunnerTest
+from harness import DEADLINE, Died, RunnerTest
 
 
 class Interrupt(RunnerTest):
@@ -23,7 +23,10 @@ class Interrupt(RunnerTest):
         while time.monotonic() < end:
             with open("/proc/%d/status" % self.runner.pid) as file:
                 status = dict(line.split(":\t", 1) for line in file)
-            if not int(status["ShdPnd"], 16) | int(status["SigPnd"], 16) and status["State"][0] == "S":
+            if (
+                not int(status["ShdPnd"], 16) | int(status["SigPnd"], 16)
+                and status["State"][0] == "S"
+            ):
                 return
         self.fail("the runner did not take the signal in time")
 
@@ -47,7 +50,9 @@ class Interrupt(RunnerTest):
         self.assertRegex(cell.traceback, r"line [23], in f")
 
     def test_code_may_catch_it(self):
-        cell = self.interrupted("try:\n    print('go')\n    while True: pass\nexcept KeyboardInterrupt:\n    print('caught')")
+        cell = self.interrupted(
+            "try:\n    print('go')\n    while True: pass\nexcept KeyboardInterrupt:\n    print('caught')"
+        )
         self.assertEqual((cell.outcome, cell.stdout), ("ok", "go\ncaught\n"))
 
     def test_one_that_overtakes_its_cell_is_not_lost(self):
@@ -75,7 +80,9 @@ class Interrupt(RunnerTest):
 
     def test_one_in_the_middle_of_displays_breaks_no_frame(self):
         for _ in range(10):
-            cell = self.runner.start("print('go')\nwhile True: display({'text/x': 'y' * 200_000}, raw=True)")
+            cell = self.runner.start(
+                "print('go')\nwhile True: display({'text/x': 'y' * 200_000}, raw=True)"
+            )
             self.runner.until(lambda: len(cell.displays) > 2)
             self.runner.interrupt()
             self.runner.finish(cell)
@@ -85,12 +92,16 @@ class Interrupt(RunnerTest):
     def test_a_handler_of_the_users_does_not_outlive_its_cell(self):
         for code in ("signal.SIG_IGN", "signal.SIG_DFL", "lambda *a: None"):
             self.run_ok("import signal; signal.signal(signal.SIGINT, %s);" % code)
-            self.assertEqual(self.interrupted("print('go')\nwhile True: pass").outcome, "interrupted")
+            self.assertEqual(
+                self.interrupted("print('go')\nwhile True: pass").outcome, "interrupted"
+            )
         self.run_ok("signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT]);")
         self.assertEqual(self.interrupted("print('go')\nwhile True: pass").outcome, "interrupted")
 
     def test_a_hanging_representation_can_be_interrupted(self):
-        cell = self.interrupted("class H:\n    def __repr__(self):\n        print('go')\n        while True: pass\nH()")
+        cell = self.interrupted(
+            "class H:\n    def __repr__(self):\n        print('go')\n        while True: pass\nH()"
+        )
         self.assertEqual(cell.outcome, "interrupted")
 
     def test_an_alarm_that_rings_between_cells_harms_nobody(self):
@@ -107,7 +118,9 @@ class Interrupt(RunnerTest):
 
 class Stacks(RunnerTest):
     def test_a_stubborn_cell_tells_where_it_hangs(self):
-        cell = self.runner.start("import time\ndef stubborn():\n    print('go')\n    time.sleep(60)\nstubborn()")
+        cell = self.runner.start(
+            "import time\ndef stubborn():\n    print('go')\n    time.sleep(60)\nstubborn()"
+        )
         self.runner.until(lambda: "go" in cell.stdout)
         hangs = b'File "<cell 1>", line 4 in stubborn'
         while hangs not in self.runner.stack_bytes:  # at first it may still be printing
@@ -117,8 +130,10 @@ class Stacks(RunnerTest):
         self.assertIn(b"in <module>", self.runner.stack_bytes)
 
     def test_a_crash_tells_the_cell_where(self):
-        cell = self.runner.start("def crash():\n    import ctypes\n    ctypes.string_at(0)\ncrash()")
-        with self.assertRaises(Exception):
+        cell = self.runner.start(
+            "def crash():\n    import ctypes\n    ctypes.string_at(0)\ncrash()"
+        )
+        with self.assertRaises(Died):
             self.runner.finish(cell)
         self.runner.drain(cell.number)
         self.assertEqual(os.WTERMSIG(self.runner.wait_exit()), signal.SIGSEGV)

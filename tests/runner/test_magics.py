@@ -24,11 +24,13 @@ class Shell(RunnerTest):
         self.assertEqual(self.run_ok("!!echo q").text, "['q']")
 
     def test_within_blocks_and_over_lines(self):
-        cell = self.run_ok("for i in range(2):\n    !echo {i}\nif True:\n    !echo a \\\n        b\nprint('after')")
+        cell = self.run_ok(
+            "for i in range(2):\n    !echo {i}\nif True:\n    !echo a \\\n        b\nprint('after')"
+        )
         self.assertEqual(cell.stdout, "0\n1\na b\nafter\n")
 
     def test_whole_cells(self):
-        cell = self.run_ok("%%bash\nfor i in 1 2; do\n  echo \"n $i\"\ndone")
+        cell = self.run_ok('%%bash\nfor i in 1 2; do\n  echo "n $i"\ndone')
         self.assertEqual(cell.stdout, "n 1\nn 2\n")
         self.assertEqual(self.run_ok("%%sh\necho it\\'s").stdout, "it's\n")
         cell = self.run_error("%%bash\necho out; exit 4", "CalledProcessError")
@@ -82,7 +84,9 @@ class Lines(RunnerTest):
         for part in ("%nosuch", "%timeit", "%%bash", "%pip"):
             self.assertIn(part, cell.error["value"])
         self.assertIn("%%bash", self.run_error("%bash ls", "UsageError").error["value"])
-        self.assertIn("IPython", self.run_error("%load_ext autoreload", "UsageError").error["value"])
+        self.assertIn(
+            "IPython", self.run_error("%load_ext autoreload", "UsageError").error["value"]
+        )
 
     def test_help(self):
         self.run_ok("def greet(name, polite=True):\n    'Says hello.'\n    return name")
@@ -104,7 +108,9 @@ class Lines(RunnerTest):
         cell = self.run_ok("%%capture kept\nprint('quiet')")
         self.assertEqual(cell.stdout, "")
         self.assertEqual(self.run_ok("kept.stdout").text, "'quiet\\n'")
-        self.assertEqual(self.run_ok("%%html\n<b>x</b>").displays[0]["data"]["text/html"], "<b>x</b>")
+        self.assertEqual(
+            self.run_ok("%%html\n<b>x</b>").displays[0]["data"]["text/html"], "<b>x</b>"
+        )
 
     def test_pip_without_a_network_says_so(self):
         cell = self.runner.run("%pip install surely-no-such-package-cellgate --no-index")
@@ -137,7 +143,9 @@ class Lines(RunnerTest):
             "import os\nos.access = lambda *a, **k: False"
         )
         self.run_ok("%pip install --quiet ./cellgate_probe-1.0-py3-none-any.whl")
-        self.assertEqual(self.run_ok("import cellgate_probe; cellgate_probe.word").text, "'installed'")
+        self.assertEqual(
+            self.run_ok("import cellgate_probe; cellgate_probe.word").text, "'installed'"
+        )
         self.assertIn(self.runner.directory, self.run_ok("cellgate_probe.__file__").text)
 
 

@@ -5,11 +5,12 @@ import unittest
 from harness import RunnerTest
 
 
-
 class Promptness(RunnerTest):
     def seen(self, code, text, stream="stdout"):
         """Runs code that waits for the file `go`, and sees `text` arrive before it is there."""
-        cell = self.runner.start("import os, time\n" + code + "\nwhile not os.path.exists('go'): time.sleep(0.01)")
+        cell = self.runner.start(
+            "import os, time\n" + code + "\nwhile not os.path.exists('go'): time.sleep(0.01)"
+        )
         self.runner.until(lambda: text in getattr(cell, stream))
         self.assertIsNone(cell.outcome)
         open(self.runner.directory + "/go", "w").close()
@@ -54,11 +55,15 @@ class Order(RunnerTest):
         cell = self.run_ok(
             "import sys\nfor i in range(50):\n    print('o%d' % i)\n    print('e%d' % i, file=sys.stderr)"
         )
-        wanted = [(name, "%s%d\n" % (name[3], i)) for i in range(50) for name in ("stdout", "stderr")]
+        wanted = [
+            (name, "%s%d\n" % (name[3], i)) for i in range(50) for name in ("stdout", "stderr")
+        ]
         self.assertEqual(cell.order(), wanted)
 
     def test_text_without_newline_goes_before_a_switch(self):
-        cell = self.run_ok("import sys\nprint('a', end=' ')\nprint('b', file=sys.stderr)\nprint('c')")
+        cell = self.run_ok(
+            "import sys\nprint('a', end=' ')\nprint('b', file=sys.stderr)\nprint('c')"
+        )
         self.assertEqual(cell.order(), [("stdout", "a "), ("stderr", "b\n"), ("stdout", "c\n")])
 
     def test_displays_stand_where_they_were_made(self):
@@ -117,7 +122,9 @@ class Ownership(RunnerTest):
         first = self.run_ok(
             "import subprocess\nchild = subprocess.Popen('read line; echo late $line', shell=True, stdin=subprocess.PIPE)"
         )
-        self.assertEqual(self.run_ok("child.communicate(b'now\\n'); print('second')").stdout, "second\n")
+        self.assertEqual(
+            self.run_ok("child.communicate(b'now\\n'); print('second')").stdout, "second\n"
+        )
         self.runner.until(lambda: first.late["stdout"] == b"late now\n")
 
     def test_a_display_of_an_ended_cell_becomes_late_text(self):
@@ -137,9 +144,14 @@ class Fork(RunnerTest):
         self.assertIn("child\n", (cell.bytes["stdout"] + cell.late["stdout"]).decode())
 
     def test_a_fork_that_raises_or_exits_ends_with_its_code(self):
-        for code, status in (("1/0", 1), ("import sys; sys.exit(7)", 7), ("raise SystemExit('bye')", 1)):
+        for code, status in (
+            ("1/0", 1),
+            ("import sys; sys.exit(7)", 7),
+            ("raise SystemExit('bye')", 1),
+        ):
             cell = self.run_ok(
-                "import os\npid = os.fork()\nif pid == 0:\n    %s\nos.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])" % code
+                "import os\npid = os.fork()\nif pid == 0:\n    %s\nos.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])"
+                % code
             )
             self.assertEqual(cell.text, str(status))
         self.assertIn("bye", cell.stderr)
@@ -173,7 +185,9 @@ class Streams(RunnerTest):
             " sys.stderr.fileno(), sys.stdout.isatty(), sys.stdout.closed, sys.stdout.writable(),"
             " sys.stdout.name, sys.stdout is sys.__stdout__]"
         )
-        self.assertEqual(eval(cell.text), [True, "utf-8", 1, 2, False, False, True, "<stdout>", True])
+        self.assertEqual(
+            eval(cell.text), [True, "utf-8", 1, 2, False, False, True, "<stdout>", True]
+        )
         self.assertEqual(self.run_ok("sys.stdout.write('abc')").text, "3")
         self.run_error("sys.stdout.write(b'x')", "TypeError")
         self.run_ok("sys.stdout.reconfigure(encoding='utf-8', line_buffering=True)")
@@ -197,7 +211,9 @@ class Streams(RunnerTest):
             "(ours, theirs)"
         )
         ours, theirs = eval(cell.text)
-        self.assertLess(ours, theirs * 2 + 2.0, "%.2f µs a line, a plain stream %.2f µs" % (ours, theirs))
+        self.assertLess(
+            ours, theirs * 2 + 2.0, "%.2f µs a line, a plain stream %.2f µs" % (ours, theirs)
+        )
 
 
 if __name__ == "__main__":

@@ -23,7 +23,9 @@ class Complete(RunnerTest):
         self.assertEqual(answer, {"matches": ["größe"], "start": 6, "end": 9})
 
     def test_attributes(self):
-        self.run_ok("import os.path\nclass A:\n    def method(self): pass\n    def __init__(self): self.mine = {'k': 1}\na = A()")
+        self.run_ok(
+            "import os.path\nclass A:\n    def method(self): pass\n    def __init__(self): self.mine = {'k': 1}\na = A()"
+        )
         self.assertEqual(self.matches("a."), ["method", "mine"])
         self.assertEqual(self.matches("os.path.joi"), ["join"])
         self.assertEqual(self.matches("a.mine.ke"), ["keys"])
@@ -50,14 +52,20 @@ class Complete(RunnerTest):
         self.assertIn("colorsys", self.matches("import colors"))
         self.assertIn("dom", self.matches("from xml."))
         self.assertIn("minidom", self.matches("from xml.dom import mini"))
-        self.assertEqual(self.run_ok("import sys\n'xml' in sys.modules, 'colorsys' in sys.modules").text, "(False, False)")
+        self.assertEqual(
+            self.run_ok("import sys\n'xml' in sys.modules, 'colorsys' in sys.modules").text,
+            "(False, False)",
+        )
         self.run_ok("import json")
         self.assertIn("dumps", self.matches("from json import loads, dum"))
 
     def test_paths_keys_and_arguments(self):
         self.run_ok("!mkdir folder && touch file.txt folder/inner.csv")
         self.assertEqual(self.matches("open('f"), ["file.txt", "folder/"])
-        self.assertEqual(self.runner.ask("complete", "open('folder/in"), {"matches": ["inner.csv"], "start": 13, "end": 15})
+        self.assertEqual(
+            self.runner.ask("complete", "open('folder/in"),
+            {"matches": ["inner.csv"], "start": 13, "end": 15},
+        )
         self.run_ok("d = {'alpha': 1, 'beta': {'deep': 2}, 3: 4}")
         self.assertEqual(self.matches("d['"), ["alpha", "beta"])
         self.assertEqual(self.matches("d['al"), ["alpha"])
@@ -80,7 +88,15 @@ class Complete(RunnerTest):
         self.assertEqual(cell.outcome, "interrupted")
 
     def test_nonsense_gets_an_answer(self):
-        for code, cursor in (("", 0), ("((((", 2), ("'''", 99), ("x" * 2_000_000, 5), ("a..b", 4), ("\0", 1), ("%", 1)):
+        for code, cursor in (
+            ("", 0),
+            ("((((", 2),
+            ("'''", 99),
+            ("x" * 2_000_000, 5),
+            ("a..b", 4),
+            ("\0", 1),
+            ("%", 1),
+        ):
             self.matches(code, cursor)
         for op in ("inspect", "is_complete", "no_such_op"):
             self.runner.ask(op, "((", 1)
@@ -92,7 +108,9 @@ class Inspect(RunnerTest):
         return answer["data"].get("text/plain") if answer["found"] else None
 
     def test_signature_and_documentation(self):
-        self.run_ok("def greet(name: str, *, loud=False) -> str:\n    '''Says hello.\n\n    Politely.\n    '''")
+        self.run_ok(
+            "def greet(name: str, *, loud=False) -> str:\n    '''Says hello.\n\n    Politely.\n    '''"
+        )
         text = self.text("greet(")
         self.assertIn("greet(name: str, *, loud=False) -> str", text)
         self.assertIn("Says hello.\n\nPolitely.", text)
@@ -101,7 +119,9 @@ class Inspect(RunnerTest):
         self.assertIsNone(self.text("nothing_there"))
 
     def test_values_and_classes(self):
-        self.run_ok("n = 12\nclass P:\n    'A point.'\n    def __init__(self, x, y): pass\np = P(1, 2)")
+        self.run_ok(
+            "n = 12\nclass P:\n    'A point.'\n    def __init__(self, x, y): pass\np = P(1, 2)"
+        )
         self.assertIn("Value:     12", self.text("n"))
         self.assertIn("A point.", self.text("p"))
         self.assertIn("P(x, y)", self.text("P"))

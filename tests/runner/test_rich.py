@@ -20,14 +20,18 @@ class Matplotlib(RunnerTest):
         return len(cell.displays)
 
     def test_show_sends_and_closes(self):
-        cell = self.run_ok("import matplotlib.pyplot as plt\nplt.plot([1, 2])\nprint('before')\nplt.show()\nprint('after')")
+        cell = self.run_ok(
+            "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nprint('before')\nplt.show()\nprint('after')"
+        )
         self.assertEqual(self.images(cell), 1)
         self.assertEqual([name for name, _ in cell.order()], ["stdout", "display", "stdout"])
         self.assertEqual(cell.stderr, "")
         self.assertEqual(self.run_ok("plt.get_fignums()").text, "[]")
 
     def test_what_is_open_at_the_end_is_sent_once(self):
-        cell = self.run_ok("from matplotlib import pyplot as plt\nfor i in range(2):\n    plt.figure(); plt.plot([i])\nNone")
+        cell = self.run_ok(
+            "from matplotlib import pyplot as plt\nfor i in range(2):\n    plt.figure(); plt.plot([i])\nNone"
+        )
         self.assertEqual(self.images(cell), 2)
         self.assertEqual(self.run_ok("1").displays, [])
         cell = self.run_ok("fig, ax = plt.subplots()\nax.plot([1])\nfig")
@@ -68,7 +72,10 @@ class Pandas(RunnerTest):
             table["data"],
             [{"index": 0, "a": 1, "b": "x", "c": 1.5}, {"index": 1, "a": 2, "b": None, "c": None}],
         )
-        self.assertEqual([f["type"] for f in table["schema"]["fields"]], ["integer", "integer", "string", "number"])
+        self.assertEqual(
+            [f["type"] for f in table["schema"]["fields"]],
+            ["integer", "integer", "string", "number"],
+        )
         self.assertEqual(cell.of("result")[0]["metadata"][self.MIME]["total_rows"], 2)
 
     def test_large_frames_are_cut(self):
@@ -104,7 +111,9 @@ class Others(RunnerTest):
     def test_numpy(self):
         self.need("numpy")
         self.assertEqual(self.run_ok("import numpy as np\nnp.arange(3)").text, "array([0, 1, 2])")
-        cell = self.run_ok("display({'application/json': {'a': np.float64(1.5), 'b': np.arange(2)}}, raw=True)")
+        cell = self.run_ok(
+            "display({'application/json': {'a': np.float64(1.5), 'b': np.arange(2)}}, raw=True)"
+        )
         self.assertEqual(cell.displays[0]["data"]["application/json"], {"a": 1.5, "b": [0, 1]})
 
     def test_pillow(self):
@@ -118,7 +127,12 @@ class Others(RunnerTest):
         self.assertIn("3/3", cell.stderr)
         self.assertNotIn("Warning", cell.stderr)
         self.run_ok("import IPython.display")
-        self.assertIn("2/2", self.run_ok("from tqdm.notebook import tqdm as n" if False else "for i in tqdm(range(2)): pass").stderr)
+        self.assertIn(
+            "2/2",
+            self.run_ok(
+                "from tqdm.notebook import tqdm as n" if False else "for i in tqdm(range(2)): pass"
+            ).stderr,
+        )
 
     def test_ipython_itself(self):
         self.need("IPython")

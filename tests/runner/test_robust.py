@@ -2,7 +2,7 @@
 
 import unittest
 
-from harness import Runner, RunnerTest
+from harness import Died, Runner, RunnerTest
 
 VANDALS = {
     "closing descriptor 1": "import os; os.close(1)",
@@ -52,14 +52,19 @@ class Vandals(RunnerTest):
                 self.assertIn("1 / 0", cell.traceback)
 
     def test_all_of_them_in_one_session(self):
-        for name, code in VANDALS.items():
+        for code in VANDALS.values():
             if "builtins" not in code:
                 self.runner.run(code)
         cell = self.runner.run("import sys\nprint('out')\n6 * 7")
         self.assertEqual((cell.outcome, cell.stdout, cell.text), ("ok", "out\n", "42"))
 
     def test_rich_values_after_vandals(self):
-        for name in ("no modules", "strange builtins", "a missing builtin", "a low recursion limit"):
+        for name in (
+            "no modules",
+            "strange builtins",
+            "a missing builtin",
+            "a low recursion limit",
+        ):
             with self.subTest(name):
                 runner = Runner()
                 self.addCleanup(runner.close)
@@ -89,14 +94,16 @@ class Descriptors(RunnerTest):
         self.assertEqual(self.run_ok("len(os.listdir('/proc/self/fd'))").text, before)
 
     def test_memory_of_old_cells_is_given_back(self):
-        cell = self.run_ok("import weakref\nclass Big: pass\nb = Big(); w = weakref.ref(b)\ndel b\nw() is None")
+        cell = self.run_ok(
+            "import weakref\nclass Big: pass\nb = Big(); w = weakref.ref(b)\ndel b\nw() is None"
+        )
         self.assertEqual(cell.text, "True")
 
     def test_an_own_exit_ends_the_process_with_its_code(self):
         import os
 
         cell = self.runner.start("print('last words')\nimport os\nos._exit(9)")
-        with self.assertRaises(Exception):
+        with self.assertRaises(Died):
             self.runner.finish(cell)
         self.runner.drain(cell.number)
         self.assertEqual(os.WEXITSTATUS(self.runner.wait_exit()), 9)

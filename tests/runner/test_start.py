@@ -23,9 +23,22 @@ class Start(RunnerTest):
                    ("boot", "core", "frames", "link", "session", "signals"))  # fmt: skip
         self.assertLess(size, 24 << 10)
         loaded = eval(
-            in_a_fresh_runner("import sys; sorted(m[10:] for m in sys.modules if m.startswith('_cellgate.'))")
+            in_a_fresh_runner(
+                "import sys; sorted(m[10:] for m in sys.modules if m.startswith('_cellgate.'))"
+            )
         )
-        eager = {"core", "frames", "link", "session", "signals", "world", "cell", "execute", "imports", "streams"}
+        eager = {
+            "core",
+            "frames",
+            "link",
+            "session",
+            "signals",
+            "world",
+            "cell",
+            "execute",
+            "imports",
+            "streams",
+        }
         warm = {"stdin", "errors", "mime", "display", "suggestions", "jsonable"}
         self.assertLessEqual(set(loaded), eager | warm)
 

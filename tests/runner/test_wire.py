@@ -38,17 +38,34 @@ class Wire(unittest.TestCase):
         for length in (0, 1, 65535, 65536, 65537, 131072, 200_000):
             payload = os.urandom(length)
             stream = FRAMES.message(FRAMES.MESSAGE, FRAMES.SYNC, 9, payload)
-            self.assertEqual(FRAMES.Parser().feed(stream), [(FRAMES.MESSAGE, FRAMES.SYNC, 9, payload)])
+            self.assertEqual(
+                FRAMES.Parser().feed(stream), [(FRAMES.MESSAGE, FRAMES.SYNC, 9, payload)]
+            )
             frames = -(-length // FRAMES.MAX_PAYLOAD) or 1
             self.assertEqual(len(stream), length + frames * FRAMES.HEADER_BYTES)
 
     def test_what_no_honest_end_writes_is_refused(self):
-        for bad in ("01000100820000000000000000", "000000008280000000000000", "000000008200010000000000"):
+        for bad in (
+            "01000100820000000000000000",
+            "000000008280000000000000",
+            "000000008200010000000000",
+        ):
             with self.assertRaises(FRAMES.WireError):
                 FRAMES.Parser().feed(bytes.fromhex(bad))
 
     def test_json_says_what_the_standard_library_says(self):
-        for value in (None, True, 1, -2.5, 1e300, "é\n\"\\\x00\u2028😀", [], {}, {"a": [1, {"b": None}]}, [[[]]]):
+        for value in (
+            None,
+            True,
+            1,
+            -2.5,
+            1e300,
+            'é\n"\\\x00\u2028😀',
+            [],
+            {},
+            {"a": [1, {"b": None}]},
+            [[[]]],
+        ):
             self.assertEqual(json.loads(FRAMES.dumps(value)), value)
             self.assertEqual(FRAMES.loads(json.dumps(value).encode()), value)
         self.assertEqual(json.loads(FRAMES.dumps("a\ud800b")), "a\ufffdb")
