@@ -5,6 +5,7 @@
 //! outside a namespace of our own would end the whole machine.
 
 use std::fs;
+use std::io::Read;
 use std::path::Path;
 
 use crate::sys;
@@ -81,7 +82,7 @@ impl Scope {
 
 impl Process {
     fn read(pid: i32) -> Option<Process> {
-        Process::parse(pid, &fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+        Process::parse(pid, &about(pid, "stat")?)
     }
 
     /// Reads a line of /proc/PID/stat, proc_pid_stat(5).
@@ -96,6 +97,13 @@ impl Process {
         let alive = !matches!(state, "Z" | "X");
         Some(Process { pid, parent, alive, ticks, resident })
     }
+}
+
+/// A file of /proc/PID, in one read: the kernel makes its text anew for each.
+fn about(pid: i32, file: &str) -> Option<String> {
+    let mut text = [0; 2 << 10]; // 2 KiB: the longest of them, smaps_rollup, has half of that
+    let length = fs::File::open(format!("/proc/{pid}/{file}")).ok()?.read(&mut text).ok()?;
+    Some(String::from_utf8_lossy(&text[..length]).into_owned())
 }
 
 /// Sum of the CPU time, in clock ticks.
@@ -129,7 +137,7 @@ pub(crate) fn proportional_bytes(processes: &[Process], page: u64) -> u64 {
 }
 
 fn proportional(pid: i32) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let text = about(pid, "smaps_rollup")?;
     let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
     let kib: u64 = line.split_ascii_whitespace().next()?.parse().ok()?;
     Some(kib << 10)
@@ -137,7 +145,7 @@ fn proportional(pid: i32) -> Option<u64> {
 
 /// For a process whose page tables we may not walk: resident minus file-backed and shared.
 fn private(pid: i32, page: u64) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let text = about(pid, "statm")?;
     let mut fields = text.split_ascii_whitespace().skip(1).map(str::parse::<u64>);
     let (resident, shared) = (fields.next()?.ok()?, fields.next()?.ok()?);
     Some(resident.saturating_sub(shared) * page)

@@ -35,6 +35,20 @@ fn the_runner_has_its_seven_descriptors_and_no_privilege() {
 }
 
 #[test]
+fn a_later_runner_has_the_same_descriptors() {
+    let mut gateway = Gateway::start();
+    for cell in 1..=3 {
+        let kinds = "out(' '.join(os.readlink('/proc/self/fd/%d' % n).split(':')[0] \
+                     for n in range(7)).encode())";
+        let kinds = gateway.run(cell, kinds);
+        assert_eq!(kinds, "/dev/null pipe pipe socket socket /memfd pipe");
+        gateway.send(kind::RESTART, 0, b"");
+        gateway.exited();
+        gateway.expect(kind::READY);
+    }
+}
+
+#[test]
 fn the_supervisor_cannot_be_looked_into() {
     let mut gateway = Gateway::start();
     let code = "seen = []\nfor name in 'mem', 'fd/0', 'environ', 'maps', 'exe':\n try:\n  \

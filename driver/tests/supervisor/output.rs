@@ -142,3 +142,20 @@ fn of_many_cells_that_leave_children_the_oldest_loses_its_pipes() {
     }
     assert_eq!(late(&frames), (2..=33).collect::<Vec<u32>>());
 }
+
+#[test]
+fn a_child_keeps_its_pipes_through_a_loop_of_short_cells() {
+    let mut gateway = Gateway::start();
+    let (_, fifo) = gateway.fifo("go");
+    let child = format!("open({fifo})\n os.write(1, b'still there')\n os._exit(0)");
+    gateway.run(1, &format!("if os.fork() == 0:\n {child}"));
+    for cell in 2..=200 {
+        gateway.run(cell, "pass");
+    }
+    gateway.execute(201, &format!("f = open({fifo}, 'w'); os.wait()"));
+    let (mut frames, _) = gateway.finish(201);
+    while written(&frames, 1, flag::LATE).is_empty() {
+        frames.push(gateway.next());
+    }
+    assert_eq!(written(&frames, 1, flag::LATE), b"still there");
+}
