@@ -8,8 +8,8 @@ mod common;
 mod devices;
 mod exhaustion;
 mod files;
-mod network;
 mod neighbours;
+mod network;
 mod privileges;
 mod probe;
 
