@@ -94,6 +94,8 @@ pub struct State {
     waiting: VecDeque<Waiting>,
     running: Option<Running>,
     execution_count: u32,
+    /// The interpreter that lives, or lived last, has been ready: its end is followed by another.
+    was_ready: bool,
     /// Why a fresh interpreter is being started, and who asked.
     restart: Option<(String, Option<Arc<str>>)>,
     /// Cells that wait for an answer of `input`.
@@ -118,6 +120,7 @@ impl State {
             waiting: VecDeque::new(),
             running: None,
             execution_count: 0,
+            was_ready: true,
             restart: None,
             asking: HashSet::new(),
             queries: Queries::default(),
@@ -460,7 +463,9 @@ impl State {
         if exited.cause != ExitCause::Restart {
             self.cancel_waiting("the interpreter ended before the cell's turn came");
         }
-        if self.phase == SessionState::Restarting && exited.cause == ExitCause::Own {
+        // Whatever ended it: nothing follows one that never was ready, unless somebody asks.
+        let was_ready = std::mem::replace(&mut self.was_ready, false);
+        if !was_ready && exited.cause != ExitCause::Restart {
             let text = format!("a fresh interpreter could not be started: {detail}");
             self.end(EndReason::InterpreterFailed, &text);
             return;
@@ -474,6 +479,7 @@ impl State {
             self.effects.push(Effect::Log("a READY that nothing asked for".to_owned()));
             return;
         }
+        self.was_ready = true;
         if let Some((reason, requested_by)) = self.restart.take() {
             self.emit(Event::Restarted { reason, requested_by });
         }

@@ -253,6 +253,25 @@ fn an_interpreter_that_cannot_start_again_ends_the_session() {
 }
 
 #[test]
+fn an_interpreter_that_cannot_start_for_lack_of_memory_ends_the_session_too() {
+    let mut story = Story::new(rules());
+    // What fills the memory are files, which outlive the interpreter.
+    story.hear(exited(0, ExitCause::Memory, true, 9));
+    let told = story.hear(exited(0, ExitCause::Memory, true, 9));
+    assert_eq!(told, ["ended", "ended InterpreterFailed", "end"]);
+}
+
+#[test]
+fn an_interpreter_that_ends_while_a_restart_is_on_its_way_ends_nothing_else() {
+    let mut story = Story::new(rules());
+    story.say(ClientMessage::Restart);
+    // It ended by itself before the RESTART came, and had been ready: another follows.
+    assert!(!story.hear(exited(0, ExitCause::Own, false, 1)).contains(&"end".to_owned()));
+    assert!(!story.hear(exited(0, ExitCause::Restart, true, 9)).contains(&"end".to_owned()));
+    assert_eq!(story.hear(DriverEvent::Ready(bytes::Bytes::new())).last().unwrap(), "idle");
+}
+
+#[test]
 fn a_restart_cancels_the_queue_and_says_who_asked() {
     let mut story = Story::new(rules());
     story.say(execute("a"));
