@@ -41,6 +41,12 @@ use running::{Running, Stop};
 /// What a session says that ends with its gateway.
 const DRAINED: &str = "the gateway shuts down";
 
+/// Memory in use at which people are warned: early enough to save something.
+const MEMORY_HIGH_PERCENT: u64 = 80;
+
+/// Memory in use below which a later rise is news again.
+const MEMORY_CALM_PERCENT: u64 = 70;
+
 /// Names a participant within its session.
 pub type ParticipantId = u32;
 
@@ -105,6 +111,8 @@ pub struct State {
     late: HashMap<(u32, Stream), crate::session::text::TextDecoder>,
     /// CPU time at the last USAGE, for the percentage.
     last_cpu_us: Option<u64>,
+    /// People were told that memory runs out.
+    memory_warned: bool,
     /// The gateway shuts down: what was accepted may finish, nothing new is.
     draining: bool,
     effects: Vec<Effect>,
@@ -126,6 +134,7 @@ impl State {
             queries: Queries::default(),
             late: HashMap::new(),
             last_cpu_us: None,
+            memory_warned: false,
             draining: false,
             effects: Vec::new(),
         }
@@ -489,7 +498,26 @@ impl State {
         self.start_next();
     }
 
+    /// Says that memory runs out before it has: once, until there is clearly room again.
+    fn warn_of_memory(&mut self, usage: &Usage) {
+        let limit = usage.memory_limit_bytes;
+        let percent = (usage.memory_bytes.saturating_mul(100)).checked_div(limit).unwrap_or(0);
+        if percent < MEMORY_CALM_PERCENT {
+            self.memory_warned = false;
+        } else if percent >= MEMORY_HIGH_PERCENT && !self.memory_warned {
+            self.memory_warned = true;
+            let text = format!(
+                "{percent} % of the sandbox's memory is in use: {} of {} MiB; at the limit the \
+                 interpreter ends",
+                usage.memory_bytes >> 20,
+                limit >> 20,
+            );
+            self.emit(Event::Notice { level: NoticeLevel::Warning, code: "memory_high", text });
+        }
+    }
+
     fn on_usage(&mut self, usage: Usage) {
+        self.warn_of_memory(&usage);
         let before = self.last_cpu_us.replace(usage.cpu_us);
         let used = before.map_or(0, |before| usage.cpu_us.saturating_sub(before));
         self.emit(Event::Usage {

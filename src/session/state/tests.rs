@@ -413,3 +413,22 @@ fn a_drained_session_finishes_what_it_accepted_and_takes_no_more() {
         ["done b Ok", "ended", "ended Draining", "end"]
     );
 }
+
+#[test]
+fn people_are_warned_once_before_memory_runs_out() {
+    let mut story = Story::new(rules());
+    let mut warned = |used: u64| {
+        let usage = Usage {
+            memory_bytes: used << 20,
+            memory_limit_bytes: 100 << 20,
+            cpu_us: 0,
+            processes: 2,
+        };
+        let told = story.hear(DriverEvent::Usage(usage));
+        told.iter().filter(|line| line.contains("memory_high")).count()
+    };
+    let told: Vec<usize> = [50, 79, 80, 95, 75, 85, 60, 81].map(&mut warned).to_vec();
+    assert_eq!(told, [0, 0, 1, 0, 0, 0, 0, 1]);
+    let unlimited = Usage { memory_bytes: 1 << 40, ..Usage::default() };
+    assert_eq!(story.hear(DriverEvent::Usage(unlimited)).len(), 1);
+}
