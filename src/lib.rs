@@ -1,7 +1,9 @@
 //! cellgate: a WebSocket streaming gateway for code.
 
+pub mod backends;
 pub mod cli;
 pub mod config;
+pub mod doctor;
 pub mod error;
 pub mod gateway;
 pub mod http;

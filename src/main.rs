@@ -1,40 +1,173 @@
-//! The `cellgate` program.
+//! The `cellgate` program: reads the command, puts the parts together, says what went wrong.
 
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use cellgate::cli::{Command, ConfigFormat};
-use cellgate::config::{self, Environment};
+use anyhow::{Context, Result};
+use cellgate::backends::{self, Chosen};
+use cellgate::cli::{Cli, Command, ConfigFormat, RunArgs};
+use cellgate::config::{self, Config, Environment, Flags, Loaded, LogConfig, LogFormat};
+use cellgate::gateway::Gateway;
+use cellgate::sandbox::EnforcementState;
+use cellgate::{cli, doctor, run};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+/// A setting that is wrong, wherever it stands.
+const WRONG_SETTING: u8 = 2;
 
 fn main() -> ExitCode {
-    let command = match cellgate::cli::parse(std::env::args_os()) {
-        Ok(command) => command,
+    match cli::parse(std::env::args_os()) {
+        Ok(command) => execute(command),
         Err(error) => error.exit(),
-    };
-    let (flags, show): (_, fn(&config::Loaded) -> String) = match command {
-        Command::Config { flags, format: ConfigFormat::Json } => (flags.0, config::show_json),
+    }
+}
+
+fn execute(command: Command) -> ExitCode {
+    let flags = match &command {
         Command::Serve { flags }
         | Command::Doctor { flags, .. }
-        | Command::Config { flags, .. } => (flags.0, config::show),
-        Command::Run(run) => (run.flags.0, config::show),
+        | Command::Config { flags, .. } => &flags.0,
+        Command::Run(RunArgs { flags, .. }) => &flags.0,
         Command::Completions { shell } => {
-            let mut command = <cellgate::cli::Cli as clap::CommandFactory>::command();
-            clap_complete::generate(shell, &mut command, "cellgate", &mut std::io::stdout());
+            let mut command = <Cli as clap::CommandFactory>::command();
+            clap_complete::generate(*shell, &mut command, "cellgate", &mut std::io::stdout());
             return ExitCode::SUCCESS;
         }
     };
-    let environment = match Environment::of_this_process() {
-        Ok(environment) => environment,
+    let loaded = match load(flags) {
+        Ok(loaded) => loaded,
         Err(error) => {
-            eprintln!("error: cannot find the working directory: {error}");
-            return ExitCode::from(2);
+            eprintln!("error: {error:#}");
+            return ExitCode::from(WRONG_SETTING);
         }
     };
-    match config::load(&flags, &environment) {
-        Ok(loaded) => print!("{}", show(&loaded)),
-        Err(error) => {
-            eprintln!("error: {:#}", anyhow::Error::from(error));
-            return ExitCode::from(2);
+    let outcome = match command {
+        Command::Config { format: ConfigFormat::Toml, .. } => print(&config::show(&loaded)),
+        Command::Config { format: ConfigFormat::Json, .. } => print(&config::show_json(&loaded)),
+        Command::Doctor { json, .. } => with_runtime(examine(loaded.config, json)),
+        Command::Run(arguments) => {
+            // A person looks at the output; the log speaks when something is wrong.
+            start_log(&LogConfig { filter: "warn".to_owned(), ..loaded.config.log.clone() });
+            with_runtime(run_file(loaded.config, arguments))
+        }
+        Command::Serve { .. } | Command::Completions { .. } => {
+            start_log(&loaded.config.log);
+            with_runtime(serve(loaded.config))
+        }
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn load(flags: &Flags) -> Result<Loaded> {
+    let environment =
+        Environment::of_this_process().context("cannot find the working directory")?;
+    Ok(config::load(flags, &environment)?)
+}
+
+fn print(text: &str) -> Result<ExitCode> {
+    std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn start_log(config: &LogConfig) {
+    // The settings have read the filter already, so it reads.
+    let filter = EnvFilter::try_new(&config.filter).unwrap_or_default();
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    match config.format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+}
+
+fn with_runtime(work: impl Future<Output = Result<ExitCode>>) -> Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let outcome = runtime.block_on(work);
+    // A read of standard input may be stuck in a thread; nothing else is left by now.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn serve(config: Config) -> Result<ExitCode> {
+    let chosen = choose(&config).await?;
+    let backend = chosen.backend;
+    let kind = backend.kind();
+    tracing::info!(backend = kind.name(), reason = chosen.reason, "backend chosen");
+    for enforcement in backend.enforcement() {
+        let what = enforcement.what;
+        match enforcement.state {
+            EnforcementState::Full(_) => {}
+            EnforcementState::Partial { by, remedy } => {
+                tracing::warn!(what, by, remedy, "only partly enforced");
+            }
+            EnforcementState::Missing { why, remedy } => {
+                tracing::warn!(what, why, remedy, "not enforced");
+            }
         }
     }
-    ExitCode::SUCCESS
+    match backend.sweep().await {
+        Ok(0) => {}
+        Ok(count) => tracing::info!(count, "removed what an earlier gateway left behind"),
+        Err(error) => tracing::warn!(error = %cellgate::error::Chain(&error), "cannot sweep"),
+    }
+    let gateway = Gateway::bind(config, backend).await?;
+    println!("cellgate {} ({kind} sandboxes) at {}", env!("CARGO_PKG_VERSION"), gateway.url()?);
+    gateway.serve(stop_on_signals()?).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The backend, proven to be able to work: a gateway that cannot make a single sandbox should
+/// not start and look healthy.
+async fn choose(config: &Config) -> Result<Chosen> {
+    let hint = "no sandbox can be made here; `cellgate doctor` says what to do";
+    let chosen = backends::choose(config).await.context(hint)?;
+    chosen.backend.check().await.context(hint)?;
+    Ok(chosen)
+}
+
+/// Cancelled by the first SIGTERM or SIGINT; the second ends the process at once.
+fn stop_on_signals() -> Result<CancellationToken> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    tokio::spawn(async move {
+        for _ in 0..2 {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if stopped.is_cancelled() {
+                // Sandboxes end with us: their links close.
+                std::process::exit(1);
+            }
+            stopped.cancel();
+        }
+    });
+    Ok(stop)
+}
+
+async fn run_file(config: Config, arguments: RunArgs) -> Result<ExitCode> {
+    let chosen = choose(&config).await?;
+    run::run(config, chosen.backend, &arguments.file, &arguments.template).await
+}
+
+async fn examine(config: Config, json: bool) -> Result<ExitCode> {
+    let diagnosis = doctor::examine(&config).await;
+    if json {
+        print(&(serde_json::to_string_pretty(&diagnosis)? + "\n"))?;
+    } else {
+        print(&doctor::tell(&diagnosis))?;
+    }
+    Ok(if diagnosis.can_serve() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

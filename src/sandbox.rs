@@ -20,7 +20,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::id::SessionId;
 use crate::template::Template;
 
+pub mod cgroup;
+pub mod docker;
 pub mod embedded;
+pub mod local;
+pub mod policy;
+pub mod reaper;
 
 /// A byte stream to a driver.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}

@@ -1,6 +1,8 @@
 //! The session's task, its link and its outboxes as they are, with a scripted driver behind them
 //! and time that passes when everybody waits.
 
+#![allow(clippy::unwrap_used)] // helpers of tests are not tests in clippy's eyes
+
 mod common;
 
 use std::sync::Arc;

@@ -493,7 +493,7 @@ impl Setup {
                     resource: u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]),
                     value: u64_at(bytes, 4),
                 }),
-                (tag::SECCOMP, _) if length % 8 == 0 => setup.seccomp = bytes.to_vec(),
+                (tag::SECCOMP, _) if length.is_multiple_of(8) => setup.seccomp = bytes.to_vec(),
                 (tag::MEMORY_LIMIT, 8) => setup.memory_limit_bytes = u64_at(bytes, 0),
                 (tag::WATCH_MEMORY, 1) => setup.watch_memory = bytes[0] == 1,
                 (tag::USAGE_INTERVAL, 4) => {

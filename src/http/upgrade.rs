@@ -54,7 +54,7 @@ pub(super) async fn upgrade(
     };
     let accept = match handshake(request.headers()) {
         Ok(accept) => accept,
-        Err(refusal) => return refusal,
+        Err(wrong) => return wrong.response(),
     };
     let Some(on_upgrade) = request.extensions_mut().remove::<OnUpgrade>() else {
         let text = "this connection cannot be upgraded; use HTTP/1.1";
@@ -79,35 +79,51 @@ pub(super) async fn upgrade(
     response
 }
 
+/// What is wrong with an opening handshake.
+#[derive(Debug, PartialEq, thiserror::Error)]
+enum WrongHandshake {
+    #[error("this is a WebSocket endpoint; connect with a WebSocket client")]
+    NoUpgrade,
+    #[error("the WebSocket version must be 13")]
+    Version,
+    #[error("the Sec-WebSocket-Key is missing or cannot be read")]
+    Key,
+}
+
+impl WrongHandshake {
+    /// The answer RFC 6455 §4.2.2 and RFC 9110 §15.5.22 ask for.
+    fn response(&self) -> Response {
+        let (status, header) = match self {
+            WrongHandshake::NoUpgrade => {
+                (StatusCode::UPGRADE_REQUIRED, Some((header::UPGRADE, "websocket")))
+            }
+            WrongHandshake::Version => {
+                (StatusCode::UPGRADE_REQUIRED, Some((header::SEC_WEBSOCKET_VERSION, "13")))
+            }
+            WrongHandshake::Key => (StatusCode::BAD_REQUEST, None),
+        };
+        let mut response = problem::problem(status, &self.to_string());
+        if let Some((name, value)) = header {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        response
+    }
+}
+
 /// Checks the opening handshake (RFC 6455 §4.2.1) and answers the accept key.
-fn handshake(headers: &HeaderMap) -> Result<HeaderValue, Response> {
+fn handshake(headers: &HeaderMap) -> Result<HeaderValue, WrongHandshake> {
     let has_token = |name, wanted: &str| {
-        headers
-            .get_all(name)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .any(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(wanted)))
+        let mut lines = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        lines.any(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(wanted)))
     };
-    let bad = |text| Err(problem::problem(StatusCode::BAD_REQUEST, text));
     if !has_token(header::CONNECTION, "upgrade") || !has_token(header::UPGRADE, "websocket") {
-        let text = "this is a WebSocket endpoint; connect with a WebSocket client";
-        let mut response = problem::problem(StatusCode::UPGRADE_REQUIRED, text);
-        let headers = response.headers_mut();
-        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        return Err(response);
+        return Err(WrongHandshake::NoUpgrade);
     }
     if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
-        let text = "the WebSocket version must be 13";
-        let mut response = problem::problem(StatusCode::UPGRADE_REQUIRED, text);
-        let thirteen = HeaderValue::from_static("13");
-        response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, thirteen);
-        return Err(response);
+        return Err(WrongHandshake::Version);
     }
-    let Some(key) = headers.get(header::SEC_WEBSOCKET_KEY) else {
-        return bad("the Sec-WebSocket-Key is missing");
-    };
-    HeaderValue::from_str(&derive_accept_key(key.as_bytes()))
-        .or_else(|_| bad("the Sec-WebSocket-Key cannot be read"))
+    let key = headers.get(header::SEC_WEBSOCKET_KEY).ok_or(WrongHandshake::Key)?;
+    HeaderValue::from_str(&derive_accept_key(key.as_bytes())).map_err(|_| WrongHandshake::Key)
 }
 
 fn offered_protocols(headers: &HeaderMap) -> Vec<String> {
@@ -246,11 +262,16 @@ mod tests {
         ];
         let accept = handshake(&headers(&good)).unwrap();
         assert_eq!(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="); // the example of §1.3
-        for missing in 0..good.len() {
+        for (missing, wrong, status) in [
+            (0, WrongHandshake::NoUpgrade, 426),
+            (1, WrongHandshake::NoUpgrade, 426),
+            (2, WrongHandshake::Version, 426),
+            (3, WrongHandshake::Key, 400),
+        ] {
             let mut some = good.to_vec();
             some.remove(missing);
-            let status = handshake(&headers(&some)).unwrap_err().status();
-            assert!(status.is_client_error(), "{missing}");
+            assert_eq!(handshake(&headers(&some)), Err(wrong), "{missing}");
+            assert_eq!(handshake(&headers(&some)).unwrap_err().response().status(), status);
         }
     }
 

@@ -20,12 +20,14 @@ pub struct Names {
     first: u32,
 }
 
-impl Names {
+impl Default for Names {
     /// No cells yet.
-    pub fn new() -> Names {
+    fn default() -> Names {
         Names { by_number: VecDeque::new(), taken: HashSet::new(), first: 1 }
     }
+}
 
+impl Names {
     /// Gives the next cell its number, and a name if the client gave none. `None`: the name is
     /// taken.
     pub fn add(&mut self, wanted: Option<String>) -> Option<(u32, Arc<str>)> {
@@ -77,7 +79,7 @@ mod tests {
 
     #[test]
     fn numbers_rise_names_are_unique_and_found_again() {
-        let mut names = Names::new();
+        let mut names = Names::default();
         assert_eq!(names.add(Some("a".into())).unwrap().0, 1);
         assert_eq!(names.add(Some("a".into())), None);
         assert_eq!(names.add(Some("cell-2".into())).unwrap().0, 2);
@@ -92,7 +94,7 @@ mod tests {
 
     #[test]
     fn the_oldest_are_forgotten() {
-        let mut names = Names::new();
+        let mut names = Names::default();
         for _ in 0..REMEMBERED + 2 {
             names.add(None).unwrap();
         }

@@ -114,7 +114,7 @@ impl State {
         State {
             rules,
             phase: SessionState::Idle,
-            names: Names::new(),
+            names: Names::default(),
             waiting: VecDeque::new(),
             running: None,
             execution_count: 0,

@@ -1,0 +1,59 @@
+# Two images in one file.
+#
+#   docker build --target python  -t cellgate-python .      what a session of the template `python` runs in
+#   docker build --target gateway -t cellgate .             the gateway, built from source
+#   docker build --target gateway-prebuilt -t cellgate .    the gateway, from target/release/cellgate
+#
+# BASE and RUST are given as arguments where images come from a mirror or are made by hand
+# (scripts/ci-engine does both).
+ARG BASE=debian:bookworm-slim
+ARG RUST=rust:1.90-slim-bookworm
+
+# --- The sandbox ---------------------------------------------------------------------------------
+# Any image with a Python 3.9 or newer works: the driver is put in when a sandbox starts. This one
+# has what people expect of a playground.
+FROM ${BASE} AS python
+RUN apt-get update \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+      python3 python3-numpy python3-pandas python3-matplotlib python3-pil python3-pip \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/*
+# matplotlib's search for fonts is done here, once, and not before the first plot of every session.
+# It wants a directory that it may write, and a sandbox's system is read-only: the directory is in
+# /tmp, and Python puts a link to the list of fonts into it when it first starts.
+ENV MPLCONFIGDIR=/tmp/matplotlib \
+    MPLBACKEND=agg \
+    LANG=C.UTF-8
+COPY scripts/image/cellgate_fonts.pth scripts/image/cellgate_fonts.py /usr/lib/python3/dist-packages/
+RUN MPLCONFIGDIR=/usr/local/share/matplotlib python3 -c 'import matplotlib.pyplot' \
+ && python3 -m compileall -q /usr/lib/python3/dist-packages /usr/lib/python3.* \
+ && rm -rf /tmp/*
+RUN groupadd --gid 1000 sandbox \
+ && useradd --uid 1000 --gid 1000 --home-dir /work --no-create-home --shell /bin/sh sandbox \
+ && mkdir -p /work && chown 1000:1000 /work
+WORKDIR /work
+USER 1000:1000
+CMD ["python3"]
+
+# --- The gateway ---------------------------------------------------------------------------------
+# The stage that needs a compiler comes last: the classic builder makes every stage above a target.
+FROM ${BASE} AS gateway-base
+# 65532 owns nothing on any distribution. The engine's socket is reached by group: compose.yaml.
+RUN mkdir -m 0700 /run/cellgate && chown 65532:65532 /run/cellgate
+ENV CELLGATE_LISTEN=0.0.0.0:8080 \
+    CELLGATE_BACKEND=docker \
+    XDG_RUNTIME_DIR=/run/cellgate
+EXPOSE 8080
+USER 65532:65532
+ENTRYPOINT ["/usr/local/bin/cellgate"]
+CMD ["serve"]
+
+FROM gateway-base AS gateway-prebuilt
+COPY target/release/cellgate /usr/local/bin/cellgate
+
+FROM ${RUST} AS build
+WORKDIR /src
+COPY . .
+RUN cargo build --release --locked --bin cellgate
+
+FROM gateway-base AS gateway
+COPY --from=build /src/target/release/cellgate /usr/local/bin/cellgate

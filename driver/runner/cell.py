@@ -1,0 +1,135 @@
+"""A cell: its identity, its two pipes, and which cell the running thread or task belongs to.
+
+Each cell has pipes of its own. Whatever a thread, a task or a child of it writes goes into them,
+even long after it ended, so output is never credited to whoever happens to run. They close when
+nothing can write to them any more: the last reference to the cell closes our ends, and the
+supervisor sees the end of the file.
+"""
+
+import _thread
+from _contextvars import Context, ContextVar
+from _io import BufferedWriter, FileIO, TextIOWrapper
+from posix import dup, dup2
+
+STDOUT, STDERR = 1, 2
+
+# The cell that started what runs here. Tasks inherit it with their context, threads by
+# `inherit_in_threads`. Whoever has none (a thread made by a C library) writes to the newest cell.
+CELL = ContextVar("cellgate_cell", default=None)
+
+
+class Pipes:
+    """The write ends of one cell's pipes, made ready while nothing else is to be done."""
+
+    __slots__ = ("out", "err")
+
+    def __init__(self, out_fd, err_fd):
+        self.out = _text(out_fd)
+        self.err = _text(err_fd)
+
+
+def _text(fd):
+    # Half a surrogate pair must not make print raise, hence `backslashreplace`.
+    buffer = BufferedWriter(FileIO(fd, "w"))
+    return TextIOWrapper(buffer, "utf-8", "backslashreplace", "\n", line_buffering=True)
+
+
+class Cell:
+    """One cell, from its EXECUTE until nothing of it is left."""
+
+    __slots__ = (
+        "number", "id", "count", "file", "silent", "allow_input", "ended",
+        "out", "err", "write_out", "write_err", "last", "__weakref__",
+    )  # fmt: skip
+
+    def __init__(self, number, job, pipes):
+        self.number = number
+        self.id = job.get("id")
+        self.count = job.get("execution_count")
+        self.silent = bool(job.get("silent"))
+        self.allow_input = job.get("allow_input", True)
+        self.file = "<cell %s>" % self.count if self.count else "<silent cell %d>" % number
+        self.ended = False
+        self.out = pipes.out
+        self.err = pipes.err
+        self.write_out = self.out.write
+        self.write_err = _through(self.err)
+        self.last = 0  # the stream written to last; 0 none, -1 both (a child may have)
+
+    def bind(self):
+        """Makes this cell's pipes descriptors 1 and 2."""
+        dup2(self.out.fileno(), STDOUT)
+        dup2(self.err.fileno(), STDERR)
+
+    def turn(self, stream):
+        """Lets `stream` follow what the other one got, in the order the code wrote it."""
+        other = self.err if stream == STDOUT else self.out
+        first = self.last == 0
+        self.last = stream
+        if first:
+            return
+        other.flush()
+        if not self.ended:
+            from _cellgate import session
+
+            session.settle(other.fileno())
+
+    def flush(self):
+        """Puts everything written so far into the pipes."""
+        for stream in (self.out, self.err):
+            try:
+                stream.flush()
+            except (OSError, ValueError):
+                pass  # nobody reads it any more, or user code closed it
+
+    def end(self):
+        """The cell has ended: what is still written is rare and must not wait for a newline."""
+        self.flush()
+        self.ended = True
+        self.write_out = _through(self.out)
+
+
+def _through(stream):
+    write, flush = stream.write, stream.flush
+
+    def write_through(text):
+        count = write(text)
+        flush()
+        return count
+
+    return write_through
+
+
+def spare_pipes():
+    """Pipes for a cell that was sent none: what descriptors 1 and 2 are now."""
+    return Pipes(dup(STDOUT), dup(STDERR))
+
+
+start_plain_thread = _thread.start_new_thread
+
+
+def inherit_in_threads():
+    """Makes threads belong to the cell that started them.
+
+    Done below `threading`, so that every way of starting one is covered, and by a context of their
+    own rather than a wrapper function, so that nothing of ours shows in their stacks.
+    """
+    for name in ("start_new_thread", "start_new", "start_joinable_thread"):
+        original = getattr(_thread, name, None)
+        if original is not None:
+            setattr(_thread, name, _inheriting(original))
+
+
+def _inheriting(original):
+    joinable = original.__name__ == "start_joinable_thread"
+
+    def start(function, args=(), *rest, **options):
+        context = Context()
+        context.run(CELL.set, CELL.get())
+        if joinable:  # (function, handle=…, daemon=…), 3.13 and newer: no arguments to pass on
+            return original(lambda: context.run(function), *((args,) if args else ()), *rest, **options)
+        return original(context.run, (function, *args), *rest, **options)
+
+    start.__name__ = start.__qualname__ = original.__name__
+    start.__doc__ = original.__doc__
+    return start

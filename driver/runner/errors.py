@@ -1,0 +1,309 @@
+"""Exceptions as the user should see them: the cells' own lines, none of ours, causes and all.
+
+Written anew rather than with `traceback`: that module costs some five milliseconds to import, and
+would show the runner's frames. The layout and the colours are those of Python 3.13.
+"""
+
+import sys
+
+from _cellgate import execute, frames, session, suggestions
+
+_OURS = "<cellgate/"
+_MAX_FRAMES = 60  # of one traceback; beyond, the middle is left out
+_MAX_VALUE = 16 << 10  # characters of one exception's message
+_MAX_TEXT = 256 << 10  # characters of all lines together
+_MAX_CHAIN = 20  # causes, and members of a group, told in full
+_REPEATS = 3  # how often a recursive frame is shown before the rest is counted
+
+_RED, _BOLD_RED, _MAGENTA, _BOLD_MAGENTA, _RESET = (
+    "\x1b[31m", "\x1b[1;31m", "\x1b[35m", "\x1b[1;35m", "\x1b[0m",
+)  # fmt: skip
+
+_CAUSE = "The above exception was the direct cause of the following exception:"
+_CONTEXT = "During handling of the above exception, another exception occurred:"
+
+
+def report(cell, error):
+    """Sends the `error` event; in a forked child, writes the traceback to stderr."""
+    steps = _steps(error)
+    _remember_for_debuggers(error)
+    lines = _bounded(_describe(error, set()))
+    if session.in_child:
+        cell.write_err("\n".join(lines) + "\n")
+        return
+    event = {
+        "type": "error",
+        "name": type(error).__name__,
+        "value": message_of(error),
+        "traceback": lines,
+        "frames": [_frame_fields(step) for step in _ends(steps, 50)],
+    }
+    session.publish(cell, event)
+
+
+def lines_of(error):
+    """The traceback as lines, for whoever wants it as text."""
+    return _bounded(_describe(error, set()))
+
+
+def message_of(error):
+    """What `str` says about an exception, even if that itself fails, of bounded length."""
+    try:
+        text = str(error)
+    except BaseException as broken:
+        text = "<the exception's own text failed with %s>" % type(broken).__name__
+    if len(text) > _MAX_VALUE:
+        left_out = len(text) - _MAX_VALUE
+        half = _MAX_VALUE // 2
+        text = "%s … (%d characters left out) … %s" % (text[:half], left_out, text[-half:])
+    return text
+
+
+def _remember_for_debuggers(error):
+    """What `pdb.pm()` and friends look at, from the user's first frame on."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
+        trace = trace.tb_next
+    sys.last_type, sys.last_value, sys.last_traceback = type(error), error, trace
+    if sys.version_info >= (3, 12):
+        sys.last_exc = error
+
+
+def _steps(error):
+    """(frame, line, positions) from the user's outermost frame to where it was raised."""
+    steps = []
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if not code.co_filename.startswith(_OURS):
+            steps.append((trace.tb_frame, trace.tb_lineno, _positions(code, trace.tb_lasti)))
+        trace = trace.tb_next
+    # The event loop stands between us and a cell that awaits.
+    first = next((at for at, step in enumerate(steps) if _file(step) in execute.sources), 0)
+    return steps[first:]
+
+
+def _positions(code, instruction):
+    """(line, end_line, column, end_column), columns in bytes; None where Python does not know."""
+    if instruction < 0 or not hasattr(code, "co_positions"):
+        return None
+    at = instruction // 2
+    for index, position in enumerate(code.co_positions()):
+        if index == at:
+            return position if None not in position else None
+    return None
+
+
+def _file(step):
+    return step[0].f_code.co_filename
+
+
+def _frame_fields(step):
+    frame, line, _ = step
+    fields = {
+        "file": _file(step),
+        "line": line or 0,
+        "function": frame.f_code.co_name,
+        "source": _source_line(frame, line).strip(),
+    }
+    known = execute.sources.get(_file(step))
+    if known is not None and known[0] is not None:
+        fields["cell"] = known[0]
+    return fields
+
+
+def _source_line(frame, line):
+    """The line without its newline; empty if it cannot be had."""
+    file = frame.f_code.co_filename
+    known = execute.sources.get(file)
+    if known is None:
+        if file.startswith("<") and not file.startswith("<frozen "):
+            return ""
+        from linecache import getline
+
+        return getline(file, line or 0, frame.f_globals).rstrip("\r\n")
+    lines = known[1]
+    return lines[line - 1].rstrip("\r\n") if line and line <= len(lines) else ""
+
+
+def _describe(error, seen):
+    """Yields the lines of an exception and what led to it, the oldest first."""
+    chain = []
+    while error is not None and id(error) not in seen and len(chain) < _MAX_CHAIN:
+        seen.add(id(error))
+        cause, context = error.__cause__, error.__context__
+        if cause is not None:
+            link, following = _CAUSE, cause
+        elif context is not None and not error.__suppress_context__:
+            link, following = _CONTEXT, context
+        else:
+            link = following = None
+        chain.append((error, link))
+        error = following
+    for at, (error, link) in reversed(list(enumerate(chain))):
+        yield from _one(error, seen)
+        if at:
+            yield ""
+            yield chain[at - 1][1]
+            yield ""
+
+
+def _one(error, seen):
+    members = getattr(error, "exceptions", None) if _is_group(error) else None
+    steps = _steps(error)
+    if steps:
+        yield "%sTraceback (most recent call last):" % ("Exception Group " if members else "")
+        yield from _stack(steps)
+    if isinstance(error, SyntaxError):
+        yield from _syntax(error)
+    yield from _headline(error)
+    for number, member in enumerate((members or ())[:_MAX_CHAIN], 1):
+        yield "  +---------------- %d ----------------" % number
+        for line in _describe(member, seen):
+            yield "  | " + line
+    if members:
+        if len(members) > _MAX_CHAIN:
+            yield "  | and %d more exceptions" % (len(members) - _MAX_CHAIN)
+        yield "  +------------------------------------"
+
+
+def _is_group(error):
+    group = getattr(_builtins, "BaseExceptionGroup", None)
+    return group is not None and isinstance(error, group)
+
+
+def _headline(error):
+    kind = type(error)
+    name = kind.__qualname__
+    module = kind.__module__
+    if module not in ("builtins", "__main__"):
+        name = "%s.%s" % (module, name)
+    value = error.msg if isinstance(error, SyntaxError) else message_of(error)
+    value = "%s%s" % (value, suggestions.for_error(error)) if value is not None else ""
+    head, *more = str(value).split("\n")
+    yield "%s%s%s%s" % (_BOLD_MAGENTA, name, _RESET, ": %s%s%s" % (_MAGENTA, head, _RESET) if value else "")
+    for line in more:
+        yield "%s%s%s" % (_MAGENTA, line, _RESET) if line else ""
+    notes = getattr(error, "__notes__", None)
+    if isinstance(notes, (list, tuple)):
+        for note in notes[:_MAX_CHAIN]:
+            yield from str(note)[:_MAX_VALUE].split("\n")
+
+
+def _stack(steps):
+    """The frames, with a frame that repeats itself counted rather than shown."""
+    left_out = len(steps) - _MAX_FRAMES
+    last, repeats = None, 0
+    for at, step in enumerate(steps):
+        if left_out > 0 and _MAX_FRAMES // 2 <= at < _MAX_FRAMES // 2 + left_out:
+            if at == _MAX_FRAMES // 2:
+                yield from _repeated(repeats)
+                last, repeats = None, 0
+                yield "  … %d more frames …" % left_out
+            continue
+        key = (_file(step), step[1], step[0].f_code.co_name)
+        repeats = repeats + 1 if key == last else 1
+        if key != last:
+            pass
+        last = key
+        if repeats <= _REPEATS:
+            yield from _frame_lines(step)
+        following = steps[at + 1] if at + 1 < len(steps) else None
+        if following is None or _key(following) != key:
+            yield from _repeated(repeats)
+            repeats = 0
+
+
+def _key(step):
+    return (_file(step), step[1], step[0].f_code.co_name)
+
+
+def _repeated(times):
+    if times > _REPEATS:
+        yield "  [the line above repeated %d more times]" % (times - _REPEATS)
+
+
+def _frame_lines(step):
+    frame, line, positions = step
+    yield '  File %s"%s"%s, line %s%s%s, in %s%s%s' % (
+        _MAGENTA, _file(step), _RESET, _MAGENTA, line, _RESET, _MAGENTA, frame.f_code.co_name, _RESET,
+    )  # fmt: skip
+    source = _source_line(frame, line)
+    text = source.strip()
+    if not text:
+        return
+    marked, carets = _marked(source, text, positions)
+    yield "    " + marked
+    if carets:
+        yield "    " + carets
+
+
+def _marked(source, text, positions):
+    """The line with the part that failed in red, and carets below it."""
+    if positions is None:
+        return text, ""
+    first, last, column, end_column = positions
+    indent = len(source) - len(source.lstrip())
+    start = len(source.encode()[:column].decode(errors="replace")) - indent
+    if last == first:
+        end = len(source.encode()[:end_column].decode(errors="replace")) - indent
+    else:
+        end = len(text)
+    start, end = max(start, 0), min(end, len(text))
+    if start >= end or (start == 0 and end == len(text)):
+        return text, ""
+    marked = "%s%s%s%s%s" % (text[:start], _BOLD_RED, text[start:end], _RESET, text[end:])
+    return marked, "%s%s%s%s" % (" " * _width(text[:start]), _BOLD_RED, "^" * _width(text[start:end]), _RESET)
+
+
+def _width(text):
+    if text.isascii():
+        return len(text)
+    from unicodedata import east_asian_width
+
+    return sum(2 if east_asian_width(char) in "WF" else 1 for char in text)
+
+
+def _syntax(error):
+    if not isinstance(error.lineno, int):
+        return
+    file = error.filename or "<string>"
+    yield '  File %s"%s"%s, line %s%d%s' % (_MAGENTA, file, _RESET, _MAGENTA, error.lineno, _RESET)
+    source = error.text
+    known = execute.sources.get(file)
+    if known is not None and 0 < error.lineno <= len(known[1]):
+        source = known[1][error.lineno - 1]  # as the user wrote it, before magics were made Python
+    if not isinstance(source, str) or not source.strip():
+        return
+    source = source.rstrip("\r\n")
+    text = source.strip()
+    indent = len(source) - len(source.lstrip())
+    yield "    " + text
+    if not isinstance(error.offset, int) or error.offset < 1:
+        return
+    start = max(error.offset - 1 - indent, 0)
+    end = start + 1
+    end_offset = getattr(error, "end_offset", None)
+    if getattr(error, "end_lineno", None) == error.lineno and isinstance(end_offset, int):
+        end = max(end_offset - 1 - indent, end)
+    start, end = min(start, len(text)), min(end, len(text) + 1)
+    blank = " " * _width(text[:start])
+    yield "    %s%s%s%s" % (blank, _BOLD_RED, "^" * max(_width(text[start:end]), 1), _RESET)
+
+
+def _bounded(lines):
+    kept, size = [], 0
+    for line in lines:
+        size += len(line)
+        if size > _MAX_TEXT:
+            kept.append("… the rest of this traceback is left out …")
+            break
+        kept.append(line)
+    return kept
+
+
+def _ends(items, count):
+    return items if len(items) <= 2 * count else items[:count] + items[-count:]
+
+
+_builtins = sys.modules["builtins"]

@@ -1,0 +1,209 @@
+"""Runs one cell: compiles it, evaluates it, answers how it ended.
+
+Plain cells take the short way: parsed once, the last expression split off, run in `__main__`.
+What does not parse as Python may be indented as a whole or hold magic lines; only then are those
+looked for, so nothing that is Python is ever misread, and nothing else pays for it.
+"""
+
+import sys
+from _ast import Expr, Expression
+from os import _exit, environ
+
+from _cellgate import frames, session, signals
+from _cellgate.cell import CELL, Cell
+
+_AST_ONLY = 0x400  # PyCF_ONLY_AST
+_TOP_LEVEL_AWAIT = 0x2000  # PyCF_ALLOW_TOP_LEVEL_AWAIT
+_COROUTINE = 0x80  # CO_COROUTINE: the code awaits
+_FUTURES = 0x1FE0000  # every `from __future__` bit of a code object
+_PLAIN = {type(None), bool, int, float, complex, str, bytes}
+
+future_flags = 0  # what cells so far imported from __future__
+sources = {}  # file name → (id of the cell, its lines), newest last
+_SOURCE_CHARS = 16 << 20  # all sources kept, for the lines in tracebacks
+_kept_chars = 0
+_underscores = [None, None, None]
+
+
+def run(number, job, pipes):
+    """Runs the cell of an EXECUTE; answers its outcome's byte. Never raises."""
+    cell = session.current = Cell(number, job, pipes)
+    CELL.set(cell)
+    cell.bind()
+    for mend in session.mendings:
+        mend()
+    code = job.get("code", "")
+    _remember(cell, code)
+    changed = _set_env(job.get("env"))
+    _, error = guarded(_body, cell, code)
+    if session.in_child:
+        _finish_child(cell, error)
+    outcome = frames.OK
+    if error is not None:
+        outcome = frames.INTERRUPTED if isinstance(error, KeyboardInterrupt) else frames.ERROR
+        guarded(_report, cell, error)
+    _restore_env(changed)
+    cell.end()
+    return outcome
+
+
+def guarded(function, *args):
+    """Calls what may run user code: answers (value, None) or (None, what it raised)."""
+    try:
+        try:
+            signals.enter()
+            return function(*args), None
+        finally:
+            signals.leave()
+            sys.settrace(None)
+            sys.setprofile(None)
+    except BaseException as error:  # SystemExit and GeneratorExit too: the session goes on
+        signals.leave()
+        return None, error
+
+
+def _body(cell, code):
+    body, result = compile_cell(code, cell.file, not cell.silent)
+    if body is not None:
+        _evaluate(body)
+    if result is not None:
+        value = _evaluate(result)
+        if value is not None and not session.in_child:
+            _show_result(cell, value)
+    if "matplotlib._pylab_helpers" in sys.modules and not session.in_child:
+        from _cellgate import figures_shown
+
+        figures_shown.show_open()
+
+
+def _evaluate(code):
+    value = eval(code, session.namespace)
+    if code.co_flags & _COROUTINE:
+        from _cellgate import tasks
+
+        return tasks.run(value)
+    return value
+
+
+def compile_cell(source, file, wants_value):
+    """Two code objects, either may be None: the statements, and the expression at the end.
+
+    Raises SyntaxError, and whatever else `compile` raises for hopeless text.
+    """
+    global future_flags
+    flags = _TOP_LEVEL_AWAIT | future_flags
+    try:
+        tree = compile(source, file, "exec", flags | _AST_ONLY, True)
+    except SyntaxError as error:
+        from _cellgate import magic_syntax
+
+        source = magic_syntax.python_of(source, error)
+        tree = compile(source, file, "exec", flags | _AST_ONLY, True)
+    statements = tree.body
+    last = None
+    if wants_value and statements and type(statements[-1]) is Expr:
+        if ";" not in source or not _silenced(source, statements[-1]):
+            last = statements.pop()
+    body = result = None
+    if statements:
+        body = compile(tree, file, "exec", flags, True)
+        future_flags |= body.co_flags & _FUTURES
+    if last is not None:
+        result = compile(Expression(last.value), file, "eval", flags | future_flags, True)
+    return body, result
+
+
+def _silenced(source, last):
+    """Whether a semicolon follows the last expression."""
+    lines = source.split("\n")[last.end_lineno - 1 :]
+    rest = lines[0].encode()[last.end_col_offset :].decode() if lines else ""
+    return rest.lstrip().startswith(";")
+
+
+def _show_result(cell, value):
+    _push_underscores(value)
+    if type(value) in _PLAIN:
+        text = repr(value)
+        if len(text) < 1 << 16:
+            event = '{"type":"result","execution_count":%d,"data":{"text/plain":%s},"metadata":{}}'
+            session.publish(cell, frames.utf8(event % (cell.count or 0, frames.quote(text))))
+            return
+    from _cellgate import display
+
+    display.show_result(cell, value)
+
+
+def _push_underscores(value):
+    """`_`, `__` and `___` are the last three results, until user code uses the names itself."""
+    names, space = ("_", "__", "___"), session.namespace
+    if any(space.get(name) is not kept for name, kept in zip(names, _underscores)):
+        return
+    _underscores.insert(0, value)
+    del _underscores[3:]
+    space.update(zip(names, _underscores))
+
+
+def _report(cell, error):
+    from _cellgate import errors
+
+    errors.report(cell, error)
+
+
+def _finish_child(cell, error):
+    """Ends a fork that came to the end of its parent's cell, as `os._exit` would."""
+    status = 0
+    if isinstance(error, SystemExit):
+        status = error.code if isinstance(error.code, int) else int(error.code is not None)
+        if status and not isinstance(error.code, int):
+            cell.write_err(str(error.code) + "\n")
+    elif error is not None:
+        status = 1
+        guarded(_report, cell, error)
+    cell.flush()
+    _exit(status & 0xFF)
+
+
+def _remember(cell, code):
+    """Keeps a cell's lines for tracebacks of functions it defined; drops the oldest beyond 16 MiB."""
+    global _kept_chars
+    lines = code.splitlines(True)
+    sources[cell.file] = (cell.id, lines)
+    _kept_chars += len(code)
+    while _kept_chars > _SOURCE_CHARS and len(sources) > 1:
+        oldest = next(iter(sources))
+        _kept_chars -= sum(map(len, sources.pop(oldest)[1]))
+    linecache = sys.modules.get("linecache")
+    if linecache is not None:
+        add_to_linecache(linecache, cell.file)
+
+
+def add_to_linecache(linecache, file):
+    """Makes a cell's lines visible to `inspect`, `traceback`, `pdb` and `warnings`."""
+    lines = sources[file][1]
+    try:
+        linecache.cache[file] = (sum(map(len, lines)), None, lines, file)
+    except AttributeError:
+        pass  # user code put something else in the module's place
+
+
+def _set_env(wanted):
+    """Sets variables for one cell; answers what `_restore_env` needs."""
+    changed = []
+    for name, value in (wanted or {}).items():
+        try:
+            changed.append((name, environ.get(name), value))
+            environ[name] = value
+        except (ValueError, TypeError):
+            changed.pop()  # a name or value no environment can hold
+    return changed
+
+
+def _restore_env(changed):
+    """Puts back what was before, unless the cell itself changed a variable since."""
+    for name, before, given in changed:
+        if environ.get(name) != given:
+            continue
+        if before is None:
+            del environ[name]
+        else:
+            environ[name] = before

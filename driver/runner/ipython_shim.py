@@ -1,0 +1,51 @@
+"""A small `IPython` for interpreters that have none, made only when it is imported.
+
+It holds what code written for notebooks imports: `IPython.display` and `get_ipython`. Everything
+else is missing with a plain ImportError, so that nobody mistakes it for the real one.
+"""
+
+import sys
+
+_MODULES = {
+    "IPython": ("get_ipython", "display", "version_info", "__version__"),
+    "IPython.display": None,
+    "IPython.core": (),
+    "IPython.core.display": None,
+    "IPython.core.display_functions": None,
+    "IPython.core.getipython": ("get_ipython",),
+}
+_PACKAGES = ("IPython", "IPython.core")
+_VERSION = (8, 24, 0, "")  # whose interfaces these are
+
+
+def find_spec(name):
+    """A spec for one of our modules, else None."""
+    if name not in _MODULES:
+        return None
+    return type(sys.__spec__)(name, _Loader(), is_package=name in _PACKAGES)
+
+
+class _Loader:
+    def create_module(self, spec):
+        return None
+
+    def exec_module(self, module):
+        """Fills the module with the names it is known for."""
+        from _cellgate import rich, shell
+
+        names = _MODULES[module.__name__]
+        space = vars(module)
+        if names is None:
+            space.update({name: getattr(rich, name) for name in rich.__all__})
+            space["__all__"] = list(rich.__all__)
+            return
+        known = {
+            "get_ipython": shell.get_ipython,
+            "display": rich.display,
+            "version_info": _VERSION,
+            "__version__": ".".join(map(str, _VERSION[:3])),
+        }
+        space.update({name: known[name] for name in names})
+        if module.__name__ == "IPython":
+            # `IPython.display` is a module, and a function where the real one has it as one.
+            space.pop("display")

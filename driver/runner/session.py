@@ -1,0 +1,40 @@
+"""What the modules of one runner share: its link, its namespace, and the newest cell."""
+
+import sys
+
+from _cellgate import frames
+
+link = None  # the Link to the supervisor
+namespace = None  # of `__main__`: where cells run
+main_module = None
+current = None  # the running cell, or the one that ran last
+in_child = False  # this process is a fork of the runner
+idle_in_loop = None  # set by `tasks`: waits for a frame while an event loop has work
+mendings = []  # called before each cell: undo what user code may have broken
+
+
+def settle(fd):
+    """Waits until all that went into the pipe `fd` is on its way to the gateway."""
+    if not in_child and not _drained(fd):
+        link.send_synced(frames.SYNC_FRAME, current.number)
+
+
+def _drained(fd):
+    from fcntl import ioctl
+    from termios import FIONREAD
+
+    return int.from_bytes(ioctl(fd, FIONREAD, b"\0\0\0\0"), sys.byteorder) == 0
+
+
+def publish(cell, event, text=None):
+    """Sends a rich event of `cell` in its place among the output.
+
+    An event of a cell that has ended could not be told from one of its successor, so what there is
+    of it as text is written to the cell's own stdout, which the gateway marks as late.
+    """
+    if in_child or cell.ended:
+        if text:
+            cell.write_out(text + "\n")
+        return
+    cell.flush()
+    link.say(cell.number, event if isinstance(event, bytes) else frames.dumps(event))

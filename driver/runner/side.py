@@ -1,0 +1,61 @@
+"""Answers questions (complete, inspect, is_complete) in a thread of its own, on descriptor 4.
+
+Rule of the first question: the supervisor sends it as a REQUEST on the control socket, when the
+runner is idle (if a cell runs, it answers BUSY itself). That starts this thread, which answers it
+with a REPLY on the side socket; once that came, all further questions go down the side socket, and
+are answered while cells run too. Nothing here runs user code: no property is evaluated, no module
+imported, no `__getattr__` called.
+"""
+
+import _socket
+
+from _cellgate import cell, frames
+from _cellgate.frames import Parser
+
+_SIDE_FD = 4
+_MAX_CODE = 1 << 20  # characters looked at
+
+
+def start(number, payload):
+    """Starts the thread with its first question."""
+    # Not the inheriting start: this thread belongs to no cell.
+    cell.start_plain_thread(_serve, (number, payload))
+
+
+def _serve(number, payload):
+    socket = _socket.socket(fileno=_SIDE_FD)
+    parser = Parser()
+    waiting = [(frames.REQUEST, 0, number, payload)]
+    while True:
+        for kind, _, number, payload in waiting:
+            if kind == frames.REQUEST:
+                socket.sendall(frames.message(frames.REPLY, 0, number, frames.dumps(_answer(payload))))
+        data = socket.recv(64 << 10)
+        if not data:
+            return
+        waiting = parser.feed(data)
+
+
+def _answer(payload):
+    op = None
+    try:
+        question = frames.loads(payload)
+        op = question.get("op")
+        code = str(question.get("code", ""))[:_MAX_CODE]
+        cursor = question.get("cursor")
+        cursor = len(code) if type(cursor) is not int else max(0, min(cursor, len(code)))
+        if op == "complete":
+            from _cellgate import completion
+
+            return completion.complete(code, cursor)
+        if op == "inspect":
+            from _cellgate import inspection
+
+            return inspection.inspect_at(code, cursor)
+        from _cellgate import completeness
+
+        return completeness.judge(code)
+    except BaseException:  # a question must never cost the session its thread
+        if op == "complete":
+            return {"matches": [], "start": 0, "end": 0}
+        return {"found": False, "data": {}} if op == "inspect" else {"status": "invalid"}

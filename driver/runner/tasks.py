@@ -1,0 +1,189 @@
+"""Top-level `await`: one event loop for the whole session.
+
+Tasks made in one cell go on in later ones, and between cells too: while the loop has work, the
+runner waits for its next cell inside it. A session that never awaits never imports asyncio.
+"""
+
+import asyncio
+from _socket import MSG_DONTWAIT
+from contextvars import copy_context
+
+from _cellgate import session, signals
+from _cellgate.cell import CELL
+
+loop = None
+_running = None  # the task of the cell that awaits
+_MISSING = object()
+
+
+def adopt(module):
+    """Lets `asyncio.create_task` and `get_event_loop` work in cells that do not await.
+
+    In a notebook whose cells run inside the loop that works by nature, at the price that
+    `asyncio.run` does not. Here both do: without a running loop, the session's own is meant.
+    """
+    for name in ("create_task", "ensure_future"):
+        original = getattr(module.tasks, name)
+        wrapped = _wanting_loop(original)
+        for place in (module, module.tasks):
+            setattr(place, name, wrapped)
+    session.mendings.append(_mend)
+    _mend()
+
+
+def _wanting_loop(original):
+    def wrapped(coro_or_future, **options):
+        if asyncio._get_running_loop() is None and options.get("loop") is None and _on_main():
+            if asyncio.isfuture(coro_or_future):
+                return original(coro_or_future, **options)
+            name = options.get("name")
+            return session_loop().create_task(coro_or_future, **({"name": name} if name else {}))
+        return original(coro_or_future, **options)
+
+    wrapped.__name__, wrapped.__doc__ = original.__name__, original.__doc__
+    wrapped.__qualname__ = original.__qualname__
+    wrapped.__module__ = original.__module__
+    return wrapped
+
+
+def _on_main():
+    return signals.get_ident() == signals.MAIN
+
+
+def session_loop():
+    """The one event loop, made when first needed, and anew if user code closed it."""
+    global loop
+    if loop is None or loop.is_closed():
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        session.idle_in_loop = idle
+        signals.yields_softly = _yields_softly
+    return loop
+
+
+def _mend():
+    # `asyncio.run` leaves a thread without a loop.
+    asyncio.set_event_loop(session_loop())
+
+
+def run(coroutine):
+    """Runs a cell's coroutine to its end; answers its value."""
+    global _running
+    turning = session_loop()
+    task = turning.create_task(_carrying(coroutine))
+    _running = task
+    try:
+        return turning.run_until_complete(task)
+    except asyncio.CancelledError as error:
+        if task.cancelled() and _interrupted:
+            raise KeyboardInterrupt().with_traceback(error.__traceback__) from None
+        raise
+    except KeyboardInterrupt:
+        if not task.done():
+            _unwind(turning, task)
+        raise
+    finally:
+        _running = None
+        _interrupted.clear()
+        _carry_back()
+
+
+_interrupted = []  # not empty: the cancellation under way is an interrupt
+_carried = []
+
+
+async def _carrying(coroutine):
+    try:
+        return await coroutine
+    finally:
+        _carried[:] = [copy_context()]
+
+
+def _carry_back():
+    """Makes context variables set by an awaiting cell seen by the next one."""
+    for context in _carried:
+        for variable, value in context.items():
+            if variable is not CELL and variable.get(_MISSING) is not value:
+                variable.set(value)
+    _carried.clear()
+
+
+def _unwind(turning, task):
+    """Lets a coroutine that was waiting when the interrupt hit run its `finally`s."""
+    task.cancel()
+    try:
+        turning.run_until_complete(task)
+    except BaseException:  # the interrupt is what is reported
+        pass
+
+
+def _yields_softly(frame):
+    """Takes an interrupt that finds the loop waiting, by cancelling the cell's task.
+
+    Raising inside the loop's own code could lose a callback it holds. Where code of the user runs,
+    a task's or a callback's, answers False: the exception has to be raised there.
+    """
+    task = _running
+    if task is None or task.done() or _interrupted or not loop.is_running():
+        return False
+    if asyncio.current_task(loop) is not None:
+        return False
+    while frame is not None and frame.f_code is not _run_once:
+        if frame.f_code is _handle_run:
+            return False
+        frame = frame.f_back
+    if frame is None:
+        return False
+    _interrupted.append(True)
+    task.cancel()
+    loop.call_soon_threadsafe(_nothing)
+    return True
+
+
+def _nothing():
+    """Wakes the loop."""
+
+
+_run_once = asyncio.BaseEventLoop._run_once.__code__
+_handle_run = asyncio.Handle._run.__code__
+
+
+def _has_work():
+    if loop is None or loop.is_closed():
+        return False
+    try:
+        # Tasks, callbacks due, timers, and sockets beyond the one the loop wakes itself by.
+        return bool(
+            asyncio.all_tasks(loop) or loop._ready or loop._scheduled
+            or len(loop._selector.get_map()) > 1
+        )  # fmt: skip
+    except AttributeError:
+        return True  # a loop of another make
+
+
+def idle(control):
+    """Waits for a frame with the loop turning. Answers False if there is nothing for it to do."""
+    if not _has_work():
+        return False
+    descriptor = control.socket.fileno()
+    if not control.lead():
+        # Another thread reads, waiting for input: it tells when something came.
+        control.follow(lambda: loop.call_soon_threadsafe(loop.stop))
+        loop.run_forever()
+        return True
+
+    def arrived():
+        control.read(MSG_DONTWAIT)
+        control.wake()
+        loop.stop()
+
+    try:
+        loop.add_reader(descriptor, arrived)
+        loop.run_forever()
+    finally:
+        loop.remove_reader(descriptor)
+        control.resign()
+    return True
+
+
+adopt(asyncio)

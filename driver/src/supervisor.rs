@@ -1,0 +1,431 @@
+//! PID 1 of a sandbox: it carries everything between the gateway and the runner, and ends what
+//! has to end.
+//!
+//! ```text
+//!             link (frames)                    control, side (frames)
+//!   gateway ════════════════► commands ─────────────────────────────► runner
+//!           ◄════════════════ relay    ◄───────────────────────────── (interpreter)
+//!           ◄════════════════ pipes    ◄── stdout, stderr of each cell ── and its children
+//! ```
+//! One thread, one loop: wait for whatever is ready, turn it into an [`Event`], act on it, then
+//! *pump*: put on the link what can go there, in the order it has to have. Invariants:
+//!
+//! - Nothing grows with traffic: one buffer to the link, one a socket for what arrives.
+//! - While the link is blocked nothing that could fill it is read; the link itself always is.
+//! - Output stands before the frame that was written after it, and a cell's DONE or EXITED is
+//!   sent exactly once.
+//! - The link's end is the sandbox's end.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use cellgate_driver::wire::{Setup, VERSION, WireError, kind};
+
+use crate::sys;
+
+mod bundle;
+mod cell;
+mod clock;
+mod commands;
+mod ending;
+mod frames;
+mod harden;
+mod link;
+mod pipes;
+mod processes;
+mod relay;
+mod runner;
+mod usage;
+
+use cell::Cell;
+use clock::earliest;
+use commands::SetupReader;
+use ending::Absence;
+pub(crate) use link::{Link, LinkSource};
+use pipes::Stream;
+use processes::Scope;
+use runner::{Runner, Socket, Stage};
+use usage::Meter;
+pub(crate) use usage::{Cgroups, inherited};
+
+/// Silence after which stacks count as complete.
+const DUMP_SILENCE: Duration = Duration::from_millis(30);
+
+/// Longest stacks kept: 4 KiB, some forty frames.
+const DUMP_BYTES: usize = 4 << 10;
+
+/// Why the supervisor ends.
+pub(crate) enum End {
+    /// The gateway closed the link, or is gone.
+    LinkClosed,
+    /// SIGTERM from outside.
+    Terminated,
+    /// The gateway broke the wire's rules.
+    Breach(String),
+    /// A system call failed that never should.
+    Failed {
+        /// What was tried.
+        operation: &'static str,
+        /// What the kernel said.
+        cause: io::Error,
+    },
+}
+
+impl End {
+    fn failed(operation: &'static str, cause: io::Error) -> End {
+        End::Failed { operation, cause }
+    }
+
+    fn link_breach(error: WireError) -> End {
+        End::Breach(error.to_string())
+    }
+}
+
+/// I/O errors that surface in the loop are the link's: all other descriptors handle their own.
+impl From<io::Error> for End {
+    fn from(cause: io::Error) -> End {
+        match cause.kind() {
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => End::LinkClosed,
+            _ => End::failed("use the link", cause),
+        }
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            End::LinkClosed => f.write_str("the link closed"),
+            End::Terminated => f.write_str("terminated"),
+            End::Breach(what) => write!(f, "the gateway broke the protocol: {what}"),
+            End::Failed { operation, cause } => write!(f, "cannot {operation}: {cause}"),
+        }
+    }
+}
+
+/// Serves a gateway until it closes the link. Everything below this process is dead when it
+/// returns; 1 if it ended by a fault of ours or the gateway's.
+pub(crate) fn supervise(link: Link, cgroups: &Cgroups) -> ExitCode {
+    let scope = Scope::of_this_process();
+    let end = match Supervisor::begin(link, cgroups, scope) {
+        Ok(mut supervisor) => match supervisor.run() {
+            Ok(never) => match never {},
+            Err(end) => end,
+        },
+        Err(end) => end,
+    };
+    // PID 1 takes its namespace along by ending; everybody else has to look for survivors.
+    while scope == Scope::Descendants && !scope.list().is_empty() {
+        scope.kill_all();
+        while matches!(sys::reap(), Ok(sys::Reaped::Dead(_))) {}
+    }
+    match end {
+        End::LinkClosed | End::Terminated => ExitCode::SUCCESS,
+        End::Breach(_) | End::Failed { .. } => {
+            eprintln!("cellgate-driver: {end}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What can become ready.
+#[derive(Clone, Copy)]
+enum Event {
+    /// Commands arrived.
+    Link,
+    /// The link takes bytes again.
+    LinkWritable,
+    /// Somebody died, or we are to end.
+    Signal,
+    /// The runner wrote a frame.
+    Socket(Socket),
+    /// The runner reads again.
+    SocketWritable(Socket),
+    /// The interpreter wrote its stacks.
+    Stacks,
+    /// A cell wrote output.
+    Output(u32, Stream),
+}
+
+/// A frame of the supervisor's own that has to wait for the link: kind, flags, cell, payload.
+type OwedFrame = (u8, u8, u32, Vec<u8>);
+
+/// Everything the loop works on.
+struct Supervisor {
+    link: Link,
+    signals: OwnedFd,
+    scope: Scope,
+    setup: Setup,
+    meter: Meter,
+    runner: Option<Runner>,
+    /// Why there is no runner, when there is none.
+    absence: Absence,
+    /// The cell that runs, from the first fragment of its EXECUTE on.
+    cell: Option<Cell>,
+    /// The newest cell that ended.
+    last_cell: u32,
+    /// The cell whose EXECUTE has more fragments to come.
+    receiving: Option<u32>,
+    /// The ended cell whose EXECUTE has more fragments to come.
+    discarding: Option<u32>,
+    /// The question that has more fragments to come, and where it goes; nowhere if refused.
+    asking: Option<(u32, Option<Socket>)>,
+    /// Frames that must not be lost, in order; bounded by [`Supervisor::is_paused`].
+    owed: VecDeque<OwedFrame>,
+    /// Pipes found ready in this turn.
+    ready_pipes: Vec<(u32, Stream)>,
+    /// When memory is watched next, if it is ours to watch.
+    watch_at: Option<Instant>,
+    /// Since when a queue to the runner is over its level.
+    full_since: Option<Instant>,
+    polled: Vec<libc::pollfd>,
+    events: Vec<Event>,
+}
+
+impl Supervisor {
+    /// Hardens this process, greets the gateway, waits for SETUP and starts the first runner.
+    fn begin(mut link: Link, cgroups: &Cgroups, scope: Scope) -> Result<Supervisor, End> {
+        let missing = harden::harden(scope);
+        let null = File::options().read(true).write(true).open("/dev/null");
+        let null = null.map_err(|error| End::failed("open /dev/null", error))?;
+        sys::occupy_low_fds(null.as_fd())
+            .map_err(|error| End::failed("occupy low descriptors", error))?;
+        let signals = sys::signal_events(&[libc::SIGCHLD, libc::SIGTERM])
+            .map_err(|error| End::failed("receive signals", error))?;
+
+        let mut hello = VERSION.to_le_bytes().to_vec();
+        hello.extend_from_slice(missing.join("\n").as_bytes());
+        link.put(kind::HELLO, 0, 0, &hello);
+        link.flush()?;
+
+        let mut supervisor = Supervisor {
+            link,
+            signals,
+            scope,
+            setup: Setup::default(),
+            meter: Meter::new(scope, &Cgroups::default(), "/"),
+            runner: None,
+            absence: Absence::default(),
+            cell: None,
+            last_cell: 0,
+            receiving: None,
+            discarding: None,
+            asking: None,
+            owed: VecDeque::new(),
+            ready_pipes: Vec::new(),
+            watch_at: None,
+            full_since: None,
+            polled: Vec::new(),
+            events: Vec::new(),
+        };
+        supervisor.setup = supervisor.await_setup()?;
+        supervisor.meter = Meter::new(scope, cgroups, &supervisor.setup.workdir);
+        let now = Instant::now();
+        supervisor.watch_at = supervisor.setup.watch_memory.then_some(now);
+        supervisor.start_runner(now);
+        supervisor.pump(now)?;
+        Ok(supervisor)
+    }
+
+    fn await_setup(&mut self) -> Result<Setup, End> {
+        let mut collected = SetupReader::default();
+        loop {
+            if let Some(setup) = collected.take(&mut self.link.reader)? {
+                return Ok(setup);
+            }
+            self.wait(Instant::now())?;
+            for event in std::mem::take(&mut self.events) {
+                match event {
+                    Event::Link => self.hear()?,
+                    Event::LinkWritable => self.link.flush()?,
+                    Event::Signal => self.take_signals(Instant::now())?,
+                    _ => {} // there is no runner yet
+                }
+            }
+        }
+    }
+
+    fn run(&mut self) -> Result<std::convert::Infallible, End> {
+        let mut now = Instant::now();
+        loop {
+            self.wait(now)?;
+            now = Instant::now();
+            let mut events = std::mem::take(&mut self.events);
+            for event in events.drain(..) {
+                match event {
+                    Event::Link => self.hear()?,
+                    Event::LinkWritable => self.link.flush()?,
+                    Event::Signal => self.take_signals(now)?,
+                    Event::Socket(socket) => self.listen(socket, now),
+                    Event::SocketWritable(socket) => self.flush_to_runner(socket),
+                    Event::Stacks => self.take_stacks(now),
+                    Event::Output(cell, stream) => self.ready_pipes.push((cell, stream)),
+                }
+            }
+            self.events = events;
+            self.obey(now)?;
+            self.look_at_clock(now);
+            self.pump(now)?;
+        }
+    }
+
+    /// Waits until something is ready or due, and lists it in `events`.
+    fn wait(&mut self, now: Instant) -> Result<(), End> {
+        let mut polled = std::mem::take(&mut self.polled);
+        let mut events = std::mem::take(&mut self.events);
+        polled.clear();
+        events.clear();
+        let mut wait_for = |fd: BorrowedFd<'_>, interest: libc::c_short, event: Event| {
+            polled.push(libc::pollfd { fd: fd.as_raw_fd(), events: interest, revents: 0 });
+            events.push(event);
+        };
+
+        let blocked = self.link.is_blocked();
+        let paused = self.is_paused();
+        let listens = self.link.reader.has_room() && !paused;
+        // Even unread it tells when it is closed.
+        let interest = if listens { libc::POLLIN } else { 0 };
+        wait_for(self.link.input(), interest, Event::Link);
+        if blocked {
+            wait_for(self.link.output(), libc::POLLOUT, Event::LinkWritable);
+        }
+        wait_for(self.signals.as_fd(), libc::POLLIN, Event::Signal);
+        let mut deadline = self.deadline(now);
+        if let Some(runner) = &self.runner {
+            for (socket, channel) in
+                [(Socket::Control, &runner.control), (Socket::Side, &runner.side)]
+            {
+                if channel.closed {
+                    continue;
+                }
+                if !blocked && channel.reader.has_room() {
+                    wait_for(channel.socket(), libc::POLLIN, Event::Socket(socket));
+                }
+                if channel.queued() > 0 {
+                    wait_for(channel.socket(), libc::POLLOUT, Event::SocketWritable(socket));
+                }
+            }
+            if let Stage::Dumping(_) = runner.stage {
+                wait_for(runner.stacks(), libc::POLLIN, Event::Stacks);
+            }
+            if !blocked {
+                let output = |cell, stream, fd: BorrowedFd<'_>| {
+                    wait_for(fd, libc::POLLIN, Event::Output(cell, stream));
+                };
+                deadline = earliest(deadline, runner.pipes.waiting(now, output));
+            }
+        }
+
+        let left_over = !paused && matches!(self.link.reader.peek(), Ok(Some(_)));
+        let timeout = match left_over {
+            true => Some(Duration::ZERO),
+            false => deadline.map(|deadline| deadline.saturating_duration_since(now)),
+        };
+        sys::poll(&mut polled, timeout).map_err(|error| End::failed("wait for events", error))?;
+        let gone = libc::POLLHUP | libc::POLLERR | libc::POLLNVAL;
+        if !listens && polled.first().is_some_and(|link| link.revents & gone != 0) {
+            return Err(End::LinkClosed);
+        }
+        let mut ready = polled.iter().map(|fd| fd.revents != 0);
+        events.retain(|_| ready.next() == Some(true));
+        self.polled = polled;
+        self.events = events;
+        Ok(())
+    }
+
+    /// Puts on the link what can go there now.
+    fn pump(&mut self, now: Instant) -> Result<(), End> {
+        self.put_owed()?;
+        // A message from one socket may hold back the other's until it is complete.
+        for socket in [Socket::Control, Socket::Side, Socket::Control] {
+            self.relay(socket, now)?;
+        }
+        self.carry_output(now)?;
+        self.settle_ending(now)?;
+        self.put_owed()?;
+        if let Some(runner) = &mut self.runner {
+            runner.send_due_ack();
+        }
+        if !self.link.is_blocked() {
+            self.link.flush()?;
+        }
+        Ok(())
+    }
+
+    fn put_owed(&mut self) -> Result<(), End> {
+        while let Some((_, _, _, payload)) = self.owed.front() {
+            if !self.link.make_room(payload.len())? {
+                return Ok(());
+            }
+            if let Some((kind, flags, cell, payload)) = self.owed.pop_front() {
+                self.link.put(kind, flags, cell, &payload);
+            }
+        }
+        Ok(())
+    }
+
+    fn carry_output(&mut self, now: Instant) -> Result<(), End> {
+        for (number, stream) in std::mem::take(&mut self.ready_pipes) {
+            let Some(runner) = &mut self.runner else { break };
+            // A drain in progress knows better how far this cell's pipes may be read.
+            if self.link.is_blocked() || runner.gate.is_some() {
+                break;
+            }
+            let bytes = runner.pipes.carry(number, stream, &mut self.link, now)?;
+            if let Some(cell) = self.cell.as_mut().filter(|cell| cell.number == number) {
+                cell.output_bytes += bytes as u64;
+            }
+        }
+        Ok(())
+    }
+
+    fn flush_to_runner(&mut self, socket: Socket) {
+        if let Some(runner) = &mut self.runner
+            && runner.channel(socket).flush()
+        {
+            self.full_since = None;
+        }
+    }
+
+    fn take_signals(&mut self, now: Instant) -> Result<(), End> {
+        let mut died = false;
+        loop {
+            let signal = sys::next_signal(self.signals.as_fd());
+            match signal.map_err(|error| End::failed("read signals", error))? {
+                None => break,
+                Some((libc::SIGCHLD, _)) => died = true,
+                // Inside a namespace user code may send it too, and has no say in this.
+                Some((_, sender)) if self.scope == Scope::Namespace && sender != 0 => {}
+                Some(_) => return Err(End::Terminated),
+            }
+        }
+        if died { self.bury(now) } else { Ok(()) }
+    }
+
+    fn take_stacks(&mut self, now: Instant) {
+        let Some(runner) = &mut self.runner else { return };
+        let Stage::Dumping(dump) = &mut runner.stage else { return };
+        let mut bytes = [0; DUMP_BYTES];
+        let Ok(count @ 1..) = sys::read(runner.stacks.as_fd(), &mut bytes) else {
+            dump.until = now;
+            return;
+        };
+        dump.text.extend_from_slice(&bytes[..count.min(DUMP_BYTES - dump.text.len())]);
+        let full = dump.text.len() == DUMP_BYTES;
+        dump.until = if full { now } else { dump.until.min(now + DUMP_SILENCE) };
+    }
+
+    /// Puts a line into the operator's log.
+    fn log(&mut self, line: &str) {
+        let line = &line.as_bytes()[..line.len().min(1 << 10)]; // 1 KiB: a sentence, not a book
+        if self.link.has_reserve(2 << 10) {
+            self.link.put(kind::LOG, 0, 0, line);
+        } else {
+            eprintln!("cellgate-driver: {}", String::from_utf8_lossy(line));
+        }
+    }
+}

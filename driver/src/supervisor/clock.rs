@@ -1,0 +1,130 @@
+//! What happens without an event: interrupts that were not heeded, looks at what a cell uses,
+//! memory watched where no cgroup does it, runners that do not do their part in time.
+//!
+//! There is no timer: [`Supervisor::deadline`] says how long the loop may wait, and after each
+//! wait [`Supervisor::look_at_clock`] does what is due.
+
+use std::time::{Duration, Instant};
+
+use cellgate_driver::wire::{ExitCause, Usage, kind};
+
+use super::Supervisor;
+use super::runner::Stage;
+
+/// How long an interpreter may take to write its stacks.
+const DUMP_LIMIT: Duration = Duration::from_millis(250);
+
+/// How often memory is watched while a cell runs, where no cgroup does it.
+const WATCH_BUSY: Duration = Duration::from_millis(50);
+
+/// How often it is watched while none runs: threads of ended cells may go on.
+const WATCH_IDLE: Duration = Duration::from_secs(1);
+
+/// How long a runner may live with its control socket closed, or not read from a full one.
+const STUCK_LIMIT: Duration = Duration::from_secs(10);
+
+impl Supervisor {
+    /// When to act next without being told.
+    pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
+        let mut next = earliest(self.watch_at, self.absence.retry_at);
+        if let Some(cell) = &self.cell {
+            next = earliest(next, cell.look_at);
+        }
+        let Some(runner) = &self.runner else { return next };
+        match &runner.stage {
+            Stage::Dumping(dump) => earliest(next, Some(dump.until)),
+            Stage::Ending(ending) => earliest(next, ending.deadline(now)),
+            Stage::Starting | Stage::Ready => {
+                let stuck = earliest(runner.closed_since, self.full_since);
+                next = earliest(next, stuck.map(|since| since + STUCK_LIMIT));
+                let interrupt = self.cell.as_ref().and_then(|cell| cell.interrupt);
+                let owed = interrupt.and_then(|interrupt| interrupt.look_again(now));
+                let owed = owed.filter(|_| runner.was_ready);
+                earliest(earliest(next, interrupt.map(|i| i.kill_at)), owed)
+            }
+        }
+    }
+
+    /// Does what is due.
+    pub(super) fn look_at_clock(&mut self, now: Instant) {
+        if self.absence.retry_at.is_some_and(|at| at <= now) {
+            self.start_runner(now);
+        }
+        self.watch_memory(now);
+        self.look_at_cell(now);
+        self.send_owed_interrupt(now);
+        self.watch_runner(now);
+    }
+
+    fn watch_memory(&mut self, now: Instant) {
+        if self.watch_at.is_none_or(|at| at > now) {
+            return;
+        }
+        let pause = if self.cell.is_some() { WATCH_BUSY } else { WATCH_IDLE };
+        self.watch_at = Some(now + pause);
+        let limit = self.setup.memory_limit_bytes;
+        let Some(bytes) = self.meter.above(limit) else { return };
+        if let Some(cell) = &mut self.cell {
+            cell.note_memory(bytes);
+        }
+        let detail = format!("{bytes} bytes of memory were in use, and {limit} are allowed");
+        self.end_runner(ExitCause::Memory, detail, now);
+    }
+
+    fn look_at_cell(&mut self, now: Instant) {
+        let (Some(cell), Some(runner)) = (&mut self.cell, &self.runner) else { return };
+        if cell.look_at.is_none_or(|at| at > now) {
+            return;
+        }
+        if self.watch_at.is_some() {
+            self.watch_at = earliest(self.watch_at, Some(now + WATCH_BUSY));
+        }
+        let every_ms = self.setup.usage_interval_ms;
+        let due = cell.look(&mut self.meter, runner.pid, every_ms, now);
+        if !due || self.link.is_blocked() {
+            return; // one more or less is no loss
+        }
+        let usage = Usage {
+            memory_bytes: self.meter.last_memory_bytes(),
+            memory_limit_bytes: self.setup.memory_limit_bytes,
+            cpu_us: self.meter.cpu_us(),
+            processes: self.meter.processes(),
+        };
+        self.link.put(kind::USAGE, 0, cell.number, &usage.encode());
+    }
+
+    /// Ends a runner that does not do its part in time.
+    fn watch_runner(&mut self, now: Instant) {
+        let Some(runner) = &mut self.runner else { return };
+        self.full_since = runner.is_full().then(|| self.full_since.unwrap_or(now));
+        let stuck = |since: Option<Instant>| since.is_some_and(|since| since + STUCK_LIMIT <= now);
+        let interrupt = self.cell.as_ref().and_then(|cell| cell.interrupt);
+        match &mut runner.stage {
+            Stage::Ending(_) => {}
+            Stage::Dumping(dump) if dump.until <= now => {
+                let stacks = String::from_utf8_lossy(&dump.text).into_owned();
+                self.end_stubborn(&stacks, now);
+            }
+            Stage::Dumping(_) => {}
+            Stage::Starting | Stage::Ready => {
+                if stuck(runner.closed_since) {
+                    let detail = "the runner closed a socket to the supervisor and lived on";
+                    self.end_runner(ExitCause::Protocol, detail.to_owned(), now);
+                } else if stuck(self.full_since) {
+                    let detail = "the runner stopped reading what it is sent";
+                    self.end_runner(ExitCause::Protocol, detail.to_owned(), now);
+                } else if interrupt.is_some_and(|interrupt| interrupt.kill_at <= now) {
+                    runner.begin_dump(now, DUMP_LIMIT);
+                }
+            }
+        }
+    }
+}
+
+/// The earlier of two moments, if there are any.
+pub(super) fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}

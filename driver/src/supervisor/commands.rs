@@ -1,0 +1,204 @@
+//! From the gateway: its commands, and what they do to the runner.
+//!
+//! The link is read whatever else is stuck, so that INTERRUPT and RESTART always arrive. It is
+//! left unread only while something of a bounded size is full: the queue to a runner that does not
+//! read, or the answers the gateway does not take.
+
+use std::time::Instant;
+
+use cellgate_driver::wire::{Header, Setup, flag, kind};
+
+use super::cell::Cell;
+use super::frames::{Fill, FrameReader};
+use super::runner::{MOST_QUESTIONS, Questions, Runner, Socket, Stage};
+use super::{End, Supervisor};
+
+/// Answers to the gateway that may wait for the link before its commands do.
+const MOST_OWED: usize = 32; // a few restarts and every open question
+
+/// Longest payload of PING.
+const PING_BYTES: usize = 64;
+
+/// Longest SETUP: 1 MiB, far more than any environment and filter need.
+const SETUP_BYTES: usize = 1 << 20;
+
+/// Collects SETUP, which may come in several frames.
+#[derive(Default)]
+pub(super) struct SetupReader {
+    payload: Vec<u8>,
+}
+
+impl SetupReader {
+    /// Takes in the frames read so far; SETUP once it is complete.
+    pub(super) fn take(&mut self, reader: &mut FrameReader) -> Result<Option<Setup>, End> {
+        while let Some(header) = reader.peek().map_err(End::link_breach)? {
+            if header.kind != kind::SETUP || header.flags & !flag::MORE != 0 {
+                return Err(End::Breach(format!("frame {:#04x} before SETUP", header.kind)));
+            }
+            self.payload.extend_from_slice(reader.payload(&header));
+            reader.consume(&header);
+            if self.payload.len() > SETUP_BYTES {
+                return Err(End::Breach("a SETUP without end".into()));
+            }
+            if header.flags & flag::MORE == 0 {
+                return Setup::decode(&self.payload).map(Some).map_err(End::link_breach);
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Supervisor {
+    /// Whether commands have to wait.
+    pub(super) fn is_paused(&self) -> bool {
+        self.owed.len() >= MOST_OWED
+            || !self.link.has_reserve(PING_BYTES * 2)
+            || self.runner.as_ref().is_some_and(Runner::is_full)
+    }
+
+    /// Reads the link once.
+    pub(super) fn hear(&mut self) -> Result<(), End> {
+        let mut reader = std::mem::take(&mut self.link.reader);
+        let filled = reader.fill(self.link.input());
+        self.link.reader = reader;
+        match filled? {
+            Fill::Closed => Err(End::LinkClosed),
+            Fill::Bytes | Fill::Nothing => Ok(()),
+        }
+    }
+
+    /// Obeys the commands read so far.
+    pub(super) fn obey(&mut self, now: Instant) -> Result<(), End> {
+        let mut reader = std::mem::take(&mut self.link.reader);
+        while !self.is_paused()
+            && let Some(header) = reader.peek().map_err(End::link_breach)?
+        {
+            self.command(header, reader.frame(&header), reader.payload(&header), now)?;
+            reader.consume(&header);
+        }
+        self.link.reader = reader;
+        Ok(())
+    }
+
+    fn command(
+        &mut self,
+        header: Header,
+        frame: &[u8],
+        payload: &[u8],
+        now: Instant,
+    ) -> Result<(), End> {
+        let plain = header.flags & !flag::MORE == 0;
+        match header.kind {
+            kind::EXECUTE if plain => return self.execute(header, frame, now),
+            kind::INPUT if plain => self.input(header.cell, frame),
+            kind::REQUEST if plain => self.ask(header, frame),
+            kind::INTERRUPT if header.flags == 0 => match *payload {
+                [a, b, c, d] => self.interrupt(header.cell, u32::from_le_bytes([a, b, c, d]), now),
+                _ => return Err(End::Breach("an INTERRUPT without its grace".into())),
+            },
+            kind::RESTART if header.flags == 0 && payload.is_empty() => self.restart(now),
+            kind::PING if header.flags == 0 && payload.len() <= PING_BYTES => {
+                self.link.put(kind::PONG, 0, header.cell, payload);
+            }
+            other => {
+                let flags = header.flags;
+                return Err(End::Breach(format!("frame {other:#04x} with flags {flags:#04x}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts a cell with its first fragment and passes each on.
+    fn execute(&mut self, header: Header, frame: &[u8], now: Instant) -> Result<(), End> {
+        let number = header.cell;
+        let more = header.flags & flag::MORE != 0;
+        if self.discarding == Some(number) {
+            self.discarding = more.then_some(number);
+            return Ok(());
+        }
+        if self.receiving != Some(number) {
+            if let Some(cell) = &self.cell {
+                let running = cell.number;
+                return Err(End::Breach(format!("EXECUTE {number} while cell {running} runs")));
+            }
+            if number <= self.last_cell {
+                return Err(End::Breach(format!("EXECUTE {number} after {}", self.last_cell)));
+            }
+            let Some(runner) = &mut self.runner else {
+                self.refuse_cell(number);
+                self.discarding = more.then_some(number);
+                return Ok(());
+            };
+            self.cell = Some(Cell::begin(number, runner.pid, now));
+            runner.pipes.begin(number, now);
+        }
+        self.receiving = more.then_some(number);
+        // To a runner that is dying the cell is lost: its EXITED will name it.
+        if let Some(runner) = self.runner.as_mut().filter(|runner| !runner.is_ending()) {
+            runner.control.send(frame);
+        }
+        Ok(())
+    }
+
+    fn input(&mut self, cell: u32, frame: &[u8]) {
+        let runs = self.cell.as_ref().is_some_and(|running| running.number == cell);
+        if let Some(runner) = self.runner.as_mut().filter(|runner| runs && !runner.is_ending()) {
+            runner.control.send(frame);
+        }
+    }
+
+    /// Puts a question to the runner, or answers that it is busy.
+    fn ask(&mut self, header: Header, frame: &[u8]) {
+        let number = header.cell;
+        let more = header.flags & flag::MORE != 0;
+        let socket = match self.asking {
+            Some((asking, socket)) if asking == number => socket,
+            _ => self.socket_for_question(number),
+        };
+        self.asking = more.then_some((number, socket));
+        match (socket, &mut self.runner) {
+            (Some(socket), Some(runner)) => runner.channel(socket).send(frame),
+            _ if !more => self.link.put(kind::REPLY, flag::BUSY, number, &[]),
+            _ => {}
+        }
+    }
+
+    fn socket_for_question(&mut self, number: u32) -> Option<Socket> {
+        let idle = self.cell.is_none();
+        let runner = self.runner.as_mut().filter(|runner| matches!(runner.stage, Stage::Ready))?;
+        let socket = match runner.questions {
+            Questions::Answered => Socket::Side,
+            Questions::Untried if idle => Socket::Control,
+            Questions::Untried => return None,
+        };
+        if runner.channel(socket).queued() > 0
+            || runner.asked.len() >= MOST_QUESTIONS
+            || runner.asked.contains(&number)
+        {
+            return None;
+        }
+        runner.asked.push(number);
+        Some(socket)
+    }
+
+    fn interrupt(&mut self, number: u32, grace_ms: u32, now: Instant) {
+        let Some(cell) = self.cell.as_mut().filter(|cell| cell.number == number) else { return };
+        cell.interrupt(grace_ms, now);
+        self.send_owed_interrupt(now);
+    }
+
+    /// Sends SIGINT as soon as the runner has taken the cell it is meant for.
+    pub(super) fn send_owed_interrupt(&mut self, now: Instant) {
+        let (Some(cell), Some(runner)) = (&mut self.cell, &self.runner) else { return };
+        let Some(interrupt) = &mut cell.interrupt else { return };
+        let Some(until) = interrupt.owed_until else { return };
+        let taken = match runner.stage {
+            Stage::Starting => false,
+            _ => runner.control.all_taken() || now >= until,
+        };
+        if taken {
+            interrupt.owed_until = None;
+            runner.signal_group(libc::SIGINT);
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! The pipes user code writes to: one pair a cell, so that output carries its cell from the
+//! source on.
+//!
+//! ```text
+//!   made ahead ──EXECUTE──► running ──DONE──► late ──EOF──► gone
+//!   (PIPES sent)            (OUTPUT)          (OUTPUT|LATE)
+//! ```
+//! Pair 0 is what an interpreter has before its first cell. A pair that everybody closed is freed;
+//! of ended cells whose children still hold theirs, at most [`Pipes::MOST_LATE`] are kept.
+//!
+//! A pipe that was read rests for [`REST`] unless it was at least half full, so a loop of small
+//! prints costs one wake-up for many. Its first byte after a silence is read at once.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use cellgate_driver::wire::{Header, MAX_PAYLOAD, flag, kind};
+
+use super::link::{Link, Pull};
+use crate::sys;
+
+/// How long a pipe that was read is left alone: short enough that nobody sees it, long enough
+/// that a tight loop of prints is carried in some two thousand frames a second.
+const REST: Duration = Duration::from_micros(500);
+
+/// What a pipe that runs full is grown to: what the kernel lets everybody have by default,
+/// /proc/sys/fs/pipe-max-size.
+const GROWN: usize = 1 << 20; // 1 MiB
+
+/// Output carried of one pipe before the loop looks at its other inputs again.
+const TURN: usize = 1 << 20; // 1 MiB: well below a millisecond
+
+/// Smallest read after which a pipe's capacity is asked for.
+const WORTH_ASKING: usize = 4 << 10; // 4 KiB: half of the smallest pipe in practice
+
+/// One of the two streams of a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stream {
+    Stdout = 0,
+    Stderr = 1,
+}
+
+impl Stream {
+    /// Both.
+    pub(crate) const ALL: [Stream; 2] = [Stream::Stdout, Stream::Stderr];
+}
+
+/// How far a pipe still has to be read before a control frame may pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// It was not looked at yet.
+    All,
+    /// This many bytes were in it when it was looked at, and are still to be read.
+    Bytes(usize),
+    /// Nothing.
+    Nothing,
+}
+
+/// The read end of a pipe.
+struct End {
+    fd: OwnedFd,
+    /// Until when it is left alone.
+    rest_until: Option<Instant>,
+    /// In bytes; 0 until it was worth asking.
+    capacity: usize,
+    /// Whether growing was tried.
+    grown: bool,
+}
+
+/// The pipes of one cell.
+pub(crate) struct Pair {
+    /// The cell; 0 for none.
+    pub(crate) cell: u32,
+    late: bool,
+    ends: [Option<End>; 2],
+}
+
+/// The write ends of a pair.
+pub(crate) struct WriteEnds(pub(crate) [OwnedFd; 2]);
+
+impl Pair {
+    /// Makes the two pipes of no cell yet.
+    pub(crate) fn new() -> io::Result<(Pair, WriteEnds)> {
+        let (out, out_write) = sys::pipe()?;
+        let (err, err_write) = sys::pipe()?;
+        let end = |fd| Some(End { fd, rest_until: None, capacity: 0, grown: false });
+        let pair = Pair { cell: 0, late: false, ends: [end(out), end(err)] };
+        Ok((pair, WriteEnds([out_write, err_write])))
+    }
+
+    fn is_open(&self) -> bool {
+        self.ends.iter().any(Option::is_some)
+    }
+}
+
+/// All pipes of one runner.
+#[derive(Default)]
+pub(crate) struct Pipes {
+    /// Oldest first.
+    pairs: Vec<Pair>,
+    /// Made ahead for the next cell.
+    next: Option<Pair>,
+}
+
+impl Pipes {
+    /// Ended cells whose pipes are kept open for children that outlive them.
+    pub(crate) const MOST_LATE: usize = 32;
+
+    /// Takes in the pair of an interpreter that has just started.
+    pub(crate) fn add_idle(&mut self, pair: Pair) {
+        self.pairs.push(pair);
+    }
+
+    /// Keeps a pair for the next cell.
+    pub(crate) fn set_next(&mut self, pair: Pair) {
+        self.next = Some(pair);
+    }
+
+    /// Gives the pair made ahead to `cell`. The pairs before rest: at this moment the runner
+    /// closes them one by one, which is nothing to wake up for.
+    pub(crate) fn begin(&mut self, cell: u32, now: Instant) {
+        for end in self.pairs.iter_mut().flat_map(|pair| pair.ends.iter_mut().flatten()) {
+            end.rest_until = Some(now + REST);
+        }
+        if let Some(mut pair) = self.next.take() {
+            pair.cell = cell;
+            self.pairs.push(pair);
+        }
+    }
+
+    /// Marks the output of `cell` late from now on. Answers the cell whose pipes were closed
+    /// because too many ended ones are open.
+    pub(crate) fn end(&mut self, cell: u32) -> Option<u32> {
+        self.pairs.iter_mut().filter(|pair| pair.cell == cell).for_each(|pair| pair.late = true);
+        let late = self.pairs.iter().filter(|pair| pair.late).count();
+        (late > Pipes::MOST_LATE).then(|| self.drop_oldest_late()).flatten()
+    }
+
+    /// Closes the pipes of the cell that ended longest ago and answers which it was.
+    pub(crate) fn drop_oldest_late(&mut self) -> Option<u32> {
+        let oldest = self.pairs.iter().position(|pair| pair.late)?;
+        Some(self.pairs.remove(oldest).cell)
+    }
+
+    /// The ends to wait for, and when the earliest resting one is to be waited for again.
+    pub(crate) fn waiting(
+        &self,
+        now: Instant,
+        mut wait_for: impl FnMut(u32, Stream, BorrowedFd<'_>),
+    ) -> Option<Instant> {
+        let mut earliest: Option<Instant> = None;
+        for pair in &self.pairs {
+            for (end, stream) in pair.ends.iter().zip(Stream::ALL) {
+                let Some(end) = end else { continue };
+                match end.rest_until.filter(|&until| until > now) {
+                    Some(until) => earliest = Some(earliest.map_or(until, |e| e.min(until))),
+                    None => wait_for(pair.cell, stream, end.fd.as_fd()),
+                }
+            }
+        }
+        earliest
+    }
+
+    /// Carries what a ready pipe holds to the link, up to [`TURN`]. Answers the bytes.
+    pub(crate) fn carry(
+        &mut self,
+        cell: u32,
+        stream: Stream,
+        link: &mut Link,
+        now: Instant,
+    ) -> io::Result<usize> {
+        let mut total = 0;
+        while total < TURN {
+            match self.pull(cell, stream, MAX_PAYLOAD, link)? {
+                Pull::Took { bytes, emptied } => {
+                    total += bytes;
+                    if emptied {
+                        break;
+                    }
+                }
+                Pull::Empty | Pull::Closed | Pull::Blocked => break,
+            }
+        }
+        if let Some(end) = self.end_mut(cell, stream) {
+            end.grow_if_full(total);
+            let capacity = if end.capacity == 0 { MAX_PAYLOAD } else { end.capacity };
+            end.rest_until = (total < capacity / 2).then(|| now + REST);
+        }
+        Ok(total)
+    }
+
+    /// Carries what `due` says of a cell's pipe to the link. Answers the bytes; what is still
+    /// due then, if anything, waits for the link.
+    pub(crate) fn drain(
+        &mut self,
+        cell: u32,
+        stream: Stream,
+        due: &mut Due,
+        link: &mut Link,
+    ) -> io::Result<usize> {
+        let mut total = 0;
+        loop {
+            let most = match *due {
+                Due::Nothing => return Ok(total),
+                Due::All => MAX_PAYLOAD,
+                Due::Bytes(left) => left.min(MAX_PAYLOAD),
+            };
+            match self.pull(cell, stream, most, link)? {
+                Pull::Blocked => return Ok(total),
+                Pull::Empty | Pull::Closed => *due = Due::Nothing,
+                Pull::Took { bytes, emptied } => {
+                    total += bytes;
+                    let left = match *due {
+                        _ if emptied => 0,
+                        Due::Bytes(left) => left - bytes,
+                        // A child may write without end: what is there by now is all that counts.
+                        _ => self.readable(cell, stream),
+                    };
+                    *due = if left == 0 { Due::Nothing } else { Due::Bytes(left) };
+                }
+            }
+        }
+    }
+
+    /// Carries everything to the link. Meant for when all writers are dead. Answers the bytes
+    /// of `cell`, and whether the link took all there was.
+    pub(crate) fn drain_all(&mut self, cell: u32, link: &mut Link) -> io::Result<(usize, bool)> {
+        let mut total = 0;
+        let open: Vec<u32> = self.pairs.iter().map(|pair| pair.cell).collect();
+        for (of, stream) in open.iter().flat_map(|&of| Stream::ALL.map(|stream| (of, stream))) {
+            loop {
+                match self.pull(of, stream, MAX_PAYLOAD, link)? {
+                    Pull::Took { bytes, .. } if of == cell => total += bytes,
+                    Pull::Took { .. } => {}
+                    Pull::Empty | Pull::Closed => break,
+                    Pull::Blocked => return Ok((total, false)),
+                }
+            }
+        }
+        Ok((total, true))
+    }
+
+    fn end_mut(&mut self, cell: u32, stream: Stream) -> Option<&mut End> {
+        let pair = self.pairs.iter_mut().find(|pair| pair.cell == cell)?;
+        pair.ends[stream as usize].as_mut()
+    }
+
+    fn readable(&self, cell: u32, stream: Stream) -> usize {
+        let pair = self.pairs.iter().find(|pair| pair.cell == cell);
+        let end = pair.and_then(|pair| pair.ends[stream as usize].as_ref());
+        end.map_or(0, |end| sys::readable_bytes(end.fd.as_fd()).unwrap_or(0))
+    }
+
+    /// One read of one pipe. A pipe that is closed is freed, a pair with both closed too.
+    fn pull(
+        &mut self,
+        cell: u32,
+        stream: Stream,
+        most: usize,
+        link: &mut Link,
+    ) -> io::Result<Pull> {
+        let Some(at) = self.pairs.iter().position(|pair| pair.cell == cell) else {
+            return Ok(Pull::Closed);
+        };
+        let pair = &mut self.pairs[at];
+        let Some(end) = &pair.ends[stream as usize] else { return Ok(Pull::Closed) };
+        let mut flags = if stream == Stream::Stderr { flag::STDERR } else { 0 };
+        if pair.late {
+            flags |= flag::LATE;
+        }
+        let header = Header { length: 0, kind: kind::OUTPUT, flags, cell };
+        let pull = link.pull(end.fd.as_fd(), most, header)?;
+        if pull == Pull::Closed {
+            pair.ends[stream as usize] = None;
+            if !pair.is_open() {
+                self.pairs.remove(at);
+            }
+        }
+        Ok(pull)
+    }
+}
+
+impl End {
+    /// Gives a pipe that `bytes` (nearly) filled more room, once.
+    fn grow_if_full(&mut self, bytes: usize) {
+        if self.grown || bytes < WORTH_ASKING {
+            return;
+        }
+        if self.capacity == 0 {
+            self.capacity = sys::pipe_capacity(self.fd.as_fd()).unwrap_or(MAX_PAYLOAD);
+        }
+        if bytes >= self.capacity / 4 * 3 {
+            self.grown = true;
+            // Refused where the user's share of pipe memory is spent: the pipe works as it is.
+            self.capacity = sys::set_pipe_capacity(self.fd.as_fd(), GROWN).unwrap_or(self.capacity);
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The processes of the sandbox: who they are, what they hold, and their end.
+//!
+//! As PID 1 of a namespace the supervisor owns every process it can see. As an ordinary process
+//! (in tests) it owns its descendants alone, and nothing here reaches further: a `kill(-1)`
+//! outside a namespace of our own would end the whole machine.
+
+use std::fs;
+use std::path::Path;
+
+use crate::sys;
+
+/// Whose processes are ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// All in this PID namespace.
+    Namespace,
+    /// Descendants of this process.
+    Descendants,
+}
+
+/// What /proc/PID/stat says of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Process {
+    /// Its id.
+    pub(crate) pid: i32,
+    /// Its parent's.
+    parent: i32,
+    /// Whether it lives; a zombie does not.
+    alive: bool,
+    /// CPU time of it and of the children it waited for, in clock ticks.
+    ticks: u64,
+    /// Resident memory in pages, shared pages included.
+    resident: u64,
+}
+
+impl Scope {
+    /// The scope of this process.
+    pub(crate) fn of_this_process() -> Scope {
+        if sys::own_pid() == 1 { Scope::Namespace } else { Scope::Descendants }
+    }
+
+    /// Kills all of ours. New ones may appear until the last of them was waited for only with
+    /// [`Scope::Descendants`]: in a namespace the kernel does it in one step.
+    pub(crate) fn kill_all(self) {
+        match self {
+            // The scope is asked again where the harm would be done.
+            Scope::Namespace if sys::own_pid() == 1 => {
+                // ESRCH, the only error left, says that nobody is there.
+                let _ = sys::kill(-1, libc::SIGKILL);
+            }
+            Scope::Namespace => {}
+            Scope::Descendants => {
+                for process in self.list().iter().filter(|process| process.alive) {
+                    // It may have ended since it was listed.
+                    let _ = sys::kill(process.pid, libc::SIGKILL);
+                }
+            }
+        }
+    }
+
+    /// Ours, this process not among them. Empty where /proc cannot be read.
+    pub(crate) fn list(self) -> Vec<Process> {
+        let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+        let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let me = sys::own_pid();
+        let mut all: Vec<Process> = pids.filter_map(Process::read).collect();
+        if self == Scope::Descendants {
+            let mut ours = vec![me];
+            let mut known = 0;
+            while known < ours.len() {
+                let parent = ours[known];
+                ours.extend(all.iter().filter(|p| p.parent == parent).map(|p| p.pid));
+                known += 1;
+            }
+            all.retain(|process| ours.contains(&process.pid));
+        }
+        all.retain(|process| process.pid != me);
+        all
+    }
+}
+
+impl Process {
+    fn read(pid: i32) -> Option<Process> {
+        Process::parse(pid, &fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    /// Reads a line of /proc/PID/stat, proc_pid_stat(5).
+    fn parse(pid: i32, line: &str) -> Option<Process> {
+        let (_, after_name) = line.rsplit_once(')')?; // the name may hold anything
+        let mut fields = after_name.split_ascii_whitespace();
+        let state = fields.next()?; // field 3
+        let parent = fields.next()?.parse().ok()?;
+        let mut number = |skip: usize| fields.nth(skip)?.parse::<u64>().ok();
+        let ticks = number(9)? + number(0)? + number(0)? + number(0)?; // fields 14 to 17
+        let resident = number(6)?; // field 24
+        let alive = !matches!(state, "Z" | "X");
+        Some(Process { pid, parent, alive, ticks, resident })
+    }
+}
+
+/// Sum of the CPU time, in clock ticks.
+pub(crate) fn ticks(processes: &[Process]) -> u64 {
+    processes.iter().map(|process| process.ticks).sum()
+}
+
+/// How many live.
+pub(crate) fn alive(processes: &[Process]) -> u32 {
+    processes.iter().filter(|process| process.alive).count() as u32
+}
+
+/// Sum of resident memory in pages. What processes share is counted for each, so this is never
+/// too low.
+pub(crate) fn resident_pages(processes: &[Process]) -> u64 {
+    processes.iter().map(|process| process.resident).sum()
+}
+
+/// Memory of the processes in bytes, what they share counted once. Dearer than
+/// [`resident_pages`] by the walk of every page table.
+pub(crate) fn proportional_bytes(processes: &[Process], page: u64) -> u64 {
+    let of = |process: &Process| {
+        proportional(process.pid).or_else(|| private(process.pid, page)).unwrap_or(0)
+    };
+    processes.iter().map(of).sum()
+}
+
+fn proportional(pid: i32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    let kib: u64 = line.split_ascii_whitespace().next()?.parse().ok()?;
+    Some(kib << 10)
+}
+
+/// For a process whose page tables we may not walk: resident minus file-backed and shared.
+fn private(pid: i32, page: u64) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let mut fields = text.split_ascii_whitespace().skip(1).map(str::parse::<u64>);
+    let (resident, shared) = (fields.next()?.ok()?, fields.next()?.ok()?);
+    Some(resident.saturating_sub(shared) * page)
+}
+
+/// Lets the kernel take a process first when memory runs out.
+pub(crate) fn prefer_as_victim(pid: i32) -> std::io::Result<()> {
+    const FIRST: &str = "1000"; // OOM_SCORE_ADJ_MAX
+    fs::write(format!("/proc/{pid}/oom_score_adj"), FIRST)
+}
+
+/// Memory of files on the sandbox's tmpfs mounts, in bytes.
+pub(crate) fn tmpfs_bytes(workdir: &Path) -> u64 {
+    let tmp = Path::new("/tmp");
+    let shm = Path::new("/dev/shm");
+    [workdir, tmp, shm].into_iter().map(sys::tmpfs_bytes).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stat_line_is_read_whatever_the_process_calls_itself() {
+        let line = "42 (a) b) R 7 42 42 0 -1 4194304 1 0 0 0 100 20 3 4 20 0 1 0 5 1000 250 18446";
+        let expected = Process { pid: 42, parent: 7, alive: true, ticks: 127, resident: 250 };
+        assert_eq!(Process::parse(42, line), Some(expected));
+        let zombie = line.replace(") R 7", ") Z 7");
+        assert!(!Process::parse(42, &zombie).unwrap().alive);
+        assert_eq!(Process::parse(42, "42 (sh"), None);
+    }
+
+    #[test]
+    fn outside_a_namespace_only_descendants_are_ours() {
+        assert_eq!(Scope::of_this_process(), Scope::Descendants);
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let ours = Scope::Descendants.list();
+        assert!(ours.iter().any(|process| process.pid == child.id() as i32));
+        assert!(ours.iter().all(|process| process.pid != 1));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}

@@ -1,0 +1,239 @@
+//! From the runner to the gateway.
+//!
+//! Everything the runner says is hostile input: user code shares its process. A frame passes if
+//! an honest runner could have sent it at this moment; the first that could not ends the runner.
+//! A frame about a cell passes behind all output the cell had written before it.
+
+use std::time::Instant;
+
+use cellgate_driver::wire::{Done, ExitCause, Header, Outcome, flag, kind};
+
+use super::frames::Fill;
+use super::pipes::{Due, Stream};
+use super::runner::{Questions, Runner, Socket, Stage};
+use super::{End, Supervisor};
+
+/// Payload of the DONE we send, which is longer than the runner's.
+const DONE_BYTES: usize = 40;
+
+impl Supervisor {
+    /// Reads what the runner wrote to one of its sockets, once.
+    pub(super) fn listen(&mut self, socket: Socket, now: Instant) {
+        let Some(runner) = &mut self.runner else { return };
+        let channel = runner.channel(socket);
+        match channel.fill() {
+            Ok(Fill::Bytes | Fill::Nothing) => {}
+            // An exit closes the sockets just before it is told, so this alone says little.
+            Ok(Fill::Closed) | Err(_) => {
+                channel.closed = true;
+                runner.closed_since.get_or_insert(now);
+            }
+        }
+    }
+
+    /// Passes on the whole frames that were read from a socket, until the link is blocked.
+    pub(super) fn relay(&mut self, socket: Socket, now: Instant) -> Result<(), End> {
+        loop {
+            let Some(runner) = &mut self.runner else { return Ok(()) };
+            let others = runner.open_message.is_some_and(|(from, ..)| from != socket);
+            if self.link.is_blocked() || others {
+                return Ok(());
+            }
+            let header = match runner.channel(socket).reader.peek() {
+                Ok(Some(header)) => header,
+                Ok(None) => return Ok(()),
+                Err(error) => return self.breach(&error.to_string(), now),
+            };
+            let running = self.cell.as_ref().map(|cell| cell.number);
+            if (socket == Socket::Side || runner.gate.is_none())
+                && let Err(what) = check(runner, socket, &header, running, self.last_cell)
+            {
+                return self.breach(&what, now);
+            }
+            if socket == Socket::Control && !self.drain_before(header.cell)? {
+                return Ok(());
+            }
+            let room = if header.kind == kind::DONE { DONE_BYTES } else { header.length as usize };
+            if !self.link.make_room(room)? {
+                return Ok(());
+            }
+            self.pass(socket, header, now)?;
+        }
+    }
+
+    /// Carries the output of a cell that was written before the frame at the head of the control
+    /// socket. False: the link is blocked, and the rest is still due.
+    fn drain_before(&mut self, cell: u32) -> Result<bool, End> {
+        let Some(runner) = &mut self.runner else { return Ok(true) };
+        self.ready_pipes.retain(|&(of, _)| of != cell);
+        let due = runner.gate.get_or_insert([Due::All; 2]);
+        for stream in Stream::ALL {
+            let bytes =
+                runner.pipes.drain(cell, stream, &mut due[stream as usize], &mut self.link)?;
+            if let Some(running) = self.cell.as_mut().filter(|running| running.number == cell) {
+                running.output_bytes += bytes as u64;
+            }
+        }
+        Ok(due.iter().all(|due| *due == Due::Nothing))
+    }
+
+    /// Passes the frame at the head of a socket.
+    fn pass(&mut self, socket: Socket, header: Header, now: Instant) -> Result<(), End> {
+        let Some(runner) = &mut self.runner else { return Ok(()) };
+        let Header { kind, flags, cell, .. } = header;
+        let running = self.cell.as_ref().is_some_and(|running| running.number == cell);
+        let reader = &mut runner.channel(socket).reader;
+        let payload = reader.payload(&header);
+        let mut outcome = None;
+        match kind {
+            kind::SYNC => {}
+            kind::DONE => outcome = payload.first().and_then(|&byte| Outcome::decode(byte).ok()),
+            kind::MESSAGE if !running => {
+                self.link.put(kind, (flags & flag::MORE) | flag::LATE, cell, payload);
+            }
+            _ => self.link.put(kind, flags & !flag::SYNC, cell, payload),
+        }
+        reader.consume(&header);
+        if socket == Socket::Control {
+            runner.gate = None;
+        }
+        let more = flags & flag::MORE != 0;
+        runner.open_message = more.then_some((socket, kind, cell));
+        if flags & flag::SYNC != 0 {
+            runner.acknowledge();
+        }
+        match kind {
+            kind::READY if !more => self.runner_ready(now),
+            kind::REPLY if !more => {
+                runner.asked.retain(|&asked| asked != cell);
+                runner.questions = Questions::Answered;
+                Ok(())
+            }
+            kind::DONE => match outcome {
+                Some(outcome) => self.end_cell(outcome, now),
+                None => Ok(()), // checked before
+            },
+            _ => Ok(()),
+        }
+    }
+
+    fn runner_ready(&mut self, now: Instant) -> Result<(), End> {
+        self.link.flush()?;
+        if let Some(interrupt) = self.cell.as_mut().and_then(|cell| cell.interrupt.as_mut()) {
+            interrupt.owe(now);
+        }
+        if let Some(runner) = &mut self.runner {
+            runner.was_ready = true;
+            if matches!(runner.stage, Stage::Starting) {
+                runner.stage = Stage::Ready;
+            }
+        }
+        self.meter.memory_bytes();
+        Ok(())
+    }
+
+    /// Ends the running cell, and only then makes the pipes of the next.
+    fn end_cell(&mut self, outcome: Outcome, now: Instant) -> Result<(), End> {
+        let (Some(runner), Some(mut cell)) = (&mut self.runner, self.cell.take()) else {
+            return Ok(());
+        };
+        let usage = cell.usage(&mut self.meter, runner.pid, None, now);
+        self.link.put(kind::DONE, 0, cell.number, &Done { outcome, usage }.encode());
+        self.link.flush()?;
+        self.last_cell = cell.number;
+        self.discarding = self.receiving.take();
+        let dropped = runner.pipes.end(cell.number);
+        if let Stage::Dumping(_) = runner.stage {
+            runner.stage = Stage::Ready; // it yielded at the last moment
+        }
+        if runner.is_ending() {
+            return Ok(());
+        }
+        let supplied = runner.supply_pipes();
+        if let Some(dropped) = dropped {
+            self.log(&format!(
+                "closed the pipes of cell {dropped}: too many ended cells hold theirs"
+            ));
+        }
+        match supplied {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                self.end_runner(
+                    ExitCause::Own,
+                    format!("cannot make the next pipes: {error}"),
+                    now,
+                );
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends a runner that broke the wire's rules.
+    fn breach(&mut self, what: &str, now: Instant) -> Result<(), End> {
+        if let Some(Runner { stage: Stage::Ending(ending), .. }) = &mut self.runner {
+            ending.mute = true; // dead already: nothing it said counts from here
+            return Ok(());
+        }
+        self.end_runner(ExitCause::Protocol, format!("the runner broke the protocol: {what}"), now);
+        if let Some(Runner { stage: Stage::Ending(ending), .. }) = &mut self.runner {
+            ending.mute = true;
+        }
+        Ok(())
+    }
+}
+
+/// Whether an honest runner could send this frame now; else what is wrong with it.
+fn check(
+    runner: &mut Runner,
+    socket: Socket,
+    header: &Header,
+    running: Option<u32>,
+    last_cell: u32,
+) -> Result<(), String> {
+    let Header { length, kind, flags, cell } = *header;
+    let only = |allowed: u8| flags & !allowed == 0;
+    let wrong =
+        |what: &str| Err(format!("{what} (kind {kind:#04x}, flags {flags:#04x}, cell {cell})"));
+    if let Some((_, open_kind, open_cell)) = runner.open_message
+        && (open_kind, open_cell) != (kind, cell)
+    {
+        return wrong("a frame inside another message");
+    }
+    if !runner.was_ready && kind != kind::READY {
+        return wrong("a frame before READY");
+    }
+    let known = cell != 0 && (running == Some(cell) || cell <= last_cell);
+    match (socket, kind) {
+        (Socket::Control, kind::READY) => match runner.was_ready {
+            true => wrong("a second READY"),
+            false if cell == 0 && only(flag::MORE) => Ok(()),
+            false => wrong("an odd READY"),
+        },
+        (Socket::Control, kind::MESSAGE) => {
+            let both = flag::MORE | flag::SYNC;
+            match () {
+                () if !known => wrong("a message of a cell that has not begun"),
+                () if !only(both) || flags & both == both => wrong("odd flags on a message"),
+                () => Ok(()),
+            }
+        }
+        (Socket::Control, kind::DONE) => {
+            let payload = runner.control.reader.payload(header);
+            match payload {
+                _ if running != Some(cell) => wrong("the end of a cell that does not run"),
+                &[outcome] if flags == 0 && Outcome::decode(outcome).is_ok() => Ok(()),
+                _ => wrong("an odd DONE"),
+            }
+        }
+        (Socket::Control, kind::SYNC) => match flags == flag::SYNC && length == 0 {
+            true if known || cell == 0 => Ok(()),
+            _ => wrong("an odd SYNC"),
+        },
+        (_, kind::REPLY) => match runner.asked.contains(&cell) {
+            true if only(flag::MORE | flag::BUSY) => Ok(()),
+            true => wrong("odd flags on a reply"),
+            false => wrong("a reply to no question"),
+        },
+        _ => wrong("a frame that does not belong on this socket"),
+    }
+}

@@ -1,0 +1,330 @@
+//! The runner: an interpreter with the descriptors it was promised, and what is known of it.
+//!
+//! ```text
+//!   starting ──READY──► ready ⇄ (cell) ──► dumping ──► ending ──► gone
+//!       └────────────────┴── death, RESTART, breach ─────┘
+//! ```
+//! | descriptor | is |
+//! |---|---|
+//! | 0 | /dev/null |
+//! | 1, 2 | the pipes of cell 0, until the first cell's take their place |
+//! | 3 | control: a cell, its messages, its end |
+//! | 4 | side: questions while a cell runs |
+//! | 5 | the runner's sources |
+//! | 6 | where the interpreter writes its stacks on SIGUSR2 |
+
+use std::ffi::{CString, NulError};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use cellgate_driver::wire::{Header, Setup, kind};
+
+use super::bundle::Bundle;
+use super::ending::Ending;
+use super::frames::Channel;
+use super::pipes::{Due, Pair, Pipes};
+use crate::sys;
+use crate::sys::launch::{Launch, LaunchError, Step, launch};
+
+/// Questions a runner may have open at a time.
+pub(crate) const MOST_QUESTIONS: usize = 16;
+
+/// What a runner is doing.
+pub(crate) enum Stage {
+    /// The interpreter starts.
+    Starting,
+    /// It takes cells.
+    Ready,
+    /// Its cell did not yield, and it was asked for its stacks.
+    Dumping(Dump),
+    /// It is dead or was killed, and not all of it is carried and reaped.
+    Ending(Ending),
+}
+
+/// Stacks on their way from an interpreter.
+pub(crate) struct Dump {
+    /// What arrived.
+    pub(crate) text: Vec<u8>,
+    /// When to stop waiting for more.
+    pub(crate) until: Instant,
+}
+
+/// How questions reach the runner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Questions {
+    /// None was answered yet: over the control socket, and only while no cell runs.
+    Untried,
+    /// Over the side socket, at any time.
+    Answered,
+}
+
+/// Which of the two sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Socket {
+    /// Descriptor 3 of the runner.
+    Control,
+    /// Descriptor 4 of the runner.
+    Side,
+}
+
+/// The interpreter and all that belongs to it.
+pub(crate) struct Runner {
+    /// Its process, also its process group and session.
+    pub(crate) pid: i32,
+    /// Whether it ever was ready.
+    pub(crate) was_ready: bool,
+    /// What it is doing.
+    pub(crate) stage: Stage,
+    /// The control socket.
+    pub(crate) control: Channel,
+    /// The side socket.
+    pub(crate) side: Channel,
+    /// The read end of its descriptor 6.
+    pub(crate) stacks: OwnedFd,
+    /// The pipes of its cells.
+    pub(crate) pipes: Pipes,
+    /// A message of which more fragments are to come, and from where.
+    pub(crate) open_message: Option<(Socket, u8, u32)>,
+    /// What is still to be drained before the frame at the head of the control socket passes.
+    pub(crate) gate: Option<[Due; 2]>,
+    /// Frames with SYNC that were taken.
+    pub(crate) syncs: u32,
+    /// Whether an ACK waits for room on the control socket.
+    pub(crate) ack_due: bool,
+    /// How questions reach it.
+    pub(crate) questions: Questions,
+    /// Numbers of the questions it was asked and has not answered.
+    pub(crate) asked: Vec<u32>,
+    /// Since when its control socket is closed though it lives.
+    pub(crate) closed_since: Option<Instant>,
+}
+
+/// Why a runner could not be started.
+#[derive(Debug)]
+pub(crate) struct StartError {
+    /// For people.
+    pub(crate) detail: String,
+    /// Whether another try may succeed: the limit on processes was reached.
+    pub(crate) again: bool,
+}
+
+impl StartError {
+    fn new(setup: &Setup, what: impl std::fmt::Display) -> StartError {
+        let interpreter = &setup.interpreter;
+        StartError { detail: format!("cannot start {interpreter}: {what}"), again: false }
+    }
+}
+
+impl Runner {
+    /// Starts an interpreter and sends it the pipes of its first cell.
+    pub(crate) fn start(setup: &Setup) -> Result<Runner, StartError> {
+        let failed = |what: &str, error: io::Error| {
+            StartError::new(setup, format_args!("cannot {what}: {error}"))
+        };
+        let bundle = Bundle::of(&setup.language).ok_or_else(|| {
+            StartError::new(setup, format_args!("there is no runner for {}", setup.language))
+        })?;
+        let program = find(setup).map_err(|what| StartError::new(setup, what))?;
+
+        let (control, control_end) = sys::socketpair().map_err(|e| failed("make a socket", e))?;
+        let (side, side_end) = sys::socketpair().map_err(|e| failed("make a socket", e))?;
+        let (stacks, stacks_end) = sys::pipe().map_err(|e| failed("make a pipe", e))?;
+        let (idle, idle_ends) = Pair::new().map_err(|e| failed("make a pipe", e))?;
+        let sources = bundle.file().map_err(|e| failed("hand over the runner", e))?;
+        let null = File::open("/dev/null").map_err(|e| failed("open /dev/null", e))?;
+        let [out, err] = &idle_ends.0;
+
+        let texts = Texts::new(setup, program, bundle.boot)
+            .map_err(|error| StartError::new(setup, error))?;
+        let rlimits: Vec<_> = setup.rlimits.iter().map(|l| (l.resource, l.value)).collect();
+        let pid = launch(&Launch {
+            program: &texts.program,
+            arguments: &texts.arguments,
+            environment: &texts.environment,
+            directory: &texts.directory,
+            descriptors: &[
+                null.as_fd(),
+                out.as_fd(),
+                err.as_fd(),
+                control_end.as_fd(),
+                side_end.as_fd(),
+                sources.as_fd(),
+                stacks_end.as_fd(),
+            ],
+            rlimits: &rlimits,
+            filter: &filter(&setup.seccomp),
+        })
+        .map_err(|error| explain(setup, error))?;
+
+        let mut runner = Runner {
+            pid,
+            was_ready: false,
+            stage: Stage::Starting,
+            control: Channel::new(control),
+            side: Channel::new(side),
+            stacks,
+            pipes: Pipes::default(),
+            open_message: None,
+            gate: None,
+            syncs: 0,
+            ack_due: false,
+            questions: Questions::Untried,
+            asked: Vec::with_capacity(MOST_QUESTIONS),
+            closed_since: None,
+        };
+        runner.pipes.add_idle(idle);
+        runner.supply_pipes().map_err(|error| {
+            // It may be dead already.
+            let _ = sys::kill(pid, libc::SIGKILL);
+            failed("hand over the first pipes", error)
+        })?;
+        Ok(runner)
+    }
+
+    /// Makes the pipes of the next cell and sends their write ends ahead of it.
+    pub(crate) fn supply_pipes(&mut self) -> io::Result<()> {
+        let (pair, ends) = match Pair::new() {
+            Ok(made) => made,
+            // Descriptors ran out: those of the cell that ended longest ago are worth least.
+            Err(_) if self.pipes.drop_oldest_late().is_some() => Pair::new()?,
+            Err(error) => return Err(error),
+        };
+        let header = Header { length: 0, kind: kind::PIPES, flags: 0, cell: 0 }.encode();
+        let [out, err] = &ends.0;
+        self.control.send_with_fds(&header, [out.as_fd(), err.as_fd()])?;
+        self.pipes.set_next(pair);
+        Ok(())
+    }
+
+    /// The channel of a socket.
+    pub(crate) fn channel(&mut self, socket: Socket) -> &mut Channel {
+        match socket {
+            Socket::Control => &mut self.control,
+            Socket::Side => &mut self.side,
+        }
+    }
+
+    /// Counts a frame that asked for it, and says so as soon as the runner takes it. The count
+    /// runs on, so that one answer to several frames tells all.
+    pub(crate) fn acknowledge(&mut self) {
+        self.syncs = self.syncs.wrapping_add(1);
+        self.ack_due = true;
+        self.send_due_ack();
+    }
+
+    /// Sends the acknowledgement that is due, if the control socket is free.
+    pub(crate) fn send_due_ack(&mut self) {
+        if !self.ack_due || self.control.queued() > 0 {
+            return;
+        }
+        let count = self.syncs.to_le_bytes();
+        let mut frame = Header::new(kind::ACK, 0, 0, &count).encode().to_vec();
+        frame.extend_from_slice(&count);
+        self.control.send(&frame);
+        self.ack_due = false;
+    }
+
+    /// Whether it reads so slowly that a queue to it is over its level.
+    pub(crate) fn is_full(&self) -> bool {
+        [&self.control, &self.side].iter().any(|channel| channel.queued() > Channel::FULL)
+    }
+
+    /// Whether it is on its way out.
+    pub(crate) fn is_ending(&self) -> bool {
+        matches!(self.stage, Stage::Ending(_))
+    }
+
+    /// Sends a signal to the interpreter and everything in its process group.
+    pub(crate) fn signal_group(&self, signal: i32) {
+        // It may be dead already; its death is an event of its own.
+        let _ = sys::kill(-self.pid, signal);
+    }
+
+    /// Asks the interpreter for the stacks of its threads, to arrive within `limit`.
+    pub(crate) fn begin_dump(&mut self, now: Instant, limit: Duration) {
+        let mut stale = [0; 4 << 10]; // 4 KiB at a time of what user code may have written there
+        for _ in 0..16 {
+            if !matches!(sys::read(self.stacks.as_fd(), &mut stale), Ok(1..)) {
+                break;
+            }
+        }
+        // As above.
+        let _ = sys::kill(self.pid, libc::SIGUSR2);
+        self.stage = Stage::Dumping(Dump { text: Vec::new(), until: now + limit });
+    }
+
+    /// Where stacks arrive.
+    pub(crate) fn stacks(&self) -> BorrowedFd<'_> {
+        self.stacks.as_fd()
+    }
+}
+
+/// What a launch needs as NUL-terminated texts.
+struct Texts {
+    program: CString,
+    arguments: [CString; 3],
+    environment: Vec<CString>,
+    directory: CString,
+}
+
+impl Texts {
+    fn new(setup: &Setup, program: String, boot: &str) -> Result<Texts, NulError> {
+        let text = |text: &str| CString::new(text);
+        Ok(Texts {
+            program: text(&program)?,
+            arguments: [text(&setup.interpreter)?, text("-c")?, text(boot)?],
+            environment: setup.env.iter().cloned().map(CString::new).collect::<Result<_, _>>()?,
+            directory: text(&setup.workdir)?,
+        })
+    }
+}
+
+/// The file to execute: the interpreter itself if it is a path, else the first of that name in
+/// the runner's PATH.
+fn find(setup: &Setup) -> Result<String, String> {
+    let name = &setup.interpreter;
+    if name.contains('/') {
+        return Ok(name.clone());
+    }
+    let path = setup.env.iter().find_map(|entry| entry.strip_prefix(b"PATH="));
+    let path = String::from_utf8_lossy(path.unwrap_or_default());
+    let executable = |file: &String| {
+        let about = std::fs::metadata(Path::new(file));
+        about.is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0)
+    };
+    path.split(':')
+        .filter(|directory| directory.starts_with('/'))
+        .map(|directory| format!("{directory}/{name}"))
+        .find(executable)
+        .ok_or_else(|| {
+            let missing = io::Error::from_raw_os_error(libc::ENOENT);
+            format!("{missing} in PATH {path}")
+        })
+}
+
+fn filter(bytes: &[u8]) -> Vec<libc::sock_filter> {
+    let instruction = |b: &[u8]| libc::sock_filter {
+        code: u16::from_ne_bytes([b[0], b[1]]),
+        jt: b[2],
+        jf: b[3],
+        k: u32::from_ne_bytes([b[4], b[5], b[6], b[7]]),
+    };
+    bytes.chunks_exact(8).map(instruction).collect()
+}
+
+fn explain(setup: &Setup, error: LaunchError) -> StartError {
+    let LaunchError { step, cause } = error;
+    let mut told = match step {
+        Step::Execute => StartError::new(setup, &cause),
+        Step::Directory => {
+            StartError::new(setup, format_args!("cannot enter {}: {cause}", setup.workdir))
+        }
+        _ => StartError::new(setup, format_args!("cannot {}: {cause}", step.text())),
+    };
+    told.again = step == Step::Fork;
+    told
+}

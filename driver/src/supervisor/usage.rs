@@ -1,0 +1,273 @@
+//! What the sandbox uses: from its cgroup where there is one to read, else from /proc.
+//!
+//! Reading a file costs more than a short cell takes, so nothing here is called for a cell that
+//! ends within its first milliseconds; see [`super::cell`].
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use super::processes::{self, Scope};
+use crate::sys;
+
+/// The sandbox's cgroup directories, of version 1 or 2.
+#[derive(Debug, Default)]
+pub(crate) struct Cgroups {
+    /// Holds `memory.current` or `memory.usage_in_bytes`.
+    pub(crate) memory: Option<OwnedFd>,
+    /// Holds `cpu.stat` with `usage_usec`, or `cpuacct.usage`.
+    pub(crate) cpu: Option<OwnedFd>,
+    /// Holds `pids.current`.
+    pub(crate) pids: Option<OwnedFd>,
+}
+
+impl Cgroups {
+    /// These, or if none was given to PID 1 of a container, what it is shown of its own cgroup
+    /// at the usual place. Outside a container the files there are of the whole machine.
+    pub(crate) fn or_found(self) -> Cgroups {
+        let given = self.memory.is_some() || self.cpu.is_some() || self.pids.is_some();
+        match given || sys::own_pid() != 1 {
+            true => self,
+            false => Cgroups::find(),
+        }
+    }
+
+    fn find() -> Cgroups {
+        let open = |path: &str| File::open(Path::new("/sys/fs/cgroup").join(path)).ok();
+        let directory =
+            |paths: &[&str]| paths.iter().find_map(|path| open(path)).map(OwnedFd::from);
+        if open("cgroup.controllers").is_some() {
+            return Cgroups {
+                memory: directory(&["."]),
+                cpu: directory(&["."]),
+                pids: directory(&["."]),
+            };
+        }
+        Cgroups {
+            memory: directory(&["memory"]),
+            cpu: directory(&["cpuacct", "cpu,cpuacct"]),
+            pids: directory(&["pids"]),
+        }
+    }
+}
+
+/// A file with a number in it, alone or behind a name.
+struct Counter {
+    file: File,
+    name: &'static str,
+}
+
+impl Counter {
+    const LONGEST: usize = 4 << 10; // 4 KiB: memory.stat of either version, as far as we read it
+
+    /// The file of a directory, if it is there and holds the number.
+    fn open(directory: BorrowedFd<'_>, file: &str, name: &'static str) -> Option<Counter> {
+        let counter = Counter { file: sys::open_in(directory, file).ok()?, name };
+        counter.read().map(|_| counter)
+    }
+
+    fn read(&self) -> Option<u64> {
+        let mut buffer = [0; Counter::LONGEST];
+        let length = self.file.read_at(&mut buffer, 0).ok()?;
+        let text = std::str::from_utf8(&buffer[..length]).ok()?;
+        if self.name.is_empty() {
+            return text.trim_ascii().parse().ok();
+        }
+        let named = |line: &str| line.strip_prefix(self.name)?.strip_prefix(' ')?.parse().ok();
+        text.lines().find_map(named)
+    }
+}
+
+/// A sandbox's meter.
+pub(crate) struct Meter {
+    scope: Scope,
+    workdir: PathBuf,
+    page: u64,
+    tick: u64,
+    memory: Option<Counter>,
+    /// Memory of files read and not in use: charged to the cgroup, but no burden.
+    idle_files: Option<Counter>,
+    idle_file_bytes: u64,
+    oom_kills: Option<Counter>,
+    oom_kills_seen: u64,
+    /// The counter, and by what it is divided to give microseconds.
+    cpu: Option<(Counter, u64)>,
+    pids: Option<Counter>,
+    last_memory_bytes: u64,
+}
+
+impl Meter {
+    /// A meter for the processes of `scope` and the given cgroup.
+    pub(crate) fn new(scope: Scope, cgroups: &Cgroups, workdir: &str) -> Meter {
+        let either = |directory: &Option<OwnedFd>, v2: [&'static str; 2], v1: [&'static str; 2]| {
+            let directory = directory.as_ref()?.as_fd();
+            Counter::open(directory, v2[0], v2[1])
+                .or_else(|| Counter::open(directory, v1[0], v1[1]))
+        };
+        let memory = &cgroups.memory;
+        let cpu = |file, name, divisor| {
+            Some((Counter::open(cgroups.cpu.as_ref()?.as_fd(), file, name)?, divisor))
+        };
+        let (page, tick) = sys::page_and_tick();
+        let oom_kills =
+            either(memory, ["memory.events", "oom_kill"], ["memory.oom_control", "oom_kill"]);
+        // Version 1 has both names, and only the longer one counts what is below the directory.
+        let whole = ["memory.stat", "total_inactive_file"];
+        let mut meter = Meter {
+            scope,
+            workdir: PathBuf::from(workdir),
+            page,
+            tick,
+            memory: either(memory, ["memory.current", ""], ["memory.usage_in_bytes", ""]),
+            idle_files: either(memory, whole, ["memory.stat", "inactive_file"]),
+            idle_file_bytes: 0,
+            oom_kills_seen: oom_kills.as_ref().and_then(Counter::read).unwrap_or(0),
+            oom_kills,
+            cpu: cpu("cpu.stat", "usage_usec", 1).or_else(|| cpu("cpuacct.usage", "", 1000)),
+            pids: either(&cgroups.pids, ["pids.current", ""], ["pids.current", ""]),
+            last_memory_bytes: 0,
+        };
+        meter.settle();
+        meter
+    }
+
+    /// CPU time of the sandbox since it began, in microseconds.
+    pub(crate) fn cpu_us(&self) -> u64 {
+        let counted = |(counter, divisor): &(Counter, u64)| Some(counter.read()? / divisor);
+        self.cpu.as_ref().and_then(counted).unwrap_or_else(|| {
+            let ticks = processes::ticks(&self.scope.list());
+            ticks * 1_000_000 / self.tick + sys::children_cpu_us()
+        })
+    }
+
+    /// Memory of the sandbox now, in bytes.
+    pub(crate) fn memory_bytes(&mut self) -> u64 {
+        let counted = self.memory.as_ref().and_then(Counter::read);
+        self.last_memory_bytes = match counted {
+            Some(bytes) => bytes.saturating_sub(self.idle_file_bytes),
+            None => {
+                let processes = self.scope.list();
+                processes::proportional_bytes(&processes, self.page) + self.file_bytes()
+            }
+        };
+        self.last_memory_bytes
+    }
+
+    /// What [`Meter::memory_bytes`] answered last.
+    pub(crate) fn last_memory_bytes(&self) -> u64 {
+        self.last_memory_bytes
+    }
+
+    /// Looks at what changes slowly: memory of idle files, and kills by the kernel that were
+    /// not the runner's.
+    pub(crate) fn settle(&mut self) {
+        self.idle_file_bytes = self.idle_files.as_ref().and_then(Counter::read).unwrap_or(0);
+        self.oom_kills_seen = self.oom_kills.as_ref().and_then(Counter::read).unwrap_or(0);
+    }
+
+    /// Whether the kernel killed somebody of the sandbox for memory since the last look.
+    pub(crate) fn oom_killed(&mut self) -> bool {
+        let now = self.oom_kills.as_ref().and_then(Counter::read).unwrap_or(0);
+        let more = now > self.oom_kills_seen;
+        self.oom_kills_seen = now;
+        more
+    }
+
+    /// Memory in bytes if it is above `limit`, measured without a cgroup. Cheap while far below.
+    pub(crate) fn above(&mut self, limit: u64) -> Option<u64> {
+        let processes = self.scope.list();
+        let files = self.file_bytes();
+        let at_most = processes::resident_pages(&processes) * self.page + files;
+        self.last_memory_bytes = if at_most > limit {
+            processes::proportional_bytes(&processes, self.page) + files
+        } else {
+            at_most
+        };
+        (self.last_memory_bytes > limit).then_some(self.last_memory_bytes)
+    }
+
+    /// Processes, the supervisor not counted; threads too where the cgroup counts.
+    pub(crate) fn processes(&self) -> u32 {
+        let counted = self.pids.as_ref().and_then(Counter::read);
+        counted.map_or_else(
+            || processes::alive(&self.scope.list()),
+            |count| count.saturating_sub(1).min(u64::from(u32::MAX)) as u32,
+        )
+    }
+
+    fn file_bytes(&self) -> u64 {
+        match self.scope {
+            Scope::Namespace => processes::tmpfs_bytes(&self.workdir),
+            Scope::Descendants => 0, // they are the machine's
+        }
+    }
+}
+
+/// Opens an inherited descriptor of a cgroup directory.
+pub(crate) fn inherited(number: i32) -> io::Result<OwnedFd> {
+    let inherited = sys::adopt(number)?;
+    sys::duplicate_high(inherited.as_fd())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn directory(files: &[(&str, &str)]) -> (PathBuf, OwnedFd) {
+        let path = std::env::temp_dir().join(format!(
+            "cellgate-meter-{}-{}",
+            std::process::id(),
+            files[0].0
+        ));
+        std::fs::create_dir_all(&path).unwrap();
+        for (name, text) in files {
+            std::fs::write(path.join(name), text).unwrap();
+        }
+        let fd = File::open(&path).unwrap().into();
+        (path, fd)
+    }
+
+    #[test]
+    fn both_versions_of_cgroups_are_read() {
+        let version_2 = [
+            ("memory.current", "5000\n"),
+            ("memory.stat", "anon 1\ninactive_file 1000\n"),
+            ("memory.events", "oom 9\noom_kill 2\n"),
+            ("cpu.stat", "usage_usec 77\nuser_usec 1\n"),
+            ("pids.current", "4\n"),
+        ];
+        let version_1 = [
+            ("memory.usage_in_bytes", "5000\n"),
+            ("memory.stat", "inactive_file 1\ntotal_inactive_file 1000\n"),
+            ("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"),
+            ("cpuacct.usage", "77999\n"),
+            ("pids.current", "4\n"),
+        ];
+        for (files, oom) in [(version_2, "memory.events"), (version_1, "memory.oom_control")] {
+            let (path, fd) = directory(&files);
+            let copy = || Some(fd.try_clone().unwrap());
+            let cgroups = Cgroups { memory: copy(), cpu: copy(), pids: copy() };
+            let mut meter = Meter::new(Scope::Descendants, &cgroups, "/");
+            assert_eq!(meter.memory_bytes(), 4000);
+            assert_eq!((meter.cpu_us(), meter.processes()), (77, 3));
+            assert!(!meter.oom_killed());
+            std::fs::write(path.join(oom), "oom_kill 3\n").unwrap();
+            assert!(meter.oom_killed() && !meter.oom_killed());
+            std::fs::remove_dir_all(path).unwrap();
+        }
+    }
+
+    #[test]
+    fn without_a_cgroup_the_processes_are_asked() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let mut meter = Meter::new(Scope::Descendants, &Cgroups::default(), "/");
+        assert!(meter.processes() >= 1);
+        assert!(meter.memory_bytes() > 0);
+        assert!(meter.above(1).is_some());
+        assert_eq!(meter.above(u64::MAX), None);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}

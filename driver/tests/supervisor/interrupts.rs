@@ -1,0 +1,73 @@
+//! The ladder from SIGINT to the end of everything.
+
+use cellgate_driver::wire::{ExitCause, Outcome, kind};
+
+use crate::harness::Gateway;
+
+#[test]
+fn a_cell_that_yields_keeps_its_runner() {
+    let mut gateway = Gateway::start();
+    gateway.run(1, "state = 41");
+    gateway.execute(2, "message(b'begun')\nwhile True: pass");
+    gateway.expect(kind::MESSAGE);
+    gateway.interrupt(2, 10_000);
+    assert_eq!(gateway.finish(2).1.outcome, Outcome::Interrupted);
+    assert_eq!(gateway.run(3, "out(b'%d' % (state + 1))"), "42");
+}
+
+#[test]
+fn a_child_of_the_cell_is_interrupted_with_it() {
+    let mut gateway = Gateway::start();
+    gateway.execute(1, "message(b'begun')\nos.system('sleep 60')\nwhile True: pass");
+    gateway.expect(kind::MESSAGE);
+    gateway.interrupt(1, 10_000);
+    assert_eq!(gateway.finish(1).1.outcome, Outcome::Interrupted);
+}
+
+#[test]
+fn a_stubborn_cell_is_killed_with_its_stack_and_a_fresh_runner_comes() {
+    let mut gateway = Gateway::start();
+    let code = "def hang():\n while True:\n  try:\n   while True: pass\n  \
+                except KeyboardInterrupt: message(b'no')\nmessage(b'begun')\nhang()";
+    gateway.execute(1, code);
+    gateway.expect(kind::MESSAGE);
+    gateway.interrupt(1, 100);
+    gateway.expect(kind::MESSAGE);
+    let (cell, exited) = gateway.exited();
+    assert_eq!((cell, exited.cause), (1, ExitCause::Stubborn));
+    assert_eq!((exited.signalled, exited.status), (true, 9));
+    assert!(exited.detail.contains("within 100 ms"), "{}", exited.detail);
+    assert!(exited.detail.contains("in hang"), "{}", exited.detail);
+    assert!(exited.usage.duration_us >= 100_000 && exited.usage.cpu_us > 50_000);
+    gateway.expect(kind::READY);
+    assert_eq!(gateway.run(2, "out(b'anew')"), "anew");
+}
+
+#[test]
+fn an_interrupt_of_another_cell_does_nothing() {
+    let mut gateway = Gateway::start();
+    gateway.interrupt(7, 0);
+    gateway.run(1, "pass");
+    gateway.interrupt(1, 0);
+    gateway.execute(2, "message(b'begun'); frame(); out(b'whole')");
+    gateway.expect(kind::MESSAGE);
+    gateway.interrupt(1, 0);
+    gateway.interrupt(3, 0);
+    gateway.send(kind::INPUT, 2, b"go on");
+    assert_eq!(gateway.finish(2).1.outcome, Outcome::Ok);
+}
+
+#[test]
+fn a_starting_runner_that_never_gets_to_its_cell_is_stubborn() {
+    let mut gateway = Gateway::start();
+    gateway.send(kind::RESTART, 0, b"");
+    // The cell reaches a runner that is still starting, and so does its interrupt.
+    gateway.execute(1, "while True: pass");
+    gateway.interrupt(1, 0);
+    let mut exits = vec![gateway.exited()];
+    if exits[0].0 == 0 {
+        exits.push(gateway.exited());
+    }
+    let (cell, _) = exits.pop().unwrap();
+    assert_eq!(cell, 1, "the cell's end is told exactly once");
+}

@@ -1,0 +1,11 @@
+//! The supervisor as a process of its own, with a scripted runner on one side and a test as the
+//! gateway on the other. Every wait is for an event and has a deadline.
+
+mod endings;
+mod harness;
+mod hostile;
+mod hygiene;
+mod interrupts;
+mod output;
+mod pressure;
+mod questions;

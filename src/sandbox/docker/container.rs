@@ -1,0 +1,341 @@
+//! What the engine is asked for: one container, with everything it may not do.
+//!
+//! Pure: a template, the engine's facts and the way to the driver go in, the request comes out.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use bollard::models::{
+    ContainerCreateBody, HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig, Mount,
+    MountBindOptions, MountBindOptionsPropagationEnum, MountType, MountVolumeOptions,
+    ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
+};
+use cellgate_driver::wire::{Rlimit, Setup};
+
+use super::facts::Facts;
+use crate::sandbox::{SandboxError, policy};
+use crate::template::{Limits, Template};
+
+/// Where the link's directory and the driver's volume appear in a sandbox.
+const CELLGATE: &str = "/run/cellgate";
+/// Where the driver appears if it is bind-mounted, and the name it has in its volume.
+const DRIVER_BIND: &str = "/run/cellgate-driver";
+pub(super) const DRIVER_NAME: &str = "cellgate-driver";
+/// The link's socket in its directory.
+pub(super) const SOCKET_NAME: &str = "link.sock";
+/// The one writable directory that lasts as long as the session; HOME too.
+const WORKDIR: &str = "/work";
+/// User and group of everything in a sandbox.
+const USER: u32 = 1000;
+/// Killed before anything of the host that has the usual 0; the supervisor puts the runner higher.
+const OOM_SCORE: i64 = 500;
+/// The engine refuses less than a hundredth of a processor.
+const LEAST_CPU_MILLIS: u32 = 10;
+/// About once a second while a cell runs.
+const USAGE_INTERVAL_MS: u32 = 1000;
+
+/// Labels of everything we make on an engine.
+pub(super) mod label {
+    /// The gateway that made it.
+    pub(in super::super) const INSTANCE: &str = "cellgate.instance";
+    /// Who can see whether that gateway lives.
+    pub(in super::super) const REALM: &str = "cellgate.realm";
+    /// The session it was made for; parked sandboxes have one too.
+    pub(in super::super) const SESSION: &str = "cellgate.session";
+    /// Unix seconds after which anyone may remove it.
+    pub(in super::super) const EXPIRES: &str = "cellgate.expires";
+}
+
+/// How the driver's executable gets into the sandbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum DriverSource {
+    /// This file of a file system shared with the engine.
+    Bind(PathBuf),
+    /// A volume of the engine with the driver in it.
+    Volume(String),
+}
+
+/// What the driver talks on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum LinkSource {
+    /// A socket in this directory of a shared file system.
+    Directory(PathBuf),
+    /// Its own stdin and stdout, attached through the engine.
+    Stdio,
+}
+
+/// The way between gateway and sandbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Placement {
+    pub(super) driver: DriverSource,
+    pub(super) link: LinkSource,
+}
+
+/// The request for a sandbox of `template` from the image with id `image`.
+pub(super) fn request(
+    template: &Template,
+    image: &str,
+    facts: &Facts,
+    placement: &Placement,
+    labels: HashMap<String, String>,
+) -> ContainerCreateBody {
+    let attached = placement.link == LinkSource::Stdio;
+    ContainerCreateBody {
+        image: Some(image.to_owned()),
+        entrypoint: Some(command(placement)),
+        cmd: Some(Vec::new()),
+        user: Some(format!("{USER}:{USER}")),
+        working_dir: Some(WORKDIR.to_owned()),
+        hostname: Some("sandbox".to_owned()),
+        labels: Some(labels),
+        stop_signal: Some("SIGKILL".to_owned()),
+        // A terminal would mix and rewrite the bytes of the link.
+        tty: Some(false),
+        // The engine closes the driver's stdin with our connection: the dead-man switch.
+        open_stdin: Some(attached),
+        stdin_once: Some(attached),
+        attach_stdin: Some(attached),
+        attach_stdout: Some(attached),
+        attach_stderr: Some(attached),
+        host_config: Some(host_config(&template.limits, facts, placement)),
+        ..Default::default()
+    }
+}
+
+fn command(placement: &Placement) -> Vec<String> {
+    let driver = match &placement.driver {
+        DriverSource::Bind(_) => DRIVER_BIND.to_owned(),
+        DriverSource::Volume(_) => format!("{CELLGATE}/{DRIVER_NAME}"),
+    };
+    let link = match &placement.link {
+        LinkSource::Directory(_) => format!("unix:{CELLGATE}/{SOCKET_NAME}"),
+        LinkSource::Stdio => "stdio".to_owned(),
+    };
+    vec![driver, "supervise".to_owned(), "--link".to_owned(), link]
+}
+
+fn host_config(limits: &Limits, facts: &Facts, placement: &Placement) -> HostConfig {
+    let cgroups = !facts.without_cgroups;
+    let memory = i64::try_from(limits.memory_bytes).unwrap_or(i64::MAX);
+    let cpu_millis = limits.cpu_millis.clamp(LEAST_CPU_MILLIS, facts.processors * 1000);
+    HostConfig {
+        runtime: Some(facts.runtime.clone()),
+        auto_remove: Some(true),
+        restart_policy: Some(RestartPolicy {
+            name: Some(RestartPolicyNameEnum::NO),
+            ..Default::default()
+        }),
+        log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
+        // The driver is PID 1 itself and reaps.
+        init: Some(false),
+        mounts: Some(mounts(placement)),
+        tmpfs: Some(tmpfs(limits)),
+
+        privileged: Some(false),
+        cap_drop: Some(vec!["ALL".to_owned()]),
+        security_opt: Some(security_options(facts)),
+        readonly_rootfs: Some(true),
+        network_mode: Some("none".to_owned()),
+        // No segment is shared with anybody; /dev/shm is a tmpfs of ours.
+        ipc_mode: Some("none".to_owned()),
+        cgroupns_mode: Some(HostConfigCgroupnsModeEnum::PRIVATE),
+
+        memory: (cgroups && facts.memory_limit).then_some(memory),
+        // Equal to memory: no swap. Left out where the engine cannot count swap.
+        memory_swap: (cgroups && facts.memory_limit && facts.swap_limit).then_some(memory),
+        nano_cpus: (cgroups && facts.cpu_quota).then_some(i64::from(cpu_millis) * 1_000_000),
+        pids_limit: (cgroups && facts.pids_limit).then_some(i64::from(limits.processes)),
+        ulimits: Some(vec![
+            ulimit("nofile", i64::from(limits.open_files)),
+            ulimit("core", 0),
+            ulimit("memlock", 64 << 10), // 64 KiB, the kernel's own default for a user
+        ]),
+        oom_score_adj: Some(OOM_SCORE),
+        ..Default::default()
+    }
+}
+
+fn mounts(placement: &Placement) -> Vec<Mount> {
+    let bind = |source: &PathBuf, target: &str| Mount {
+        typ: Some(MountType::BIND),
+        source: Some(source.to_string_lossy().into_owned()),
+        target: Some(target.to_owned()),
+        read_only: Some(true),
+        bind_options: Some(MountBindOptions {
+            propagation: Some(MountBindOptionsPropagationEnum::RPRIVATE),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let mut mounts = vec![match &placement.driver {
+        DriverSource::Bind(file) => bind(file, DRIVER_BIND),
+        DriverSource::Volume(name) => volume(name, true),
+    }];
+    if let LinkSource::Directory(directory) = &placement.link {
+        mounts.push(bind(directory, CELLGATE));
+    }
+    mounts
+}
+
+/// The driver's volume at the place where [`command`] looks for it.
+pub(super) fn volume(name: &str, read_only: bool) -> Mount {
+    Mount {
+        typ: Some(MountType::VOLUME),
+        source: Some(name.to_owned()),
+        target: Some(CELLGATE.to_owned()),
+        read_only: Some(read_only),
+        volume_options: Some(MountVolumeOptions { no_copy: Some(true), ..Default::default() }),
+        ..Default::default()
+    }
+}
+
+/// The only writable places. All of it is memory and counts against the memory limit.
+fn tmpfs(limits: &Limits) -> HashMap<String, String> {
+    let options = |exec: &str| {
+        format!(
+            "rw,nosuid,nodev,{exec},size={},nr_inodes={},mode=0700,uid={USER},gid={USER}",
+            limits.disk_bytes, limits.disk_inodes
+        )
+    };
+    HashMap::from([
+        // Programs that a session builds or installs have to run.
+        (WORKDIR.to_owned(), options("exec")),
+        ("/tmp".to_owned(), options("exec")),
+        ("/dev/shm".to_owned(), options("noexec")),
+    ])
+}
+
+fn security_options(facts: &Facts) -> Vec<String> {
+    let mut options = vec!["no-new-privileges:true".to_owned()];
+    if facts.seccomp {
+        options.push(format!("seccomp={}", policy::docker_profile()));
+    }
+    options
+}
+
+fn ulimit(name: &str, value: i64) -> ResourcesUlimits {
+    ResourcesUlimits { name: Some(name.to_owned()), soft: Some(value), hard: Some(value) }
+}
+
+/// What the supervisor is told. `image_env` is the image's own environment, `NAME=value` each.
+pub(super) fn setup(
+    template: &Template,
+    image_env: &[String],
+    facts: &Facts,
+) -> Result<Setup, SandboxError> {
+    let seccomp = policy::runner_filter().map_err(|error| SandboxError::Step {
+        operation: "make the filter for system calls".into(),
+        cause: error.into(),
+    })?;
+    let limits = &template.limits;
+    let interpreter = match &template.python {
+        Some(path) => path.to_string_lossy().into_owned(),
+        None => "python3".to_owned(),
+    };
+    Ok(Setup {
+        language: template.language.name().to_owned(),
+        interpreter,
+        env: environment(image_env, &template.env),
+        workdir: WORKDIR.to_owned(),
+        rlimits: vec![
+            Rlimit { resource: libc::RLIMIT_NOFILE, value: u64::from(limits.open_files) },
+            Rlimit { resource: libc::RLIMIT_CORE, value: 0 },
+        ],
+        seccomp,
+        memory_limit_bytes: limits.memory_bytes,
+        watch_memory: !facts.memory_is_enforced(),
+        usage_interval_ms: USAGE_INTERVAL_MS,
+    })
+}
+
+/// The image's variables, ours over them, the template's over both.
+fn environment(image: &[String], template: &[(String, String)]) -> Vec<Vec<u8>> {
+    let ours = [("HOME", WORKDIR), ("LANG", "C.UTF-8"), ("USER", "sandbox"), ("TERM", "dumb")];
+    let usual_path = ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    let image = image.iter().filter_map(|entry| entry.split_once('='));
+    let template = template.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let mut variables: Vec<(&str, &str)> = Vec::new();
+    for (name, value) in [usual_path].into_iter().chain(image).chain(ours).chain(template) {
+        match variables.iter_mut().find(|(known, _)| *known == name) {
+            Some(known) => known.1 = value,
+            None => variables.push((name, value)),
+        }
+    }
+    variables.iter().map(|(name, value)| format!("{name}={value}").into_bytes()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::template::Language;
+
+    fn template() -> Template {
+        Template {
+            name: "python".into(),
+            language: Language::Python,
+            python: None,
+            root: None,
+            image: "cellgate-python".into(),
+            env: vec![("PATH".into(), "/opt/bin".into()), ("A".into(), "1".into())],
+            limits: Limits::default(),
+        }
+    }
+
+    fn facts() -> Facts {
+        Facts {
+            runtime: "runc".into(),
+            memory_limit: true,
+            swap_limit: true,
+            cpu_quota: true,
+            pids_limit: true,
+            seccomp: true,
+            processors: 2,
+            ..Default::default()
+        }
+    }
+
+    fn placement(link: LinkSource) -> Placement {
+        Placement { driver: DriverSource::Bind("/run/x/driver".into()), link }
+    }
+
+    #[test]
+    fn the_template_has_the_last_word_on_the_environment() {
+        let image = ["PATH=/image/bin".to_owned(), "LANG=en".to_owned(), "odd".to_owned()];
+        let env = environment(&image, &template().env);
+        let env: Vec<String> = env.into_iter().map(|v| String::from_utf8(v).unwrap()).collect();
+        for expected in ["PATH=/opt/bin", "A=1", "LANG=C.UTF-8", "HOME=/work"] {
+            assert!(env.contains(&expected.to_owned()), "{expected} in {env:?}");
+        }
+        assert_eq!(env.iter().filter(|entry| entry.starts_with("PATH=")).count(), 1);
+    }
+
+    #[test]
+    fn only_an_attached_sandbox_has_a_stdin() {
+        let stdio = placement(LinkSource::Stdio);
+        let request_stdio = request(&template(), "id", &facts(), &stdio, HashMap::new());
+        assert_eq!(request_stdio.stdin_once, Some(true));
+        assert_eq!(request_stdio.entrypoint.unwrap().last().unwrap(), "stdio");
+        let socket = placement(LinkSource::Directory("/run/x/s".into()));
+        let request_socket = request(&template(), "id", &facts(), &socket, HashMap::new());
+        assert_eq!(request_socket.open_stdin, Some(false));
+        let link = request_socket.entrypoint.unwrap().last().unwrap().clone();
+        assert_eq!(link, "unix:/run/cellgate/link.sock");
+    }
+
+    #[test]
+    fn what_the_engine_cannot_enforce_is_not_asked_for() {
+        let bare = Facts { without_cgroups: true, seccomp: false, ..facts() };
+        let host = host_config(&template().limits, &bare, &placement(LinkSource::Stdio));
+        assert_eq!((host.memory, host.nano_cpus, host.pids_limit), (None, None, None));
+        assert_eq!(host.security_opt.unwrap(), ["no-new-privileges:true"]);
+        assert!(setup(&template(), &[], &bare).unwrap().watch_memory);
+        assert!(!setup(&template(), &[], &facts()).unwrap().watch_memory);
+    }
+
+    #[test]
+    fn more_processors_than_there_are_is_all_of_them() {
+        let limits = Limits { cpu_millis: 64_000, ..Limits::default() };
+        let host = host_config(&limits, &facts(), &placement(LinkSource::Stdio));
+        assert_eq!(host.nano_cpus, Some(2_000_000_000));
+    }
+}

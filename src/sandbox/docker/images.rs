@@ -1,0 +1,104 @@
+//! Images: whether they are there, and what they bring along.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bollard::models::ImageInspect;
+use dashmap::DashMap;
+use tokio::time::Instant;
+
+use super::engine::{CallError, Engine, QUICK, call};
+use crate::sandbox::SandboxError;
+use crate::template::Template;
+
+/// How long an answer is used. An image that is built anew under the same name takes effect within
+/// this; asking costs a round trip before every sandbox.
+const FRESH: Duration = Duration::from_secs(30);
+
+/// An image as it was when the engine was asked.
+#[derive(Debug)]
+pub(super) struct Image {
+    /// Its content's name: sandboxes are made from this, so that they and `env` agree.
+    pub(super) id: String,
+    /// Its environment, `NAME=value` each.
+    pub(super) env: Vec<String>,
+}
+
+/// Answers, by the name that templates use.
+#[derive(Debug, Default)]
+pub(super) struct Images {
+    known: DashMap<String, (Instant, Arc<Image>)>,
+}
+
+impl Images {
+    /// The image of `template`.
+    pub(super) async fn get(
+        &self,
+        engine: &Engine,
+        template: &Template,
+    ) -> Result<Arc<Image>, SandboxError> {
+        if let Some(entry) = self.known.get(&template.image)
+            && entry.0.elapsed() < FRESH
+        {
+            return Ok(entry.1.clone());
+        }
+        match inspect(engine, &template.image).await {
+            Ok(image) => {
+                let image = Arc::new(read(image, &template.image));
+                self.known.insert(template.image.clone(), (Instant::now(), image.clone()));
+                Ok(image)
+            }
+            Err(error) if error.status() == Some(404) => {
+                self.known.remove(&template.image);
+                Err(missing(&template.name, &template.image))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Forgets an image that turned out to be gone.
+    pub(super) fn forget(&self, image: &str) {
+        self.known.remove(image);
+    }
+
+    /// Whether every image of `wanted`, and every one used so far, is there.
+    pub(super) async fn check(
+        &self,
+        engine: &Engine,
+        wanted: &[String],
+    ) -> Result<(), SandboxError> {
+        let mut names: BTreeSet<String> = wanted.iter().cloned().collect();
+        names.extend(self.known.iter().map(|entry| entry.key().clone()));
+        for name in names {
+            match inspect(engine, &name).await {
+                Ok(_) => {}
+                Err(error) if error.status() == Some(404) => {
+                    return Err(SandboxError::Unsupported(advice(&name)));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn inspect(engine: &Engine, name: &str) -> Result<ImageInspect, CallError> {
+    call(format!("look up image {name}"), QUICK, engine.client.inspect_image(name)).await
+}
+
+fn read(image: ImageInspect, name: &str) -> Image {
+    let env = image.config.and_then(|config| config.env).unwrap_or_default();
+    Image { id: image.id.unwrap_or_else(|| name.to_owned()), env }
+}
+
+fn missing(template: &str, image: &str) -> SandboxError {
+    SandboxError::Template { template: template.to_owned(), what: advice(image) }
+}
+
+fn advice(image: &str) -> String {
+    format!(
+        "the docker engine has no image {image}: build it with \"docker build --target python -t \
+         {image} .\" in cellgate's sources, or fetch yours with \"docker pull {image}\""
+    )
+}

@@ -1,0 +1,97 @@
+//! Removing containers, until they are gone.
+//!
+//! `Drop` cannot await, so it tells the reaper; the reaper's tasks belong to a tracker that
+//! [`Reaper::drained`] waits for. A removal ends when the engine no longer knows the container, or
+//! after [`PATIENCE`]: what an engine that does not answer still holds is left to the driver's
+//! dead-man switch and to the next sweep.
+
+use std::time::Duration;
+
+use bollard::query_parameters::RemoveContainerOptionsBuilder;
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use super::engine::{CallError, Engine, SLOW, call};
+
+/// How long a removal is tried.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// First and longest pause between two tries.
+const PAUSE_FIRST: Duration = Duration::from_millis(50);
+const PAUSE_LONGEST: Duration = Duration::from_secs(2);
+
+/// Whether the engine is known to have heard of a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    /// It was made; "not found" means it is gone.
+    Made,
+    /// Asked for and not answered; "not found" may mean "not yet".
+    Perhaps,
+}
+
+/// Owns every removal under way.
+#[derive(Clone, Debug)]
+pub(super) struct Reaper {
+    engine: Engine,
+    tasks: TaskTracker,
+    runtime: Handle,
+}
+
+impl Reaper {
+    /// A reaper whose tasks run on the current runtime.
+    pub(super) fn new(engine: Engine) -> Reaper {
+        let tasks = TaskTracker::new();
+        // Only says that `wait` may return when nothing is left; new tasks are still taken.
+        tasks.close();
+        Reaper { engine, tasks, runtime: Handle::current() }
+    }
+
+    /// The tasks that [`Reaper::drained`] waits for.
+    pub(super) fn tasks(&self) -> &TaskTracker {
+        &self.tasks
+    }
+
+    /// Begins to remove the container; returns at once. May be called from `Drop`, anywhere.
+    pub(super) fn begin_removal(&self, name: String, known: Known) {
+        let reaper = self.clone();
+        let removal = async move {
+            reaper.remove(&name, known).await;
+        };
+        self.tasks.spawn_on(removal, &self.runtime);
+    }
+
+    /// Removes the container and waits until it is gone; `false` if it may still be there.
+    pub(super) async fn remove(&self, name: &str, known: Known) -> bool {
+        let give_up = Instant::now() + PATIENCE;
+        let mut pause = PAUSE_FIRST;
+        loop {
+            let last = match self.try_once(name).await {
+                Ok(()) => return true,
+                Err(error) if error.status() == Some(404) && known == Known::Made => return true,
+                // 409, "removal is already in progress", means that it ended by itself and the
+                // engine is at it; the next try finds it gone.
+                Err(error) => error,
+            };
+            if Instant::now() >= give_up {
+                if last.status() == Some(404) {
+                    return true; // never made after all
+                }
+                tracing::warn!(container = name, error = %last, "a container stays for the next sweep");
+                return false;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_LONGEST);
+        }
+    }
+
+    async fn try_once(&self, name: &str) -> Result<(), CallError> {
+        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        let removal = self.engine.client.remove_container(name, Some(options));
+        call(format!("remove container {name}"), SLOW, removal).await
+    }
+
+    /// Waits until every removal and every creation under way has ended.
+    pub(super) async fn drained(&self) {
+        self.tasks.wait().await;
+    }
+}

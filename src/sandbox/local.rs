@@ -1,0 +1,396 @@
+//! The `local` backend: sandboxes of Linux namespaces, made by ourselves.
+//!
+//! ```text
+//!   LocalBackend ─ create ─► python (which interpreter) ─► plan (what the sandbox sees)
+//!        │                   cgroup (limits) ─► jailer ─exec─► driver: jail ─► supervisor
+//!        ├ live      one sandbox: ended by its handle, by the reaper, or by …
+//!        └ instance  … the janitor, a process that outlives us
+//! ```
+//! The jail itself is in the driver (`driver/src/jail.rs`): a gateway with many threads cannot
+//! fork. It leaves no process outside the sandbox.
+//!
+//! Own code on system calls rather than youki's `libcontainer` 0.7, judged by cgroups v1 and v2,
+//! root and unprivileged, no C dependency, a start close to bare `bwrap`: libcontainer meets the
+//! first two, but its seccomp is the C library, it wants an OCI bundle with a `config.json` and a
+//! state directory on disk for each container, goes through an intermediate process and a
+//! notification socket, hooks, and (for systemd) D-Bus, and has no notion of dying with its
+//! caller. Here the sandbox costs one exec and one clone. Landlock is three system calls and is
+//! made directly, as is the seccomp program (see [`crate::sandbox::policy`]).
+//!
+//! As root every sandbox gets a user id of its own; unprivileged, all have the gateway's, and what
+//! the kernel then cannot enforce is named by [`Backend::enforcement`].
+
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use cellgate_driver::spec::{Cgroup, Spec};
+use cellgate_driver::wire::{Rlimit, Setup};
+use futures::future::BoxFuture;
+use tokio::sync::OnceCell;
+use tokio_util::task::TaskTracker;
+
+use super::cgroup::{Cgroups, Layout};
+use super::policy;
+use super::reaper::Reaper;
+use super::{Backend, BackendKind, Enforcement, Sandbox, SandboxError, SandboxSpec};
+use crate::template::{Limits, Template};
+
+mod enforcement;
+mod host;
+mod instance;
+mod jailer;
+mod live;
+mod plan;
+mod python;
+
+use host::Privilege;
+use instance::{IDS_EACH, INSTANCES, Instance, Program};
+use jailer::{Jailer, Standing};
+use live::{Id, Ids, Live, Registry};
+
+/// The first user id for sandboxes of a root gateway. systemd's table of ids calls 1879048192 to
+/// 2147352575 unused; 3,000 blocks of 65,536 from here fit into it.
+const FIRST_ID: u32 = 1_900_000_000;
+
+const _: () = assert!(FIRST_ID as u64 + INSTANCES as u64 * (IDS_EACH as u64) < 2_147_352_575);
+
+/// How long a successful check is believed: `/readyz` may be asked many times a second.
+const CHECK_VALID: Duration = Duration::from_secs(5);
+
+/// How often USAGE is sent while a cell runs, in milliseconds: "about once a second".
+const USAGE_INTERVAL_MS: u32 = 1000;
+
+/// Settings of the backend itself.
+#[derive(Clone, Debug, Default)]
+pub struct LocalConfig {
+    /// Where the records of live gateways are. `None`: `/run/cellgate` for root, below
+    /// XDG_RUNTIME_DIR or the temporary directory for others. A sweep sees those of its directory.
+    pub runtime_dir: Option<PathBuf>,
+}
+
+/// Makes sandboxes of namespaces.
+#[derive(Debug)]
+pub struct LocalBackend {
+    shared: Arc<Shared>,
+    creations: TaskTracker,
+    checked: Mutex<Option<Instant>>,
+    trial: Result<Standing, String>,
+}
+
+/// What creations in progress need.
+#[derive(Debug)]
+struct Shared {
+    jailer: Jailer,
+    cgroups: Cgroups,
+    privilege: Privilege,
+    ids: Option<Arc<Ids>>,
+    filter: Vec<u8>,
+    reaper: Reaper,
+    recipes: Mutex<HashMap<RecipeKey, Arc<OnceCell<Recipe>>>>,
+}
+
+/// What a recipe depends on.
+type RecipeKey = (Option<PathBuf>, Option<PathBuf>, u64, u64);
+
+/// What is found out once a template.
+#[derive(Clone, Debug)]
+struct Recipe {
+    spec: Spec,
+    interpreter: String,
+}
+
+impl LocalBackend {
+    /// Takes a place among this machine's gateways and tries what it allows. A machine that does
+    /// not allow sandboxes at all gives a backend whose [`Backend::check`] says why; an error
+    /// means that not even that could be found out.
+    ///
+    /// Must be called in a tokio runtime, on which the endings of sandboxes will run.
+    pub async fn new(config: LocalConfig) -> Result<LocalBackend, SandboxError> {
+        let step = |operation: &str| {
+            let operation = operation.to_owned();
+            move |cause: io::Error| SandboxError::Step { operation, cause: cause.into() }
+        };
+        let filter = policy::runner_filter()
+            .map_err(|error| SandboxError::Unsupported(error.to_string()))?;
+        let dir = config.runtime_dir.unwrap_or_else(instance::runtime_dir);
+        let program = Program::new().map_err(step("put the driver into memory"))?;
+        let instance = Instance::new(&dir)
+            .map_err(step(&format!("register this gateway in {}", dir.display())))?;
+        // A machine without cgroups is one that limits less.
+        let layout = Layout::of_this_process().unwrap_or_default();
+        instance
+            .record(&Cgroups::candidates(&layout, &instance.name()))
+            .map_err(step("record this gateway's cgroups"))?;
+        let janitor = instance.janitor(&program).map_err(step("start the janitor"))?;
+        let cgroups = Cgroups::prepare(&layout, &instance.name());
+        let privilege = Privilege::of_this_process();
+        let ids = match privilege {
+            Privilege::Root => {
+                Some(Arc::new(Ids::new(FIRST_ID + instance.number * IDS_EACH, IDS_EACH)))
+            }
+            Privilege::SharedId(id) => Some(Arc::new(Ids::shared(id))),
+            Privilege::User => None,
+        };
+        let registry = Arc::new(Registry::default());
+        let shared = Arc::new(Shared {
+            jailer: Jailer { program, instance, janitor, registry },
+            cgroups,
+            privilege,
+            ids,
+            filter,
+            reaper: Reaper::new(),
+            recipes: Mutex::default(),
+        });
+        let mut backend = LocalBackend {
+            shared,
+            creations: TaskTracker::new(),
+            checked: Mutex::default(),
+            trial: Err("no sandbox was tried yet".into()),
+        };
+        backend.trial = backend.shared.probe().await.map_err(|error| describe(&error));
+        Ok(backend)
+    }
+}
+
+/// An error with its causes, in one line.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}
+
+impl Shared {
+    async fn recipe(&self, template: &Template) -> Result<Recipe, SandboxError> {
+        let limits = &template.limits;
+        let key =
+            (template.python.clone(), template.root.clone(), limits.disk_bytes, limits.disk_inodes);
+        let cell = {
+            let mut recipes = self.recipes.lock().unwrap_or_else(PoisonError::into_inner);
+            recipes.entry(key).or_default().clone()
+        };
+        cell.get_or_try_init(|| Recipe::find(template)).await.cloned()
+    }
+
+    /// Builds a sandbox and hands its parts over.
+    async fn create(&self, spec: &SandboxSpec) -> Result<Sandbox, SandboxError> {
+        let template = &spec.template;
+        let recipe = self.recipe(template).await?;
+        let (link, theirs) = live::link().map_err(|cause| SandboxError::Step {
+            operation: "make a socket pair".into(),
+            cause: cause.into(),
+        })?;
+        let (live, _) =
+            self.build(&recipe.spec, spec.session.as_str(), &template.limits, theirs).await?;
+        Ok(Sandbox {
+            link: Box::new(link),
+            setup: self.setup(template, &recipe),
+            handle: Box::new(live),
+        })
+    }
+
+    /// Builds a sandbox around the far end of a link.
+    async fn build(
+        &self,
+        plan: &Spec,
+        name: &str,
+        limits: &Limits,
+        link: std::os::unix::net::UnixStream,
+    ) -> Result<(Live, Standing), SandboxError> {
+        let id: Option<Id> = match &self.ids {
+            None => None,
+            Some(ids) => Some(ids.take().ok_or_else(|| {
+                SandboxError::Unsupported(format!(
+                    "all {IDS_EACH} user ids of this gateway are in use"
+                ))
+            })?),
+        };
+        let cgroup = self.cgroups.create(name, limits).map_err(|cause| SandboxError::Step {
+            operation: format!("make the cgroup of sandbox {name}"),
+            cause: cause.into(),
+        })?;
+        let mut plan = plan.clone();
+        plan.outer_id = id.as_ref().map(Id::value);
+        plan.cgroups = cgroup
+            .dirs()
+            .map(|(path, unified)| Cgroup { path: path.to_string_lossy().into_owned(), unified })
+            .collect();
+        let mut live = Live::new(cgroup, id, limits.memory_bytes, self.reaper.clone());
+        match self.jailer.start(&plan, link, &mut live).await {
+            Ok(standing) => Ok((live, standing)),
+            Err(error) if error.is_refusal() => Err(host::explain(error.into())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Builds a sandbox that ends by itself: whether one can be built, and what is in force.
+    async fn probe(&self) -> Result<Standing, SandboxError> {
+        let spec = plan::probe().map_err(|cause| SandboxError::Step {
+            operation: "look at the host's system directories".into(),
+            cause: cause.into(),
+        })?;
+        let id = crate::id::SessionId::random().map_err(|cause| SandboxError::Step {
+            operation: "get random bytes".into(),
+            cause: cause.into(),
+        })?;
+        let (_near, far) = std::os::unix::net::UnixStream::pair().map_err(|cause| {
+            SandboxError::Step { operation: "make a socket pair".into(), cause: cause.into() }
+        })?;
+        let name = format!("{id}-probe");
+        let (live, standing) = self.build(&spec, &name, &Limits::default(), far).await?;
+        super::SandboxHandle::end(Box::new(live)).await;
+        Ok(standing)
+    }
+
+    fn setup(&self, template: &Template, recipe: &Recipe) -> Setup {
+        let limits = &template.limits;
+        let controllers = self.cgroups.controllers();
+        Setup {
+            language: template.language.name().into(),
+            interpreter: recipe.interpreter.clone(),
+            env: environment(template, &recipe.interpreter),
+            workdir: plan::WORKDIR.into(),
+            rlimits: rlimits(limits, controllers.memory),
+            seccomp: self.filter.clone(),
+            memory_limit_bytes: limits.memory_bytes,
+            watch_memory: !controllers.memory,
+            usage_interval_ms: USAGE_INTERVAL_MS,
+        }
+    }
+}
+
+impl Recipe {
+    async fn find(template: &Template) -> Result<Recipe, SandboxError> {
+        let python = python::find(template).await?;
+        let spec = plan::plan(template, &python).map_err(|error| SandboxError::Template {
+            template: template.name.clone(),
+            what: format!("cannot look at what its sandboxes would see: {error}"),
+        })?;
+        Ok(Recipe { spec, interpreter: python.interpreter.to_string_lossy().into_owned() })
+    }
+}
+
+/// The runner's environment: what a login of the sandbox's user would have, then the template's.
+fn environment(template: &Template, interpreter: &str) -> Vec<Vec<u8>> {
+    let bin = interpreter.rsplit_once('/').map_or("", |(bin, _)| bin);
+    let mut path = String::from("/usr/local/bin:/usr/bin:/bin");
+    if !path.split(':').any(|known| known == bin) {
+        path = format!("{bin}:{path}");
+    }
+    let own = [
+        ("PATH", path.as_str()),
+        ("HOME", plan::WORKDIR),
+        ("USER", "sandbox"),
+        ("LANG", "C.UTF-8"),
+        ("TMPDIR", "/tmp"),
+    ];
+    let given = |name: &str| template.env.iter().any(|(given, _)| given == name);
+    let mut all: Vec<Vec<u8>> = own
+        .iter()
+        .filter(|(name, _)| !given(name))
+        .map(|(name, value)| format!("{name}={value}").into_bytes())
+        .collect();
+    all.extend(template.env.iter().map(|(name, value)| format!("{name}={value}").into_bytes()));
+    all
+}
+
+/// Limits of each process, beside the cgroup's of all.
+fn rlimits(limits: &Limits, memory_is_limited: bool) -> Vec<Rlimit> {
+    const LOCKED_BYTES: u64 = 64 << 10; // as an ordinary login has
+    const QUEUE_BYTES: u64 = 64 << 10; // POSIX message queues, which no disk limit covers
+    const PENDING_SIGNALS: u64 = 1024; // each is kernel memory
+    let mut all = vec![
+        (libc::RLIMIT_NOFILE, u64::from(limits.open_files)),
+        (libc::RLIMIT_CORE, 0),
+        // Counted in the sandbox's own user namespace (Linux 5.14), the supervisor included.
+        (libc::RLIMIT_NPROC, u64::from(limits.processes)),
+        (libc::RLIMIT_MEMLOCK, LOCKED_BYTES),
+        (libc::RLIMIT_MSGQUEUE, QUEUE_BYTES),
+        (libc::RLIMIT_SIGPENDING, PENDING_SIGNALS),
+        // No file can be larger than the disk.
+        (libc::RLIMIT_FSIZE, limits.disk_bytes),
+    ];
+    if !memory_is_limited {
+        // A MemoryError in one process comes before the watch ends all of them. Data, not address
+        // space: numpy reserves far more of that than it ever touches.
+        all.push((libc::RLIMIT_DATA, limits.memory_bytes));
+    }
+    all.into_iter().map(|(resource, value)| Rlimit { resource, value }).collect()
+}
+
+impl Backend for LocalBackend {
+    fn kind(&self) -> BackendKind {
+        BackendKind::Local
+    }
+
+    fn create<'a>(&'a self, spec: &'a SandboxSpec) -> BoxFuture<'a, Result<Sandbox, SandboxError>> {
+        let (shared, spec) = (self.shared.clone(), spec.clone());
+        // A task of its own: dropped half-way, it goes on to where the sandbox can be ended
+        // properly, and the unclaimed result ends it.
+        let creation = self.creations.spawn(async move { shared.create(&spec).await });
+        Box::pin(async move {
+            creation.await.unwrap_or_else(|cause| {
+                Err(SandboxError::Step { operation: "make a sandbox".into(), cause: cause.into() })
+            })
+        })
+    }
+
+    fn check(&self) -> BoxFuture<'_, Result<(), SandboxError>> {
+        let last = *self.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_some_and(|at| at.elapsed() < CHECK_VALID) {
+            return Box::pin(async { Ok(()) });
+        }
+        let shared = self.shared.clone();
+        let probe = self.creations.spawn(async move { shared.probe().await });
+        Box::pin(async move {
+            probe.await.unwrap_or_else(|cause| {
+                Err(SandboxError::Step { operation: "try a sandbox".into(), cause: cause.into() })
+            })?;
+            *self.checked.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+            Ok(())
+        })
+    }
+
+    fn enforcement(&self) -> Vec<Enforcement> {
+        let shared = &self.shared;
+        enforcement::list(shared.privilege, &shared.cgroups, &self.trial)
+    }
+
+    fn sweep(&self) -> BoxFuture<'_, Result<usize, SandboxError>> {
+        Box::pin(async {
+            let jailer = &self.shared.jailer;
+            jailer.instance.sweep(&jailer.program).await.map_err(|cause| SandboxError::Step {
+                operation: "remove what dead gateways left".into(),
+                cause: cause.into(),
+            })
+        })
+    }
+
+    fn drained(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            self.creations.close();
+            self.creations.wait().await;
+            self.shared.reaper.drained().await;
+        })
+    }
+}
+
+/// A template whose every choice is the default.
+#[cfg(test)]
+pub(crate) fn test_template() -> Template {
+    Template {
+        name: "python".into(),
+        language: crate::template::Language::Python,
+        python: None,
+        root: None,
+        image: "python:3-slim".into(),
+        env: Vec::new(),
+        limits: Limits::default(),
+    }
+}

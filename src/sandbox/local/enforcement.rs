@@ -1,0 +1,160 @@
+//! What is in force on this machine, in words for the operator.
+
+use std::fs;
+
+use super::host::Privilege;
+use super::jailer::Standing;
+use crate::sandbox::cgroup::Cgroups;
+use crate::sandbox::{Enforcement, EnforcementState};
+
+/// One entry for every protection of this backend.
+pub(super) fn list(
+    privilege: Privilege,
+    cgroups: &Cgroups,
+    trial: &Result<Standing, String>,
+) -> Vec<Enforcement> {
+    let standing = match trial {
+        Ok(standing) => standing,
+        Err(why) => {
+            return vec![entry("sandbox", missing(why.clone(), "see above; or use Docker"))];
+        }
+    };
+    let full = |by: &str| EnforcementState::Full(by.into());
+    vec![
+        entry("no network", full("a network namespace with loopback alone")),
+        entry("no privileges", full("no capabilities, no_new_privs, locked securebits")),
+        entry("read-only system", full("read-only, nosuid mounts and a masked /proc")),
+        entry("nothing of others visible", full("mount, process, IPC and cgroup namespaces")),
+        entry("system call filter", full("seccomp, on all user code")),
+        entry("landlock", landlock(standing)),
+        entry("user of its own", user(privilege)),
+        entry("disk limit", full("one sized tmpfs with an inode limit for all writable places")),
+        entry("open files limit", full("RLIMIT_NOFILE for every process")),
+        entry("memory limit", memory(cgroups)),
+        entry("CPU limit", cpu(cgroups)),
+        entry("process limit", processes(cgroups)),
+        entry(
+            "nothing left behind",
+            full("the link's end ends the sandbox; a janitor process, and a sweep at start-up"),
+        ),
+    ]
+}
+
+fn entry(what: &'static str, state: EnforcementState) -> Enforcement {
+    Enforcement { what, state }
+}
+
+fn missing(why: String, remedy: &str) -> EnforcementState {
+    EnforcementState::Missing { why, remedy: remedy.into() }
+}
+
+fn landlock(standing: &Standing) -> EnforcementState {
+    const SCOPED: u32 = 6; // the first version with everything used
+    match standing.landlock {
+        0 => missing(
+            "this kernel has no Landlock; the mounts are the only wall around files".into(),
+            "Linux 5.13 with CONFIG_SECURITY_LANDLOCK and `landlock` in lsm=",
+        ),
+        version if version < SCOPED => EnforcementState::Partial {
+            by: format!("Landlock version {version}: files, but no signal and socket scopes"),
+            remedy: "Linux 6.12".into(),
+        },
+        version => EnforcementState::Full(format!("Landlock version {version}")),
+    }
+}
+
+fn user(privilege: Privilege) -> EnforcementState {
+    match privilege {
+        Privilege::Root => EnforcementState::Full("a user id for each sandbox".into()),
+        Privilege::SharedId(id) => EnforcementState::Partial {
+            by: format!("all sandboxes have user id {id}; namespaces keep them apart"),
+            remedy: "map more user ids into the gateway's container".into(),
+        },
+        Privilege::User => EnforcementState::Partial {
+            by: "all sandboxes have the gateway's own user id; namespaces keep them apart".into(),
+            remedy: "start the gateway as root".into(),
+        },
+    }
+}
+
+const DELEGATE: &str = "start the gateway as root, or with a delegated cgroup: systemd-run --user \
+                        --scope --property=Delegate=yes cellgate …";
+
+fn reasons(cgroups: &Cgroups) -> String {
+    match cgroups.problems.first() {
+        Some(problem) => format!("no cgroup for it ({problem})"),
+        None => "no cgroup for it".into(),
+    }
+}
+
+fn memory(cgroups: &Cgroups) -> EnforcementState {
+    if !cgroups.controllers().memory {
+        return EnforcementState::Partial {
+            by: format!(
+                "{}: the supervisor watches its processes and RLIMIT_DATA bounds each, so a fast \
+                 or hidden allocation can pass the limit for a moment",
+                reasons(cgroups)
+            ),
+            remedy: DELEGATE.into(),
+        };
+    }
+    let swaps = fs::read_to_string("/proc/swaps").unwrap_or_default().lines().count() > 1;
+    if swaps && !cgroups.limits_swap() {
+        return EnforcementState::Partial {
+            by: "a memory cgroup; swap is not counted by this kernel".into(),
+            remedy: "boot with swapaccount=1, or swapoff -a".into(),
+        };
+    }
+    EnforcementState::Full("a memory cgroup, swap included".into())
+}
+
+fn cpu(cgroups: &Cgroups) -> EnforcementState {
+    if cgroups.controllers().cpu {
+        EnforcementState::Full("a CPU quota".into())
+    } else {
+        EnforcementState::Missing { why: reasons(cgroups), remedy: DELEGATE.into() }
+    }
+}
+
+fn processes(cgroups: &Cgroups) -> EnforcementState {
+    if cgroups.controllers().pids {
+        return EnforcementState::Full("a pids cgroup, and RLIMIT_NPROC".into());
+    }
+    EnforcementState::Partial {
+        by: format!(
+            "{}: RLIMIT_NPROC, which Linux 5.14 and newer count for each sandbox and older ones \
+             for all of this user's processes",
+            reasons(cgroups)
+        ),
+        remedy: DELEGATE.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_dropped_silently() {
+        let none = Cgroups::default();
+        let trial = Ok(Standing { landlock: 0 });
+        let list = list(Privilege::User, &none, &trial);
+        let state = |what| &list.iter().find(|entry| entry.what == what).unwrap().state;
+        for what in ["memory limit", "process limit", "user of its own"] {
+            assert!(matches!(state(what), EnforcementState::Partial { .. }), "{what}");
+        }
+        for what in ["CPU limit", "landlock"] {
+            assert!(matches!(state(what), EnforcementState::Missing { .. }), "{what}");
+        }
+    }
+
+    #[test]
+    fn a_machine_without_sandboxes_says_only_why() {
+        let trial = Err("user namespaces are forbidden".to_owned());
+        let list = list(Privilege::User, &Cgroups::default(), &trial);
+        let [Enforcement { state: EnforcementState::Missing { why, .. }, .. }] = &list[..] else {
+            panic!("{list:?}")
+        };
+        assert!(why.contains("forbidden"));
+    }
+}

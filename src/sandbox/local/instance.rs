@@ -1,0 +1,301 @@
+//! This gateway among others: its number, its record on disk, and its janitor.
+//!
+//! ```text
+//!   <runtime dir>/<number>.instance   locked by the gateway and its janitor; holds what to
+//!                                     remove should both be gone: lines `cgroup PATH`
+//! ```
+//! The number is unique among the live gateways of this directory: the record is created anew and
+//! locked. Two things hang on it, so that gateways never touch each other's: the name of the
+//! cgroups, and a block of user ids. Whoever gets the lock of a record knows that neither its
+//! gateway nor its janitor lives, and sweeps.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, IoSlice, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, MemfdFlags, SealFlags, flock};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
+use tokio::process::{Child, Command};
+
+use crate::sandbox::embedded::DRIVER;
+
+/// How many gateways can live beside each other: blocks of [`IDS_EACH`] in the range that
+/// systemd's table of user ids leaves to nobody (1879048192 to 2147352575).
+pub(super) const INSTANCES: u32 = 3000;
+
+/// User ids of one gateway: more sandboxes than one machine can hold.
+pub(super) const IDS_EACH: u32 = 1 << 16;
+
+/// How long one janitor may sweep; its own patience is 10 s a record.
+const SWEEP_PATIENCE: Duration = Duration::from_secs(15);
+
+/// The driver's program, in memory and sealed: no file to be replaced, and whoever runs it cannot
+/// write to it (CVE-2019-5736).
+#[derive(Debug)]
+pub(super) struct Program(OwnedFd);
+
+impl Program {
+    /// Puts the program into memory.
+    pub(super) fn new() -> io::Result<Program> {
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        let make = |flags| rustix::fs::memfd_create("cellgate-driver", flags);
+        // Kernels before 6.3 do not know EXEC; later ones may insist on it (vm.memfd_noexec).
+        let fd = make(flags | MemfdFlags::EXEC).or_else(|_| make(flags))?;
+        let mut file = File::from(fd);
+        file.write_all(DRIVER)?;
+        let fd = OwnedFd::from(file);
+        let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
+        rustix::fs::fcntl_add_seals(&fd, seals)?;
+        Ok(Program(fd))
+    }
+
+    /// A command that runs it, with nothing of our environment, outside our process group.
+    pub(super) fn command(&self, mode: &str) -> Command {
+        let mut command = Command::new(format!("/proc/self/fd/{}", self.0.as_raw_fd()));
+        command.arg(mode).env_clear().current_dir("/").process_group(0);
+        command
+    }
+}
+
+/// The directory of records: `/run/cellgate` for root, below XDG_RUNTIME_DIR for others.
+pub(super) fn runtime_dir() -> PathBuf {
+    let uid = rustix::process::geteuid();
+    if uid.is_root() {
+        return PathBuf::from("/run/cellgate");
+    }
+    match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from) {
+        Some(dir) if dir.is_absolute() && dir.is_dir() => dir.join("cellgate"),
+        _ => std::env::temp_dir().join(format!("cellgate-{}", uid.as_raw())),
+    }
+}
+
+/// Makes the directory, or makes sure that it is ours and closed to others.
+fn own_directory(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    let found = path.symlink_metadata()?;
+    if !found.is_dir() || found.uid() != rustix::process::geteuid().as_raw() {
+        return Err(io::Error::other(format!("{} belongs to somebody else", path.display())));
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+}
+
+/// This gateway's number and record.
+#[derive(Debug)]
+pub(super) struct Instance {
+    /// Below [`INSTANCES`].
+    pub(super) number: u32,
+    dir: PathBuf,
+    path: PathBuf,
+    record: File,
+}
+
+impl Instance {
+    /// Takes a number nobody has.
+    pub(super) fn new(dir: &Path) -> io::Result<Instance> {
+        own_directory(dir)?;
+        let mut random = [0; 4];
+        getrandom::fill(&mut random).map_err(io::Error::other)?;
+        let first = u32::from_le_bytes(random) % INSTANCES;
+        for step in 0..INSTANCES {
+            let number = (first + step) % INSTANCES;
+            let path = dir.join(format!("{number}.instance"));
+            let opened =
+                OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(&path);
+            let record = match opened {
+                Ok(record) => record,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                Err(error) => return Err(error),
+            };
+            // A sweep may have looked at the file before we locked it, and removed it.
+            let locked = flock(&record, FlockOperation::NonBlockingLockExclusive).is_ok();
+            if locked && is_at(&record, &path) {
+                return Ok(Instance { number, dir: dir.to_owned(), path, record });
+            }
+        }
+        Err(io::Error::other(format!("all {INSTANCES} numbers in {} are taken", dir.display())))
+    }
+
+    /// Names this gateway's cgroups.
+    pub(super) fn name(&self) -> String {
+        format!("cellgate-{}", self.number)
+    }
+
+    /// Writes down what will have to be removed, before it is made.
+    pub(super) fn record(&self, cgroups: &[PathBuf]) -> io::Result<()> {
+        let lines: String =
+            cgroups.iter().map(|dir| format!("cgroup {}\n", dir.display())).collect();
+        (&self.record).write_all(lines.as_bytes())
+    }
+
+    /// Starts the janitor.
+    pub(super) fn janitor(&self, program: &Program) -> io::Result<Janitor> {
+        let (child, socket) = start_janitor(program, &self.path, &self.record)?;
+        Ok(Janitor { state: Mutex::new(Some(Running { _child: child, socket })) })
+    }
+
+    /// Lets a janitor care for every record whose gateway and janitor are gone. Answers how many
+    /// sandboxes there were.
+    pub(super) async fn sweep(&self, program: &Program) -> io::Result<usize> {
+        let mut count = 0;
+        for entry in fs::read_dir(&self.dir)?.flatten() {
+            let path = entry.path();
+            if path == self.path || path.extension().is_none_or(|extension| extension != "instance")
+            {
+                continue;
+            }
+            let Ok(record) = OpenOptions::new().read(true).open(&path) else { continue };
+            if flock(&record, FlockOperation::NonBlockingLockExclusive).is_err()
+                || !is_at(&record, &path)
+            {
+                continue; // its gateway or janitor lives, or has just finished
+            }
+            count += sandboxes(&fs::read_to_string(&path)?);
+            let (mut child, socket) = start_janitor(program, &path, &record)?;
+            drop(socket); // end-of-file at once
+            match tokio::time::timeout(SWEEP_PATIENCE, child.wait()).await {
+                Ok(Ok(status)) if status.success() => {}
+                _ => {
+                    tracing::warn!(record = %path.display(), "something of a dead gateway is left")
+                }
+            }
+        }
+        Ok(count)
+    }
+}
+
+/// How many sandboxes' cgroups a record's directories still have: the most of any hierarchy.
+fn sandboxes(record: &str) -> usize {
+    let children = |dir: &str| {
+        let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+        entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).count()
+    };
+    record.lines().filter_map(|line| line.strip_prefix("cgroup ")).map(children).max().unwrap_or(0)
+}
+
+/// Whether an open file is still what its path names.
+fn is_at(file: &File, path: &Path) -> bool {
+    match (file.metadata(), path.metadata()) {
+        (Ok(open), Ok(named)) => (open.dev(), open.ino()) == (named.dev(), named.ino()),
+        _ => false,
+    }
+}
+
+fn start_janitor(program: &Program, path: &Path, record: &File) -> io::Result<(Child, UnixStream)> {
+    let (ours, theirs) = UnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    let child = program
+        .command("janitor")
+        .arg(path)
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        // The same open file, so the lock lives as long as either of us.
+        .stdout(Stdio::from(OwnedFd::from(record.try_clone()?)))
+        .stderr(Stdio::null())
+        .spawn()?;
+    Ok((child, ours))
+}
+
+/// The process that outlives us to clean up.
+#[derive(Debug)]
+pub(super) struct Janitor {
+    state: Mutex<Option<Running>>,
+}
+
+#[derive(Debug)]
+struct Running {
+    /// Reaped by tokio once it has ended.
+    _child: Child,
+    socket: UnixStream,
+}
+
+impl Janitor {
+    /// Tells it of a new sandbox. Never waits.
+    pub(super) fn watch(&self, pidfd: &impl AsFd) -> io::Result<()> {
+        match self.lock().as_ref() {
+            Some(running) => send(&running.socket, pidfd),
+            None => Err(io::Error::from(io::ErrorKind::BrokenPipe)),
+        }
+    }
+
+    /// Puts a new janitor in the place of one that was killed and tells it of all sandboxes.
+    pub(super) fn replace<'a>(
+        &self,
+        instance: &Instance,
+        program: &Program,
+        live: impl Iterator<Item = &'a OwnedFd>,
+    ) -> io::Result<()> {
+        let (child, socket) = start_janitor(program, &instance.path, &instance.record)?;
+        for pidfd in live {
+            send(&socket, pidfd)?;
+        }
+        *self.lock() = Some(Running { _child: child, socket });
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Running>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn send(socket: &UnixStream, pidfd: &impl AsFd) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let fds = [pidfd.as_fd()];
+    if !control.push(SendAncillaryMessage::ScmRights(&fds)) {
+        return Err(io::Error::other("no room for a descriptor"));
+    }
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    rustix::net::sendmsg(socket, &[IoSlice::new(&[0])], &mut control, flags)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn live_gateways_have_different_numbers_and_leave_each_other_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let program = Program::new().unwrap();
+        let one = Instance::new(dir.path()).unwrap();
+        let two = Instance::new(dir.path()).unwrap();
+        assert_ne!(one.number, two.number);
+        assert_eq!(one.sweep(&program).await.unwrap(), 0);
+        assert!(two.path.exists());
+        // A gateway without a janitor that died: the lock is gone, the record stays.
+        let left = two.path.clone();
+        drop(two);
+        one.sweep(&program).await.unwrap();
+        assert!(!left.exists(), "swept");
+        assert!(one.path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_janitor_removes_the_record_after_its_gateway() {
+        let dir = tempfile::tempdir().unwrap();
+        let program = Program::new().unwrap();
+        let instance = Instance::new(dir.path()).unwrap();
+        let janitor = instance.janitor(&program).unwrap();
+        let path = instance.path.clone();
+        let running = janitor.state.into_inner().unwrap().unwrap();
+        let Running { _child: mut child, socket } = running;
+        drop(socket); // as the kernel does when we die
+        let status = tokio::time::timeout(Duration::from_secs(10), child.wait()).await;
+        assert!(status.unwrap().unwrap().success());
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_runtime_directory_of_somebody_else_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink("/tmp", &link).unwrap();
+        assert!(Instance::new(&link).is_err());
+    }
+}

@@ -1,0 +1,268 @@
+//! What a sandbox sees: the steps that build its root, from the host or from a tree of its own.
+//!
+//! ```text
+//!   /usr /bin /sbin /lib…   the host's, read-only; links where the host has links
+//!   /etc                    a few files of ours and a few of the host's; never the whole
+//!   PREFIX                  the interpreter's, where it is not below /usr
+//!   /work /tmp /dev/shm     one tmpfs: the only places that can be written
+//!   /proc                   of the sandbox's own processes, masked as Docker does
+//!   /dev                    null zero full random urandom, and links into /proc
+//!   /sys                    empty
+//! ```
+//! Nothing else of the host has a name inside: not /home, /root, /var, /run, /srv, /mnt, /opt.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use cellgate_driver::spec::{Access, INSIDE_ID, Spec, Step};
+
+use super::python::Python;
+use crate::template::{Language, Limits, Template};
+
+/// Working directory and home.
+pub(super) const WORKDIR: &str = "/work";
+
+/// Where user code can write.
+const SCRATCH: [&str; 3] = ["work", "tmp", "dev/shm"];
+
+const HOSTNAME: &str = "sandbox";
+
+const SYSTEM: [&str; 8] = ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "libo32"];
+
+const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
+
+/// What programs read below /etc and what says nothing about this host or its people: the
+/// linker's cache, alternatives, public certificates, time zone, fonts, the interpreter's own.
+const ETC: [&str; 22] = [
+    "alternatives",
+    "bash.bashrc",
+    "ca-certificates",
+    "debian_version",
+    "fonts",
+    "inputrc",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "localtime",
+    "locale.alias",
+    "magic",
+    "matplotlibrc",
+    "mime.types",
+    "os-release",
+    "pki/ca-trust/extracted",
+    "pki/tls/certs",
+    "protocols",
+    "services",
+    "ssl/certs",
+    "ssl/openssl.cnf",
+    "terminfo",
+];
+
+/// As Docker: read-only.
+const PROC_READ_ONLY: [&str; 5] = ["bus", "fs", "irq", "sys", "sysrq-trigger"];
+
+/// As Docker: not there at all.
+const PROC_MASKED: [&str; 11] = [
+    "acpi",
+    "asound",
+    "interrupts",
+    "kallsyms",
+    "kcore",
+    "keys",
+    "latency_stats",
+    "sched_debug",
+    "scsi",
+    "timer_list",
+    "timer_stats",
+];
+
+/// The part of a spec that is the same for every session of a template.
+pub(super) fn plan(template: &Template, python: &Python) -> io::Result<Spec> {
+    let mut steps = match &template.root {
+        Some(root) => tree(root)?,
+        None => host()?,
+    };
+    // Empty, and what hides directories of /proc.
+    steps.push(Step::Dir("sys".into()));
+    let limits = &template.limits;
+    steps.push(Step::Scratch {
+        bytes: limits.disk_bytes,
+        inodes: limits.disk_inodes,
+        targets: SCRATCH.map(str::to_owned).to_vec(),
+    });
+    // After the scratch places: an environment below /tmp or /work stays visible in them.
+    steps.extend(python.directories.iter().map(|path| bind(path, false)));
+    steps.push(Step::Proc("proc".into()));
+    steps.extend(PROC_READ_ONLY.map(|name| Step::ReadOnly(format!("proc/{name}"))));
+    steps.extend(PROC_MASKED.map(|name| Step::Mask(format!("proc/{name}"))));
+    steps.extend(DEVICES.map(|name| Step::Bind {
+        source: format!("/dev/{name}"),
+        target: format!("dev/{name}"),
+        devices: true,
+        optional: false,
+    }));
+    for (name, to) in [("fd", "fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")] {
+        steps.push(Step::Symlink(format!("dev/{name}"), format!("/proc/self/{to}")));
+    }
+    Ok(Spec {
+        outer_id: None,
+        hostname: HOSTNAME.into(),
+        cgroups: Vec::new(),
+        steps,
+        access: access(),
+        probe: false,
+    })
+}
+
+/// A plan of the host without an interpreter, to try whether sandboxes can be made at all.
+pub(super) fn probe() -> io::Result<Spec> {
+    let template = Template {
+        name: "probe".into(),
+        language: Language::Python,
+        python: None,
+        root: None,
+        image: String::new(),
+        env: Vec::new(),
+        limits: Limits::default(),
+    };
+    let python = Python { interpreter: PathBuf::new(), directories: Vec::new() };
+    Ok(Spec { probe: true, ..plan(&template, &python)? })
+}
+
+/// What Landlock allows: to read all the root shows, to write scratch, devices and what is the
+/// sandbox's own in /proc.
+fn access() -> Vec<Access> {
+    let rule = |path: String, write| Access { path, write };
+    let mut rules = vec![rule("/".into(), false), rule("/proc".into(), true)];
+    rules.extend(SCRATCH.map(|path| rule(format!("/{path}"), true)));
+    rules.extend(DEVICES.map(|name| rule(format!("/dev/{name}"), true)));
+    rules
+}
+
+fn host() -> io::Result<Vec<Step>> {
+    let mut steps = Vec::new();
+    for name in SYSTEM {
+        steps.extend(entry(Path::new("/"), name)?);
+    }
+    let ours = [
+        (
+            "passwd",
+            format!(
+                "root:x:0:0:root:/nonexistent:/bin/false\nsandbox:x:{INSIDE_ID}:{INSIDE_ID}:sandbox:{WORKDIR}:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n"
+            ),
+        ),
+        ("group", format!("root:x:0:\nsandbox:x:{INSIDE_ID}:\nnogroup:x:65534:\n")),
+        ("hosts", format!("127.0.0.1 localhost {HOSTNAME}\n::1 localhost\n")),
+        ("hostname", format!("{HOSTNAME}\n")),
+        ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n".to_owned()),
+    ];
+    steps.extend(ours.map(|(name, text)| Step::File(format!("etc/{name}"), text.into_bytes())));
+    for name in ETC {
+        steps.extend(entry(Path::new("/"), &format!("etc/{name}"))?);
+    }
+    // Debian keeps a part of each installed Python there.
+    for found in fs::read_dir("/etc")?.flatten() {
+        let name = found.file_name();
+        if let Some(name) = name.to_str().filter(|name| name.starts_with("python")) {
+            steps.extend(entry(Path::new("/"), &format!("etc/{name}"))?);
+        }
+    }
+    Ok(steps)
+}
+
+/// The steps for a tree that stands in for the host: everything at its top, except what the
+/// sandbox has of its own.
+fn tree(root: &Path) -> io::Result<Vec<Step>> {
+    const OWN: [&str; 6] = ["dev", "proc", "sys", "tmp", "work", "run"];
+    let mut names: Vec<String> = fs::read_dir(root)?
+        .flatten()
+        .filter_map(|found| found.file_name().into_string().ok())
+        .collect();
+    names.retain(|name| !OWN.contains(&name.as_str()));
+    names.sort();
+    let mut steps = Vec::new();
+    for name in names {
+        steps.extend(entry(root, &name)?);
+    }
+    Ok(steps)
+}
+
+/// Shows `name` of `root` as it is there: a link as a link, anything else read-only.
+fn entry(root: &Path, name: &str) -> io::Result<Option<Step>> {
+    let path = root.join(name);
+    let kind = match path.symlink_metadata() {
+        Ok(metadata) => metadata.file_type(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if !kind.is_symlink() {
+        let (source, target) = (path.to_string_lossy().into_owned(), name.to_owned());
+        return Ok(Some(Step::Bind { source, target, devices: false, optional: true }));
+    }
+    let to: PathBuf = fs::read_link(&path)?;
+    Ok(Some(Step::Symlink(name.to_owned(), to.to_string_lossy().into_owned())))
+}
+
+fn bind(path: &Path, optional: bool) -> Step {
+    let source = path.to_string_lossy().into_owned();
+    let target = source.trim_start_matches('/').to_owned();
+    Step::Bind { source, target, devices: false, optional }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bound(spec: &Spec) -> Vec<&str> {
+        let source = |step| match step {
+            &Step::Bind { ref source, .. } => Some(source.as_str()),
+            _ => None,
+        };
+        spec.steps.iter().filter_map(source).collect()
+    }
+
+    #[test]
+    fn the_host_shows_its_system_and_nothing_private() {
+        let python = Python { interpreter: "/usr/bin/python3".into(), directories: Vec::new() };
+        let spec = plan(&crate::sandbox::local::test_template(), &python).unwrap();
+        let bound = bound(&spec);
+        assert!(bound.contains(&"/usr"));
+        for private in ["/", "/etc", "/home", "/root", "/var", "/run", "/opt", "/etc/shadow"] {
+            assert!(!bound.contains(&private), "{private}");
+        }
+        assert!(spec.encode().len() < 64 << 10, "a spec fits into a pipe");
+    }
+
+    #[test]
+    fn a_root_of_its_own_replaces_all_of_the_host_but_devices() {
+        let root = tempfile::tempdir().unwrap();
+        for name in ["usr", "etc", "opt", "tmp", "proc"] {
+            fs::create_dir(root.path().join(name)).unwrap();
+        }
+        std::os::unix::fs::symlink("usr/bin", root.path().join("bin")).unwrap();
+        let python = Python { interpreter: "/usr/bin/python3".into(), directories: Vec::new() };
+        let template =
+            Template { root: Some(root.path().into()), ..crate::sandbox::local::test_template() };
+        let spec = plan(&template, &python).unwrap();
+        let own = root.path().to_str().unwrap();
+        for source in bound(&spec) {
+            assert!(source.starts_with(own) || source.starts_with("/dev/"), "{source}");
+        }
+        assert!(spec.steps.contains(&Step::Symlink("bin".into(), "usr/bin".into())));
+        assert!(!bound(&spec).contains(&root.path().join("tmp").to_str().unwrap()));
+    }
+
+    #[test]
+    fn an_interpreters_prefix_comes_after_the_scratch_places() {
+        let python = Python {
+            interpreter: "/tmp/venv/bin/python".into(),
+            directories: vec!["/tmp/venv".into()],
+        };
+        let spec = plan(&crate::sandbox::local::test_template(), &python).unwrap();
+        let at = |wanted: fn(&Step) -> bool| spec.steps.iter().position(wanted).unwrap();
+        let scratch = at(|step| matches!(step, Step::Scratch { .. }));
+        let prefix = at(|step| matches!(step, Step::Bind { target, .. } if target == "tmp/venv"));
+        assert!(scratch < prefix);
+    }
+}

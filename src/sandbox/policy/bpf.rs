@@ -1,0 +1,167 @@
+//! Turns the list into a classic BPF program for seccomp.
+//!
+//! ```text
+//!   other architecture → kill · newer than the list, clone3 → ENOSYS
+//!   calls with conditions, one block each: all conditions of one entry hold → allow
+//!   ranges of numbers in ascending order: below → EPERM, inside → allow
+//!   above all → EPERM
+//! ```
+//! No jump leaves its block, so none comes near the 255 instructions a conditional jump can reach.
+
+use std::collections::BTreeMap;
+
+use super::table::{Condition, Entry};
+
+const LOAD_WORD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+const JUMP_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+const JUMP_GREATER: u16 = (libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K) as u16;
+const JUMP_AT_LEAST: u16 = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
+const JUMP_ANY_BIT: u16 = (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16;
+const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+
+// Offsets in `struct seccomp_data`: nr i32 · arch u32 · instruction pointer u64 · args [u64; 6].
+const NR: u32 = 0;
+const ARCH: u32 = 4;
+const ARGS: u32 = 16;
+
+const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;
+const KILL: u32 = libc::SECCOMP_RET_KILL_PROCESS;
+const EPERM: u32 = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
+const ENOSYS: u32 = libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32;
+
+/// `struct sock_filter`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Instruction {
+    code: u16,
+    if_true: u8,
+    if_false: u8,
+    value: u32,
+}
+
+impl Instruction {
+    fn new(code: u16, value: u32) -> Instruction {
+        Instruction { code, if_true: 0, if_false: 0, value }
+    }
+
+    /// A test that skips instructions either way.
+    fn jump(code: u16, value: u32, if_true: u8, if_false: u8) -> Instruction {
+        Instruction { code, if_true, if_false, value }
+    }
+
+    /// As the kernel reads it.
+    pub(super) fn bytes(&self) -> [u8; 8] {
+        let mut bytes = [0; 8];
+        bytes[0..2].copy_from_slice(&self.code.to_ne_bytes());
+        bytes[2] = self.if_true;
+        bytes[3] = self.if_false;
+        bytes[4..8].copy_from_slice(&self.value.to_ne_bytes());
+        bytes
+    }
+}
+
+/// Compiles the entries for one architecture.
+pub(super) fn compile(arch: u32, entries: &[Entry], clone3: i64, newest: i64) -> Vec<Instruction> {
+    let mut by_number: BTreeMap<i64, Vec<&[Condition]>> = BTreeMap::new();
+    for entry in entries {
+        by_number.entry(entry.nr).or_default().push(entry.conditions);
+    }
+    let mut program = vec![
+        Instruction::new(LOAD_WORD, ARCH),
+        Instruction::jump(JUMP_EQUAL, arch, 1, 0),
+        Instruction::new(RETURN, KILL),
+        Instruction::new(LOAD_WORD, NR),
+        Instruction::jump(JUMP_GREATER, newest as u32, 0, 1),
+        Instruction::new(RETURN, ENOSYS),
+        Instruction::jump(JUMP_EQUAL, clone3 as u32, 0, 1),
+        Instruction::new(RETURN, ENOSYS),
+    ];
+    let mut ranges: Vec<(u32, u32)> = Vec::new();
+    for (nr, alternatives) in by_number {
+        let nr = nr as u32;
+        if alternatives.iter().any(|conditions| conditions.is_empty()) {
+            match ranges.last_mut() {
+                Some((_, last)) if *last + 1 == nr => *last = nr,
+                _ => ranges.push((nr, nr)),
+            }
+            continue;
+        }
+        let mut block: Vec<Instruction> =
+            alternatives.iter().flat_map(|c| alternative(c)).collect();
+        block.push(Instruction::new(RETURN, EPERM));
+        program.push(Instruction::jump(JUMP_EQUAL, nr, 0, block.len() as u8));
+        program.append(&mut block);
+    }
+    for (first, last) in ranges {
+        program.extend([
+            Instruction::jump(JUMP_AT_LEAST, first, 1, 0),
+            Instruction::new(RETURN, EPERM),
+            Instruction::jump(JUMP_GREATER, last, 1, 0),
+            Instruction::new(RETURN, ALLOW),
+        ]);
+    }
+    program.push(Instruction::new(RETURN, EPERM));
+    program
+}
+
+/// Allows if all conditions hold, and otherwise goes on after itself.
+fn alternative(conditions: &[Condition]) -> Vec<Instruction> {
+    let count = conditions.len();
+    let mut code = Vec::with_capacity(2 * count + 1);
+    for (index, condition) in conditions.iter().enumerate() {
+        // Two instructions for each condition after this one, and the return.
+        let past = (2 * (count - index - 1) + 1) as u8;
+        let (argument, test) = match *condition {
+            Condition::Is(argument, value) => {
+                (argument, Instruction::jump(JUMP_EQUAL, value, 0, past))
+            }
+            Condition::IsNot(argument, value) => {
+                (argument, Instruction::jump(JUMP_EQUAL, value, past, 0))
+            }
+            Condition::Clear(argument, mask) => {
+                (argument, Instruction::jump(JUMP_ANY_BIT, mask, past, 0))
+            }
+        };
+        // The low half, on the little-endian machines there are filters for.
+        code.extend([Instruction::new(LOAD_WORD, ARGS + 8 * u32::from(argument)), test]);
+    }
+    code.push(Instruction::new(RETURN, ALLOW));
+    code
+}
+
+/// One system call, as a filter sees it.
+#[cfg(test)]
+pub(super) struct Call {
+    pub(super) nr: u32,
+    pub(super) arch: u32,
+    pub(super) args: [u64; 6],
+}
+
+/// What the kernel would make of a program and a call.
+#[cfg(test)]
+pub(super) fn evaluate(program: &[Instruction], call: &Call) -> u32 {
+    let (mut at, mut accumulator) = (0, 0u32);
+    loop {
+        let Instruction { code, if_true, if_false, value } = program[at];
+        at += 1;
+        let truth = match code {
+            LOAD_WORD => {
+                accumulator = match value {
+                    NR => call.nr,
+                    ARCH => call.arch,
+                    at if at >= ARGS && (at - ARGS) % 8 == 0 => {
+                        call.args[((at - ARGS) / 8) as usize] as u32
+                    }
+                    other => panic!("a load from {other}"),
+                };
+                continue;
+            }
+            RETURN => return value,
+            JUMP_EQUAL => accumulator == value,
+            JUMP_GREATER => accumulator > value,
+            JUMP_AT_LEAST => accumulator >= value,
+            JUMP_ANY_BIT => accumulator & value != 0,
+            other => panic!("instruction {other:#x}"),
+        };
+        at += usize::from(if truth { if_true } else { if_false });
+    }
+}

@@ -1,0 +1,607 @@
+//! Real sandboxes of the local backend, looked at from inside and from outside.
+//!
+//! Everything here runs once as whoever runs the tests, and, if that is root, once more as an
+//! ordinary user: the last test starts this program again under another user id. What a machine
+//! cannot do is printed as skipped; with CELLGATE_REQUIRE=all it fails instead.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cellgate::sandbox::local::{LocalBackend, LocalConfig};
+use cellgate::sandbox::{Backend, EndCause, Enforcement, EnforcementState};
+use cellgate::template::{Limits, Template};
+
+#[path = "jail/client.rs"]
+mod client;
+
+use client::{open, open_with, template};
+
+/// Longest wait for anything in these tests; the machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The guarantee: how long anything of a dead gateway may stay.
+const GONE_WITHIN: Duration = Duration::from_secs(5);
+
+async fn backend() -> Option<(Arc<LocalBackend>, tempfile::TempDir)> {
+    let dir = tempfile::tempdir().unwrap();
+    let config = LocalConfig { runtime_dir: Some(dir.path().join("run")) };
+    let backend = LocalBackend::new(config).await.unwrap();
+    match backend.check().await {
+        Ok(()) => Some((Arc::new(backend), dir)),
+        Err(error) => {
+            skip(&error.to_string());
+            None
+        }
+    }
+}
+
+/// Says that something was not tested, or fails if everything has to be.
+fn skip(why: &str) {
+    let required = std::env::var("CELLGATE_REQUIRE").is_ok_and(|value| value == "all");
+    assert!(!required, "required, but: {why}");
+    eprintln!("skipped: {why}");
+}
+
+fn is_full(list: &[Enforcement], what: &str) -> bool {
+    let found = list.iter().find(|entry| entry.what == what);
+    matches!(found.expect("a known protection").state, EnforcementState::Full(_))
+}
+
+/// Tries system calls directly; each answers the name of its error, or `ok`.
+const CALLS: &str = r#"
+import ctypes, errno, json, os
+libc = ctypes.CDLL(None, use_errno=True)
+NUMBERS = {'x86_64': 0, 'aarch64': 1}[os.uname().machine]
+def call(numbers, *args):
+    ctypes.set_errno(0)
+    result = libc.syscall(numbers[NUMBERS], *args)
+    return 'ok' if result >= 0 else errno.errorcode[ctypes.get_errno()]
+"#;
+
+#[tokio::test]
+async fn system_calls_that_open_doors_are_refused() {
+    let Some((backend, _dir)) = backend().await else { return };
+    let mut client = open(&backend).await;
+    let code = format!(
+        "{CALLS}
+answers = {{
+    'ptrace': call((101, 117), 0, 0, 0, 0),
+    'process_vm_readv': call((310, 270), 1, 0, 0, 0, 0, 0),
+    'unshare user': call((272, 97), 0x10000000),
+    'setns': call((308, 268), 0, 0),
+    'clone user': call((56, 220), 0x10000000 | 17, 0, 0, 0, 0),
+    'mount': call((165, 40), 0, 0, 0, 0, 0),
+    'umount': call((166, 39), b'/work', 2),
+    'pivot_root': call((155, 41), b'/', b'/'),
+    'chroot': call((161, 51), b'/'),
+    'open_tree': call((428, 428), -100, b'/', 1),
+    'fsopen': call((430, 430), b'tmpfs', 0),
+    'bpf': call((321, 280), 0, 0, 0),
+    'keyctl': call((250, 219), 0, 0, 0, 0, 0),
+    'add_key': call((248, 217), b'user', b'x', b'y', 1, -3),
+    'io_uring_setup': call((425, 425), 1, 0),
+    'userfaultfd': call((323, 282), 0),
+    'perf_event_open': call((298, 241), 0, 0, 0, 0, 0),
+    'init_module': call((175, 105), 0, 0, b''),
+    'open_by_handle_at': call((304, 265), 0, 0, 0),
+    'sethostname': call((170, 161), b'x', 1),
+    'clone3': call((435, 435), 0, 0),
+    'unknown': call((999, 999)),
+}}
+print(json.dumps(answers))"
+    );
+    let answers = client.json(&code).await;
+    for (call, answer) in answers.as_object().unwrap() {
+        let expected =
+            if matches!(call.as_str(), "clone3" | "unknown") { "ENOSYS" } else { "EPERM" };
+        assert_eq!(answer, expected, "{call}");
+    }
+    client.end().await;
+}
+
+#[tokio::test]
+async fn no_privilege_is_left_and_none_can_be_gained() {
+    let Some((backend, _dir)) = backend().await else { return };
+    let mut client = open(&backend).await;
+    let code = r#"
+import json, os, subprocess
+status = dict(line.split(':\t', 1) for line in open('/proc/self/status').read().splitlines() if ':\t' in line)
+setuid = [p for p in ('/usr/bin/su', '/bin/su', '/usr/bin/mount', '/usr/bin/passwd') if os.path.exists(p)]
+mounts = {line.split()[1]: line.split()[3].split(',') for line in open('/proc/self/mounts')}
+own = subprocess.run(['cp', '/usr/bin/id', '/work/id'])
+os.chmod('/work/id', 0o4755)
+print(json.dumps({
+    'caps': [status[name] for name in ('CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb')],
+    'no_new_privs': status['NoNewPrivs'], 'seccomp': status['Seccomp'],
+    'uid': os.getresuid(), 'gid': os.getresgid(), 'user': os.popen('id -un').read().strip(),
+    'setuid': subprocess.run(['/work/id', '-u'], capture_output=True, text=True).stdout.strip(),
+    'suid programs': [subprocess.run([p, '-c', 'id -u'] if p.endswith('su') else [p],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True).stdout for p in setuid],
+    'nosuid': [m for m, options in mounts.items() if 'nosuid' not in options],
+    'maps': [open('/proc/self/uid_map').read().split(), open('/proc/self/gid_map').read().split()],
+    'groups': os.getgroups(),
+}))"#;
+    let found = client.json(code).await;
+    for set in found["caps"].as_array().unwrap() {
+        assert_eq!(u64::from_str_radix(set.as_str().unwrap(), 16), Ok(0), "{found}");
+    }
+    assert_eq!(found["no_new_privs"], "1");
+    assert_eq!(found["seccomp"], "2");
+    assert_eq!(found["uid"], serde_json::json!([1000, 1000, 1000]));
+    assert_eq!(found["gid"], serde_json::json!([1000, 1000, 1000]));
+    assert_eq!(found["user"], "sandbox");
+    assert_eq!(found["setuid"], "1000");
+    for output in found["suid programs"].as_array().unwrap() {
+        assert_ne!(output.as_str().unwrap().trim(), "0");
+    }
+    assert_eq!(found["nosuid"], serde_json::json!([]), "every mount is nosuid");
+    let outside: u32 = found["maps"][0][1].as_str().unwrap().parse().unwrap();
+    assert_ne!(outside, 0, "nobody inside is root outside");
+    assert_eq!(found["maps"][0][2], "1", "and there is one user only");
+    if is_full(&backend.enforcement(), "user of its own") {
+        assert!(outside >= 1_900_000_000, "{outside}");
+        assert_eq!(found["groups"], serde_json::json!([]));
+    }
+    client.end().await;
+}
+
+#[tokio::test]
+async fn the_hosts_private_files_have_no_name_inside() {
+    let Some((backend, dir)) = backend().await else { return };
+    let secret = dir.path().join("secret");
+    std::fs::write(&secret, "x").unwrap();
+    let mut client = open(&backend).await;
+    let code = format!(
+        r#"
+import glob, json, os
+print(json.dumps({{
+    'there': [p for p in ('/root', '/home', '/etc/shadow', '/var', '/run', '/srv', '/mnt', '/media',
+        '/boot', '/etc/ssh', '/sys/kernel', '/sys/fs', '/etc/machine-id', {secret:?}) if os.path.lexists(p)],
+    'tmp': os.listdir('/tmp'), 'work': os.listdir('/work'), 'shm': os.listdir('/dev/shm'),
+    'dev': sorted(os.listdir('/dev')),
+    'top': sorted(os.listdir('/')),
+    'fds': sorted(int(f) for f in os.listdir('/proc/self/fd')),
+    'targets': [os.readlink('/proc/self/fd/' + f) for f in os.listdir('/proc/self/fd') if os.path.lexists('/proc/self/fd/' + f)],
+    'processes': len([p for p in os.listdir('/proc') if p.isdigit()]),
+    'first': os.path.basename(open('/proc/1/cmdline').read().split(chr(0))[0]),
+    'cgroup': sorted({{line.split(':', 2)[2].strip() for line in open('/proc/self/cgroup') if any(c in line.split(':')[1] for c in ('memory', 'pids'))}}),
+    'hostname': os.uname().nodename,
+    'env': sorted(os.environ),
+}}))"#
+    );
+    let found = client.json(&code).await;
+    assert_eq!(found["there"], serde_json::json!([]));
+    assert_eq!((&found["work"], &found["shm"]), (&serde_json::json!([]), &serde_json::json!([])));
+    assert_eq!(
+        found["dev"],
+        serde_json::json!([
+            "fd", "full", "null", "random", "shm", "stderr", "stdin", "stdout", "urandom", "zero"
+        ])
+    );
+    for target in found["targets"].as_array().unwrap() {
+        let target = target.as_str().unwrap();
+        assert!(!target.contains("cgroup") && !target.contains("cellgate"), "{found}");
+    }
+    assert!(found["processes"].as_u64().unwrap() <= 4, "{found}");
+    for path in found["cgroup"].as_array().unwrap() {
+        assert!(!path.as_str().unwrap().contains("cellgate"), "{found}");
+    }
+    assert_eq!(found["hostname"], "sandbox");
+    client.end().await;
+}
+
+#[tokio::test]
+async fn the_system_cannot_be_written_and_the_working_places_can() {
+    let Some((backend, _dir)) = backend().await else { return };
+    let mut client = open(&backend).await;
+    let code = r#"
+import json, os
+def attempt(path):
+    try:
+        with open(path, 'w') as f: f.write('1')
+        return 'written'
+    except OSError as error:
+        return error.strerror
+paths = ['/x', '/usr/x', '/etc/passwd', '/etc/x', '/bin/x', '/dev/x', '/sys/x', '/proc/sys/kernel/hostname',
+    '/proc/sys/vm/overcommit_memory', '/proc/sys/net/ipv4/ip_forward', '/proc/sysrq-trigger', '/proc/irq/default_smp_affinity']
+def mode(path):
+    try:
+        os.chmod(path, 0o777); return 'changed'
+    except OSError as error:
+        return error.strerror
+print(json.dumps({
+    'refused': {p: attempt(p) for p in paths if os.path.exists(os.path.dirname(p))},
+    'modes': {p: mode(p) for p in ('/', '/etc', '/etc/passwd', '/dev', '/dev/null', '/usr')},
+    'allowed': {p: attempt(p) for p in ('/work/x', '/tmp/x', '/dev/shm/x', '/dev/null', '/proc/self/comm')},
+    'kcore': os.path.getsize('/proc/kcore') if os.path.exists('/proc/kcore') else 0,
+    'masked': [p for p in ('/proc/keys', '/proc/timer_list', '/proc/kallsyms') if os.path.exists(p) and open(p).read(1)],
+    'acpi': os.listdir('/proc/acpi') if os.path.exists('/proc/acpi') else [],
+    'exec': os.system('cp /bin/false /work/run && /work/run') >> 8,
+}))"#;
+    let found = client.json(code).await;
+    for (path, answer) in found["refused"].as_object().unwrap() {
+        assert_ne!(answer, "written", "{path}");
+    }
+    for (path, answer) in found["modes"].as_object().unwrap() {
+        assert_ne!(answer, "changed", "{path}");
+    }
+    for (path, answer) in found["allowed"].as_object().unwrap() {
+        assert_eq!(answer, "written", "{path}");
+    }
+    assert_eq!(found["kcore"], 0);
+    assert_eq!(found["masked"], serde_json::json!([]));
+    assert_eq!(found["acpi"], serde_json::json!([]));
+    assert_eq!(found["exec"], 1, "what one compiles can be run");
+    client.end().await;
+}
+
+#[tokio::test]
+async fn there_is_no_network_but_loopback_works() {
+    let Some((backend, _dir)) = backend().await else { return };
+    let outside = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = outside.local_addr().unwrap().port();
+    let mut client = open(&backend).await;
+    let code = format!(
+        r#"
+import json, socket, threading
+def attempt(address, port):
+    try:
+        socket.create_connection((address, port), 2).close(); return 'connected'
+    except OSError as error:
+        return error.strerror or str(error)
+server = socket.create_server(('127.0.0.1', 0))
+def family(number, kind=socket.SOCK_DGRAM):
+    try:
+        socket.socket(number, kind).close(); return 'ok'
+    except OSError as error:
+        return error.strerror
+print(json.dumps({{
+    'interfaces': [name for _, name in socket.if_nameindex()],
+    'host': attempt('127.0.0.1', {port}), 'net': attempt('192.0.2.1', 80),
+    'own': attempt('127.0.0.1', server.getsockname()[1]),
+    'name': socket.gethostbyname('localhost'),
+    'packet': family(17, socket.SOCK_RAW), 'vsock': family(40, socket.SOCK_STREAM), 'alg': family(38, 5),
+    'raw': family(socket.AF_INET, socket.SOCK_RAW),
+}}))"#
+    );
+    let found = client.json(&code).await;
+    assert_eq!(found["interfaces"], serde_json::json!(["lo"]));
+    assert_eq!(found["host"], "Connection refused", "the host's loopback is another");
+    assert_ne!(found["net"], "connected");
+    assert_eq!((&found["own"], &found["name"]), (&"connected".into(), &"127.0.0.1".into()));
+    for family in ["packet", "vsock", "alg", "raw"] {
+        assert_eq!(found[family], "Operation not permitted", "{family}");
+    }
+    client.end().await;
+}
+
+#[tokio::test]
+async fn what_people_use_works_under_the_filter() {
+    let Some((backend, _dir)) = backend().await else { return };
+    let mut client = open(&backend).await;
+    let code = r#"
+import asyncio, concurrent.futures, json, multiprocessing, os, sqlite3, ssl, subprocess, tempfile, threading, time
+async def echo():
+    process = await asyncio.create_subprocess_exec('echo', 'async', stdout=subprocess.PIPE)
+    await asyncio.sleep(0.01)
+    return (await process.communicate())[0].decode().strip()
+with multiprocessing.get_context('fork').Pool(2) as pool:
+    squares = pool.map(abs, [-1, -2])
+shared = multiprocessing.shared_memory if hasattr(multiprocessing, 'shared_memory') else __import__('multiprocessing.shared_memory').shared_memory
+block = shared.SharedMemory(create=True, size=4096); block.unlink()
+with concurrent.futures.ThreadPoolExecutor(4) as threads:
+    sums = list(threads.map(sum, [[1, 2], [3]]))
+base = sqlite3.connect('/work/x.db'); base.execute('create table t(a)'); base.commit()
+ssl.create_default_context()
+print(json.dumps({'async': asyncio.run(echo()), 'pool': squares, 'threads': sums,
+    'shell': subprocess.check_output('echo $HOME; pwd', shell=True, text=True).split(),
+    'time': time.tzname[0] != '', 'cpus': os.cpu_count() > 0, 'tmp': tempfile.gettempdir(),
+    'memory': 'MemTotal' in open('/proc/meminfo').read(), 'tty': os.isatty(1)}))"#;
+    let found = client.json(code).await;
+    assert_eq!(found["async"], "async");
+    assert_eq!(found["pool"], serde_json::json!([1, 2]));
+    assert_eq!(found["threads"], serde_json::json!([3, 3]));
+    assert_eq!(found["shell"], serde_json::json!(["/work", "/work"]));
+    assert_eq!((&found["tmp"], &found["tty"]), (&"/tmp".into(), &false.into()));
+    client.end().await;
+}
+
+fn small() -> Template {
+    let limits = Limits {
+        memory_bytes: 96 << 20,
+        processes: 20,
+        open_files: 64,
+        disk_bytes: 8 << 20,
+        disk_inodes: 100,
+        ..Limits::default()
+    };
+    Template { limits, ..template() }
+}
+
+#[tokio::test]
+async fn disk_inodes_files_and_processes_are_limited() {
+    let Some((backend, _dir)) = backend().await else { return };
+    let mut client = open_with(&backend, small()).await;
+    let disk = r#"
+import errno, json, os
+written = 0
+try:
+    for place in ('/work', '/tmp', '/dev/shm'):
+        with open(place + '/fill', 'wb', buffering=0) as f:
+            for _ in range(64): written += f.write(bytes(1 << 20))
+except OSError as error:
+    full = errno.errorcode[error.errno]
+for place in ('/work', '/tmp', '/dev/shm'):
+    if os.path.exists(place + '/fill'): os.unlink(place + '/fill')
+made = 0
+try:
+    for n in range(1000):
+        open(('/work', '/tmp', '/dev/shm')[n % 3] + f'/{n}', 'w').close(); made += 1
+except OSError as error:
+    inodes = errno.errorcode[error.errno]
+files = []
+try:
+    for _ in range(1000): files.append(os.open('/dev/null', os.O_RDONLY))
+except OSError as error:
+    open_files = errno.errorcode[error.errno]
+for fd in files: os.close(fd)
+print(json.dumps({'written': written, 'full': full, 'made': made, 'inodes': inodes, 'files': len(files), 'open': open_files}))"#;
+    let found = client.json(disk).await;
+    // A file can be as large as the disk (RLIMIT_FSIZE), and all together no larger.
+    assert!(matches!(found["full"].as_str(), Some("ENOSPC" | "EFBIG")), "{found}");
+    let written = found["written"].as_u64().unwrap();
+    assert!((4 << 20..=8 << 20).contains(&written), "{found}");
+    assert_eq!(found["inodes"], "ENOSPC");
+    let made = found["made"].as_u64().unwrap();
+    assert!((60..=100).contains(&made), "{found}");
+    assert_eq!(found["open"], "EMFILE");
+    assert!(found["files"].as_u64().unwrap() < 64);
+
+    let processes = r#"
+import errno, json, os, time
+children = []
+try:
+    for _ in range(200):
+        child = os.fork()
+        if child == 0:
+            time.sleep(60); os._exit(0)
+        children.append(child)
+except OSError as error:
+    refused = errno.errorcode[error.errno]
+for child in children: os.kill(child, 9)
+for child in children: os.waitpid(child, 0)
+print(json.dumps({'children': len(children), 'refused': refused}))"#;
+    let found = client.json(processes).await;
+    assert_eq!(found["refused"], "EAGAIN");
+    let children = found["children"].as_u64().unwrap();
+    assert!((10..=19).contains(&children), "{found}");
+    client.end().await;
+}
+
+#[tokio::test]
+async fn memory_is_limited() {
+    let Some((backend, _dir)) = backend().await else { return };
+    let enforced = is_full(&backend.enforcement(), "memory limit");
+    let mut client = open_with(&backend, small()).await;
+    let run = client.execute("data = bytearray(512 << 20)\nprint('kept', len(data))").await;
+    assert!(!run.output.contains("kept"), "{run:?}");
+    // Without a cgroup the interpreter itself is told; with one the kernel ends it.
+    assert!(enforced || run.output.contains("MemoryError") || run.signal.is_some(), "{run:?}");
+    // Files in memory count too, where it is the kernel that counts.
+    if enforced {
+        let hidden = "import os\nfd = os.memfd_create('x')\nfor _ in range(512): os.write(fd, bytes(1 << 20))\nprint('kept')";
+        let mut second = open_with(&backend, small()).await;
+        let run = second.execute(hidden).await;
+        assert!(!run.output.contains("kept"), "{run:?}");
+        second.end().await;
+    } else {
+        skip("no memory cgroup here: only the supervisor's watch");
+    }
+    client.end().await;
+}
+
+#[tokio::test]
+async fn cpu_time_is_limited() {
+    let Some((backend, _dir)) = backend().await else { return };
+    if !is_full(&backend.enforcement(), "CPU limit") {
+        return skip("no CPU cgroup here");
+    }
+    let limits = Limits { cpu_millis: 200, ..Limits::default() };
+    let mut client = open_with(&backend, Template { limits, ..template() }).await;
+    let code = r#"
+import json, time
+wall, cpu = time.monotonic(), time.process_time()
+while time.monotonic() - wall < 1.5: pass
+print(json.dumps((time.process_time() - cpu) / (time.monotonic() - wall)))"#;
+    let share = client.json(code).await.as_f64().unwrap();
+    assert!(share < 0.35, "{share} of a core, where 0.2 are allowed");
+    client.end().await;
+}
+
+#[tokio::test]
+async fn two_sandboxes_do_not_see_each_other() {
+    let Some((backend, _dir)) = backend().await else { return };
+    let mut one = open(&backend).await;
+    let mut two = open(&backend).await;
+    let leave = r#"
+import os, socket, json
+open('/work/secret', 'w').write('mine'); open('/tmp/secret', 'w').write('mine'); open('/dev/shm/secret', 'w').write('mine')
+s = socket.socket(socket.AF_UNIX); s.bind('\0cellgate-test')
+print(json.dumps({'uid': open('/proc/self/uid_map').read().split()[1], 'pid': os.stat('/proc/self/ns/pid').st_ino}))"#;
+    let first = one.json(leave).await;
+    let look = r#"
+import os, json, socket
+found = [p for p in ('/work/secret', '/tmp/secret', '/dev/shm/secret') if os.path.exists(p)]
+s = socket.socket(socket.AF_UNIX); s.bind('\0cellgate-test')
+print(json.dumps({'found': found, 'uid': open('/proc/self/uid_map').read().split()[1], 'pid': os.stat('/proc/self/ns/pid').st_ino,
+    'processes': sorted(open('/proc/%s/comm' % p).read().strip() for p in os.listdir('/proc') if p.isdigit())}))"#;
+    let second = two.json(look).await;
+    assert_eq!(second["found"], serde_json::json!([]));
+    assert_ne!(first["pid"], second["pid"]);
+    assert!(second["processes"].as_array().unwrap().len() <= 3, "{second}");
+    if is_full(&backend.enforcement(), "user of its own") {
+        assert_ne!(first["uid"], second["uid"]);
+    }
+    one.end().await;
+    two.end().await;
+}
+
+/// All cgroup directories with a given part in their path.
+fn cgroups_named(part: &str) -> Vec<std::path::PathBuf> {
+    fn walk(dir: &Path, part: &str, found: &mut Vec<std::path::PathBuf>) {
+        for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                if entry.file_name().to_string_lossy().contains(part) {
+                    found.push(entry.path());
+                }
+                walk(&entry.path(), part, found);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(Path::new("/sys/fs/cgroup"), part, &mut found);
+    found
+}
+
+/// Waits until `gone` says so, for as long as is guaranteed.
+async fn eventually(what: &str, gone: impl Fn() -> bool) {
+    let deadline = tokio::time::Instant::now() + GONE_WITHIN;
+    let mut ticks = tokio::time::interval(Duration::from_millis(20));
+    while !gone() {
+        assert!(tokio::time::Instant::now() < deadline, "{what} is still there");
+        ticks.tick().await;
+    }
+}
+
+#[tokio::test]
+async fn everything_is_gone_when_a_handle_is_dropped_or_ended() {
+    let Some((backend, _dir)) = backend().await else { return };
+    let client = open(&backend).await;
+    let (name, pid) = (client.session.clone(), client.first_process());
+    client.end().await;
+    assert_eq!(cgroups_named(&name), Vec::<std::path::PathBuf>::new());
+    assert!(!client::is_alive(pid), "ended");
+
+    let mut client = open(&backend).await;
+    // With children that ignore everything that can be ignored.
+    client
+        .execute("import os,signal,time\nfor n in range(3):\n  if os.fork() == 0:\n    signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 64)); os.setsid(); os.close(1); os.close(2); time.sleep(600)")
+        .await;
+    let (name, pid) = (client.session.clone(), client.first_process());
+    drop(client);
+    tokio::time::timeout(PATIENCE, backend.drained()).await.unwrap();
+    assert_eq!(cgroups_named(&name), Vec::<std::path::PathBuf>::new());
+    assert!(!client::is_alive(pid), "dropped");
+}
+
+#[tokio::test]
+async fn a_creation_dropped_half_way_leaves_nothing() {
+    let Some((backend, _dir)) = backend().await else { return };
+    let spec = client::spec(template());
+    let name = spec.session.to_string();
+    for polls in 1..6 {
+        let mut creation = backend.create(&spec);
+        for _ in 0..polls {
+            let once = std::future::poll_fn(|context| {
+                let _ = creation.as_mut().poll(context);
+                std::task::Poll::Ready(())
+            });
+            once.await;
+            tokio::task::yield_now().await;
+        }
+        drop(creation);
+        tokio::time::timeout(PATIENCE, backend.drained()).await.unwrap();
+        assert_eq!(cgroups_named(&name), Vec::<std::path::PathBuf>::new());
+    }
+}
+
+#[tokio::test]
+async fn the_cause_of_an_end_is_told() {
+    let Some((backend, _dir)) = backend().await else { return };
+    let mut client = open(&backend).await;
+    assert_eq!(client.handle().cause().await, EndCause::Unknown, "it has not ended");
+    client::kill(client.first_process());
+    let EndCause::Removed(why) = client.handle().cause().await else {
+        panic!("killed from outside")
+    };
+    assert!(why.contains("outside"), "{why}");
+    client.end().await;
+}
+
+#[tokio::test]
+async fn the_end_of_the_link_ends_the_sandbox() {
+    let Some((backend, _dir)) = backend().await else { return };
+    let mut client = open(&backend).await;
+    let pid = client.first_process();
+    client.close_link();
+    assert!(matches!(client.handle().cause().await, EndCause::Supervisor(_)));
+    assert!(!client::is_alive(pid));
+    client.end().await;
+}
+
+#[tokio::test]
+async fn a_missing_interpreter_and_a_bad_root_are_named() {
+    let Some((backend, _dir)) = backend().await else { return };
+    let python = Some("/nowhere/python3".into());
+    let spec = client::spec(Template { python, ..template() });
+    let error = backend.create(&spec).await.err().expect("there is none").to_string();
+    assert!(error.contains("/nowhere/python3"), "{error}");
+    let root = Some("/nowhere".into());
+    let spec = client::spec(Template { root, ..template() });
+    let error = backend.create(&spec).await.err().expect("there is none").to_string();
+    assert!(error.contains("/nowhere"), "{error}");
+    assert_eq!(cgroups_named(spec.session.as_str()), Vec::<std::path::PathBuf>::new());
+}
+
+#[tokio::test]
+async fn a_virtual_environment_anywhere_is_found_and_visible() {
+    let Some((backend, _dir)) = backend().await else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let venv = dir.path().join("venv");
+    let made =
+        Command::new("/usr/bin/python3").args(["-m", "venv", "--without-pip"]).arg(&venv).status();
+    if !made.is_ok_and(|status| status.success()) {
+        return skip("python3 -m venv does not work here");
+    }
+    let python = Some(venv.join("bin/python"));
+    let mut client = open_with(&backend, Template { python, ..template() }).await;
+    let prefix = client.json("import sys, json; print(json.dumps(sys.prefix))").await;
+    assert_eq!(prefix, venv.to_str().unwrap());
+    client.end().await;
+}
+
+#[tokio::test]
+async fn a_root_of_its_own_replaces_the_hosts_system() {
+    let Some((backend, _dir)) = backend().await else { return };
+    // A tree that borrows the host's /usr by links would point nowhere inside, so copy a little.
+    let root = tempfile::tempdir().unwrap();
+    let tree = root.path();
+    let copied = Command::new("/bin/sh")
+        .arg("-c")
+        .arg(
+            "set -e; cd \"$1\"; mkdir -p usr/bin usr/lib etc; for l in bin lib lib64; do ln -s usr/$l $l; done
+             cp -L /usr/bin/python3 usr/bin/; cp -r /usr/lib/python3* usr/lib/ 2>/dev/null || true
+             ldd /usr/bin/python3 | grep -o '/[^ ]*' | while read f; do mkdir -p \".$(dirname $f)\"; cp -L $f \".$f\"; done
+             mkdir -p usr/lib64; [ -e lib64/ld-linux-x86-64.so.2 ] || true; echo tree > etc/marker",
+        )
+        .arg("sh")
+        .arg(tree)
+        .status();
+    if !copied.is_ok_and(|status| status.success()) {
+        return skip("no root could be put together from /usr");
+    }
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(tree, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut client = open_with(&backend, Template { root: Some(tree.into()), ..template() }).await;
+    let code = "import json, os; print(json.dumps([open('/etc/marker').read().strip(), os.path.exists('/usr/share'), os.listdir('/work')]))";
+    assert_eq!(client.json(code).await, serde_json::json!(["tree", false, []]));
+    client.end().await;
+}
+
+#[path = "jail/death.rs"]
+mod death;
+
+#[path = "jail/again.rs"]
+mod again;
