@@ -12,7 +12,14 @@ const PROFILE: &str = "driver";
 
 /// Builds the driver, or ends the build with what cargo said.
 pub(crate) fn build() {
-    for input in ["driver/src", "driver/runner", "driver/build.rs", "driver/Cargo.toml", "Cargo.toml", "Cargo.lock"] {
+    for input in [
+        "driver/src",
+        "driver/runner",
+        "driver/build.rs",
+        "driver/Cargo.toml",
+        "Cargo.toml",
+        "Cargo.lock",
+    ] {
         println!("cargo::rerun-if-changed={input}");
     }
     let variable = |name: &str| env::var(name).unwrap_or_else(|_| panic!("cargo sets {name}"));
