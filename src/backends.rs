@@ -20,8 +20,10 @@ pub struct Chosen {
 pub struct Examined {
     /// Which.
     pub kind: BackendKind,
-    /// The backend, if it could be reached, and whether it can make sandboxes of every template.
-    pub state: Result<(Arc<dyn Backend>, Result<(), SandboxError>), SandboxError>,
+    /// The backend, if it could be reached.
+    pub backend: Option<Arc<dyn Backend>>,
+    /// Why it could not, or cannot make sandboxes of every template.
+    pub problem: Option<SandboxError>,
 }
 
 /// Takes the backend the settings name. `auto` takes Docker when an engine and every template's
@@ -47,20 +49,40 @@ pub async fn choose(config: &Config) -> Result<Chosen, SandboxError> {
     }
 }
 
+/// What [`choose`] would take of these, and why.
+pub fn would_choose(wanted: BackendChoice, examined: &[Examined]) -> Result<BackendKind, String> {
+    let problem = |kind| {
+        let of_kind = examined.iter().find(|one| one.kind == kind);
+        of_kind.and_then(|one| one.problem.as_ref()).map(|error| Chain(error).to_string())
+    };
+    let order: &[BackendKind] = match wanted {
+        BackendChoice::Docker => &[BackendKind::Docker],
+        BackendChoice::Local => &[BackendKind::Local],
+        BackendChoice::Auto => &[BackendKind::Docker, BackendKind::Local],
+    };
+    let mut why = String::new();
+    for kind in order {
+        match problem(*kind) {
+            None => return Ok(*kind),
+            Some(problem) => why = problem,
+        }
+    }
+    Err(why)
+}
+
 /// Looks at every backend there is, whatever the settings choose.
 pub async fn examine(config: &Config) -> Vec<Examined> {
     let mut examined = Vec::new();
     for (kind, reached) in
         [(BackendKind::Docker, docker(config).await), (BackendKind::Local, local(config).await)]
     {
-        let state = match reached {
+        examined.push(match reached {
             Ok(backend) => {
-                let usable = backend.check().await;
-                Ok((backend, usable))
+                let problem = backend.check().await.err();
+                Examined { kind, backend: Some(backend), problem }
             }
-            Err(error) => Err(error),
-        };
-        examined.push(Examined { kind, state });
+            Err(error) => Examined { kind, backend: None, problem: Some(error) },
+        });
     }
     examined
 }

@@ -5,10 +5,10 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use crate::backends::{self, Chosen, Examined};
-use crate::config::Config;
+use crate::backends::{self, Examined};
+use crate::config::{BackendChoice, Config};
 use crate::error::Chain;
-use crate::sandbox::{Enforcement, EnforcementState};
+use crate::sandbox::{BackendKind, Enforcement, EnforcementState};
 
 /// Everything the doctor found.
 #[derive(Debug, Serialize)]
@@ -43,26 +43,29 @@ impl Diagnosis {
     }
 }
 
-/// Looks at everything. Makes no sandbox.
+/// Looks at everything.
 pub async fn examine(config: &Config) -> Diagnosis {
     let mut findings = Vec::new();
-    for Examined { kind, state } in backends::examine(config).await {
-        let (problem, protections) = match &state {
-            Ok((backend, usable)) => {
-                let problem = usable.as_ref().err().map(|error| Chain(error).to_string());
-                (problem, backend.enforcement().into_iter().map(Protection::from).collect())
-            }
-            Err(error) => (Some(Chain(error).to_string()), Vec::new()),
-        };
-        let usable = problem.is_none();
-        findings.push(BackendFinding { name: kind.name(), usable, problem, protections });
+    let examined = backends::examine(config).await;
+    for Examined { kind, backend, problem } in &examined {
+        let enforcement = backend.as_ref().map(|backend| backend.enforcement());
+        findings.push(BackendFinding {
+            name: kind.name(),
+            usable: problem.is_none(),
+            problem: problem.as_ref().map(|error| Chain(error).to_string()),
+            protections: enforcement.into_iter().flatten().map(Protection::from).collect(),
+        });
     }
-    let (chosen, reason) = match backends::choose(config).await {
-        Ok(Chosen { backend, reason }) => match backend.check().await {
-            Ok(()) => (Some(backend.kind().name()), reason),
-            Err(error) => (None, Chain(&error).to_string()),
-        },
-        Err(error) => (None, Chain(&error).to_string()),
+    let wanted = config.sandbox.backend;
+    let (chosen, reason) = match backends::would_choose(wanted, &examined) {
+        Ok(kind) if wanted == BackendChoice::Auto && kind == BackendKind::Local => {
+            (Some(kind.name()), "docker, which comes first, is not usable".to_owned())
+        }
+        Ok(kind) if wanted == BackendChoice::Auto => {
+            (Some(kind.name()), "an engine and the templates' images are there".to_owned())
+        }
+        Ok(kind) => (Some(kind.name()), "the settings say so".to_owned()),
+        Err(problem) => (None, problem),
     };
     Diagnosis { backends: findings, chosen, reason }
 }

@@ -12,11 +12,10 @@ use tokio::io::{AsyncBufReadExt, BufReader, Stdin};
 use crate::config::Config;
 use crate::gateway::registry_config;
 use crate::protocol::client::{ClientMessage, Execute};
-use crate::protocol::reply::Role;
 use crate::registry::Registry;
 use crate::sandbox::Backend;
-use crate::session::Attachment;
 use crate::session::outbox::Batch;
+use crate::session::{Attachment, Guest};
 
 /// Runs the file, or standard input for `-`, and answers the exit code that tells the cell's
 /// status as a shell would.
@@ -30,7 +29,7 @@ pub async fn run(
     let registry_config = registry_config(&config);
     let registry = Registry::new(backend, config.templates, registry_config);
     let session = registry.create(template).await?;
-    let seat = session.attach("run".into(), Role::Owner, None).await?;
+    let seat = session.attach(Guest::owner("run", session.owner_token())).await?;
     let cell = Execute { code, allow_input: file != Path::new("-"), ..Execute::default() };
     seat.say(Ok(ClientMessage::Execute(cell))).await?;
 

@@ -3,6 +3,9 @@
 //! Without an engine, or without the base image, every test says that it is skipped; with
 //! `CELLGATE_REQUIRE=all` it fails instead. `scripts/ci-engine start` provides both.
 
+// Helpers of tests unwrap as tests do; clippy.toml's permission covers the tests alone.
+#![allow(clippy::unwrap_used)]
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +42,7 @@ async fn a_sandbox_talks_over_its_socket_and_ends_without_a_trace() {
     assert_eq!((backend.kind(), backend.data_path()), (BackendKind::Docker, DataPath::Auto));
     let spec = spec();
     let mut sandbox = create(&backend, &spec).await;
-    greet(&mut *sandbox.link).await;
+    greet(&mut sandbox).await;
     assert_eq!(backend.data_path(), DataPath::Socket);
 
     // Once connected, nobody else can: the socket and its directory are gone.
@@ -68,7 +71,7 @@ async fn a_sandbox_talks_over_attached_stdio_and_unread_output_does_not_delay_it
     let backend = DockerBackend::connect(stdio).await.unwrap();
     let spec = spec();
     let mut sandbox = create(&backend, &spec).await;
-    greet(&mut *sandbox.link).await;
+    greet(&mut sandbox).await;
     assert_eq!(backend.data_path(), DataPath::Stdio);
 
     // Ask until nothing more is taken: the answers fill every buffer on the way.
@@ -97,7 +100,7 @@ async fn gvisor_is_reached_over_stdio() {
     let backend = DockerBackend::connect(runsc).await.unwrap();
     let spec = spec();
     let mut sandbox = create(&backend, &spec).await;
-    greet(&mut *sandbox.link).await;
+    greet(&mut sandbox).await;
     assert_eq!(backend.data_path(), DataPath::Stdio);
     let arguments = runtimes["runsc"].runtime_args.clone().unwrap_or_default();
     let ignored = arguments.iter().any(|argument| argument.contains("ignore-cgroups"));
@@ -109,6 +112,40 @@ async fn gvisor_is_reached_over_stdio() {
     drop(sandbox.link);
     tokio::time::timeout(DEAD_MAN * 2, removed(&docker, &id)).await.expect("the dead-man switch");
     soon("end", sandbox.handle.end()).await;
+}
+
+#[tokio::test]
+async fn the_images_interpreter_becomes_ready_however_it_is_reached() {
+    let Some(docker) = engine().await else { return };
+    if docker.inspect_image(PYTHON_IMAGE).await.is_err() {
+        return skip("no image cellgate-python");
+    }
+    let runtimes = docker.info().await.unwrap().runtimes.unwrap_or_default();
+    for (data_path, runtime) in
+        [(DataPath::Socket, "runc"), (DataPath::Stdio, "runc"), (DataPath::Auto, "runsc")]
+    {
+        if !runtimes.contains_key(runtime) {
+            skip(&format!("the engine has no runtime {runtime}"));
+            continue;
+        }
+        let root = tempfile::tempdir().unwrap();
+        let runtime = Some(runtime.to_owned());
+        let config = DockerConfig { data_path, runtime, ..config(root.path()) };
+        let backend = DockerBackend::connect(config).await.unwrap();
+        let mut spec = spec();
+        let image = PYTHON_IMAGE.to_owned();
+        spec.template = Arc::new(Template { image, ..(*spec.template).clone() });
+        let mut sandbox = create(&backend, &spec).await;
+        greet(&mut sandbox).await;
+        let mut execute = Vec::new();
+        let code = br#"{"code": "print(6 * 7, flush=True)", "silent": true, "allow_input": false}"#;
+        append_message(&mut execute, kind::EXECUTE, 0, 1, code);
+        sandbox.link.write_all(&execute).await.unwrap();
+        sandbox.link.flush().await.unwrap();
+        assert_eq!(frame(&mut sandbox, kind::OUTPUT).await, b"42\n", "{data_path:?}");
+        frame(&mut sandbox, kind::DONE).await;
+        soon("end", sandbox.handle.end()).await;
+    }
 }
 
 #[tokio::test]
@@ -124,8 +161,8 @@ async fn a_remote_engine_gets_the_driver_in_a_volume() {
     })
     .await;
     let (mut first, mut second) = (first.unwrap(), second.unwrap());
-    greet(&mut *first.link).await;
-    greet(&mut *second.link).await;
+    greet(&mut first).await;
+    greet(&mut second).await;
     let label = format!("cellgate.instance={}", backend.instance());
     let filters = HashMap::from([("label", vec![label.as_str()])]);
     let volumes = || async {
@@ -152,7 +189,7 @@ async fn an_engine_that_goes_away_is_named_as_the_cause() {
     soon("check", backend.check()).await.unwrap();
     let spec = spec();
     let mut sandbox = create(&backend, &spec).await;
-    greet(&mut *sandbox.link).await;
+    greet(&mut sandbox).await;
     let id = of_session(&docker, &spec).await.remove(0);
     proxy.cut();
     let mut rest = Vec::new();
@@ -231,7 +268,7 @@ async fn a_dropped_sandbox_is_removed_and_its_neighbour_stays() {
     drop(dropped);
     soon("drained", backend.drained()).await;
     assert_eq!(of_session(&docker, &specs[0]).await, Vec::<String>::new());
-    greet(&mut *kept.link).await;
+    greet(&mut kept).await;
     soon("end", kept.handle.end()).await;
 }
 
@@ -243,7 +280,7 @@ async fn an_end_from_outside_is_named_as_the_cause() {
     let specs = [spec(), spec(), spec()];
     for (way, spec) in specs.iter().enumerate() {
         let mut sandbox = create(&backend, spec).await;
-        greet(&mut *sandbox.link).await;
+        greet(&mut sandbox).await;
         let id = of_session(&docker, spec).await.remove(0);
         match way {
             0 => {
@@ -315,9 +352,11 @@ async fn a_sweep_removes_what_the_dead_left_and_nothing_else() {
     assert_eq!(soon("sweep", backend.sweep()).await.unwrap(), 1);
     assert!(docker.inspect_container(&name, None).await.is_err());
     assert!(!root.path().join(dead.as_str()).exists());
-    greet(&mut *near.link).await;
-    greet(&mut *far.link).await;
+    greet(&mut near).await;
+    greet(&mut far).await;
     assert_eq!(soon("sweep", backend.sweep()).await.unwrap(), 0);
+    ping(&mut near).await;
+    ping(&mut far).await;
     soon("end", near.handle.end()).await;
     soon("end", far.handle.end()).await;
 }

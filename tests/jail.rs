@@ -3,6 +3,7 @@
 //! Everything here runs once as whoever runs the tests, and, if that is root, once more as an
 //! ordinary user: the last test starts this program again under another user id. What a machine
 //! cannot do is printed as skipped; with CELLGATE_REQUIRE=all it fails instead.
+#![allow(clippy::unwrap_used)] // a panic is how a test, and what helps it, says no
 
 use std::path::Path;
 use std::process::Command;
@@ -15,6 +16,8 @@ use cellgate::template::{Limits, Template};
 
 #[path = "jail/client.rs"]
 mod client;
+
+use endings::{cgroups_named, eventually};
 
 use client::{open, open_with, template};
 
@@ -180,9 +183,11 @@ print(json.dumps({{
             "fd", "full", "null", "random", "shm", "stderr", "stdin", "stdout", "urandom", "zero"
         ])
     );
+    // What the interpreter holds is its own: no directory, no file of the host.
     for target in found["targets"].as_array().unwrap() {
         let target = target.as_str().unwrap();
-        assert!(!target.contains("cgroup") && !target.contains("cellgate"), "{found}");
+        let own = ["/dev/null", "pipe:", "socket:", "/memfd:", "anon_inode:"];
+        assert!(own.iter().any(|prefix| target.starts_with(prefix)), "{target}: {found}");
     }
     assert!(found["processes"].as_u64().unwrap() <= 4, "{found}");
     for path in found["cgroup"].as_array().unwrap() {
@@ -252,9 +257,9 @@ def attempt(address, port):
     except OSError as error:
         return error.strerror or str(error)
 server = socket.create_server(('127.0.0.1', 0))
-def family(number, kind=socket.SOCK_DGRAM):
+def family(number, kind, protocol=0):
     try:
-        socket.socket(number, kind).close(); return 'ok'
+        socket.socket(number, kind, protocol).close(); return 'ok'
     except OSError as error:
         return error.strerror
 print(json.dumps({{
@@ -263,7 +268,7 @@ print(json.dumps({{
     'own': attempt('127.0.0.1', server.getsockname()[1]),
     'name': socket.gethostbyname('localhost'),
     'packet': family(17, socket.SOCK_RAW), 'vsock': family(40, socket.SOCK_STREAM), 'alg': family(38, 5),
-    'raw': family(socket.AF_INET, socket.SOCK_RAW),
+    'raw': family(socket.AF_INET, socket.SOCK_RAW, 1),
 }}))"#
     );
     let found = client.json(&code).await;
@@ -274,149 +279,6 @@ print(json.dumps({{
     for family in ["packet", "vsock", "alg", "raw"] {
         assert_eq!(found[family], "Operation not permitted", "{family}");
     }
-    client.end().await;
-}
-
-#[tokio::test]
-async fn what_people_use_works_under_the_filter() {
-    let Some((backend, _dir)) = backend().await else { return };
-    let mut client = open(&backend).await;
-    let code = r#"
-import asyncio, concurrent.futures, json, multiprocessing, os, sqlite3, ssl, subprocess, tempfile, threading, time
-async def echo():
-    process = await asyncio.create_subprocess_exec('echo', 'async', stdout=subprocess.PIPE)
-    await asyncio.sleep(0.01)
-    return (await process.communicate())[0].decode().strip()
-with multiprocessing.get_context('fork').Pool(2) as pool:
-    squares = pool.map(abs, [-1, -2])
-shared = multiprocessing.shared_memory if hasattr(multiprocessing, 'shared_memory') else __import__('multiprocessing.shared_memory').shared_memory
-block = shared.SharedMemory(create=True, size=4096); block.unlink()
-with concurrent.futures.ThreadPoolExecutor(4) as threads:
-    sums = list(threads.map(sum, [[1, 2], [3]]))
-base = sqlite3.connect('/work/x.db'); base.execute('create table t(a)'); base.commit()
-ssl.create_default_context()
-print(json.dumps({'async': asyncio.run(echo()), 'pool': squares, 'threads': sums,
-    'shell': subprocess.check_output('echo $HOME; pwd', shell=True, text=True).split(),
-    'time': time.tzname[0] != '', 'cpus': os.cpu_count() > 0, 'tmp': tempfile.gettempdir(),
-    'memory': 'MemTotal' in open('/proc/meminfo').read(), 'tty': os.isatty(1)}))"#;
-    let found = client.json(code).await;
-    assert_eq!(found["async"], "async");
-    assert_eq!(found["pool"], serde_json::json!([1, 2]));
-    assert_eq!(found["threads"], serde_json::json!([3, 3]));
-    assert_eq!(found["shell"], serde_json::json!(["/work", "/work"]));
-    assert_eq!((&found["tmp"], &found["tty"]), (&"/tmp".into(), &false.into()));
-    client.end().await;
-}
-
-fn small() -> Template {
-    let limits = Limits {
-        memory_bytes: 96 << 20,
-        processes: 20,
-        open_files: 64,
-        disk_bytes: 8 << 20,
-        disk_inodes: 100,
-        ..Limits::default()
-    };
-    Template { limits, ..template() }
-}
-
-#[tokio::test]
-async fn disk_inodes_files_and_processes_are_limited() {
-    let Some((backend, _dir)) = backend().await else { return };
-    let mut client = open_with(&backend, small()).await;
-    let disk = r#"
-import errno, json, os
-written = 0
-try:
-    for place in ('/work', '/tmp', '/dev/shm'):
-        with open(place + '/fill', 'wb', buffering=0) as f:
-            for _ in range(64): written += f.write(bytes(1 << 20))
-except OSError as error:
-    full = errno.errorcode[error.errno]
-for place in ('/work', '/tmp', '/dev/shm'):
-    if os.path.exists(place + '/fill'): os.unlink(place + '/fill')
-made = 0
-try:
-    for n in range(1000):
-        open(('/work', '/tmp', '/dev/shm')[n % 3] + f'/{n}', 'w').close(); made += 1
-except OSError as error:
-    inodes = errno.errorcode[error.errno]
-files = []
-try:
-    for _ in range(1000): files.append(os.open('/dev/null', os.O_RDONLY))
-except OSError as error:
-    open_files = errno.errorcode[error.errno]
-for fd in files: os.close(fd)
-print(json.dumps({'written': written, 'full': full, 'made': made, 'inodes': inodes, 'files': len(files), 'open': open_files}))"#;
-    let found = client.json(disk).await;
-    // A file can be as large as the disk (RLIMIT_FSIZE), and all together no larger.
-    assert!(matches!(found["full"].as_str(), Some("ENOSPC" | "EFBIG")), "{found}");
-    let written = found["written"].as_u64().unwrap();
-    assert!((4 << 20..=8 << 20).contains(&written), "{found}");
-    assert_eq!(found["inodes"], "ENOSPC");
-    let made = found["made"].as_u64().unwrap();
-    assert!((60..=100).contains(&made), "{found}");
-    assert_eq!(found["open"], "EMFILE");
-    assert!(found["files"].as_u64().unwrap() < 64);
-
-    let processes = r#"
-import errno, json, os, time
-children = []
-try:
-    for _ in range(200):
-        child = os.fork()
-        if child == 0:
-            time.sleep(60); os._exit(0)
-        children.append(child)
-except OSError as error:
-    refused = errno.errorcode[error.errno]
-for child in children: os.kill(child, 9)
-for child in children: os.waitpid(child, 0)
-print(json.dumps({'children': len(children), 'refused': refused}))"#;
-    let found = client.json(processes).await;
-    assert_eq!(found["refused"], "EAGAIN");
-    let children = found["children"].as_u64().unwrap();
-    assert!((10..=19).contains(&children), "{found}");
-    client.end().await;
-}
-
-#[tokio::test]
-async fn memory_is_limited() {
-    let Some((backend, _dir)) = backend().await else { return };
-    let enforced = is_full(&backend.enforcement(), "memory limit");
-    let mut client = open_with(&backend, small()).await;
-    let run = client.execute("data = bytearray(512 << 20)\nprint('kept', len(data))").await;
-    assert!(!run.output.contains("kept"), "{run:?}");
-    // Without a cgroup the interpreter itself is told; with one the kernel ends it.
-    assert!(enforced || run.output.contains("MemoryError") || run.signal.is_some(), "{run:?}");
-    // Files in memory count too, where it is the kernel that counts.
-    if enforced {
-        let hidden = "import os\nfd = os.memfd_create('x')\nfor _ in range(512): os.write(fd, bytes(1 << 20))\nprint('kept')";
-        let mut second = open_with(&backend, small()).await;
-        let run = second.execute(hidden).await;
-        assert!(!run.output.contains("kept"), "{run:?}");
-        second.end().await;
-    } else {
-        skip("no memory cgroup here: only the supervisor's watch");
-    }
-    client.end().await;
-}
-
-#[tokio::test]
-async fn cpu_time_is_limited() {
-    let Some((backend, _dir)) = backend().await else { return };
-    if !is_full(&backend.enforcement(), "CPU limit") {
-        return skip("no CPU cgroup here");
-    }
-    let limits = Limits { cpu_millis: 200, ..Limits::default() };
-    let mut client = open_with(&backend, Template { limits, ..template() }).await;
-    let code = r#"
-import json, time
-wall, cpu = time.monotonic(), time.process_time()
-while time.monotonic() - wall < 1.5: pass
-print(json.dumps((time.process_time() - cpu) / (time.monotonic() - wall)))"#;
-    let share = client.json(code).await.as_f64().unwrap();
-    assert!(share < 0.35, "{share} of a core, where 0.2 are allowed");
     client.end().await;
 }
 
@@ -448,160 +310,16 @@ print(json.dumps({'found': found, 'uid': open('/proc/self/uid_map').read().split
     two.end().await;
 }
 
-/// All cgroup directories with a given part in their path.
-fn cgroups_named(part: &str) -> Vec<std::path::PathBuf> {
-    fn walk(dir: &Path, part: &str, found: &mut Vec<std::path::PathBuf>) {
-        for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                if entry.file_name().to_string_lossy().contains(part) {
-                    found.push(entry.path());
-                }
-                walk(&entry.path(), part, found);
-            }
-        }
-    }
-    let mut found = Vec::new();
-    walk(Path::new("/sys/fs/cgroup"), part, &mut found);
-    found
-}
-
-/// Waits until `gone` says so, for as long as is guaranteed.
-async fn eventually(what: &str, gone: impl Fn() -> bool) {
-    let deadline = tokio::time::Instant::now() + GONE_WITHIN;
-    let mut ticks = tokio::time::interval(Duration::from_millis(20));
-    while !gone() {
-        assert!(tokio::time::Instant::now() < deadline, "{what} is still there");
-        ticks.tick().await;
-    }
-}
-
-#[tokio::test]
-async fn everything_is_gone_when_a_handle_is_dropped_or_ended() {
-    let Some((backend, _dir)) = backend().await else { return };
-    let client = open(&backend).await;
-    let (name, pid) = (client.session.clone(), client.first_process());
-    client.end().await;
-    assert_eq!(cgroups_named(&name), Vec::<std::path::PathBuf>::new());
-    assert!(!client::is_alive(pid), "ended");
-
-    let mut client = open(&backend).await;
-    // With children that ignore everything that can be ignored.
-    client
-        .execute("import os,signal,time\nfor n in range(3):\n  if os.fork() == 0:\n    signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 64)); os.setsid(); os.close(1); os.close(2); time.sleep(600)")
-        .await;
-    let (name, pid) = (client.session.clone(), client.first_process());
-    drop(client);
-    tokio::time::timeout(PATIENCE, backend.drained()).await.unwrap();
-    assert_eq!(cgroups_named(&name), Vec::<std::path::PathBuf>::new());
-    assert!(!client::is_alive(pid), "dropped");
-}
-
-#[tokio::test]
-async fn a_creation_dropped_half_way_leaves_nothing() {
-    let Some((backend, _dir)) = backend().await else { return };
-    let spec = client::spec(template());
-    let name = spec.session.to_string();
-    for polls in 1..6 {
-        let mut creation = backend.create(&spec);
-        for _ in 0..polls {
-            let once = std::future::poll_fn(|context| {
-                let _ = creation.as_mut().poll(context);
-                std::task::Poll::Ready(())
-            });
-            once.await;
-            tokio::task::yield_now().await;
-        }
-        drop(creation);
-        tokio::time::timeout(PATIENCE, backend.drained()).await.unwrap();
-        assert_eq!(cgroups_named(&name), Vec::<std::path::PathBuf>::new());
-    }
-}
-
-#[tokio::test]
-async fn the_cause_of_an_end_is_told() {
-    let Some((backend, _dir)) = backend().await else { return };
-    let mut client = open(&backend).await;
-    assert_eq!(client.handle().cause().await, EndCause::Unknown, "it has not ended");
-    client::kill(client.first_process());
-    let EndCause::Removed(why) = client.handle().cause().await else {
-        panic!("killed from outside")
-    };
-    assert!(why.contains("outside"), "{why}");
-    client.end().await;
-}
-
-#[tokio::test]
-async fn the_end_of_the_link_ends_the_sandbox() {
-    let Some((backend, _dir)) = backend().await else { return };
-    let mut client = open(&backend).await;
-    let pid = client.first_process();
-    client.close_link();
-    assert!(matches!(client.handle().cause().await, EndCause::Supervisor(_)));
-    assert!(!client::is_alive(pid));
-    client.end().await;
-}
-
-#[tokio::test]
-async fn a_missing_interpreter_and_a_bad_root_are_named() {
-    let Some((backend, _dir)) = backend().await else { return };
-    let python = Some("/nowhere/python3".into());
-    let spec = client::spec(Template { python, ..template() });
-    let error = backend.create(&spec).await.err().expect("there is none").to_string();
-    assert!(error.contains("/nowhere/python3"), "{error}");
-    let root = Some("/nowhere".into());
-    let spec = client::spec(Template { root, ..template() });
-    let error = backend.create(&spec).await.err().expect("there is none").to_string();
-    assert!(error.contains("/nowhere"), "{error}");
-    assert_eq!(cgroups_named(spec.session.as_str()), Vec::<std::path::PathBuf>::new());
-}
-
-#[tokio::test]
-async fn a_virtual_environment_anywhere_is_found_and_visible() {
-    let Some((backend, _dir)) = backend().await else { return };
-    let dir = tempfile::tempdir().unwrap();
-    let venv = dir.path().join("venv");
-    let made =
-        Command::new("/usr/bin/python3").args(["-m", "venv", "--without-pip"]).arg(&venv).status();
-    if !made.is_ok_and(|status| status.success()) {
-        return skip("python3 -m venv does not work here");
-    }
-    let python = Some(venv.join("bin/python"));
-    let mut client = open_with(&backend, Template { python, ..template() }).await;
-    let prefix = client.json("import sys, json; print(json.dumps(sys.prefix))").await;
-    assert_eq!(prefix, venv.to_str().unwrap());
-    client.end().await;
-}
-
-#[tokio::test]
-async fn a_root_of_its_own_replaces_the_hosts_system() {
-    let Some((backend, _dir)) = backend().await else { return };
-    // A tree that borrows the host's /usr by links would point nowhere inside, so copy a little.
-    let root = tempfile::tempdir().unwrap();
-    let tree = root.path();
-    let copied = Command::new("/bin/sh")
-        .arg("-c")
-        .arg(
-            "set -e; cd \"$1\"; mkdir -p usr/bin usr/lib etc; for l in bin lib lib64; do ln -s usr/$l $l; done
-             cp -L /usr/bin/python3 usr/bin/; cp -r /usr/lib/python3* usr/lib/ 2>/dev/null || true
-             ldd /usr/bin/python3 | grep -o '/[^ ]*' | while read f; do mkdir -p \".$(dirname $f)\"; cp -L $f \".$f\"; done
-             mkdir -p usr/lib64; [ -e lib64/ld-linux-x86-64.so.2 ] || true; echo tree > etc/marker",
-        )
-        .arg("sh")
-        .arg(tree)
-        .status();
-    if !copied.is_ok_and(|status| status.success()) {
-        return skip("no root could be put together from /usr");
-    }
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(tree, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let mut client = open_with(&backend, Template { root: Some(tree.into()), ..template() }).await;
-    let code = "import json, os; print(json.dumps([open('/etc/marker').read().strip(), os.path.exists('/usr/share'), os.listdir('/work')]))";
-    assert_eq!(client.json(code).await, serde_json::json!(["tree", false, []]));
-    client.end().await;
-}
-
+#[path = "jail/cost.rs"]
+mod cost;
 #[path = "jail/death.rs"]
 mod death;
+#[path = "jail/endings.rs"]
+mod endings;
+#[path = "jail/interpreters.rs"]
+mod interpreters;
+#[path = "jail/limits.rs"]
+mod limits;
 
 #[path = "jail/again.rs"]
 mod again;

@@ -5,17 +5,15 @@
 
 mod common;
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cellgate::id::Token;
 use cellgate::protocol::client::{ClientMessage, Execute};
-use cellgate::protocol::reply::Role;
 use cellgate::protocol::{Close, CloseCode};
 use cellgate::sandbox::EndCause;
 use cellgate::session::outbox::Batch;
-use cellgate::session::{AttachError, Attachment, SessionConfig, SessionHandle};
+use cellgate::session::{AttachError, Attachment, Guest, SessionConfig, SessionHandle};
 use cellgate::template::Limits;
 use cellgate_driver::wire::{Outcome, flag, kind};
 use common::scripted::{self, Ended, ScriptedDriver};
@@ -33,6 +31,10 @@ fn config() -> SessionConfig {
         idle_timeout: Some(Duration::from_secs(3600)),
         lifetime: None,
     }
+}
+
+fn guest(name: &str) -> Guest {
+    Guest::owner(name, Token::new("t"))
 }
 
 struct Stage {
@@ -60,7 +62,7 @@ struct Client {
 
 impl Client {
     async fn join(handle: &SessionHandle, after: Option<u64>) -> Client {
-        let seat = handle.attach("ada".into(), Role::Owner, after).await.unwrap();
+        let seat = handle.attach(Guest { after, ..guest("ada") }).await.unwrap();
         Client { seat, read: Default::default() }
     }
 
@@ -248,10 +250,7 @@ async fn an_abandoned_session_ends_and_takes_its_sandbox_along() {
     task.await.unwrap();
     assert!(before.elapsed() >= config().detach_timeout);
     assert!(ended.load(Ordering::SeqCst));
-    assert!(matches!(
-        handle.attach("late".into(), Role::Owner, None).await,
-        Err(AttachError::Over)
-    ));
+    assert!(matches!(handle.attach(guest("late")).await, Err(AttachError::Over)));
     drop(driver);
 }
 
@@ -303,15 +302,14 @@ async fn a_full_session_refuses_and_a_seat_given_up_is_free() {
     let Stage { handle, driver, .. } = usual().await;
     let first = Client::join(&handle, None).await;
     let _second = Client::join(&handle, None).await;
-    let third = handle.attach("third".into(), Role::Owner, None).await;
+    let third = handle.attach(guest("third")).await;
     assert!(matches!(third, Err(AttachError::Full(2))));
     drop(first);
-    let name: Arc<str> = "third".into();
     // The actor hears of the empty seat before it reads the next command or right after it.
-    let mut joined = handle.attach(Arc::clone(&name), Role::Owner, None).await;
+    let mut joined = handle.attach(guest("third")).await;
     while joined.is_err() {
         tokio::task::yield_now().await;
-        joined = handle.attach(Arc::clone(&name), Role::Owner, None).await;
+        joined = handle.attach(guest("third")).await;
     }
     drop(driver);
 }

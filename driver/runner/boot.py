@@ -8,6 +8,9 @@
 def boot():
     import builtins
     import sys
+
+    if sys.version_info < (3, 9):
+        sys.exit("cellgate needs Python 3.9 or newer; this is " + sys.version.split()[0])
     from posix import fstat, pread
 
     bundle_fd = 5

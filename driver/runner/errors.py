@@ -271,17 +271,21 @@ def _syntax(error):
     yield '  File %s"%s"%s, line %s%d%s' % (_MAGENTA, file, _RESET, _MAGENTA, error.lineno, _RESET)
     source = error.text
     known = execute.sources.get(file)
+    offset = error.offset
     if known is not None and 0 < error.lineno <= len(known[1]):
-        source = known[1][error.lineno - 1]  # as the user wrote it, before magics were made Python
+        # As the user wrote it, before indentation was taken away or magics were made Python.
+        source, compiled = known[1][error.lineno - 1], source
+        if isinstance(compiled, str) and compiled.strip() != source.strip():
+            offset = None
     if not isinstance(source, str) or not source.strip():
         return
     source = source.rstrip("\r\n")
     text = source.strip()
     indent = len(source) - len(source.lstrip())
     yield "    " + text
-    if not isinstance(error.offset, int) or error.offset < 1:
+    if not isinstance(offset, int) or offset < 1:
         return
-    start = max(error.offset - 1 - indent, 0)
+    start = max(offset - 1 - indent, 0)
     end = start + 1
     end_offset = getattr(error, "end_offset", None)
     if getattr(error, "end_lineno", None) == error.lineno and isinstance(end_offset, int):

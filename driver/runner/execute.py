@@ -7,7 +7,6 @@ looked for, so nothing that is Python is ever misread, and nothing else pays for
 
 import sys
 from _ast import Expr, Expression
-from os import _exit, environ
 
 from _cellgate import frames, session, signals
 from _cellgate.cell import CELL, Cell
@@ -34,15 +33,18 @@ def run(number, job, pipes):
         mend()
     code = job.get("code", "")
     _remember(cell, code)
-    changed = _set_env(job.get("env"))
+    changed = job.get("env") and _variables().put(job["env"])
     _, error = guarded(_body, cell, code)
     if session.in_child:
-        _finish_child(cell, error)
+        from _cellgate import child
+
+        child.finish(cell, error)
     outcome = frames.OK
     if error is not None:
         outcome = frames.INTERRUPTED if isinstance(error, KeyboardInterrupt) else frames.ERROR
         guarded(_report, cell, error)
-    _restore_env(changed)
+    if changed:
+        _variables().restore(changed)
     cell.end()
     return outcome
 
@@ -65,9 +67,9 @@ def guarded(function, *args):
 def _body(cell, code):
     body, result = compile_cell(code, cell.file, not cell.silent)
     if body is not None:
-        _evaluate(body)
+        evaluate(body)
     if result is not None:
-        value = _evaluate(result)
+        value = evaluate(result)
         if value is not None and not session.in_child:
             _show_result(cell, value)
     if "matplotlib._pylab_helpers" in sys.modules and not session.in_child:
@@ -76,7 +78,7 @@ def _body(cell, code):
         figures_shown.show_open()
 
 
-def _evaluate(code):
+def evaluate(code):
     value = eval(code, session.namespace)
     if code.co_flags & _COROUTINE:
         from _cellgate import tasks
@@ -92,12 +94,15 @@ def compile_cell(source, file, wants_value):
     """
     global future_flags
     flags = _TOP_LEVEL_AWAIT | future_flags
+    wrong = None
     try:
         tree = compile(source, file, "exec", flags | _AST_ONLY, True)
     except SyntaxError as error:
+        wrong = error
+    if wrong is not None:  # outside the clause, or a second error would carry the first along
         from _cellgate import magic_syntax
 
-        source = magic_syntax.python_of(source, error)
+        source = magic_syntax.python_of(source, wrong)
         tree = compile(source, file, "exec", flags | _AST_ONLY, True)
     statements = tree.body
     last = None
@@ -149,18 +154,10 @@ def _report(cell, error):
     errors.report(cell, error)
 
 
-def _finish_child(cell, error):
-    """Ends a fork that came to the end of its parent's cell, as `os._exit` would."""
-    status = 0
-    if isinstance(error, SystemExit):
-        status = error.code if isinstance(error.code, int) else int(error.code is not None)
-        if status and not isinstance(error.code, int):
-            cell.write_err(str(error.code) + "\n")
-    elif error is not None:
-        status = 1
-        guarded(_report, cell, error)
-    cell.flush()
-    _exit(status & 0xFF)
+def _variables():
+    from _cellgate import variables
+
+    return variables
 
 
 def _remember(cell, code):
@@ -184,26 +181,3 @@ def add_to_linecache(linecache, file):
         linecache.cache[file] = (sum(map(len, lines)), None, lines, file)
     except AttributeError:
         pass  # user code put something else in the module's place
-
-
-def _set_env(wanted):
-    """Sets variables for one cell; answers what `_restore_env` needs."""
-    changed = []
-    for name, value in (wanted or {}).items():
-        try:
-            changed.append((name, environ.get(name), value))
-            environ[name] = value
-        except (ValueError, TypeError):
-            changed.pop()  # a name or value no environment can hold
-    return changed
-
-
-def _restore_env(changed):
-    """Puts back what was before, unless the cell itself changed a variable since."""
-    for name, before, given in changed:
-        if environ.get(name) != given:
-            continue
-        if before is None:
-            del environ[name]
-        else:
-            environ[name] = before

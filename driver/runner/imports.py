@@ -5,61 +5,27 @@ import sys
 from _cellgate import bundle as _bundle
 
 
-def _linecache(module):
-    from _cellgate import execute
-
-    for file in execute.sources:
-        execute.add_to_linecache(module, file)
-
-
-def _getpass(module):
-    from _cellgate import stdin
-
-    module.getpass = module.unix_getpass = module.win_getpass = stdin.getpass
-
-
-def _asyncio(module):
-    from _cellgate import tasks  # adopts it when loaded
-
-    del tasks
-
-
-def _executor(module):
-    from _cellgate import pools
-
-    pools.tag_work_items(module)
-
-
-def _matplotlib(module):
-    # Over whatever MPLBACKEND an image sets: a file-only backend would show nothing. What the
-    # user chooses with `matplotlib.use` comes later and wins.
-    module.rcParams["backend"] = "module://_cellgate.figures"
-
-
-def _ipython_getipython(module):
-    import builtins
-
-    module.get_ipython = builtins.get_ipython
-
-
-def _ipython_display(module):
-    from _cellgate import display
-
-    for name in ("display", "update_display", "clear_output", "publish_display_data", "DisplayHandle"):
-        if hasattr(module, name):
-            setattr(module, name, getattr(display, name))
-
-
+# module → the function of `touches` that finishes it
 _AFTER = {
-    "linecache": _linecache,
-    "getpass": _getpass,
-    "asyncio": _asyncio,
-    "concurrent.futures.thread": _executor,
-    "matplotlib": _matplotlib,
-    "IPython.core.getipython": _ipython_getipython,
-    "IPython.core.display_functions": _ipython_display,
-    "IPython.core.display": _ipython_display,
+    "linecache": "linecache",
+    "getpass": "getpass",
+    "asyncio": "asyncio",
+    "concurrent.futures.thread": "executor",
+    "matplotlib": "matplotlib",
+    "IPython.core.getipython": "ipython_getipython",
+    "IPython.core.display_functions": "ipython_display",
+    "IPython.core.display": "ipython_display",
 }
+
+
+def touch(module, after):
+    """Finishes a module. A version we do not know is left as it is: better than a failed import."""
+    from _cellgate import touches
+
+    try:
+        getattr(touches, after)(module)
+    except Exception:
+        pass
 
 
 class Finder:
@@ -76,31 +42,11 @@ class Finder:
             spec = finder.find_spec(name, path, target)
             if spec is not None:
                 if hasattr(spec.loader, "exec_module"):
-                    spec.loader = _Loader(spec.loader, after)
+                    from _cellgate import touches
+
+                    spec.loader = touches.Loader(spec.loader, after)
                 return spec
         return None
-
-
-class _Loader:
-    """Stands before the real loader while the module runs, then puts it back."""
-
-    def __init__(self, loader, after):
-        self._loader = loader
-        self._after = after
-
-    def __getattr__(self, name):
-        return getattr(self._loader, name)
-
-    def create_module(self, spec):
-        return self._loader.create_module(spec)
-
-    def exec_module(self, module):
-        module.__loader__ = module.__spec__.loader = self._loader
-        self._loader.exec_module(module)
-        try:
-            self._after(module)
-        except Exception:
-            pass  # a version we do not know: plain behaviour is better than a failed import
 
 
 class LastResort:
@@ -124,7 +70,7 @@ def install():
     sys.meta_path.append(_last_resort)
     for name, after in _AFTER.items():  # what `site` had imported before us
         if name in sys.modules:
-            after(sys.modules[name])
+            touch(sys.modules[name], after)
 
 
 def mend():

@@ -7,7 +7,7 @@ else is missing with a plain ImportError, so that nobody mistakes it for the rea
 import sys
 
 _MODULES = {
-    "IPython": ("get_ipython", "display", "version_info", "__version__"),
+    "IPython": ("get_ipython", "version_info", "__version__"),
     "IPython.display": None,
     "IPython.core": (),
     "IPython.core.display": None,
@@ -41,11 +41,7 @@ class _Loader:
             return
         known = {
             "get_ipython": shell.get_ipython,
-            "display": rich.display,
             "version_info": _VERSION,
             "__version__": ".".join(map(str, _VERSION[:3])),
         }
         space.update({name: known[name] for name in names})
-        if module.__name__ == "IPython":
-            # `IPython.display` is a module, and a function where the real one has it as one.
-            space.pop("display")

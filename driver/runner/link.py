@@ -120,6 +120,17 @@ class Link:
         except OSError:
             return False
 
+    def quiet(self, seconds):
+        """Whether nothing comes for so long."""
+        self.socket.settimeout(seconds)
+        try:
+            self._peek(0)
+            return False
+        except OSError:
+            return True
+        finally:
+            self.socket.settimeout(None)
+
     def read(self, flags=0):
         """Takes what is there (the reader only) and hands it out."""
         mask = signals.shut()

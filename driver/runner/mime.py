@@ -7,7 +7,7 @@ the plain text is always there.
 
 import sys
 
-from _cellgate import frames
+from _cellgate import jsonable
 
 _MAX_PLAIN = 1 << 20  # characters of text/plain
 _PRETTY_ABOVE = 79  # a container whose repr is wider is laid out on several lines
@@ -81,7 +81,7 @@ def _ask(value, data, metadata, include, exclude):
 def _method(value, name):
     """The bound method, unless the object invents attributes (a mock, a proxy)."""
     try:
-        if getattr(value, "_cellgate_has_no_such_name_", None) is not None:
+        if getattr(value, "_ipython_canary_method_should_not_exist_", None) is not None:
             return None
         method = getattr(value, name, None)
     except Exception:
@@ -123,7 +123,7 @@ def _portable(kind, item):
         return item
     if kind.startswith("text/") and isinstance(item, (list, tuple)):
         return "".join(map(str, item))
-    return frames.plain(item)
+    return jsonable.plain(item)
 
 
 def plain_text(value):

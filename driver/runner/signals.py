@@ -13,7 +13,7 @@ import _signal
 from _thread import get_ident
 
 IDLE, STARTING, RUNNING, ENDING = range(4)
-SIGINT = int(_signal.SIGINT)
+SIGINT, SIGUSR2 = int(_signal.SIGINT), int(_signal.SIGUSR2)
 MAIN = get_ident()
 
 # Signals whose Python handlers user code may have set and may raise from. They wait while a frame

@@ -41,11 +41,8 @@ def ask(prompt, password=False):
     return str(answer.get("text", ""))
 
 
-def input(prompt="", /):
-    """Read a string from the client. The trailing newline is stripped.
-
-    If the client answers with the end of input, raise EOFError.
-    """
+def read_line(prompt):
+    """What `input` answers."""
     text = ask(prompt)
     return text[:-1] if text.endswith("\n") else text
 

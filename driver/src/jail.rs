@@ -228,8 +228,8 @@ fn give_up_privileges() -> io::Result<()> {
         | libc::SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
     sys::prctl(libc::PR_SET_SECUREBITS, bits as _, 0)?;
     sys::drop_capabilities()?;
-    sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0)?;
-    sys::prctl(libc::PR_SET_DUMPABLE, 0, 0)
+    // Not being dumpable is the supervisor's own affair, and it is the first thing it does.
+    sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0)
 }
 
 /// Leaves open the link, the report and the cgroups' directories, and nothing behind 0, 1 and 2.

@@ -27,8 +27,8 @@ use std::time::{Duration, Instant};
 /// stays recorded for the next gateway's sweep.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Between two looks at a cgroup that is not empty yet.
-const PAUSE: Duration = Duration::from_millis(5);
+/// Between two looks at a cgroup that is not empty yet, in milliseconds.
+const PAUSE_MS: libc::c_int = 5;
 
 /// Runs the janitor until its work is done; 0 if nothing is left.
 pub(crate) fn run() -> i32 {
@@ -40,15 +40,20 @@ pub(crate) fn run() -> i32 {
     for sandbox in &sandboxes {
         kill(sandbox);
     }
-    let Ok(text) = fs::read_to_string(&record) else {
-        return 1; // somebody removed the record: there is nothing to go by
+    // Through the open file: somebody may have removed its name.
+    let Ok(text) = fs::read_to_string("/proc/self/fd/1") else {
+        return 1;
     };
     let deadline = Instant::now() + PATIENCE;
     let mut clean = true;
     for path in text.lines().filter_map(|line| line.strip_prefix("cgroup ")).map(Path::new) {
         clean &= is_an_instance(path) && remove(path, deadline).is_ok();
     }
-    if clean && fs::remove_file(&record).is_ok() { 0 } else { 1 }
+    // With something left the record stays, for the next gateway's sweep.
+    if clean {
+        let _ = fs::remove_file(&record); // an error means that it has no name any more
+    }
+    i32::from(!clean)
 }
 
 /// Whether a directory can be one that a gateway made: a damaged record kills nobody else.
@@ -162,9 +167,15 @@ fn remove(cgroup: &Path, deadline: Instant) -> io::Result<()> {
             Ok(()) => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) if Instant::now() > deadline => return Err(error),
-            Err(_) => std::thread::sleep(PAUSE),
+            Err(_) => pause(),
         }
     }
+}
+
+/// Waits for what has no event: the kernel tells nobody when a cgroup of version 1 becomes empty.
+fn pause() {
+    // SAFETY: no entries, so the pointer is never read.
+    unsafe { libc::poll(std::ptr::null_mut(), 0, PAUSE_MS) };
 }
 
 fn try_remove(cgroup: &Path) -> io::Result<()> {

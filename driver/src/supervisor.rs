@@ -191,9 +191,8 @@ impl Supervisor {
     fn begin(mut link: Link, cgroups: &Cgroups, scope: Scope) -> Result<Supervisor, End> {
         let missing = harden::harden(scope);
         let null = File::options().read(true).write(true).open("/dev/null");
-        let null = null.map_err(|error| End::failed("open /dev/null", error))?;
-        sys::occupy_low_fds(null.as_fd())
-            .map_err(|error| End::failed("occupy low descriptors", error))?;
+        null.and_then(|null| sys::occupy_low_fds(null.into()))
+            .map_err(|error| End::failed("occupy low descriptors with /dev/null", error))?;
         let signals = sys::signal_events(&[libc::SIGCHLD, libc::SIGTERM])
             .map_err(|error| End::failed("receive signals", error))?;
 
@@ -260,7 +259,7 @@ impl Supervisor {
                     Event::Link => self.hear()?,
                     Event::LinkWritable => self.link.flush()?,
                     Event::Signal => self.take_signals(now)?,
-                    Event::Socket(socket) => self.listen(socket, now),
+                    Event::Socket(socket) => self.listen(socket),
                     Event::SocketWritable(socket) => self.flush_to_runner(socket),
                     Event::Stacks => self.take_stacks(now),
                     Event::Output(cell, stream) => self.ready_pipes.push((cell, stream)),

@@ -18,6 +18,7 @@ use std::time::Duration;
 use libc::c_int;
 
 pub(crate) mod launch;
+pub(crate) mod privileges;
 
 /// Lowest number for descriptors the supervisor keeps: the runner's are 0 to 6.
 pub(crate) const FIRST_OWN_FD: c_int = 10;
@@ -86,7 +87,8 @@ pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     // SAFETY: `pair` has room for two descriptors.
     check(unsafe { libc::pipe2(pair.as_mut_ptr(), libc::O_CLOEXEC) })?;
     let (read, write) = own_pair(pair);
-    set_nonblocking(read.as_fd())?;
+    // SAFETY: no pointers; the read end has no other flag that could be lost.
+    check(unsafe { libc::fcntl(read.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) })?;
     Ok((read, write))
 }
 
@@ -129,11 +131,14 @@ pub(crate) fn adopt(number: RawFd) -> io::Result<OwnedFd> {
 /// Fills every closed number below [`FIRST_OWN_FD`] with a duplicate of `filler`, so that no
 /// descriptor made later stands where the runner's will be placed. They close on exec and stay
 /// open for the life of the process.
-pub(crate) fn occupy_low_fds(filler: BorrowedFd<'_>) -> io::Result<()> {
+pub(crate) fn occupy_low_fds(filler: OwnedFd) -> io::Result<()> {
+    // It may itself stand on a low number, which has to be occupied for good.
+    let high = duplicate_high(filler.as_fd())?;
+    drop(filler);
     for number in 0..FIRST_OWN_FD {
         // SAFETY: no pointers.
         if unsafe { libc::fcntl(number, libc::F_GETFD) } < 0 {
-            replace(filler, number)?;
+            replace(high.as_fd(), number)?;
         }
     }
     Ok(())
@@ -149,10 +154,11 @@ pub(crate) fn replace(fd: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
     Ok(())
 }
 
-/// Sends `bytes` with two descriptors. On a stream socket so few bytes go as a whole or not.
+/// Sends two pieces as one, with two descriptors. What it sends is at least the first piece, as
+/// long as that is short; the descriptors arrive with its first byte.
 pub(crate) fn send_with_fds(
     socket: BorrowedFd<'_>,
-    bytes: &[u8],
+    pieces: [&[u8]; 2],
     fds: [BorrowedFd<'_>; 2],
 ) -> io::Result<usize> {
     const ROOM: usize = 64; // CMSG_SPACE of two descriptors is 24
@@ -160,11 +166,14 @@ pub(crate) fn send_with_fds(
     struct Control([u8; ROOM]);
     let mut control = Control([0; ROOM]);
     let payload = size_of::<[RawFd; 2]>() as libc::c_uint;
-    let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    let mut parts = pieces.map(|piece| libc::iovec {
+        iov_base: piece.as_ptr().cast_mut().cast(),
+        iov_len: piece.len(),
+    });
     // SAFETY: all zero is a valid msghdr.
     let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
-    message.msg_iov = &raw mut part;
-    message.msg_iovlen = 1;
+    message.msg_iov = parts.as_mut_ptr();
+    message.msg_iovlen = parts.len() as _;
     message.msg_control = control.0.as_mut_ptr().cast();
     // SAFETY: computes a size.
     message.msg_controllen = unsafe { libc::CMSG_SPACE(payload) } as _;
@@ -368,61 +377,6 @@ pub(crate) fn kill(pid: libc::pid_t, signal: c_int) -> io::Result<()> {
 pub(crate) fn own_pid() -> libc::pid_t {
     // SAFETY: cannot fail.
     unsafe { libc::getpid() }
-}
-
-fn prctl(option: c_int, argument: libc::c_ulong) -> io::Result<c_int> {
-    // SAFETY: the options used here take one number.
-    check(unsafe { libc::prctl(option, argument, 0, 0, 0) })
-}
-
-/// Keeps other processes of the same user from tracing this one and from reading its memory and
-/// descriptors.
-pub(crate) fn forbid_dumping() -> io::Result<()> {
-    prctl(libc::PR_SET_DUMPABLE, 0).map(drop)
-}
-
-/// Gives up gaining privileges by exec, for this process and all it starts.
-pub(crate) fn forbid_new_privileges() -> io::Result<()> {
-    prctl(libc::PR_SET_NO_NEW_PRIVS, 1).map(drop)
-}
-
-/// Makes orphaned descendants children of this process, as they are of PID 1.
-pub(crate) fn adopt_orphans() -> io::Result<()> {
-    prctl(libc::PR_SET_CHILD_SUBREAPER, 1).map(drop)
-}
-
-/// Empties the bounding set, as far as the process may.
-pub(crate) fn empty_bounding_set() {
-    // The kernel refuses numbers above its last capability, so the loop need not know that one.
-    for capability in 0..64 {
-        if prctl(libc::PR_CAPBSET_DROP, capability).is_err() {
-            return;
-        }
-    }
-}
-
-/// Gives up every capability: effective, permitted, inheritable and ambient.
-pub(crate) fn drop_capabilities() -> io::Result<()> {
-    const VERSION_3: u32 = 0x2008_0522; // _LINUX_CAPABILITY_VERSION_3, two words a set
-    let header: [u32; 2] = [VERSION_3, 0];
-    let none = [0u32; 6];
-    let clear = libc::PR_CAP_AMBIENT_CLEAR_ALL as libc::c_ulong;
-    prctl(libc::PR_CAP_AMBIENT, clear)?;
-    // SAFETY: header and data have the layout of capset(2) version 3.
-    let result = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), none.as_ptr()) };
-    check(result as c_int)?;
-    Ok(())
-}
-
-/// Allows this process as many open files as it may have.
-pub(crate) fn raise_open_files() -> io::Result<()> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the pointer is to a live local.
-    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
-    limit.rlim_cur = limit.rlim_max;
-    // SAFETY: the pointer is to a live local.
-    check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) })?;
-    Ok(())
 }
 
 /// Opens a file of a directory for reading.

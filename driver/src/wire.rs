@@ -10,8 +10,9 @@
 //! message = frame{MORE}* frame          same kind and cell; payloads are joined
 //! ```
 //!
-//! Output may stand between two fragments of a message; two messages of one direction never
-//! interleave. A frame that breaks a rule of this file ends the link: whoever sent it is either
+//! Between two fragments of a message may stand what the supervisor says by itself in one frame:
+//! OUTPUT, USAGE, PONG, LOG, a busy REPLY. Two messages in fragments never interleave. EXITED voids
+//! the message it cuts off. A frame that breaks a rule of this file ends the link: whoever sent it is either
 //! broken or hostile.
 //!
 //! ```text
@@ -50,7 +51,8 @@ pub mod kind {
     pub const PING: u8 = 0x07;
 
     /// Supervisor to runner: no payload, two descriptors as ancillary data: the write ends that
-    /// become fd 1 and fd 2 of the next cell.
+    /// become fd 1 and fd 2 of the next cell. Stands before that cell's EXECUTE, mostly in the
+    /// same write.
     pub const PIPES: u8 = 0x10;
     /// Supervisor to runner: u32, how many frames with [`super::flag::SYNC`] were taken so far.
     pub const ACK: u8 = 0x11;

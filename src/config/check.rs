@@ -59,7 +59,7 @@ pub(super) fn image(text: &str) -> Result<String, String> {
     match first && text.bytes().all(fits) {
         true => Ok(text.to_owned()),
         false => Err(format!(
-            "{text:?} is not the name of an image: write one such as \"python:3.13-slim\""
+            "{text:?} is not the name of an image: write one such as \"cellgate-python\""
         )),
     }
 }
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn names_of_images_runtimes_and_engines() {
-        for good in ["python", "python:3.13-slim", "r.example:5000/a/b@sha256:00ff"] {
+        for good in ["python", "cellgate-python", "r.example:5000/a/b@sha256:00ff"] {
             assert_eq!(image(good), Ok(good.to_owned()));
         }
         for bad in ["", "-rm", "a b", "a\n", "$(x)"] {

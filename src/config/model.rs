@@ -195,7 +195,7 @@ impl Config {
                 language: Language::Python,
                 python: None,
                 root: None,
-                image: "python:3.13-slim".into(),
+                image: "cellgate-python".into(),
                 env: Vec::new(),
                 limits: Limits::default(),
             }],

@@ -156,6 +156,17 @@ pub enum Role {
     Viewer,
 }
 
+impl Role {
+    /// The name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Owner => "owner",
+            Role::Editor => "editor",
+            Role::Viewer => "viewer",
+        }
+    }
+}
+
 /// Fields of `complete_reply`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, serde::Deserialize)]
 pub struct CompleteAnswer {

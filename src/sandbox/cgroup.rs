@@ -9,10 +9,10 @@
 //! sessions too, except where version 2 forbids it (a cgroup with processes cannot have children
 //! with controllers): then it is the root, if we may write there.
 //!
-//! Own code rather than `libcgroups` 0.7: four files are written and two read, for which that
-//! crate brings an OCI runtime spec, D-Bus for systemd and a tree of 60 packages, places every
-//! cgroup at a path it chooses, and moves processes through `cgroup.procs`, which costs
-//! milliseconds on version 1 where the jail's way costs none.
+//! Own code rather than `libcgroups` 0.7: half a dozen files are written and one is read, for
+//! which that crate brings the OCI runtime spec and 98 packages, and moves processes through
+//! `cgroup.procs`, which can wait for a grace period of the whole kernel where the jail's two
+//! ways (`tasks` by oneself, a birth inside) do not.
 //!
 //! Files are plain reads and writes below a base, so the tests run against a directory tree.
 

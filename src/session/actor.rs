@@ -9,9 +9,9 @@ use tokio::time::{Instant, sleep_until};
 use super::fanout::Fanout;
 use super::log::EventLog;
 use super::state::{Effect, ParticipantId, Rules, State};
-use super::{AttachError, Command, SessionConfig};
+use super::{AttachError, Command, Guest, SessionConfig};
 use crate::error::Chain;
-use crate::id::{SessionId, Token};
+use crate::id::SessionId;
 use crate::link::{DriverEvent, Link, LinkError};
 use crate::pool::Prepared;
 use crate::protocol::client::{ClientMessage, Refusal};
@@ -31,7 +31,6 @@ const EVENTS_A_TURN: usize = 16;
 /// A session's owner.
 pub(super) struct Actor {
     id: SessionId,
-    token: Arc<Token>,
     template: Arc<Template>,
     backend: BackendKind,
     language: LanguageInfo,
@@ -75,7 +74,6 @@ impl Actor {
     pub(super) fn new(
         prepared: Prepared,
         config: SessionConfig,
-        token: Arc<Token>,
         commands: mpsc::Receiver<Command>,
     ) -> Actor {
         let limits = &prepared.template.limits;
@@ -87,7 +85,6 @@ impl Actor {
         };
         Actor {
             id: prepared.id,
-            token,
             template: prepared.template,
             backend: prepared.backend,
             language: prepared.language,
@@ -193,11 +190,11 @@ impl Actor {
                 // Whoever asked and is gone already need not be told.
                 joined.send(Err(AttachError::Full(self.config.participants))).ok();
             }
-            Command::Attach { name, role, after, joined } => {
+            Command::Attach { guest, joined } => {
                 let outbox = self.fanout.outbox(self.config.window_bytes);
-                let id = self.fanout.join(name, role, Arc::clone(&outbox));
+                let id = self.fanout.join(&guest, Arc::clone(&outbox));
                 self.unwatched = None;
-                self.greet(id, role, after);
+                self.greet(id, &guest);
                 if joined.send(Ok((id, outbox))).is_err() {
                     // The socket went away while we answered; its seat must not stay taken.
                     if let Some(participant) = self.fanout.get(id) {
@@ -223,14 +220,14 @@ impl Actor {
     }
 
     /// In the same turn as joining, so that nothing falls between replay and live events.
-    fn greet(&mut self, to: ParticipantId, role: Role, after: Option<u64>) {
+    fn greet(&mut self, to: ParticipantId, guest: &Guest) {
         let limits = &self.template.limits;
         let timeout_ms = |limit: Duration| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         let ready = Ready {
             protocol: protocol::VERSION,
             session: self.id.to_string(),
-            token: self.token.reveal().to_owned(),
-            role,
+            token: guest.token.reveal().to_owned(),
+            role: guest.role,
             template: self.template.name.clone(),
             language: self.language.clone(),
             state: self.state.phase(),
@@ -249,7 +246,7 @@ impl Actor {
             backend: self.backend.name(),
         };
         self.reply(to, &Reply::Ready(Box::new(ready)));
-        let after = after.unwrap_or(0);
+        let after = guest.after.unwrap_or(0);
         let replay = self.log.after(after);
         if let Some((from, to_seq)) = replay.gap {
             self.reply(to, &Reply::Gap { from, to: to_seq });

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytestring::ByteString;
 use tokio::sync::Notify;
 
+use super::Guest;
 use super::outbox::Outbox;
 use super::state::ParticipantId;
 use crate::protocol::event::Sequenced;
@@ -18,6 +19,8 @@ pub(super) struct Participant {
     pub id: ParticipantId,
     /// Shown to others.
     pub name: Arc<str>,
+    /// Whether it chose its name.
+    pub named: bool,
     /// What it may do.
     pub role: Role,
     /// What it has yet to be sent.
@@ -44,14 +47,10 @@ impl Fanout {
     }
 
     /// Adds a participant.
-    pub(super) fn join(
-        &mut self,
-        name: Arc<str>,
-        role: Role,
-        outbox: Arc<Outbox>,
-    ) -> ParticipantId {
+    pub(super) fn join(&mut self, guest: &Guest, outbox: Arc<Outbox>) -> ParticipantId {
         self.last_id += 1;
-        self.participants.push(Participant { id: self.last_id, name, role, outbox });
+        let (name, role, named) = (Arc::clone(&guest.name), guest.role, guest.named);
+        self.participants.push(Participant { id: self.last_id, name, named, role, outbox });
         self.last_id
     }
 

@@ -26,7 +26,7 @@ async fn gateway_process() {
     let backend = DockerBackend::connect(config).await.unwrap();
     let spec = spec();
     let mut sandbox = create(&backend, &spec).await;
-    greet(&mut *sandbox.link).await;
+    greet(&mut sandbox).await;
     println!("\nready {} {} {:?}", backend.instance(), spec.session, backend.data_path());
     let mut line = String::new();
     BufReader::new(tokio::io::stdin()).read_line(&mut line).await.unwrap();

@@ -22,6 +22,8 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 pub(crate) const DEAD_MAN: Duration = Duration::from_secs(5);
 pub(crate) const SOCKET: &str = "/var/run/docker.sock";
 pub(crate) const IMAGE: &str = "debian:bookworm-slim";
+/// The image of the template `python`.
+pub(crate) const PYTHON_IMAGE: &str = "cellgate-python";
 
 /// The engine, or a skip that is told.
 pub(crate) async fn engine() -> Option<Docker> {
@@ -87,17 +89,34 @@ pub(crate) async fn read_frame(link: &mut dyn Duplex) -> (Header, Vec<u8>) {
     (header, payload)
 }
 
-/// Reads the first frame of a driver and sends one there and back.
-pub(crate) async fn greet(link: &mut dyn Duplex) {
-    let (header, payload) = read_frame(link).await;
+/// Reads the driver's first frame, tells it what it needs to know, and sends a frame there and back.
+pub(crate) async fn greet(sandbox: &mut Sandbox) {
+    let (header, payload) = read_frame(&mut *sandbox.link).await;
     assert_eq!(header.kind, kind::HELLO);
     assert_eq!(payload[..2], VERSION.to_le_bytes());
-    let mut ping = Vec::new();
-    append_message(&mut ping, kind::PING, 0, 0, b"are you there");
-    link.write_all(&ping).await.unwrap();
-    link.flush().await.unwrap();
-    let (header, payload) = read_frame(link).await;
-    assert_eq!((header.kind, &payload[..]), (kind::PONG, &b"are you there"[..]));
+    let mut frames = Vec::new();
+    append_message(&mut frames, kind::SETUP, 0, 0, &sandbox.setup.encode());
+    sandbox.link.write_all(&frames).await.unwrap();
+    ping(sandbox).await;
+}
+
+/// Sends a frame there and back; whatever else the driver says is skipped.
+pub(crate) async fn ping(sandbox: &mut Sandbox) {
+    let mut frames = Vec::new();
+    append_message(&mut frames, kind::PING, 0, 0, b"are you there");
+    sandbox.link.write_all(&frames).await.unwrap();
+    sandbox.link.flush().await.unwrap();
+    assert_eq!(frame(sandbox, kind::PONG).await, b"are you there");
+}
+
+/// The payload of the next frame of this kind.
+pub(crate) async fn frame(sandbox: &mut Sandbox, wanted: u8) -> Vec<u8> {
+    loop {
+        let (header, payload) = read_frame(&mut *sandbox.link).await;
+        if header.kind == wanted {
+            return payload;
+        }
+    }
 }
 
 /// Containers with the label, running or not.

@@ -97,6 +97,8 @@ async fn a_sweep_removes_what_a_gateway_and_its_janitor_left() {
     let mut gateway = gateway(&runtime_dir);
     client::signal(gateway.first, rustix::process::Signal::STOP);
     client::kill(gateway.janitor);
+    // Until it has really ended it holds the record's lock, and would be left to its work.
+    eventually("the janitor", || !runs(gateway.janitor)).await;
     client::kill(gateway.process.id() as i32);
     gateway.process.wait().unwrap();
     let had_cgroups = !cgroups_named(&gateway.session).is_empty();

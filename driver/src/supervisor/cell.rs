@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use cellgate_driver::wire::CellUsage;
 
-use super::usage::Meter;
+use super::usage::{Meter, Sample};
 use crate::sys;
 
 /// Age at which a cell is worth reading files for: below, it would cost a noticeable part.
@@ -89,26 +89,28 @@ impl Cell {
         self.interrupt = Some(Interrupt { grace_ms, kill_at, owed_until: Some(now + OWED) });
     }
 
-    /// Looks at the sandbox, once the cell is long. Answers whether USAGE is due: at every look
-    /// but the first.
+    /// Looks at the sandbox, once the cell is long. Answers what is to be sent as USAGE: nothing
+    /// at the first look.
     pub(crate) fn look(
         &mut self,
         meter: &mut Meter,
         pid: i32,
         every_ms: u32,
         now: Instant,
-    ) -> bool {
+    ) -> Option<Sample> {
         let first = self.base.is_none();
-        if first {
-            let runner_us = sys::process_cpu_us(pid).unwrap_or(self.runner_us_before);
-            self.base = Some(Base { sandbox_us: meter.cpu_us(), runner_us });
-        } else {
+        if !first {
             meter.settle();
         }
-        self.note_memory(meter.memory_bytes());
+        let sample = meter.sample();
+        self.note_memory(sample.memory_bytes);
+        if first {
+            let runner_us = sys::process_cpu_us(pid).unwrap_or(self.runner_us_before);
+            self.base = Some(Base { sandbox_us: sample.cpu_us, runner_us });
+        }
         let every = Duration::from_millis(u64::from(every_ms));
         self.look_at = (every_ms > 0).then(|| if first { self.began + every } else { now + every });
-        !first
+        (!first).then_some(sample)
     }
 
     /// Takes note of how much memory is in use.
@@ -128,12 +130,10 @@ impl Cell {
         let own = clock.saturating_sub(self.runner_us_before);
         let mut cpu_us = own;
         if let Some(base) = &self.base {
+            let sample = meter.sample();
             let before = base.runner_us.saturating_sub(self.runner_us_before);
-            cpu_us = own.max(before + meter.cpu_us().saturating_sub(base.sandbox_us));
-            if runner_us.is_none() {
-                let memory = meter.memory_bytes();
-                self.note_memory(memory);
-            }
+            cpu_us = own.max(before + sample.cpu_us.saturating_sub(base.sandbox_us));
+            self.note_memory(sample.memory_bytes);
         }
         CellUsage {
             duration_us: now.duration_since(self.began).as_micros() as u64,

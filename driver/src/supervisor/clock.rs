@@ -80,15 +80,15 @@ impl Supervisor {
             self.watch_at = earliest(self.watch_at, Some(now + WATCH_BUSY));
         }
         let every_ms = self.setup.usage_interval_ms;
-        let due = cell.look(&mut self.meter, runner.pid, every_ms, now);
-        if !due || self.link.is_blocked() {
+        let sample = cell.look(&mut self.meter, runner.pid, every_ms, now);
+        let Some(sample) = sample.filter(|_| !self.link.is_blocked()) else {
             return; // one more or less is no loss
-        }
+        };
         let usage = Usage {
-            memory_bytes: self.meter.last_memory_bytes(),
+            memory_bytes: sample.memory_bytes,
             memory_limit_bytes: self.setup.memory_limit_bytes,
-            cpu_us: self.meter.cpu_us(),
-            processes: self.meter.processes(),
+            cpu_us: sample.cpu_us,
+            processes: sample.processes,
         };
         self.link.put(kind::USAGE, 0, cell.number, &usage.encode());
     }
@@ -96,6 +96,9 @@ impl Supervisor {
     /// Ends a runner that does not do its part in time.
     fn watch_runner(&mut self, now: Instant) {
         let Some(runner) = &mut self.runner else { return };
+        if runner.control.closed || runner.side.closed {
+            runner.closed_since.get_or_insert(now);
+        }
         self.full_since = runner.is_full().then(|| self.full_since.unwrap_or(now));
         let stuck = |since: Option<Instant>| since.is_some_and(|since| since + STUCK_LIMIT <= now);
         let interrupt = self.cell.as_ref().and_then(|cell| cell.interrupt);

@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use cellgate_driver::wire::{Header, Setup, flag, kind};
+use cellgate_driver::wire::{ExitCause, Header, Setup, flag, kind};
 
 use super::cell::Cell;
 use super::frames::{Fill, FrameReader};
@@ -130,10 +130,17 @@ impl Supervisor {
                 return Ok(());
             };
             self.cell = Some(Cell::begin(number, runner.pid, now));
-            runner.pipes.begin(number, now);
+            self.receiving = more.then_some(number);
+            // To a runner that is dying the cell is lost: its EXITED will name it.
+            if !runner.is_ending()
+                && let Err(error) = runner.send_cell(number, frame, now)
+            {
+                let detail = format!("cannot hand the cell to the runner: {error}");
+                self.end_runner(ExitCause::Own, detail, now);
+            }
+            return Ok(());
         }
         self.receiving = more.then_some(number);
-        // To a runner that is dying the cell is lost: its EXITED will name it.
         if let Some(runner) = self.runner.as_mut().filter(|runner| !runner.is_ending()) {
             runner.control.send(frame);
         }

@@ -197,6 +197,9 @@ impl Supervisor {
         if let Some(mut cell) = self.cell.take() {
             number = cell.number;
             let cpu_us = death.map_or(0, |death| death.cpu_us);
+            if ending.cause == ExitCause::Memory {
+                cell.note_memory(self.setup.memory_limit_bytes); // or it would not have died
+            }
             usage = cell.usage(&mut self.meter, runner.pid, Some(cpu_us), now);
             self.last_cell = number;
             self.discarding = self.receiving.take();

@@ -164,12 +164,30 @@ impl Channel {
         }
     }
 
-    /// Sends a frame with two descriptors. Fails if the socket does not take it at once.
-    pub(crate) fn send_with_fds(&self, bytes: &[u8], fds: [BorrowedFd<'_>; 2]) -> io::Result<()> {
+    /// Sends a frame with two descriptors and another one behind it, of which the socket may
+    /// leave a part to the queue. Fails if it takes nothing now.
+    pub(crate) fn send_with_fds(
+        &mut self,
+        first: &[u8],
+        fds: [BorrowedFd<'_>; 2],
+        second: &[u8],
+    ) -> io::Result<()> {
         if self.queued() > 0 {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        sys::send_with_fds(self.socket.as_fd(), bytes, fds).map(drop)
+        let taken = match sys::send_with_fds(self.socket.as_fd(), [first, second], fds) {
+            Ok(taken) => taken,
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.closed = true; // as in `send`
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        let rest = &second[taken.saturating_sub(first.len())..];
+        if !rest.is_empty() {
+            self.send(rest);
+        }
+        Ok(())
     }
 
     /// Whether the runner has received all that was sent.

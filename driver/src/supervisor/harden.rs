@@ -2,7 +2,7 @@
 //! traced by what it starts, and neither it nor anything below it can gain a privilege.
 
 use super::processes::Scope;
-use crate::sys;
+use crate::sys::{self, privileges};
 
 /// Hardens this process. Answers a line of text for each protection that could not be had.
 pub(crate) fn harden(scope: Scope) -> Vec<String> {
@@ -13,16 +13,16 @@ pub(crate) fn harden(scope: Scope) -> Vec<String> {
         }
     };
     sys::ignore_sigpipe();
-    need("the supervisor cannot be made untraceable", sys::forbid_dumping());
-    need("privileges can be gained by exec (no_new_privs)", sys::forbid_new_privileges());
+    need("the supervisor cannot be made untraceable", privileges::forbid_dumping());
+    need("privileges can be gained by exec (no_new_privs)", privileges::forbid_new_privileges());
     // The bounding set first, as emptying it takes a capability. Without that capability it stays
     // as it is, which gives nobody anything: with no_new_privs no exec gains from it.
-    sys::empty_bounding_set();
-    need("capabilities cannot be dropped", sys::drop_capabilities());
+    privileges::empty_bounding_set();
+    need("capabilities cannot be dropped", privileges::drop_capabilities());
     // Late pipes take descriptors of the supervisor; the runner's own limit comes from SETUP.
-    need("the limit on open files cannot be raised", sys::raise_open_files());
+    need("the limit on open files cannot be raised", privileges::raise_open_files());
     if scope == Scope::Descendants {
-        need("orphans cannot be adopted", sys::adopt_orphans());
+        need("orphans cannot be adopted", privileges::adopt_orphans());
     }
     missing
 }

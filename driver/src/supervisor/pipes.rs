@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   made ahead ──EXECUTE──► running ──DONE──► late ──EOF──► gone
-//!   (PIPES sent)            (OUTPUT)          (OUTPUT|LATE)
+//!                (PIPES)    (OUTPUT)          (OUTPUT|LATE)
 //! ```
 //! Pair 0 is what an interpreter has before its first cell. A pair that everybody closed is freed;
 //! of ended cells whose children still hold theirs, at most [`Pipes::MOST_LATE`] are kept.
@@ -99,34 +99,20 @@ impl Pair {
 pub(crate) struct Pipes {
     /// Oldest first.
     pairs: Vec<Pair>,
-    /// Made ahead for the next cell.
-    next: Option<Pair>,
 }
 
 impl Pipes {
     /// Ended cells whose pipes are kept open for children that outlive them.
     pub(crate) const MOST_LATE: usize = 32;
 
-    /// Takes in the pair of an interpreter that has just started.
-    pub(crate) fn add_idle(&mut self, pair: Pair) {
+    /// Takes in the pair of `cell`. The pair before it rests: at this moment the runner closes
+    /// it, which is nothing to wake up for; see [`Pipes::sweep`].
+    pub(crate) fn begin(&mut self, cell: u32, mut pair: Pair, now: Instant) {
+        if let Some(before) = self.pairs.last_mut() {
+            before.ends.iter_mut().flatten().for_each(|end| end.rest_until = Some(now + REST));
+        }
+        pair.cell = cell;
         self.pairs.push(pair);
-    }
-
-    /// Keeps a pair for the next cell.
-    pub(crate) fn set_next(&mut self, pair: Pair) {
-        self.next = Some(pair);
-    }
-
-    /// Gives the pair made ahead to `cell`. The pairs before rest: at this moment the runner
-    /// closes them one by one, which is nothing to wake up for.
-    pub(crate) fn begin(&mut self, cell: u32, now: Instant) {
-        for end in self.pairs.iter_mut().flat_map(|pair| pair.ends.iter_mut().flatten()) {
-            end.rest_until = Some(now + REST);
-        }
-        if let Some(mut pair) = self.next.take() {
-            pair.cell = cell;
-            self.pairs.push(pair);
-        }
     }
 
     /// Marks the output of `cell` late from now on. Answers the cell whose pipes were closed
@@ -135,6 +121,17 @@ impl Pipes {
         self.pairs.iter_mut().filter(|pair| pair.cell == cell).for_each(|pair| pair.late = true);
         let late = self.pairs.iter().filter(|pair| pair.late).count();
         (late > Pipes::MOST_LATE).then(|| self.drop_oldest_late()).flatten()
+    }
+
+    /// Looks at the pair before the newest, which its runner closed when the newest began and
+    /// which nobody waited for since. Nearly always nobody else has it, and it goes.
+    pub(crate) fn sweep(&mut self, link: &mut Link) -> io::Result<()> {
+        let before = self.pairs.len().checked_sub(2).and_then(|at| self.pairs.get(at));
+        let Some(cell) = before.map(|pair| pair.cell) else { return Ok(()) };
+        for stream in Stream::ALL {
+            self.pull(cell, stream, MAX_PAYLOAD, link)?;
+        }
+        Ok(())
     }
 
     /// Closes the pipes of the cell that ended longest ago and answers which it was.

@@ -5,6 +5,7 @@
 //! outside a namespace of our own would end the whole machine.
 
 use std::fs;
+use std::io::Read;
 use std::path::Path;
 
 use crate::sys;
@@ -81,7 +82,7 @@ impl Scope {
 
 impl Process {
     fn read(pid: i32) -> Option<Process> {
-        Process::parse(pid, &fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+        Process::parse(pid, &about(pid, "stat")?)
     }
 
     /// Reads a line of /proc/PID/stat, proc_pid_stat(5).
@@ -96,6 +97,13 @@ impl Process {
         let alive = !matches!(state, "Z" | "X");
         Some(Process { pid, parent, alive, ticks, resident })
     }
+}
+
+/// A file of /proc/PID, in one read: the kernel makes its text anew for each.
+fn about(pid: i32, file: &str) -> Option<String> {
+    let mut text = [0; 2 << 10]; // 2 KiB: the longest of them, smaps_rollup, has half of that
+    let length = fs::File::open(format!("/proc/{pid}/{file}")).ok()?.read(&mut text).ok()?;
+    Some(String::from_utf8_lossy(&text[..length]).into_owned())
 }
 
 /// Sum of the CPU time, in clock ticks.
@@ -114,8 +122,13 @@ pub(crate) fn resident_pages(processes: &[Process]) -> u64 {
     processes.iter().map(|process| process.resident).sum()
 }
 
-/// Memory of the processes in bytes, what they share counted once. Dearer than
-/// [`resident_pages`] by the walk of every page table.
+/// Memory in bytes that is each process's own: cheap, and blind to what they share.
+pub(crate) fn private_bytes(processes: &[Process], page: u64) -> u64 {
+    processes.iter().filter_map(|process| private(process.pid, page)).sum()
+}
+
+/// Memory of the processes in bytes, what they share counted once. Dearer than the others by
+/// the walk of every page table.
 pub(crate) fn proportional_bytes(processes: &[Process], page: u64) -> u64 {
     let of = |process: &Process| {
         proportional(process.pid).or_else(|| private(process.pid, page)).unwrap_or(0)
@@ -124,7 +137,7 @@ pub(crate) fn proportional_bytes(processes: &[Process], page: u64) -> u64 {
 }
 
 fn proportional(pid: i32) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let text = about(pid, "smaps_rollup")?;
     let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
     let kib: u64 = line.split_ascii_whitespace().next()?.parse().ok()?;
     Some(kib << 10)
@@ -132,7 +145,7 @@ fn proportional(pid: i32) -> Option<u64> {
 
 /// For a process whose page tables we may not walk: resident minus file-backed and shared.
 fn private(pid: i32, page: u64) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let text = about(pid, "statm")?;
     let mut fields = text.split_ascii_whitespace().skip(1).map(str::parse::<u64>);
     let (resident, shared) = (fields.next()?.ok()?, fields.next()?.ok()?);
     Some(resident.saturating_sub(shared) * page)
@@ -144,11 +157,20 @@ pub(crate) fn prefer_as_victim(pid: i32) -> std::io::Result<()> {
     fs::write(format!("/proc/{pid}/oom_score_adj"), FIRST)
 }
 
-/// Memory of files on the sandbox's tmpfs mounts, in bytes.
+/// Memory of files on the sandbox's tmpfs mounts, in bytes. One that is mounted at several places
+/// counts once.
 pub(crate) fn tmpfs_bytes(workdir: &Path) -> u64 {
-    let tmp = Path::new("/tmp");
-    let shm = Path::new("/dev/shm");
-    [workdir, tmp, shm].into_iter().map(sys::tmpfs_bytes).sum()
+    use std::os::unix::fs::MetadataExt;
+    let mut devices = Vec::new();
+    let mut bytes = 0;
+    for place in [workdir, Path::new("/tmp"), Path::new("/dev/shm")] {
+        let Ok(device) = place.metadata().map(|found| found.dev()) else { continue };
+        if !devices.contains(&device) {
+            devices.push(device);
+            bytes += sys::tmpfs_bytes(place);
+        }
+    }
+    bytes
 }
 
 #[cfg(test)]

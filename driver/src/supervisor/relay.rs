@@ -18,16 +18,13 @@ const DONE_BYTES: usize = 40;
 
 impl Supervisor {
     /// Reads what the runner wrote to one of its sockets, once.
-    pub(super) fn listen(&mut self, socket: Socket, now: Instant) {
+    pub(super) fn listen(&mut self, socket: Socket) {
         let Some(runner) = &mut self.runner else { return };
         let channel = runner.channel(socket);
         match channel.fill() {
             Ok(Fill::Bytes | Fill::Nothing) => {}
             // An exit closes the sockets just before it is told, so this alone says little.
-            Ok(Fill::Closed) | Err(_) => {
-                channel.closed = true;
-                runner.closed_since.get_or_insert(now);
-            }
+            Ok(Fill::Closed) | Err(_) => channel.closed = true,
         }
     }
 
@@ -128,7 +125,7 @@ impl Supervisor {
                 runner.stage = Stage::Ready;
             }
         }
-        self.meter.memory_bytes();
+        self.meter.sample(); // what a first short cell is said to use
         Ok(())
     }
 
@@ -142,6 +139,7 @@ impl Supervisor {
         self.link.flush()?;
         self.last_cell = cell.number;
         self.discarding = self.receiving.take();
+        runner.pipes.sweep(&mut self.link)?;
         let dropped = runner.pipes.end(cell.number);
         if let Stage::Dumping(_) = runner.stage {
             runner.stage = Stage::Ready; // it yielded at the last moment
@@ -149,23 +147,13 @@ impl Supervisor {
         if runner.is_ending() {
             return Ok(());
         }
-        let supplied = runner.supply_pipes();
+        runner.make_next_pipes();
         if let Some(dropped) = dropped {
             self.log(&format!(
                 "closed the pipes of cell {dropped}: too many ended cells hold theirs"
             ));
         }
-        match supplied {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                self.end_runner(
-                    ExitCause::Own,
-                    format!("cannot make the next pipes: {error}"),
-                    now,
-                );
-                Ok(())
-            }
-        }
+        Ok(())
     }
 
     /// Ends a runner that broke the wire's rules.

@@ -26,7 +26,7 @@ use cellgate_driver::wire::{Header, Setup, kind};
 use super::bundle::Bundle;
 use super::ending::Ending;
 use super::frames::Channel;
-use super::pipes::{Due, Pair, Pipes};
+use super::pipes::{Due, Pair, Pipes, WriteEnds};
 use crate::sys;
 use crate::sys::launch::{Launch, LaunchError, Step, launch};
 
@@ -87,6 +87,8 @@ pub(crate) struct Runner {
     pub(crate) stacks: OwnedFd,
     /// The pipes of its cells.
     pub(crate) pipes: Pipes,
+    /// The pipes of its next cell, made while there is time.
+    next_pipes: Option<(Pair, WriteEnds)>,
     /// A message of which more fragments are to come, and from where.
     pub(crate) open_message: Option<(Socket, u8, u32)>,
     /// What is still to be drained before the frame at the head of the control socket passes.
@@ -120,7 +122,7 @@ impl StartError {
 }
 
 impl Runner {
-    /// Starts an interpreter and sends it the pipes of its first cell.
+    /// Starts an interpreter.
     pub(crate) fn start(setup: &Setup) -> Result<Runner, StartError> {
         let failed = |what: &str, error: io::Error| {
             StartError::new(setup, format_args!("cannot {what}: {error}"))
@@ -168,6 +170,7 @@ impl Runner {
             side: Channel::new(side),
             stacks,
             pipes: Pipes::default(),
+            next_pipes: None,
             open_message: None,
             gate: None,
             syncs: 0,
@@ -176,27 +179,29 @@ impl Runner {
             asked: Vec::with_capacity(MOST_QUESTIONS),
             closed_since: None,
         };
-        runner.pipes.add_idle(idle);
-        runner.supply_pipes().map_err(|error| {
-            // It may be dead already.
-            let _ = sys::kill(pid, libc::SIGKILL);
-            failed("hand over the first pipes", error)
-        })?;
+        runner.pipes.begin(0, idle, Instant::now());
+        runner.make_next_pipes();
         Ok(runner)
     }
 
-    /// Makes the pipes of the next cell and sends their write ends ahead of it.
-    pub(crate) fn supply_pipes(&mut self) -> io::Result<()> {
-        let (pair, ends) = match Pair::new() {
+    /// Makes the pipes of the next cell ahead of it.
+    pub(crate) fn make_next_pipes(&mut self) {
+        self.next_pipes = Pair::new().ok(); // the cell itself tries again, and says why not
+    }
+
+    /// Sends a cell's first frame behind the write ends of its pipes: one call and one wake-up
+    /// of the runner for both.
+    pub(crate) fn send_cell(&mut self, cell: u32, frame: &[u8], now: Instant) -> io::Result<()> {
+        let (pair, ends) = match self.next_pipes.take().map_or_else(Pair::new, Ok) {
             Ok(made) => made,
             // Descriptors ran out: those of the cell that ended longest ago are worth least.
             Err(_) if self.pipes.drop_oldest_late().is_some() => Pair::new()?,
             Err(error) => return Err(error),
         };
-        let header = Header { length: 0, kind: kind::PIPES, flags: 0, cell: 0 }.encode();
+        let pipes = Header { length: 0, kind: kind::PIPES, flags: 0, cell: 0 }.encode();
         let [out, err] = &ends.0;
-        self.control.send_with_fds(&header, [out.as_fd(), err.as_fd()])?;
-        self.pipes.set_next(pair);
+        self.control.send_with_fds(&pipes, [out.as_fd(), err.as_fd()], frame)?;
+        self.pipes.begin(cell, pair, now);
         Ok(())
     }
 

@@ -80,6 +80,17 @@ impl Counter {
     }
 }
 
+/// What a sandbox uses at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sample {
+    /// CPU time since the sandbox began, in microseconds.
+    pub(crate) cpu_us: u64,
+    /// Memory now, in bytes.
+    pub(crate) memory_bytes: u64,
+    /// Processes, the supervisor not counted; threads too where the cgroup counts.
+    pub(crate) processes: u32,
+}
+
 /// A sandbox's meter.
 pub(crate) struct Meter {
     scope: Scope,
@@ -133,35 +144,38 @@ impl Meter {
         meter
     }
 
-    /// CPU time of the sandbox since it began, in microseconds.
-    pub(crate) fn cpu_us(&self) -> u64 {
-        let counted = |(counter, divisor): &(Counter, u64)| Some(counter.read()? / divisor);
-        self.cpu.as_ref().and_then(counted).unwrap_or_else(|| {
-            let ticks = processes::ticks(&self.scope.list());
-            ticks * 1_000_000 / self.tick + sys::children_cpu_us()
-        })
-    }
-
-    /// Memory of the sandbox now, in bytes.
-    pub(crate) fn memory_bytes(&mut self) -> u64 {
-        let counted = self.memory.as_ref().and_then(Counter::read);
-        self.last_memory_bytes = match counted {
-            Some(bytes) => bytes.saturating_sub(self.idle_file_bytes),
-            None => {
-                let processes = self.scope.list();
-                processes::proportional_bytes(&processes, self.page) + self.file_bytes()
-            }
+    /// Looks at the sandbox: at its cgroup's counters, and for those there are not, once at its
+    /// processes.
+    pub(crate) fn sample(&mut self) -> Sample {
+        let cpu = self.cpu.as_ref().and_then(|(counter, divisor)| Some(counter.read()? / divisor));
+        let memory = self.memory.as_ref().and_then(Counter::read);
+        let pids = self.pids.as_ref().and_then(Counter::read);
+        let whole = cpu.is_some() && memory.is_some() && pids.is_some();
+        let processes = if whole { Vec::new() } else { self.scope.list() };
+        let sample = Sample {
+            cpu_us: cpu.unwrap_or_else(|| {
+                processes::ticks(&processes) * 1_000_000 / self.tick + sys::children_cpu_us()
+            }),
+            memory_bytes: match memory {
+                Some(bytes) => bytes.saturating_sub(self.idle_file_bytes),
+                None => processes::private_bytes(&processes, self.page) + self.file_bytes(),
+            },
+            processes: match pids {
+                Some(count) => count.saturating_sub(1).min(u64::from(u32::MAX)) as u32,
+                None => processes::alive(&processes),
+            },
         };
-        self.last_memory_bytes
+        self.last_memory_bytes = sample.memory_bytes;
+        sample
     }
 
-    /// What [`Meter::memory_bytes`] answered last.
+    /// The memory seen last, in bytes.
     pub(crate) fn last_memory_bytes(&self) -> u64 {
         self.last_memory_bytes
     }
 
-    /// Looks at what changes slowly: memory of idle files, and kills by the kernel that were
-    /// not the runner's.
+    /// Takes note of what changes slowly: memory of idle files, and kills by the kernel that
+    /// were not the runner's.
     pub(crate) fn settle(&mut self) {
         self.idle_file_bytes = self.idle_files.as_ref().and_then(Counter::read).unwrap_or(0);
         self.oom_kills_seen = self.oom_kills.as_ref().and_then(Counter::read).unwrap_or(0);
@@ -186,15 +200,6 @@ impl Meter {
             at_most
         };
         (self.last_memory_bytes > limit).then_some(self.last_memory_bytes)
-    }
-
-    /// Processes, the supervisor not counted; threads too where the cgroup counts.
-    pub(crate) fn processes(&self) -> u32 {
-        let counted = self.pids.as_ref().and_then(Counter::read);
-        counted.map_or_else(
-            || processes::alive(&self.scope.list()),
-            |count| count.saturating_sub(1).min(u64::from(u32::MAX)) as u32,
-        )
     }
 
     fn file_bytes(&self) -> u64 {
@@ -250,8 +255,8 @@ mod tests {
             let copy = || Some(fd.try_clone().unwrap());
             let cgroups = Cgroups { memory: copy(), cpu: copy(), pids: copy() };
             let mut meter = Meter::new(Scope::Descendants, &cgroups, "/");
-            assert_eq!(meter.memory_bytes(), 4000);
-            assert_eq!((meter.cpu_us(), meter.processes()), (77, 3));
+            let expected = Sample { cpu_us: 77, memory_bytes: 4000, processes: 3 };
+            assert_eq!(meter.sample(), expected);
             assert!(!meter.oom_killed());
             std::fs::write(path.join(oom), "oom_kill 3\n").unwrap();
             assert!(meter.oom_killed() && !meter.oom_killed());
@@ -263,8 +268,8 @@ mod tests {
     fn without_a_cgroup_the_processes_are_asked() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let mut meter = Meter::new(Scope::Descendants, &Cgroups::default(), "/");
-        assert!(meter.processes() >= 1);
-        assert!(meter.memory_bytes() > 0);
+        let sample = meter.sample();
+        assert!(sample.processes >= 1 && sample.memory_bytes > 0, "{sample:?}");
         assert!(meter.above(1).is_some());
         assert_eq!(meter.above(u64::MAX), None);
         child.kill().unwrap();

@@ -15,12 +15,20 @@ use cellgate_driver::wire::{
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A frame as it arrived.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Frame {
     pub(crate) kind: u8,
     pub(crate) flags: u8,
     pub(crate) cell: u32,
     pub(crate) payload: Vec<u8>,
+}
+
+impl std::fmt::Debug for Frame {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Frame { kind, flags, cell, payload } = self;
+        let text = String::from_utf8_lossy(&payload[..payload.len().min(100)]);
+        write!(f, "{kind:#x} flags {flags:#x} cell {cell}: {} bytes {text:?}", payload.len())
+    }
 }
 
 /// A supervisor and the gateway's end of its link.
@@ -147,7 +155,7 @@ impl Gateway {
     /// The next frame, which has to be of this kind.
     pub(crate) fn expect(&mut self, kind: u8) -> Frame {
         let frame = self.next();
-        assert_eq!(frame.kind, kind, "{frame:?} {}", String::from_utf8_lossy(&frame.payload));
+        assert_eq!(frame.kind, kind, "{frame:?}");
         frame
     }
 

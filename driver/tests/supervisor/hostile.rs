@@ -1,6 +1,8 @@
 //! A runner that does not keep the rules: user code shares its process, so any rule may be broken.
 
-use cellgate_driver::wire::{ExitCause, kind};
+use std::io::Write;
+
+use cellgate_driver::wire::{ExitCause, Header, Outcome, flag, kind};
 
 use crate::harness::Gateway;
 
@@ -49,13 +51,27 @@ fn a_second_done_ends_the_runner_between_cells() {
 }
 
 #[test]
-fn a_done_before_its_cell_arrived_whole_leaves_the_rest_unread() {
+fn the_rest_of_a_cell_that_ended_before_it_arrived_is_dropped() {
     let mut gateway = Gateway::start();
-    gateway.run(1, "def early():\n control.recv(1, socket.MSG_PEEK); send(DONE, 0, 2, b'\\1')");
-    // The next frame is taken apart by hand: DONE goes out at its first fragment.
-    gateway.execute(2, &format!("early()\noutcome = None\n{}", "#".repeat(300 << 10)));
-    let (_, done) = gateway.finish(2);
-    assert_eq!(done.outcome as u8, 1);
+    // The first cell ends at once, then takes the next by hand and ends it at its first fragment.
+    gateway.execute(
+        1,
+        "send(DONE, 0, 1, b'\\0'); outcome = None\nkind = 0\n\
+         while kind != EXECUTE: length, kind, *_ = HEADER.unpack(frames.take(12))\n\
+         frames.take(length); [os.close(pipes.pop(0)) for _ in range(2)]\n\
+         send(DONE, 0, 2, b'\\1')",
+    );
+    gateway.finish(1);
+    let fragment = |flags| {
+        let mut bytes = Header::new(kind::EXECUTE, flags, 2, b"part").encode().to_vec();
+        bytes.extend_from_slice(b"part");
+        bytes
+    };
+    gateway.link.write_all(&fragment(flag::MORE)).unwrap();
+    assert_eq!(gateway.finish(2).1.outcome, Outcome::Error);
+    gateway.link.write_all(&fragment(flag::MORE)).unwrap();
+    gateway.link.write_all(&fragment(0)).unwrap();
+    assert_eq!(gateway.run(3, "out(b'whole')"), "whole");
 }
 
 #[test]
@@ -80,4 +96,14 @@ fn a_runner_that_takes_nothing_can_be_restarted() {
     assert_eq!(gateway.exited().1.cause, ExitCause::Restart);
     gateway.expect(kind::READY);
     gateway.run(2, "pass");
+}
+
+#[test]
+fn a_runner_that_hangs_up_and_lives_is_ended() {
+    let mut gateway = Gateway::start();
+    gateway.execute(1, "control.close(); time.sleep(60)");
+    let (cell, exited) = gateway.exited();
+    assert_eq!((cell, exited.cause), (1, ExitCause::Protocol));
+    assert!(exited.detail.contains("closed a socket"), "{}", exited.detail);
+    gateway.expect(kind::READY);
 }

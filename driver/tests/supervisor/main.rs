@@ -1,6 +1,9 @@
 //! The supervisor as a process of its own, with a scripted runner on one side and a test as the
 //! gateway on the other. Every wait is for an event and has a deadline.
 
+// Helpers of tests stop a test by panicking, as the tests do.
+#![allow(clippy::unwrap_used)]
+
 mod endings;
 mod harness;
 mod hostile;

@@ -123,13 +123,13 @@ fn sixty_four_mebibytes_arrive_to_the_byte() {
 fn of_many_cells_that_leave_children_the_oldest_loses_its_pipes() {
     let mut gateway = Gateway::start();
     let (_, fifo) = gateway.fifo("go");
-    let child = format!("open({fifo}).read()\n os.write(1, b'%d' % cell)\n os._exit(0)");
+    let child = format!("open({fifo})\n os.write(1, b'%d' % cell)\n os._exit(0)");
     for cell in 1..=33 {
         gateway.run(cell, &format!("if os.fork() == 0:\n {child}"));
     }
     let log = gateway.expect(kind::LOG);
     assert!(String::from_utf8(log.payload).unwrap().contains("cell 1"));
-    gateway.execute(34, &format!("open({fifo}, 'w').close()\nfor _ in range(33): os.wait()"));
+    gateway.execute(34, &format!("f = open({fifo}, 'w')\nfor _ in range(33): os.wait()"));
     let mut frames = gateway.until(kind::DONE);
     let late = |frames: &[crate::harness::Frame]| {
         let mut cells: Vec<u32> =
@@ -141,4 +141,21 @@ fn of_many_cells_that_leave_children_the_oldest_loses_its_pipes() {
         frames.push(gateway.next());
     }
     assert_eq!(late(&frames), (2..=33).collect::<Vec<u32>>());
+}
+
+#[test]
+fn a_child_keeps_its_pipes_through_a_loop_of_short_cells() {
+    let mut gateway = Gateway::start();
+    let (_, fifo) = gateway.fifo("go");
+    let child = format!("open({fifo})\n os.write(1, b'still there')\n os._exit(0)");
+    gateway.run(1, &format!("if os.fork() == 0:\n {child}"));
+    for cell in 2..=200 {
+        gateway.run(cell, "pass");
+    }
+    gateway.execute(201, &format!("f = open({fifo}, 'w'); os.wait()"));
+    let (mut frames, _) = gateway.finish(201);
+    while written(&frames, 1, flag::LATE).is_empty() {
+        frames.push(gateway.next());
+    }
+    assert_eq!(written(&frames, 1, flag::LATE), b"still there");
 }

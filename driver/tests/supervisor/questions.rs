@@ -21,14 +21,10 @@ fn the_first_question_takes_the_control_socket_and_later_ones_the_side() {
 
     gateway.execute(2, "message(b'begun'); frame()");
     gateway.expect(kind::MESSAGE);
-    let long = vec![b'q'; 150 << 10];
-    gateway.send(kind::REQUEST, 3, &long);
-    // The scripted runner answers in one frame, so a long question shows in its length alone.
+    gateway.send(kind::REQUEST, 3, &[b'q'; 150 << 10]); // in three fragments
+    assert_eq!(gateway.expect(kind::REPLY).payload, b"side:qqqqqqqqqqqqqqqqqqqq");
     gateway.send(kind::REQUEST, 4, b"again");
-    let replies = [gateway.next(), gateway.next()];
-    assert!(
-        replies.iter().any(|reply| reply.payload == b"side:again" || reply.flags == flag::BUSY)
-    );
+    assert_eq!(gateway.expect(kind::REPLY).payload, b"side:again");
     gateway.send(kind::INPUT, 2, b"go on");
     gateway.until(kind::DONE);
 }
@@ -68,15 +64,20 @@ fn usage_comes_while_a_cell_runs_and_grows_with_it() {
     let every = Setup { usage_interval_ms: 20, memory_limit_bytes: 1 << 30, ..setup() };
     let mut gateway = Gateway::with(&every);
     gateway.execute(1, "kept = b'x' * (50 << 20)\nwhile True: pass");
-    let usage: Vec<Usage> =
-        (0..5).map(|_| Usage::decode(&gateway.expect(kind::USAGE).payload).unwrap()).collect();
-    let last = usage.last().unwrap();
-    assert!(last.memory_bytes > 50 << 20 && last.memory_limit_bytes == 1 << 30, "{last:?}");
-    assert!(last.cpu_us > usage[0].cpu_us && last.processes == 1, "{last:?}");
+    let mut next = || Usage::decode(&gateway.expect(kind::USAGE).payload).unwrap();
+    let first = next();
+    let mut last = next();
+    while last.memory_bytes <= 50 << 20 || last.cpu_us <= first.cpu_us {
+        last = next(); // a busy machine takes its time; the harness has the deadline
+    }
+    assert_eq!((last.memory_limit_bytes, last.processes), (1 << 30, 1));
     gateway.interrupt(1, 10_000);
     let done = gateway.until(kind::DONE).pop().unwrap();
     let done = cellgate_driver::wire::Done::decode(&done.payload).unwrap();
-    assert!(done.usage.peak_memory_bytes > 50 << 20 && done.usage.cpu_us >= 50_000, "{done:?}");
+    assert!(
+        done.usage.peak_memory_bytes > 50 << 20 && done.usage.cpu_us >= last.cpu_us - first.cpu_us,
+        "{done:?}"
+    );
 }
 
 #[test]

@@ -108,7 +108,7 @@ def answer_side():
     side = Reader(socket.socket(fileno=4))
     while True:
         _, _, number, payload = side.frame()
-        side.sock.sendall(pack(REPLY, 0, number, b"side:" + payload))
+        side.sock.sendall(pack(REPLY, 0, number, b"side:" + payload[:20]))
 
 
 namespace = dict(globals())

@@ -215,11 +215,13 @@ mod tests {
     use super::*;
 
     fn bound(spec: &Spec) -> Vec<&str> {
-        let source = |step| match step {
-            &Step::Bind { ref source, .. } => Some(source.as_str()),
-            _ => None,
-        };
-        spec.steps.iter().filter_map(source).collect()
+        let mut sources = Vec::new();
+        for step in &spec.steps {
+            if let Step::Bind { source, .. } = step {
+                sources.push(source.as_str());
+            }
+        }
+        sources
     }
 
     #[test]

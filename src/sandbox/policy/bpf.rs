@@ -148,7 +148,7 @@ pub(super) fn evaluate(program: &[Instruction], call: &Call) -> u32 {
                 accumulator = match value {
                     NR => call.nr,
                     ARCH => call.arch,
-                    at if at >= ARGS && (at - ARGS) % 8 == 0 => {
+                    at if at >= ARGS && (at - ARGS).is_multiple_of(8) => {
                         call.args[((at - ARGS) / 8) as usize] as u32
                     }
                     other => panic!("a load from {other}"),

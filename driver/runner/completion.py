@@ -1,0 +1,140 @@
+"""Completions at a cursor, from what the session knows. See `names` for what is never run."""
+
+import keyword
+import os
+import re
+import sys
+from builtins import __dict__ as _builtin_names
+
+from _cellgate import magics, names, session
+from _cellgate.magic_syntax import Scanner
+
+_MAX_MATCHES = 500
+_PATH = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*)\.(\w*)$")
+_WORD = re.compile(r"([^\W\d]\w*)?$")
+_MAGIC = re.compile(r"\s*(%{1,2})(\w*)$")
+_FROM = re.compile(r"\s*from\s+([\w.]*)$")
+_FROM_IMPORT = re.compile(r"\s*from\s+([\w.]+)\s+import\s+\(?(?:[\w\s]+,)*\s*(\w*)$")
+_IMPORT = re.compile(r"\s*import\s+(?:[\w.\s]+,\s*)*([\w.]*)$")
+_KEY = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*)\[\s*(?:[rbu]{0,2})$", re.I)
+_CALLED = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*)$")
+
+
+def complete(code, cursor):
+    """{"matches", "start", "end"}: what could stand in place of code[start:end]."""
+    before = code[:cursor]
+    line = before.rsplit("\n", 1)[-1]
+    scanner = Scanner()
+    for text in before.split("\n")[:-1]:
+        scanner.feed(text)
+        scanner.end_line(text)
+    fresh = scanner.at_statement()
+    scanner.feed(line)
+    if scanner.quote:
+        matches, typed = _in_string(line, scanner)
+    else:
+        matches, typed = _in_code(before, line, fresh)
+    end = cursor
+    return {"matches": matches[:_MAX_MATCHES], "start": end - len(typed), "end": end}
+
+
+def _in_code(before, line, fresh):
+    if fresh:
+        match = _MAGIC.match(line)
+        if match:
+            mark, typed = match.groups()
+            return _fitting(magics.names("line" if mark == "%" else "cell"), typed), typed
+        match = _FROM_IMPORT.match(line)
+        if match:
+            module, typed = match.groups()
+            return _fitting(_members(module), typed), typed
+        match = _FROM.match(line) or _IMPORT.match(line)
+        if match:
+            package, _, typed = match.group(1).rpartition(".")
+            return _fitting(_modules(package), typed), typed
+    match = _PATH.search(line)
+    if match:
+        path, typed = match.groups()
+        value = names.resolve(path)
+        return ([] if value is names.MISSING else _fitting(names.attributes(value), typed)), typed
+    typed = _WORD.search(line).group()
+    if line[: len(line) - len(typed)].rstrip().endswith("."):
+        return [], typed  # an attribute of something only running the code could tell
+    known = {*session.namespace, *_builtin_names, *keyword.kwlist}
+    arguments = [name + "=" for name in _arguments(before[: len(before) - len(typed)])]
+    return _fitting(arguments, typed) + _fitting(known, typed), typed
+
+
+def _fitting(known, typed):
+    """The names that begin as typed, private ones last and only if asked for."""
+    found = [name for name in known if isinstance(name, str) and name.startswith(typed)]
+    if not typed.startswith("_"):
+        found = [name for name in found if not name.startswith("_")]
+    return sorted(found, key=lambda name: (name.startswith("__"), name.startswith("_"), name))
+
+
+def _arguments(before):
+    """Keyword arguments of the call the cursor stands in."""
+    depth = 0
+    for at in range(len(before) - 1, max(-1, len(before) - 5000), -1):
+        char = before[at]
+        if char in ")]}":
+            depth += 1
+        elif char in "([{":
+            depth -= 1
+            if depth < 0:
+                match = _CALLED.search(before[:at]) if char == "(" else None
+                if match is None:
+                    return []
+                value = names.resolve(match.group())
+                return [] if value is names.MISSING else names.parameters(value)
+    return []
+
+
+def _in_string(line, scanner):
+    content = line[scanner.quote_at + len(scanner.quote) :] if scanner.quote in line else line
+    match = _KEY.search(line[: scanner.quote_at])
+    if match:
+        value = names.resolve(match.group(1))
+        if value is not names.MISSING:
+            return _fitting_keys(names.keys(value), content), content
+    folder, _, typed = content.rpartition("/")
+    try:
+        entries = os.scandir(os.path.expanduser(folder + "/") if "/" in content else ".")
+        with entries:
+            found = [item.name + "/" * item.is_dir() for item, _ in zip(entries, range(10_000))]
+    except (OSError, ValueError):
+        return [], typed
+    hidden = typed.startswith(".")
+    return sorted(name for name in found if name.startswith(typed) and hidden == name.startswith(".")), typed
+
+
+def _fitting_keys(keys, typed):
+    return [key for key in keys if type(key) is str and key.startswith(typed) and key.isprintable()]
+
+
+def _modules(package):
+    """The modules that could be imported from `package`, or at all; nothing is imported."""
+    import pkgutil
+
+    if package:
+        module = sys.modules.get(package)
+        places = list(getattr(module, "__path__", ())) if module else _folders_of(package)
+        known = {name[len(package) + 1 :].split(".")[0] for name in list(sys.modules) if name.startswith(package + ".")}
+    else:
+        places = [place or "." for place in sys.path if isinstance(place, str)]
+        known = {*sys.builtin_module_names, *getattr(sys, "stdlib_module_names", ())}
+    known.update(info.name for info, _ in zip(pkgutil.iter_modules(places), range(20_000)))
+    return known
+
+
+def _folders_of(package):
+    parts = package.split(".")
+    folders = [os.path.join(place or ".", *parts) for place in sys.path if isinstance(place, str)]
+    return [folder for folder in folders if os.path.isdir(folder)]
+
+
+def _members(package):
+    module = sys.modules.get(package)
+    found = set() if module is None else names.attributes(module)
+    return found | _modules(package)

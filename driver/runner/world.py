@@ -1,0 +1,157 @@
+"""Gives the interpreter what cells expect of it, and gives it back when a cell broke it."""
+
+import builtins
+import faulthandler
+import sys
+from os import close, fstat, register_at_fork
+
+from _cellgate import cell, imports, session, signals, streams
+
+_SIDE_FD, _STACKS_FD = 4, 6
+_LEAST_RECURSION = 500  # below this the runner itself could not work
+
+_pipes = []  # Pipes for the cells to come
+_baseline_modules = {}
+_baseline_builtins = {}
+_streams = {}
+
+
+def make(control):
+    """Dresses the interpreter up; `control` is the link."""
+    session.main_module = sys.modules["__main__"]
+    session.namespace = vars(session.main_module)
+    session.current = cell.Cell(0, {}, cell.spare_pipes())
+    session.current.end()
+    control.on_pipes = lambda out, err: _pipes.append(cell.Pipes(out, err))
+    control.on_request = _on_first_request
+    _catch_faults()
+    _streams["stdin"] = _LazyStdin()
+    _streams["stdout"] = streams.Stream(cell.STDOUT, "<stdout>")
+    _streams["stderr"] = streams.Stream(cell.STDERR, "<stderr>")
+    _set_streams()
+    sys.argv = [""]
+    session.main_module.__doc__ = None
+    cell.inherit_in_threads()
+    for function in (display, get_ipython, input):
+        function.__module__ = "builtins"
+        setattr(builtins, function.__name__, function)
+    imports.install()
+    _baseline_modules.update(sys.modules)
+    _baseline_builtins.update(vars(builtins))
+    session.mendings += [
+        _set_streams, _mend_modules, _mend_builtins, _mend_recursion, signals.mend, imports.mend,
+    ]  # fmt: skip
+    register_at_fork(before=_before_fork, after_in_child=_in_child)
+
+
+def next_pipes():
+    """The pipes of the cell that starts now."""
+    return _pipes.pop(0) if _pipes else cell.spare_pipes()
+
+
+def display(*objects, include=None, exclude=None, metadata=None, raw=False, display_id=None, **more):
+    """Show objects in their richest forms.
+
+    With a display_id (True: a fresh one) return a handle whose update() replaces what is shown.
+    """
+    from _cellgate import display
+
+    more.update(include=include, exclude=exclude, metadata=metadata, raw=raw)
+    return display.display(*objects, display_id=display_id, **more)
+
+
+def get_ipython():
+    """Return the running session, as code written for notebooks knows it."""
+    from _cellgate import shell
+
+    return shell.SHELL
+
+
+def input(prompt="", /):
+    """Read a string from the client. The trailing newline is stripped.
+
+    If the client answers with the end of input, raise EOFError.
+    """
+    from _cellgate import stdin
+
+    return stdin.read_line(prompt)
+
+
+class _LazyStdin:
+    """`sys.stdin` until something is asked of it."""
+
+    def __getattr__(self, name):
+        from _cellgate import stdin
+
+        if _streams["stdin"] is self:
+            _streams["stdin"] = stdin.Stdin()
+            sys.stdin = sys.__stdin__ = _streams["stdin"]
+        return getattr(_streams["stdin"], name)
+
+    def __iter__(self):
+        return self.__getattr__("__iter__")()
+
+    def __next__(self):
+        return self.__getattr__("__next__")()
+
+
+def _set_streams():
+    for name, stream in _streams.items():
+        setattr(sys, name, stream)
+        setattr(sys, "__" + name + "__", stream)
+
+
+def _mend_modules():
+    if type(sys.modules) is not dict:
+        return  # a stand-in of the user's; it has to work on its own
+    modules = sys.modules
+    if modules.get("__main__") is not session.main_module or modules.get("sys") is not sys:
+        for name, module in _baseline_modules.items():
+            modules.setdefault(name, module)
+        modules.update({"__main__": session.main_module, "sys": sys, "builtins": builtins})
+    session.namespace["__name__"] = "__main__"
+    session.namespace["__builtins__"] = builtins
+
+
+def _mend_builtins():
+    live = vars(builtins)
+    if not _baseline_builtins.keys() <= live.keys():
+        for name in _baseline_builtins.keys() - live.keys():
+            live[name] = _baseline_builtins[name]
+
+
+def _mend_recursion():
+    if sys.getrecursionlimit() < _LEAST_RECURSION:
+        sys.setrecursionlimit(1000)
+
+
+def _catch_faults():
+    """Crashes tell the cell's stderr where; SIGUSR2 tells the supervisor where a cell hangs."""
+    faulthandler.enable(cell.STDERR)
+    try:
+        fstat(_STACKS_FD)
+    except OSError:
+        return
+    faulthandler.register(signals.SIGUSR2, _STACKS_FD, all_threads=True, chain=False)
+
+
+def _before_fork():
+    session.current.flush()
+
+
+def _in_child():
+    session.in_child = True
+    session.link.close_in_child()
+    for fd in (_SIDE_FD, _STACKS_FD):
+        try:
+            close(fd)
+        except OSError:
+            pass  # closed before, or never given
+
+
+def _on_first_request(number, payload):
+    # The supervisor sends a runner's first question here, which starts the thread that answers it
+    # and all later ones, which come on the side socket: a session that asks none has no thread.
+    from _cellgate import side
+
+    side.start(number, payload)

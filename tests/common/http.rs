@@ -1,0 +1,108 @@
+//! Plain HTTP requests, and WebSockets as bytes: for what no well-behaved client does.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::gateway::Gateway;
+
+/// Longest wait for an answer.
+const DEADLINE: Duration = Duration::from_secs(45);
+
+/// A response.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// Such as 200.
+    pub(crate) status: u16,
+    /// Status line and headers.
+    pub(crate) head: String,
+    /// The body.
+    pub(crate) body: String,
+}
+
+/// `GET path` with more headers, each `Name: value`.
+pub(crate) async fn get(gateway: &Gateway, path: &str, headers: &[&str]) -> Answer {
+    let mut request = format!("GET {path} HTTP/1.1\r\nConnection: close\r\n");
+    if !headers.iter().any(|header| header.starts_with("Host:")) {
+        request += &format!("Host: {}\r\n", gateway.address);
+    }
+    for header in headers {
+        request += &format!("{header}\r\n");
+    }
+    request += "\r\n";
+    let exchange = async {
+        let mut stream = TcpStream::connect(gateway.address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).await.unwrap();
+        bytes
+    };
+    let bytes = tokio::time::timeout(DEADLINE, exchange).await.expect("an answer takes too long");
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+    let status = status.unwrap_or_else(|| panic!("not a response: {text}"));
+    Answer { status, head: head.to_owned(), body: body.to_owned() }
+}
+
+/// A WebSocket of which every byte is the test's.
+pub(crate) struct RawSocket {
+    stream: TcpStream,
+}
+
+impl RawSocket {
+    /// Opens a session and reads up to the end of the handshake.
+    pub(crate) async fn open(gateway: &Gateway) -> RawSocket {
+        let mut stream = TcpStream::connect(gateway.address).await.unwrap();
+        let request = format!(
+            "GET /ws?token={} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+            gateway.token, gateway.address
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        let head = String::from_utf8_lossy(&head).into_owned();
+        assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+        assert!(head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{head}"); // RFC 6455 §1.3
+        RawSocket { stream }
+    }
+
+    /// Sends bytes as they are.
+    pub(crate) async fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
+    }
+
+    /// Sends a frame with this first byte, masked as a client's frames are.
+    pub(crate) async fn send_frame(&mut self, first: u8, payload: &[u8]) {
+        assert!(payload.len() < 126);
+        const MASK: [u8; 4] = [1, 2, 3, 4];
+        let mut frame = vec![first, 0x80 | payload.len() as u8];
+        frame.extend(MASK);
+        frame.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+        self.send(&frame).await;
+    }
+
+    /// Reads frames until a close; answers its code. `None`: the connection just ended.
+    pub(crate) async fn close_code(&mut self) -> Option<u16> {
+        let reading = async {
+            loop {
+                let first = self.stream.read_u8().await.ok()?;
+                let length = match self.stream.read_u8().await.ok()? {
+                    126 => u64::from(self.stream.read_u16().await.ok()?),
+                    127 => self.stream.read_u64().await.ok()?,
+                    short => u64::from(short),
+                };
+                let mut payload = vec![0; usize::try_from(length).unwrap()];
+                self.stream.read_exact(&mut payload).await.ok()?;
+                if first & 0x0f == 8 {
+                    return Some(u16::from_be_bytes([*payload.first()?, *payload.get(1)?]));
+                }
+            }
+        };
+        tokio::time::timeout(DEADLINE, reading).await.expect("a close takes too long")
+    }
+}

@@ -1,0 +1,232 @@
+//! What a gateway could leave behind: processes, cgroups, containers, volumes, mounts, files.
+//!
+//! Taken while the gateway lives, from the outside: what the kernel and the engine say, and the
+//! names of instances in its runtime directory.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bollard::Docker;
+use bollard::query_parameters::{
+    ListContainersOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder,
+};
+use rustix::process::Pid;
+
+use super::backend::{Backend, DOCKER_SOCKET};
+
+/// What stays in a runtime directory on purpose: it is shared by all gateways that ever use it.
+const SHARED_FILES: [&str; 4] = ["docker", "local", "realm", "judge.lock"];
+
+/// How often what has no event is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Seconds the engine may take for an answer on a busy machine.
+const ENGINE_SECONDS: u64 = 60;
+
+/// Everything that belongs to one gateway.
+#[derive(Debug)]
+pub(crate) struct Traces {
+    backend: Backend,
+    runtime: PathBuf,
+    /// Processes below the gateway: number and start time, which together are unique.
+    processes: Vec<(i32, u64)>,
+    /// Directories of cgroups.
+    cgroups: Vec<PathBuf>,
+    /// Names of instances, as in labels.
+    instances: Vec<String>,
+}
+
+impl Traces {
+    /// What `gateway` has now.
+    pub(crate) async fn of(backend: Backend, gateway: Pid, runtime: &Path) -> Traces {
+        let mut cgroups = Vec::new();
+        let mut instances = Vec::new();
+        for path in files_below(runtime) {
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            match path.extension().and_then(|extension| extension.to_str()) {
+                Some("instance") => {
+                    let record = fs::read_to_string(&path).unwrap_or_default();
+                    let named = record.lines().filter_map(|line| line.strip_prefix("cgroup "));
+                    cgroups.extend(named.map(PathBuf::from));
+                }
+                Some("lock") if stem != "judge" => instances.push(stem),
+                _ => {}
+            }
+        }
+        let processes = descendants(gateway.as_raw_nonzero().get());
+        Traces { backend, runtime: runtime.to_owned(), processes, cgroups, instances }
+    }
+
+    /// What of it is there now.
+    pub(crate) async fn left(&self) -> Vec<String> {
+        let mut left = Vec::new();
+        let live = self.processes.iter().filter(|(pid, start)| start_of(*pid) == Some(*start));
+        left.extend(live.map(|(pid, _)| format!("process {pid} ({})", command_line(*pid))));
+        let cgroups = self.cgroups.iter().filter(|path| path.exists());
+        left.extend(cgroups.map(|path| format!("cgroup {}", path.display())));
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let below = self.runtime.to_string_lossy().into_owned();
+        let mounts = mounts.lines().filter(|line| line.contains(&below));
+        left.extend(mounts.map(|line| format!("mount {line}")));
+        let files = entries_below(&self.runtime).into_iter();
+        let files = files.filter(|path| {
+            !path.file_name().is_some_and(|name| SHARED_FILES.iter().any(|shared| name == *shared))
+        });
+        left.extend(files.map(|path| format!("file {}", path.display())));
+        if self.backend.is_docker() {
+            let engine = engine();
+            for instance in &self.instances {
+                let label = format!("cellgate.instance={instance}");
+                left.extend(containers(&engine, &label).await);
+                left.extend(volumes(&engine, &label).await);
+            }
+        }
+        left
+    }
+
+    /// What is there now of one session, whose gateway goes on: its cgroups, its container, and the
+    /// processes in its pid namespace (`None`: of a kernel that is not ours).
+    pub(crate) async fn left_of(&self, session: &str, pid_namespace: Option<&str>) -> Vec<String> {
+        let cgroups = self.cgroups.iter().map(|path| path.join(session));
+        let cgroups = cgroups.filter(|path| path.exists());
+        let mut left: Vec<String> =
+            cgroups.map(|path| format!("cgroup {}", path.display())).collect();
+        left.extend(pid_namespace.map(in_pid_namespace).into_iter().flatten());
+        if self.backend.is_docker() {
+            left.extend(containers(&engine(), &format!("cellgate.session={session}")).await);
+        }
+        left
+    }
+
+    /// Waits until nothing is left but files (which the next start sweeps) or the time is over;
+    /// answers what is left then.
+    pub(crate) async fn gone_but_files(&self, patience: Duration) -> Vec<String> {
+        let left = || async {
+            let mut left = self.left().await;
+            left.retain(|one| !one.starts_with("file "));
+            left
+        };
+        until_empty(patience, left).await
+    }
+}
+
+/// Looks again and again until there is nothing, or the time is over; answers what there is then.
+pub(crate) async fn until_empty<F: Future<Output = Vec<String>>>(
+    patience: Duration,
+    look: impl Fn() -> F,
+) -> Vec<String> {
+    let end = tokio::time::Instant::now() + patience;
+    let mut ticks = tokio::time::interval(LOOK);
+    loop {
+        let found = look().await;
+        if found.is_empty() || tokio::time::Instant::now() >= end {
+            return found;
+        }
+        ticks.tick().await;
+    }
+}
+
+/// Processes of the host that are in the pid namespace `name`, such as `pid:[4026532301]`.
+pub(crate) fn in_pid_namespace(name: &str) -> Vec<String> {
+    let members = pids().filter(|pid| {
+        fs::read_link(format!("/proc/{pid}/ns/pid")).is_ok_and(|link| link.as_os_str() == name)
+    });
+    members.map(|pid| format!("process {pid} ({})", command_line(pid))).collect()
+}
+
+/// The engine the tests use.
+pub(crate) fn engine() -> Docker {
+    let version = bollard::API_DEFAULT_VERSION;
+    Docker::connect_with_unix(DOCKER_SOCKET, ENGINE_SECONDS, version).unwrap()
+}
+
+/// Containers with a label, running or not.
+pub(crate) async fn containers(engine: &Docker, label: &str) -> Vec<String> {
+    let engine = engine.clone().negotiate_version().await.unwrap();
+    let filters = HashMap::from([("label", vec![label])]);
+    let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+    let list = engine.list_containers(Some(options)).await.unwrap();
+    list.into_iter().filter_map(|one| one.id).map(|id| format!("container {id}")).collect()
+}
+
+async fn volumes(engine: &Docker, label: &str) -> Vec<String> {
+    let engine = engine.clone().negotiate_version().await.unwrap();
+    let filters = HashMap::from([("label", vec![label])]);
+    let options = ListVolumesOptionsBuilder::default().filters(&filters).build();
+    let list = engine.list_volumes(Some(options)).await.unwrap();
+    list.volumes.into_iter().flatten().map(|one| format!("volume {}", one.name)).collect()
+}
+
+/// Removes the container of a session behind its gateway's back, as an operator might.
+pub(crate) async fn remove_container_of(session: &str) {
+    let engine = engine().negotiate_version().await.unwrap();
+    let found = containers(&engine, &format!("cellgate.session={session}")).await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    let id = found[0].trim_start_matches("container ");
+    let options = RemoveContainerOptionsBuilder::default().force(true).build();
+    engine.remove_container(id, Some(options)).await.unwrap();
+}
+
+fn pids() -> impl Iterator<Item = i32> {
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// All processes below `root`, itself not counted.
+pub(crate) fn descendants(root: i32) -> Vec<(i32, u64)> {
+    let all: Vec<(i32, i32, u64)> = pids()
+        .filter_map(|pid| {
+            let fields = stat(pid)?;
+            Some((pid, fields.first()?.parse().ok()?, fields.get(18)?.parse().ok()?))
+        })
+        .collect();
+    let mut family = HashSet::from([root]);
+    loop {
+        let before = family.len();
+        let children = all.iter().filter(|(_, parent, _)| family.contains(parent));
+        let children: Vec<i32> = children.map(|(pid, ..)| *pid).collect();
+        family.extend(children);
+        if family.len() == before {
+            break;
+        }
+    }
+    family.remove(&root);
+    all.into_iter().filter(|(pid, ..)| family.contains(pid)).map(|(p, _, s)| (p, s)).collect()
+}
+
+/// Fields of `/proc/PID/stat` from the parent on (proc_pid_stat(5)); `None` for a dead one.
+fn stat(pid: i32) -> Option<Vec<String>> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = text.rsplit_once(") ")?;
+    let mut fields = rest.split(' ');
+    let alive = !matches!(fields.next()?, "Z" | "X");
+    alive.then(|| fields.map(str::to_owned).collect())
+}
+
+fn start_of(pid: i32) -> Option<u64> {
+    stat(pid)?.get(18)?.parse().ok()
+}
+
+fn command_line(pid: i32) -> String {
+    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).replace('\0', " ").chars().take(80).collect()
+}
+
+fn entries_below(directory: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    let mut found = Vec::new();
+    for entry in entries.flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(entries_below(&path));
+        }
+        found.push(path);
+    }
+    found
+}
+
+fn files_below(directory: &Path) -> Vec<PathBuf> {
+    entries_below(directory).into_iter().filter(|path| path.is_file()).collect()
+}

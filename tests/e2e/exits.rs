@@ -1,0 +1,108 @@
+//! Interpreters that end by themselves: the cell is told why, the next one gets a fresh one.
+
+use crate::common::client::Client;
+use crate::common::suite::{Stage, cases};
+use crate::common::traces;
+
+cases![
+    an_exit_code_is_told,
+    a_crash_is_told_by_its_signal,
+    a_killed_interpreter_is_replaced,
+    cells_behind_an_exit_are_cancelled,
+    an_interpreter_that_ends_while_idle_is_replaced,
+    children_of_a_dead_interpreter_die_with_it,
+    a_container_removed_from_outside_is_told,
+];
+
+/// The session works, with fresh state.
+async fn works_afresh(client: &mut Client) {
+    client.until("restarted").await;
+    assert_eq!(client.run("before").await.error(), "NameError");
+    assert_eq!(client.run("6 * 7").await.result(), "42");
+}
+
+async fn an_exit_code_is_told(stage: &Stage) {
+    let mut client = stage.session().await;
+    client.print("before = 1").await;
+    let cell = client.run("import os\nprint('last words')\nos._exit(7)").await;
+    cell.expect("exited", false);
+    assert_eq!(cell.stdout(), "last words\n");
+    assert!(cell.detail().contains("exit code 7"), "{}", cell.detail());
+    works_afresh(&mut client).await;
+    client.end().await;
+}
+
+async fn a_crash_is_told_by_its_signal(stage: &Stage) {
+    let mut client = stage.session().await;
+    client.print("before = 1").await;
+    let cell = client.run("import ctypes\nctypes.string_at(0)").await;
+    cell.expect("exited", false);
+    assert!(cell.detail().contains("SIGSEGV"), "{}", cell.detail());
+    // Where it happened.
+    assert!(cell.stderr().contains("Segmentation fault"), "{}", cell.stderr());
+    works_afresh(&mut client).await;
+    let cell = client.run("import os\nos.abort()").await;
+    cell.expect("exited", false);
+    assert!(cell.detail().contains("SIGABRT"), "{}", cell.detail());
+    works_afresh(&mut client).await;
+    client.end().await;
+}
+
+async fn a_killed_interpreter_is_replaced(stage: &Stage) {
+    let mut client = stage.session().await;
+    client.print("before = 1").await;
+    let cell = client.run("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)").await;
+    cell.expect("exited", false);
+    assert!(cell.detail().contains("SIGKILL"), "{}", cell.detail());
+    works_afresh(&mut client).await;
+    client.end().await;
+}
+
+async fn cells_behind_an_exit_are_cancelled(stage: &Stage) {
+    let mut client = stage.session().await;
+    let first = client.execute("import os, sys\nsys.stdin.readline()\nos._exit(0)").await;
+    let second = client.execute("2").await;
+    client.until_of("input_request", &first).await;
+    client.send(serde_json::json!({"type": "input", "id": first, "text": ""})).await;
+    let cell = client.finish(&first).await;
+    cell.expect("exited", false);
+    assert!(cell.detail().contains("exit code 0"), "{}", cell.detail());
+    client.finish(&second).await.expect("cancelled", true);
+    client.until("restarted").await;
+    assert_eq!(client.run("3").await.result(), "3");
+    client.end().await;
+}
+
+async fn an_interpreter_that_ends_while_idle_is_replaced(stage: &Stage) {
+    let mut client = stage.session().await;
+    client.print("before = 1").await;
+    let code = "import os, threading\nthreading.Timer(0.05, os._exit, (9,)).start()";
+    client.print(code).await;
+    works_afresh(&mut client).await;
+    client.end().await;
+}
+
+async fn children_of_a_dead_interpreter_die_with_it(stage: &Stage) {
+    let mut client = stage.session().await;
+    let code = "import os, subprocess\nsubprocess.Popen(['sleep', '4242'], start_new_session=True)\nos._exit(1)";
+    client.run(code).await.expect("exited", false);
+    client.until("restarted").await;
+    let code = "import glob\n[p for p in glob.glob('/proc/[0-9]*/cmdline') if b'4242' in open(p, 'rb').read()]";
+    assert_eq!(client.run(code).await.result(), "[]");
+    client.end().await;
+}
+
+async fn a_container_removed_from_outside_is_told(stage: &Stage) {
+    if !stage.backend.is_docker() {
+        return; // there is nobody outside who could remove it but the kernel
+    }
+    let mut client = stage.session().await;
+    let id = client.execute("import time\nprint('up')\ntime.sleep(600)").await;
+    client.until_text(&id, "up\n").await;
+    let session = client.session().to_owned();
+    traces::remove_container_of(&session).await;
+    client.finish(&id).await.expect("lost", false);
+    let ended = client.until("ended").await;
+    assert_eq!(ended["reason"], "sandbox_lost", "{ended}");
+    assert_eq!(client.closed().await.code, 1011);
+}

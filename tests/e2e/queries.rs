@@ -1,0 +1,112 @@
+//! Questions about code: completion, inspection, completeness; idle and while a cell runs.
+
+use serde_json::{Value, json};
+
+use crate::common::client::{Client, text};
+use crate::common::suite::{Stage, cases};
+
+cases![
+    completions_know_the_namespace,
+    inspection_tells_signature_and_documentation,
+    completeness_is_judged,
+    questions_are_answered_while_a_cell_runs,
+    questions_run_no_code,
+];
+
+async fn ask(client: &mut Client, kind: &str, code: &str) -> Value {
+    let id = format!("q-{kind}-{}", code.len());
+    let cursor = code.chars().count();
+    client.send(json!({"type": kind, "id": id, "code": code, "cursor": cursor})).await;
+    client.until_of(&format!("{kind}_reply"), &id).await
+}
+
+fn matches(reply: &Value) -> Vec<&str> {
+    reply["matches"].as_array().unwrap().iter().map(|one| one.as_str().unwrap()).collect()
+}
+
+async fn completions_know_the_namespace(stage: &Stage) {
+    let mut client = stage.session().await;
+    client.print("caterpillar = 'text'").await;
+    let reply = ask(&mut client, "complete", "é = caterp").await;
+    assert_eq!(matches(&reply), ["caterpillar"]);
+    assert_eq!((&reply["start"], &reply["end"]), (&json!(4), &json!(10)), "in characters");
+    let reply = ask(&mut client, "complete", "caterpillar.upp").await;
+    assert!(matches(&reply).iter().any(|one| one.contains("upper")), "{reply}");
+    let reply = ask(&mut client, "complete", "no_such_name_").await;
+    assert!(matches(&reply).is_empty(), "{reply}");
+    client.end().await;
+}
+
+async fn inspection_tells_signature_and_documentation(stage: &Stage) {
+    let mut client = stage.session().await;
+    client.print("def half(n, *, exact=True):\n    'Halves a number.'\n    return n / 2").await;
+    let reply = ask(&mut client, "inspect", "half").await;
+    assert_eq!(reply["found"], true, "{reply}");
+    let told = text(&reply["data"], "text/plain");
+    assert!(told.contains("exact=True") && told.contains("Halves a number."), "{told}");
+    assert_eq!(ask(&mut client, "inspect", "no_such_name").await["found"], false);
+    client.end().await;
+}
+
+async fn completeness_is_judged(stage: &Stage) {
+    let mut client = stage.session().await;
+    for (code, status) in [
+        ("x = 1", "complete"),
+        ("", "complete"),
+        ("for i in range(3):", "incomplete"),
+        ("print('a',", "incomplete"),
+        ("x = = 1", "invalid"),
+    ] {
+        client.send(json!({"type": "is_complete", "id": code, "code": code})).await;
+        let reply = match code {
+            // An id has at least one byte.
+            "" => {
+                assert_eq!(text(&client.until("protocol_error").await, "code"), "bad_message");
+                continue;
+            }
+            _ => client.until_of("is_complete_reply", code).await,
+        };
+        assert_eq!(text(&reply, "status"), status, "{code:?}");
+        if code.ends_with(':') {
+            assert_eq!(text(&reply, "indent"), "    ");
+        }
+    }
+    client.end().await;
+}
+
+async fn questions_are_answered_while_a_cell_runs(stage: &Stage) {
+    let mut client = stage.session().await;
+    client.print("caterpillar = 1").await;
+    // The first question of all may only be answered once the interpreter is idle.
+    ask(&mut client, "complete", "cat").await;
+    for code in ["print('up')\nwhile True: pass", "print('up')\nimport time\ntime.sleep(600)"] {
+        let id = client.execute(code).await;
+        client.until_text(&id, "up\n").await;
+        let reply = ask(&mut client, "complete", "caterpi").await;
+        assert!(reply["busy"] == true || matches(&reply) == ["caterpillar"], "{reply}");
+        let reply = ask(&mut client, "inspect", "caterpillar").await;
+        assert!(reply["busy"] == true || reply["found"] == true, "{reply}");
+        client.send(json!({"type": "interrupt"})).await;
+        client.finish(&id).await.expect("interrupted", true);
+    }
+    // Completeness is answered always, if only once the cell is over.
+    let id = client.execute("input()").await;
+    client.until_of("input_request", &id).await;
+    client.send(json!({"type": "is_complete", "id": "q", "code": "x = 1"})).await;
+    client.send(json!({"type": "input", "id": id, "text": ""})).await;
+    assert_eq!(text(&client.until("is_complete_reply").await, "status"), "complete");
+    client.finish(&id).await.expect("ok", true);
+    client.end().await;
+}
+
+async fn questions_run_no_code(stage: &Stage) {
+    let mut client = stage.session().await;
+    let code = "ran = []\nclass Trap:\n    def __getattr__(self, name): ran.append(name); raise AttributeError\n    \
+                @property\n    def danger(self): ran.append('danger'); return 1\ntrap = Trap()";
+    client.print(code).await;
+    ask(&mut client, "complete", "trap.dan").await;
+    ask(&mut client, "inspect", "trap.danger").await;
+    ask(&mut client, "complete", "trap.danger.").await;
+    assert_eq!(client.run("ran").await.result(), "[]");
+    client.end().await;
+}

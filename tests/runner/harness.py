@@ -1,0 +1,416 @@
+"""Plays the supervisor: starts a runner as the real one does and speaks the link's wire with it.
+
+Everything is real (process, sockets, pipes, signals); only the Rust half is replaced. Nothing sleeps:
+every wait is for an event, with a deadline.
+"""
+
+import importlib.util
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import struct
+import sys
+import tempfile
+import time
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+SOURCES = os.path.join(ROOT, "driver", "runner")
+PYTHON = os.environ.get("CELLGATE_TEST_PYTHON") or (
+    "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
+)
+DEADLINE = 30.0  # seconds; only a hang comes near it
+
+EXECUTE, INPUT, REQUEST, PIPES, ACK = 0x02, 0x04, 0x06, 0x10, 0x11
+READY, MESSAGE, DONE, REPLY, SYNC_FRAME = 0x82, 0x84, 0x85, 0x88, 0x90
+MORE, SYNC = 1, 8
+OUTCOMES = {0: "ok", 1: "error", 2: "interrupted"}
+
+
+def load_frames():
+    """The runner's own framing module, outside a runner."""
+    spec = importlib.util.spec_from_file_location("frames", os.path.join(SOURCES, "frames.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def bundle():
+    """The modules of the runner as the supervisor packs them."""
+    parts = []
+    for file in sorted(os.listdir(SOURCES)):
+        name, extension = os.path.splitext(file)
+        if extension != ".py" or name == "boot":
+            continue
+        with open(os.path.join(SOURCES, file), "rb") as source:
+            text = source.read()
+        parts.append(struct.pack("<H", len(name)) + name.encode() + struct.pack("<I", len(text)) + text)
+    return b"".join(parts)
+
+
+def pack(kind, cell, payload=b"", flags=0):
+    return struct.pack("<IBBHI", len(payload), kind, flags, 0, cell) + payload
+
+
+class Died(Exception):
+    """The runner ended."""
+
+
+class Cell:
+    """What came of one cell."""
+
+    def __init__(self, number, out, err):
+        self.number = number
+        self.pipes = {"stdout": out, "stderr": err}
+        self.bytes = {"stdout": b"", "stderr": b""}
+        self.events = []  # in order: ("stdout", text), ("stderr", text) or (type, message)
+        self.outcome = None
+        self.late = {"stdout": b"", "stderr": b""}
+
+    @property
+    def stdout(self):
+        return self.bytes["stdout"].decode("utf-8", "replace")
+
+    @property
+    def stderr(self):
+        return self.bytes["stderr"].decode("utf-8", "replace")
+
+    def of(self, kind):
+        return [event for name, event in self.events if name == kind]
+
+    @property
+    def result(self):
+        results = self.of("result")
+        return results[0]["data"] if results else None
+
+    @property
+    def text(self):
+        return None if self.result is None else self.result["text/plain"]
+
+    @property
+    def error(self):
+        errors = self.of("error")
+        return errors[0] if errors else None
+
+    @property
+    def traceback(self):
+        return strip_colours("\n".join(self.error["traceback"]))
+
+    @property
+    def displays(self):
+        return self.of("display")
+
+    def order(self):
+        """Events with neighbouring chunks of one stream joined."""
+        joined = []
+        for name, event in self.events:
+            if joined and joined[-1][0] == name and name in ("stdout", "stderr"):
+                joined[-1] = (name, joined[-1][1] + event)
+            else:
+                joined.append((name, event))
+        return joined
+
+
+def strip_colours(text):
+    import re
+
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+class Runner:
+    """One runner and the supervisor's end of everything it has."""
+
+    def __init__(self, python=PYTHON, env=None, stacks=True):
+        self.directory = tempfile.mkdtemp(prefix="cellgate-runner-")
+        self.control, control = socket.socketpair()
+        self.side, side = socket.socketpair()
+        self.stacks, stacks_end = os.pipe()
+        idle_out, out_end = os.pipe()
+        idle_err, err_end = os.pipe()
+        memory = os.memfd_create("bundle")
+        os.write(memory, bundle())
+        with open(os.path.join(SOURCES, "boot.py")) as file:
+            boot = file.read()
+        wanted = {0: os.open("/dev/null", os.O_RDONLY), 1: out_end, 2: err_end}
+        wanted.update({3: control.fileno(), 4: side.fileno(), 5: memory})
+        if stacks:
+            wanted[6] = stacks_end
+        environment = {
+            "PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": self.directory, "LANG": "C.UTF-8",
+            "PYTHONDONTWRITEBYTECODE": "1", **(env or {}),
+        }  # fmt: skip
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                os.setpgid(0, 0)
+                os.chdir(self.directory)
+                high = {number: _above(fd, 100) for number, fd in wanted.items()}
+                for number, fd in high.items():
+                    os.dup2(fd, number, inheritable=True)
+                os.closerange(7, 1000)
+                os.execve(python, [python, "-c", boot], environment)
+            finally:
+                os._exit(127)
+        for fd in (out_end, err_end, stacks_end, memory, wanted[0]):
+            os.close(fd)
+        control.close()
+        side.close()
+        os.set_blocking(idle_out, False)
+        os.set_blocking(idle_err, False)
+        self.cells = {0: Cell(0, idle_out, idle_err)}
+        self.cells[0].outcome = "ok"
+        self.next_pipes = None
+        self.number = 0
+        self.counts = 0
+        self.control_bytes = self.side_bytes = b""
+        self.fragments = []
+        self.replies = {}
+        self.syncs = 0
+        self.ready = None
+        self.stack_bytes = b""
+        self.inputs = []  # answers to give to input requests, in order
+        self.asked_first = False
+        self.answers = 0
+        self.log = []
+        self._send_pipes()
+        self.until(lambda: self.ready is not None)
+
+    # what the supervisor sends
+
+    def _send_pipes(self):
+        ends, writes = [], []
+        for _ in range(2):
+            read, write = os.pipe()
+            os.set_blocking(read, False)
+            ends.append(read)
+            writes.append(write)
+        socket.send_fds(self.control, [pack(PIPES, 0)], writes)
+        for fd in writes:
+            os.close(fd)
+        self.next_pipes = ends
+
+    def start(self, code, **fields):
+        """Sends a cell; answers it, still running."""
+        self.number += 1
+        if not fields.get("silent"):
+            self.counts += 1
+            fields.setdefault("execution_count", self.counts)
+        job = {"code": code, "silent": False, "allow_input": True, **fields}
+        cell = self.cells[self.number] = Cell(self.number, *self.next_pipes)
+        self.next_pipes = None
+        payload = json.dumps(job).encode()
+        chunks = [payload[at : at + 65536] for at in range(0, len(payload), 65536)]
+        for at, chunk in enumerate(chunks):
+            flags = MORE if at + 1 < len(chunks) else 0
+            self.control.sendall(pack(EXECUTE, self.number, chunk, flags))
+        return cell
+
+    def run(self, code, **fields):
+        """Runs a cell to its end."""
+        cell = self.start(code, **fields)
+        return self.finish(cell)
+
+    def finish(self, cell):
+        self.until(lambda: cell.outcome is not None)
+        return cell
+
+    def interrupt(self):
+        os.killpg(self.pid, signal.SIGINT)
+
+    def answer(self, cell, **answer):
+        self.control.sendall(pack(INPUT, cell.number, json.dumps(answer).encode()))
+
+    def ask(self, op, code, cursor=None, wait=True):
+        """Puts a question as the supervisor does: the first on the control socket."""
+        self.answers += 1
+        number = self.answers
+        question = {"op": op, "code": code}
+        if cursor is not None:
+            question["cursor"] = cursor
+        target = self.side if self.replies else self.control
+        target.sendall(pack(REQUEST, number, json.dumps(question).encode()))
+        if not wait:
+            return number
+        self.until(lambda: number in self.replies)
+        return self.replies[number]
+
+    # what comes back
+
+    def until(self, condition, deadline=DEADLINE):
+        """Serves the runner until `condition()` holds."""
+        end = time.monotonic() + deadline
+        while not condition():
+            self.pump(end)
+
+    def pump(self, end, read_output=True):
+        poll = select.poll()
+        places = {self.control.fileno(): ("control", None), self.side.fileno(): ("side", None)}
+        places[self.stacks] = ("stacks", None)
+        if read_output:
+            for cell in self.cells.values():
+                for name, fd in cell.pipes.items():
+                    if fd is not None:
+                        places[fd] = (name, cell)
+        for fd in places:
+            poll.register(fd, select.POLLIN)
+        left = end - time.monotonic()
+        ready = poll.poll(max(left, 0) * 1000) if left > 0 else []
+        if not ready:
+            raise AssertionError("the runner did not do in time what was waited for")
+        for fd, _ in ready:
+            name, cell = places[fd]
+            if name == "control":
+                self._on_control()
+            elif name == "side":
+                self._on_side()
+            elif name == "stacks":
+                data = os.read(fd, 65536)
+                if not data:
+                    raise Died("the runner is gone")
+                self.stack_bytes += data
+            elif cell.pipes[name] == fd:
+                self._read(cell, name)
+
+    def _read(self, cell, name):
+        """Reads a pipe once; answers whether there was something."""
+        fd = cell.pipes[name]
+        try:
+            data = os.read(fd, 65536)
+        except BlockingIOError:
+            return False
+        if not data:
+            os.close(fd)
+            cell.pipes[name] = None
+            return False
+        if cell.outcome is not None:
+            cell.late[name] += data
+        else:
+            cell.bytes[name] += data
+            cell.events.append((name, data.decode("utf-8", "replace")))
+        return True
+
+    def drain(self, number):
+        cell = self.cells.get(number)
+        for name in ("stdout", "stderr"):
+            while cell is not None and cell.pipes[name] is not None and self._read(cell, name):
+                pass
+
+    def _on_control(self):
+        try:
+            data = self.control.recv(65536)
+        except ConnectionError:
+            data = b""
+        if not data:
+            raise Died("the runner closed its control socket")
+        self.control_bytes += data
+        while len(self.control_bytes) >= 12:
+            length, kind, flags, zero, number = struct.unpack("<IBBHI", self.control_bytes[:12])
+            assert length <= 65536 and zero == 0 and flags & ~(MORE | SYNC) == 0
+            if len(self.control_bytes) < 12 + length:
+                return
+            payload = self.control_bytes[12 : 12 + length]
+            self.control_bytes = self.control_bytes[12 + length :]
+            self.drain(number)
+            if flags & SYNC:
+                self.syncs += 1
+                self.control.sendall(pack(ACK, 0, struct.pack("<I", self.syncs)))
+            self.fragments.append(payload)
+            if not flags & MORE:
+                payload, self.fragments = b"".join(self.fragments), []
+                self._take(kind, number, payload)
+
+    def _take(self, kind, number, payload):
+        if kind == READY:
+            self.ready = json.loads(payload)
+        elif kind == MESSAGE:
+            event = json.loads(payload, parse_constant=_no_such_json)
+            payload.decode("utf-8")
+            cell = self.cells[number]
+            assert cell.outcome is None, "an event after the cell's end"
+            cell.events.append((event["type"], event))
+            if event["type"] == "input_request" and self.inputs:
+                self.answer(cell, **self.inputs.pop(0))
+        elif kind == DONE:
+            assert len(payload) == 1
+            cell = self.cells[number]
+            assert cell.outcome is None, "a second DONE"
+            cell.outcome = OUTCOMES[payload[0]]
+            self._send_pipes()
+        else:
+            assert kind == SYNC_FRAME, kind
+
+    def _on_side(self):
+        data = self.side.recv(65536)
+        if not data:
+            raise Died("the runner closed its side socket")
+        self.side_bytes += data
+        while len(self.side_bytes) >= 12:
+            length, kind, flags, _, number = struct.unpack("<IBBHI", self.side_bytes[:12])
+            if len(self.side_bytes) < 12 + length:
+                return
+            assert kind == REPLY and not flags
+            self.replies[number] = json.loads(self.side_bytes[12 : 12 + length])
+            self.side_bytes = self.side_bytes[12 + length :]
+
+    def wait_exit(self):
+        """Waits for the process to end; answers what `waitpid` said."""
+        pid, status = os.waitpid(self.pid, 0)
+        self.pid = None
+        return status
+
+    def close(self):
+        if self.pid is not None:
+            os.killpg(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        for cell in self.cells.values():
+            for fd in cell.pipes.values():
+                if fd is not None:
+                    os.close(fd)
+        for fd in self.next_pipes or ():
+            os.close(fd)
+        os.close(self.stacks)
+        self.control.close()
+        self.side.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def _above(fd, least):
+    import fcntl
+
+    return fcntl.fcntl(fd, fcntl.F_DUPFD, least)
+
+
+def _no_such_json(name):
+    raise AssertionError("%s is not JSON" % name)
+
+
+class RunnerTest(unittest.TestCase):
+    """A test with a fresh runner."""
+
+    def setUp(self):
+        self.runner = Runner()
+        self.addCleanup(self.runner.close)
+
+    def run_ok(self, code, **fields):
+        cell = self.runner.run(code, **fields)
+        self.assertEqual(cell.outcome, "ok", cell.events)
+        return cell
+
+    def run_error(self, code, name=None, **fields):
+        cell = self.runner.run(code, **fields)
+        self.assertEqual(cell.outcome, "error", cell.events)
+        if name:
+            self.assertEqual(cell.error["name"], name)
+        return cell
+
+    def need(self, module):
+        """Skips, loudly, unless the tested interpreter has `module`."""
+        cell = self.runner.run("import importlib.util; importlib.util.find_spec(%r) is not None" % module)
+        if cell.text != "True":
+            if os.environ.get("CELLGATE_REQUIRE") == "all":
+                self.fail("%s has no %s, and CELLGATE_REQUIRE=all asks for it" % (PYTHON, module))
+            print("\nskipped: %s: %s has no %s" % (self.id(), PYTHON, module), file=sys.stderr)
+            self.skipTest("no %s" % module)

@@ -1,0 +1,439 @@
+// A session of a gateway, as a program sees it.
+//
+//   const session = await Session.connect({ url: "http://127.0.0.1:8080", token });
+//   const { stdout } = await session.runCode("print(6 * 7)");
+//   for await (const event of session) …
+//   session.close();            // detach; or `await session.end()` to end it
+//
+// The connection is made again when it breaks, and what was missed is replayed: handlers see
+// every event once and in order, or a `gap` that names what is gone.
+
+import { PendingCell } from "./cell.js";
+import type { CellOutcome, RunOptions } from "./cell.js";
+import { Connection } from "./connection.js";
+import type { ConnectionState, ConnectOptions } from "./connection.js";
+import { Credit } from "./credit.js";
+import { CellgateError, ConnectionClosed, Refused } from "./errors.js";
+import { EventStream } from "./events.js";
+import { Files } from "./files.js";
+import type {
+  ClientMessage, Gap, InspectReply, IsCompleteReply, Participant, ProtocolError, Ready, Reply, Role,
+  ServerMessage, SessionEvent, SessionState,
+} from "./protocol.js";
+import { charactersToUnits, unitsToCharacters } from "./text.js";
+
+/** How to find a session, and how to follow it. */
+export interface SessionOptions extends ConnectOptions {
+  /** `auto` acknowledges what was handled, `manual` leaves it to `acknowledge`, `off` sends none. */
+  flowControl?: "auto" | "manual" | "off";
+}
+
+/** What a session tells whoever listens. */
+export interface SessionListener {
+  ready?(ready: Ready, resumed: boolean): void;
+  event?(event: SessionEvent): void;
+  gap?(gap: Gap): void;
+  connection?(state: ConnectionState): void;
+  /** A message was refused that no promise is waiting for. */
+  refused?(error: ProtocolError): void;
+}
+
+/** Completions at a cursor. Positions count UTF-16 units, as JavaScript strings do. */
+export interface Completions { matches: string[]; start: number; end: number; busy: boolean }
+
+interface Call { resolve(reply: Reply): void; reject(error: Error): void }
+
+const CALL_TIMEOUT_MS = 10_000;
+
+export class Session implements AsyncIterable<SessionEvent | Gap> {
+  /** Files in the working directory, and other requests over HTTP. */
+  readonly files: Files;
+  readonly #connection: Connection;
+  readonly #credit: Credit;
+  readonly #flowControl: "auto" | "manual" | "off";
+  readonly #listeners = new Set<SessionListener>();
+  readonly #streams = new Set<EventStream>();
+  readonly #cells = new Map<string, PendingCell>();
+  readonly #calls = new Map<string, Call>();
+  #ready: Ready | null = null;
+  #state: SessionState = "starting";
+  #participants: Participant[] = [];
+  #opened!: { resolve(session: Session): void; reject(error: Error): void };
+  #closed!: (cause: ConnectionClosed) => void;
+  #nextCall = 1;
+
+  /** Settles when the connection is closed for good, with why. Never rejects. */
+  readonly closed: Promise<ConnectionClosed>;
+
+  /** Makes a session, or attaches to one; resolves with the gateway's `ready`. */
+  static connect(options: SessionOptions, listener?: SessionListener): Promise<Session> {
+    return new Promise((resolve, reject) => {
+      new Session(options, listener, { resolve, reject });
+    });
+  }
+
+  private constructor(
+    options: SessionOptions,
+    listener: SessionListener | undefined,
+    opened: { resolve(session: Session): void; reject(error: Error): void },
+  ) {
+    this.#opened = opened;
+    this.closed = new Promise((resolve) => { this.#closed = resolve; });
+    this.#flowControl = options.flowControl ?? "auto";
+    if (listener) this.#listeners.add(listener);
+    this.files = new Files(options.url, () => this.ready);
+    this.#credit = new Credit((seq) => {
+      this.#connection.send({ type: "ack", seq });
+    });
+    this.#connection = new Connection(options, {
+      ready: (ready, resumed) => this.#onReady(ready, resumed),
+      message: (message, bytes) => this.#onMessage(message, bytes),
+      caughtUp: () => this.#onCaughtUp(),
+      state: (state) => this.#onState(state),
+    });
+  }
+
+  /** The newest `ready`. */
+  get ready(): Ready {
+    if (!this.#ready) throw new CellgateError("the session is not ready yet");
+    return this.#ready;
+  }
+
+  get id(): string { return this.ready.session; }
+
+  /** Resumes or shares this session. */
+  get token(): string { return this.ready.token; }
+
+  get role(): Role { return this.ready.role; }
+
+  /** What the session is doing, as far as is known. */
+  get state(): SessionState { return this.#state; }
+
+  get participants(): readonly Participant[] { return this.#participants; }
+
+  get connection(): ConnectionState { return this.#connection.state; }
+
+  /** The newest seq seen; with `id` and `token` it resumes the session later. */
+  get lastSeq(): number { return this.#connection.lastSeq ?? 0; }
+
+  /** Tells `listener` of everything from now on; the answer stops that. */
+  listen(listener: SessionListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Every event from now on. Flow control waits for the slowest iterator. */
+  [Symbol.asyncIterator](): AsyncIterator<SessionEvent | Gap> {
+    return this.events()[Symbol.asyncIterator]();
+  }
+
+  /** Every event from now on, or those `keep` lets through. */
+  events(keep: (event: SessionEvent | Gap) => boolean = () => true): EventStream {
+    const stream: EventStream = new EventStream(keep, () => this.#grant(), () => {
+      this.#streams.delete(stream);
+      this.#grant();
+    });
+    if (this.#connection.state.state === "closed") stream.finish();
+    else this.#streams.add(stream);
+    return stream;
+  }
+
+  /** Runs a cell. Rejects only if it was refused or the session is gone for good. */
+  runCode(code: string, options: RunOptions = {}): Promise<CellOutcome> {
+    const id = options.id ?? randomId();
+    if (this.#cells.has(id)) {
+      return Promise.reject(new Refused("duplicate_id", `cell ${id} is still running`, id));
+    }
+    const state = this.#connection.state;
+    if (state.state === "closed") return Promise.reject(state.cause);
+    const cell = new PendingCell({
+      type: "execute",
+      code,
+      id,
+      ...(options.timeoutMs !== undefined && { timeout_ms: options.timeoutMs }),
+      ...(options.stopOnError && { stop_on_error: true }),
+      ...(options.silent && { silent: true }),
+      ...(options.env && { env: options.env }),
+      allow_input: options.allowInput ?? options.onInput !== undefined,
+    }, options);
+    this.#cells.set(id, cell);
+    this.#sendCell(cell);
+    const { signal } = options;
+    if (signal) {
+      const stop = () => this.interrupt(id);
+      if (signal.aborted) stop();
+      else signal.addEventListener("abort", stop, { once: true });
+      void cell.promise.finally(() => signal.removeEventListener("abort", stop)).catch(() => {
+        // The caller holds the same promise and sees the error there.
+      });
+    }
+    return cell.promise;
+  }
+
+  /** Runs a cell and iterates over its events, `done` being the last. Leaving early interrupts it. */
+  async *stream(code: string, options: RunOptions = {}): AsyncGenerator<SessionEvent, CellOutcome> {
+    const id = options.id ?? randomId();
+    const events = this.events((event) => "id" in event && event.id === id);
+    const outcome = this.runCode(code, { ...options, id });
+    outcome.catch(() => events.finish());
+    let ended = false;
+    try {
+      for await (const event of events) {
+        yield event as SessionEvent;
+        if (event.type === "done") { ended = true; break; }
+      }
+      ended = true;
+      return await outcome;
+    } finally {
+      events.finish();
+      if (!ended) this.interrupt(id);
+    }
+  }
+
+  /** Stops a cell, or the running one. One of this client's cells is stopped later if need be. */
+  interrupt(id?: string): void {
+    const cell = id === undefined ? undefined : this.#cells.get(id);
+    if (cell && this.#connection.state.state !== "open") {
+      cell.interruptWanted = true;
+      return;
+    }
+    this.#send({ type: "interrupt", ...(id !== undefined && { id }) });
+  }
+
+  /** Answers an `input_request`; `null` is the end of the input. */
+  answer(id: string, text: string | null): void {
+    this.#send(text === null ? { type: "input", id, eof: true } : { type: "input", id, text });
+  }
+
+  /** Replaces the interpreter by a fresh one. */
+  restart(): void {
+    this.#send({ type: "restart" });
+  }
+
+  /** Completions at `cursor`, counted in UTF-16 units. */
+  async complete(code: string, cursor: number): Promise<Completions> {
+    const reply = await this.#call((id) => ({
+      type: "complete", id, code, cursor: unitsToCharacters(code, cursor),
+    }));
+    if (reply.type !== "complete_reply") throw new CellgateError(`complete was answered by ${reply.type}`);
+    return {
+      matches: reply.matches,
+      start: charactersToUnits(code, reply.start),
+      end: charactersToUnits(code, reply.end),
+      busy: reply.busy ?? false,
+    };
+  }
+
+  /** Signature and documentation at `cursor`, counted in UTF-16 units. */
+  async inspect(code: string, cursor: number): Promise<InspectReply> {
+    const reply = await this.#call((id) => ({
+      type: "inspect", id, code, cursor: unitsToCharacters(code, cursor),
+    }));
+    if (reply.type !== "inspect_reply") throw new CellgateError(`inspect was answered by ${reply.type}`);
+    return reply;
+  }
+
+  /** Whether the code is a whole statement. */
+  async isComplete(code: string): Promise<IsCompleteReply> {
+    const reply = await this.#call((id) => ({ type: "is_complete", id, code }));
+    if (reply.type !== "is_complete_reply") throw new CellgateError(`is_complete was answered by ${reply.type}`);
+    return reply;
+  }
+
+  /** How long a message takes there and back, in milliseconds. */
+  async ping(): Promise<number> {
+    const before = performance.now();
+    await this.#call((id) => ({ type: "ping", id }));
+    return performance.now() - before;
+  }
+
+  /** With `flowControl: "manual"`: everything up to `seq` was taken in. */
+  acknowledge(seq: number): void {
+    this.#credit.taken(seq);
+  }
+
+  /** Ends the pause before the next attempt to connect. */
+  retryNow(): void {
+    this.#connection.retryNow();
+  }
+
+  /** Ends the session for everybody; resolves when the gateway has closed the connection. */
+  async end(): Promise<ConnectionClosed> {
+    this.#send({ type: "end" });
+    return this.closed;
+  }
+
+  /** Detaches. The session lives on until its idle limit. */
+  close(): void {
+    this.#connection.close();
+  }
+
+  #onReady(ready: Ready, resumed: boolean): void {
+    this.#ready = ready;
+    this.#state = ready.state;
+    if (this.#flowControl !== "off") {
+      this.#credit.begin(ready.limits.window_bytes, this.#connection.lastSeq ?? 0);
+    }
+    for (const listener of this.#listeners) listener.ready?.(ready, resumed);
+    this.#opened.resolve(this);
+  }
+
+  /** What was sent and not accepted when the last connection broke is sent again. */
+  #onCaughtUp(): void {
+    for (const cell of this.#cells.values()) {
+      if (!cell.accepted && !cell.sent) this.#sendCell(cell);
+      if (cell.interruptWanted) {
+        cell.interruptWanted = false;
+        this.#send({ type: "interrupt", id: cell.message.id });
+      }
+    }
+    this.#settleUncertain();
+  }
+
+  #onMessage(message: ServerMessage, bytes: number): void {
+    switch (message.type) {
+      case "gap":
+        for (const cell of this.#cells.values()) cell.uncertain = true;
+        for (const listener of this.#listeners) listener.gap?.(message);
+        for (const stream of this.#streams) stream.push(message, message.to);
+        return;
+      case "complete_reply":
+      case "inspect_reply":
+      case "is_complete_reply":
+      case "pong":
+        this.#settleCall(String(message.id), message);
+        return;
+      case "protocol_error":
+        this.#onRefusal(message);
+        return;
+      case "ready":
+        return;
+      default:
+        this.#onEvent(message, bytes);
+    }
+  }
+
+  #onEvent(event: SessionEvent, bytes: number): void {
+    this.#credit.delivered(event.seq, bytes);
+    if (event.type === "status") this.#state = event.state;
+    if (event.type === "ended") this.#state = "ended";
+    if (event.type === "participants") this.#participants = event.list;
+    const cell = "id" in event ? this.#cells.get(event.id) : undefined;
+    if (cell) {
+      if (event.type === "input_request") this.#askFor(cell, event);
+      if (cell.take(event)) this.#cells.delete(cell.message.id);
+    }
+    for (const listener of this.#listeners) listener.event?.(event);
+    for (const stream of this.#streams) stream.push(event, event.seq);
+    this.#grant();
+    if (event.type === "status" && event.state === "idle") this.#settleUncertain();
+  }
+
+  /** An idle session has no queue: a cell whose end we have not seen lost it in a gap. */
+  #settleUncertain(): void {
+    if (this.#state !== "idle" && this.#state !== "ended") return;
+    for (const [id, cell] of this.#cells) {
+      if (!cell.uncertain || !cell.accepted) continue;
+      this.#cells.delete(id);
+      cell.lose("how this cell ended is no longer in the log of the session");
+    }
+  }
+
+  async #askFor(cell: PendingCell, request: Extract<SessionEvent, { type: "input_request" }>): Promise<void> {
+    const { onInput } = cell.options;
+    if (!onInput) return;
+    let text: string | null = null;
+    try {
+      text = await onInput(request);
+    } catch {
+      // A handler that fails has no line to give: the cell sees the end of the input.
+    }
+    this.answer(request.id, text);
+  }
+
+  #onRefusal(refusal: ProtocolError): void {
+    const error = new Refused(refusal.code, refusal.message, refusal.id);
+    const call = refusal.id === undefined ? undefined : this.#calls.get(refusal.id);
+    if (call) {
+      this.#calls.delete(refusal.id!);
+      call.reject(error);
+      return;
+    }
+    const cell = refusal.id === undefined ? undefined : this.#cells.get(refusal.id);
+    // The first sending had arrived after all: the cell runs, or has run.
+    if (cell && refusal.code === "duplicate_id" && cell.sendings > 1) {
+      cell.accepted = true;
+      this.#settleUncertain();
+      return;
+    }
+    if (cell && !cell.accepted) {
+      this.#cells.delete(cell.message.id);
+      cell.fail(error);
+      return;
+    }
+    for (const listener of this.#listeners) listener.refused?.(refusal);
+  }
+
+  #sendCell(cell: PendingCell): void {
+    cell.sent = this.#connection.send(cell.message);
+    if (cell.sent) cell.sendings += 1;
+  }
+
+  #onState(state: ConnectionState): void {
+    for (const listener of this.#listeners) listener.connection?.(state);
+    if (state.state === "open" || state.state === "connecting") return;
+    for (const call of this.#calls.values()) call.reject(state.cause);
+    this.#calls.clear();
+    for (const cell of this.#cells.values()) cell.sent = false;
+    if (state.state !== "closed") return;
+    this.#credit.end();
+    for (const cell of this.#cells.values()) cell.fail(state.cause);
+    this.#cells.clear();
+    for (const stream of [...this.#streams]) stream.finish();
+    this.#opened.reject(state.cause);
+    this.#closed(state.cause);
+  }
+
+  /** Gives credit for what every open iterator has consumed. */
+  #grant(): void {
+    if (this.#flowControl !== "auto") return;
+    let seq = this.#connection.lastSeq ?? 0;
+    for (const stream of this.#streams) seq = Math.min(seq, stream.consumed(seq));
+    this.#credit.taken(seq);
+  }
+
+  #call(message: (id: string) => ClientMessage): Promise<Reply> {
+    const id = `call-${this.#nextCall++}`;
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#calls.delete(id);
+        reject(new CellgateError(`no answer within ${CALL_TIMEOUT_MS} ms`));
+      }, CALL_TIMEOUT_MS);
+      this.#calls.set(id, {
+        resolve: (reply) => { clearTimeout(timer); resolve(reply); },
+        reject: (error) => { clearTimeout(timer); reject(error); },
+      });
+      if (!this.#connection.send(message(id))) {
+        this.#calls.get(id)?.reject(new CellgateError("not connected"));
+        this.#calls.delete(id);
+      }
+    });
+  }
+
+  #settleCall(id: string, reply: Reply): void {
+    const call = this.#calls.get(id);
+    this.#calls.delete(id);
+    call?.resolve(reply);
+  }
+
+  #send(message: ClientMessage): void {
+    if (!this.#connection.send(message)) {
+      throw new CellgateError(`cannot send ${message.type}: not connected`);
+    }
+  }
+}
+
+/** 16 hexadecimal digits. */
+function randomId(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(8)), (b) => b.toString(16).padStart(2, "0")).join("");
+}

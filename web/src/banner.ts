@@ -1,0 +1,58 @@
+// Above the cells: what is wrong with the connection, and what can be done about it.
+
+import { html, nothing, render } from "lit-html";
+import { byId } from "./dom.js";
+import type { Link, LinkState } from "./link.js";
+import { sentence } from "./pure/words.js";
+
+const REPLACED = 4409;
+
+export class Banner {
+  readonly #root = byId("banner");
+  readonly #link: Link;
+
+  constructor(link: Link) {
+    this.#link = link;
+  }
+
+  show(state: LinkState): void {
+    render(this.#content(state), this.#root);
+  }
+
+  #content(state: LinkState) {
+    switch (state.kind) {
+      case "refused":
+        return html`
+          <form class="banner" @submit=${(event: SubmitEvent) => this.#signIn(event)}>
+            <p>${state.wrong ? "The gateway does not accept that token." : "This gateway asks for a token."}
+              It is in the address that was printed when the gateway started.</p>
+            <label>Token <input name="token" type="password" autocomplete="current-password" required></label>
+            <button type="submit" class="primary">Connect</button>
+          </form>`;
+      case "unavailable":
+        return html`<div class="banner warn"><p>${sentence(state.why)} Trying again in ${secondsTo(state.at)} s. Your code is kept here.</p>
+          <button type="button" @click=${() => this.#link.retryNow()}>Try now</button></div>`;
+      case "waiting":
+        return html`<div class="banner warn"><p>Connection lost. Reconnecting in ${secondsTo(state.at)} s; what runs goes on running.</p>
+          <button type="button" @click=${() => this.#link.retryNow()}>Reconnect now</button></div>`;
+      case "over":
+        return html`<div class="banner"><p>The session is over: ${sentence(state.why)} Your code is still here; its variables are not.</p>
+          <button type="button" class="primary" @click=${() => (state.code === REPLACED ? void this.#link.start() : this.#link.startNew())}>
+            ${state.code === REPLACED ? "Use it here" : "Start a new session"}</button></div>`;
+      default:
+        return nothing;
+    }
+  }
+
+  #signIn(event: SubmitEvent): void {
+    event.preventDefault();
+    const field = (event.target as HTMLFormElement).elements.namedItem("token") as HTMLInputElement;
+    // The whole address is as good: people copy what they see.
+    const found = /[?#&]token=([^&\s]+)/.exec(field.value);
+    this.#link.signIn(found ? decodeURIComponent(found[1]!) : field.value.trim());
+  }
+}
+
+function secondsTo(at: number): number {
+  return Math.max(0, Math.ceil((at - Date.now()) / 1000));
+}

@@ -1,0 +1,193 @@
+// One cell on the page: its editor, its tools, how it stands, and its output.
+//
+//   fresh ─run─► sent ─queued─► waiting ─started─► running ─done─► ended
+//                                  └──────────── done ───────────────┘
+//
+// The view keeps what the events say; who runs what is the console's business.
+
+import { html, nothing, render } from "lit-html";
+import type { Done, DoneStatus, SessionEvent } from "../client/src/protocol.js";
+import { h, icon } from "./dom.js";
+import { Editor } from "./editor.js";
+import type { EditorHost } from "./editor.js";
+import { Output } from "./output.js";
+import type { OutputHost } from "./output.js";
+import type { CellSource } from "./pure/document.js";
+import { culprit } from "./pure/traceback.js";
+import { duration, ending } from "./pure/words.js";
+
+export type Phase =
+  | { phase: "fresh" }
+  | { phase: "sent" }
+  | { phase: "waiting"; position: number }
+  | { phase: "running"; since: number }
+  | { phase: "ended"; status: DoneStatus; ms: number; text: string };
+
+export type CellAction = "run" | "stop" | "up" | "down" | "remove" | "copy-text" | "copy-markdown" | "clear" | "insert";
+
+export interface CellHost extends OutputHost {
+  act(cell: CellView, action: CellAction): void;
+  editorHost(cell: CellView): EditorHost;
+  memoryLimit(): number | undefined;
+  /** Whether this participant may run cells. */
+  canRun(): boolean;
+  /** Somebody else's name, if the run was not ours. */
+  runBy(participant: string): string | null;
+  select(cell: CellView): void;
+}
+
+export class CellView {
+  readonly id: string;
+  readonly element: HTMLElement;
+  readonly editor: Editor;
+  readonly output: Output;
+  run: string | undefined;
+  count: number | undefined;
+  phase: Phase = { phase: "fresh" };
+  /** The code of the newest run: what marks in tracebacks are about. */
+  ranCode: string | undefined;
+  readonly #host: CellHost;
+  readonly #side = h("div", { className: "side" });
+  readonly #tools = h("div", { className: "tools" });
+  readonly #foot = h("div", { className: "foot" });
+  #number = 0;
+  #by: string | null = null;
+
+  constructor(source: CellSource, host: CellHost) {
+    this.id = source.id;
+    this.run = source.run;
+    this.#host = host;
+    this.output = new Output(host, `output-${source.id}`);
+    this.editor = new Editor(source.code, "Code", host.editorHost(this));
+    this.element = h("section", { className: "cell", tabIndex: -1 },
+      this.#side,
+      h("div", { className: "body" }, h("div", { className: "box" }, this.editor.element, this.#tools), this.#foot, this.output.element));
+    this.element.dataset.cell = source.id;
+    this.element.addEventListener("pointerdown", () => host.select(this));
+    this.draw();
+  }
+
+  get source(): CellSource {
+    return { id: this.id, code: this.editor.code, ...(this.run !== undefined && { run: this.run }) };
+  }
+
+  get busy(): boolean {
+    return this.phase.phase === "sent" || this.phase.phase === "waiting" || this.phase.phase === "running";
+  }
+
+  /** Its place in the list, counted from one. */
+  get number(): number { return this.#number; }
+
+  setNumber(number: number): void {
+    if (number === this.#number) return;
+    this.#number = number;
+    this.element.setAttribute("aria-label", `Cell ${number}`);
+    this.editor.setLabel(`Code of cell ${number}`);
+    this.draw();
+  }
+
+  setSelected(selected: boolean): void {
+    this.element.classList.toggle("selected", selected);
+    // One stop for Tab in the whole list.
+    this.element.tabIndex = selected ? 0 : -1;
+  }
+
+  /** A run begins: what the last one left is gone. */
+  begin(run: string, code: string): void {
+    this.run = run;
+    this.ranCode = code;
+    this.output.clear();
+    this.editor.mark(null);
+    this.count = undefined;
+    this.#by = null;
+    this.#become({ phase: "sent" });
+  }
+
+  /** What a refusal says, in the place of an ending. */
+  refuse(text: string): void {
+    this.#become({ phase: "ended", status: "cancelled", ms: 0, text });
+  }
+
+  /** Nothing is known of a run any more. */
+  forget(text = ""): void {
+    if (!this.busy) return;
+    this.#become(text ? { phase: "ended", status: "lost", ms: 0, text } : { phase: "fresh" });
+  }
+
+  take(event: SessionEvent): void {
+    switch (event.type) {
+      case "queued":
+        this.#become({ phase: "waiting", position: event.position });
+        break;
+      case "started":
+        this.ranCode = event.code;
+        this.count = event.execution_count;
+        this.#by = this.#host.runBy(event.by);
+        this.#become({ phase: "running", since: event.ts });
+        break;
+      case "error": {
+        const where = culprit(event.frames);
+        if (where && where.cell === this.run && this.ranCode === this.editor.code) this.editor.mark(where.line);
+        break;
+      }
+      case "done":
+        this.#ended(event);
+        break;
+    }
+    this.output.take(event);
+  }
+
+  /** A cell ahead of this one ended. */
+  advance(): void {
+    if (this.phase.phase === "waiting" && this.phase.position > 0) {
+      this.#become({ phase: "waiting", position: this.phase.position - 1 });
+    }
+  }
+
+  draw(): void {
+    const { phase } = this;
+    const label = phase.phase === "running" ? "*" : this.count ?? "";
+    const stop = this.busy;
+    render(html`
+      <button type="button" class="go" ?disabled=${!this.#host.canRun()}
+        aria-label=${stop ? `Stop cell ${this.#number}` : `Run cell ${this.#number}`}
+        title=${stop ? "Stop (I I)" : "Run (Ctrl+Enter)"}
+        @click=${() => this.#host.act(this, stop ? "stop" : "run")}>${icon(stop ? "stop" : "run")}</button>
+      <span class="count" aria-hidden="true">${label}</span>`, this.#side);
+    this.element.dataset.phase = phase.phase === "ended" ? phase.status : phase.phase;
+    this.#drawFoot();
+    const tool = (action: CellAction, name: string, picture: Parameters<typeof icon>[0], hint = "") => html`
+      <button type="button" aria-label=${`${name} (cell ${this.#number})`} title=${name + hint}
+        @click=${() => this.#host.act(this, action)}>${icon(picture)}</button>`;
+    render(html`
+      ${this.output.empty ? nothing : tool("copy-text", "Copy output as text", "copy")}
+      ${tool("insert", "Insert a cell below", "add", " (B)")}
+      ${tool("up", "Move up", "up", " (Shift+K)")}
+      ${tool("down", "Move down", "down", " (Shift+J)")}
+      ${tool("remove", "Delete", "remove", " (D D)")}`, this.#tools);
+  }
+
+  /** The line under the code; called every second while the cell runs. */
+  #drawFoot(): void {
+    const { phase } = this;
+    const by = this.#by ? html`<span class="by">${this.#by}</span>` : nothing;
+    const text =
+      phase.phase === "sent" ? "Sending …"
+      : phase.phase === "waiting" ? (phase.position === 0 ? "Next in the queue" : `Queued behind ${phase.position}`)
+      : phase.phase === "running" ? `Running · ${duration(Math.max(1, Math.floor((Date.now() - phase.since) / 1000) * 1000))}`
+      : phase.phase === "ended" ? phase.text : "";
+    const time = phase.phase === "ended" && phase.ms >= 1 ? html`<span class="time">${duration(phase.ms)}</span>` : nothing;
+    render(html`${by}<span class="how">${text}</span>${time}`, this.#foot);
+  }
+
+  #ended(done: Done): void {
+    this.count = done.execution_count ?? this.count;
+    const text = ending(done, this.#host.memoryLimit());
+    this.#become({ phase: "ended", status: done.status, ms: done.duration_ms, text });
+  }
+
+  #become(phase: Phase): void {
+    this.phase = phase;
+    this.draw();
+  }
+}

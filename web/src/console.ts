@@ -1,0 +1,476 @@
+// The console: brings together the document, the session and what the user does.
+//
+//   keys, buttons ─► Console ─► Link ─► gateway
+//                      │  ▲                │
+//        Cells, Header ◄┘  └── events ─────┘
+//
+// Events are the only source of truth about runs: a run of this tab, of another participant and of
+// the time before a reload take the same way to their cell.
+
+import { CellgateError, Refused, RequestFailed } from "../client/src/index.js";
+import type { Gap, Participant, ProtocolError, Ready, Role, SessionEvent, Usage } from "../client/src/index.js";
+import { Banner } from "./banner.js";
+import { Cells } from "./cells.js";
+import type { CellAction, CellHost, CellView } from "./cellview.js";
+import type { Arrival } from "./credentials.js";
+import { announce, copy, toast } from "./dom.js";
+import type { EditorHost } from "./editor.js";
+import { Frames } from "./frames.js";
+import { Link } from "./link.js";
+import type { LinkState } from "./link.js";
+import { asText } from "./pure/mime.js";
+import { cellOfRun, titleOf } from "./pure/document.js";
+import type { Document } from "./pure/document.js";
+import type { Place } from "./pure/traceback.js";
+import { bytes, duration, restartReason, sentence } from "./pure/words.js";
+import { Store } from "./store.js";
+
+const AHEAD = 8; // cells of "run all" in the queue of the gateway at once
+const STUBBORN_MS = 2000; // after that long, a stop may become a restart
+
+/** What the header shows. */
+export interface Overview {
+  link: LinkState;
+  ready: Ready | null;
+  state: string;
+  busySince: number | null;
+  queued: number;
+  usage: Usage | null;
+  latency: number | null;
+  participants: readonly Participant[];
+  stopping: "no" | "asked" | "stubborn";
+  title: string;
+  canFiles: boolean;
+}
+
+export class Console implements CellHost {
+  readonly frames = new Frames(() => this.#link.session?.acknowledge(this.#seq));
+  readonly cells: Cells;
+  readonly store: Store;
+  readonly #link: Link;
+  readonly #banner: Banner;
+  readonly #changed: () => void;
+  #document: Document;
+  #ready: Ready | null = null;
+  #seq = 0;
+  #usage: Usage | null = null;
+  #latency: number | null = null;
+  #participants: Participant[] = [];
+  #own = new Set<string>(); // runs this tab sent
+  #backlog: CellView[] = [];
+  #ahead = new Set<string>();
+  #stopAskedAt: number | null = null;
+  #stopTimer: ReturnType<typeof setTimeout> | undefined;
+  #loading = false;
+  #canFiles = false;
+
+  constructor(document: Document, store: Store, readonly arrival: Arrival, changed: () => void) {
+    this.#document = document;
+    this.store = store;
+    this.#changed = changed;
+    this.cells = new Cells(this, () => this.#edited());
+    this.#link = new Link({
+      linkChanged: (state) => this.#linkChanged(state),
+      ready: (ready, resumed) => this.#onReady(ready, resumed),
+      event: (event) => this.#onEvent(event),
+      gap: (gap) => this.#onGap(gap),
+      refused: (error) => this.#onRefused(error),
+      lostEarlier: () => toast("The earlier session has ended. This is a new one: run the cells again."),
+    });
+    this.#banner = new Banner(this.#link);
+    this.#load(document);
+  }
+
+  connect(): void {
+    void this.#link.start();
+  }
+
+  get link(): Link { return this.#link; }
+
+  get document(): Document { return { ...this.#document, cells: this.cells.all.map((cell) => cell.source) }; }
+
+  get overview(): Overview {
+    const running = this.cells.all.find((cell) => cell.phase.phase === "running");
+    return {
+      link: this.#link.state,
+      ready: this.#ready,
+      state: this.#link.session?.state ?? this.#ready?.state ?? "starting",
+      busySince: running?.phase.phase === "running" ? running.phase.since : null,
+      queued: this.cells.all.filter((cell) => cell.phase.phase === "waiting" || cell.phase.phase === "sent").length,
+      usage: this.#usage,
+      latency: this.#latency,
+      participants: this.#participants,
+      stopping: this.#stopAskedAt === null ? "no" : Date.now() - this.#stopAskedAt < STUBBORN_MS ? "asked" : "stubborn",
+      title: titleOf(this.document),
+      canFiles: this.#canFiles,
+    };
+  }
+
+  // --- documents -------------------------------------------------------------------------------
+
+  /** Opens another document; the one before is kept. */
+  async open(document: Document): Promise<void> {
+    this.store.flush();
+    await this.store.adopt(document);
+    this.#load(document);
+    this.#edited();
+  }
+
+  setTitle(title: string): void {
+    this.#document = { ...this.#document, title };
+    this.#edited();
+  }
+
+  #load(document: Document): void {
+    this.#loading = true;
+    this.#document = document;
+    const single = this.arrival.layout === "single";
+    const sources = single ? [{ ...document.cells[0]!, code: document.cells.map((cell) => cell.code).join("\n\n") }] : document.cells;
+    this.cells.load(sources);
+    this.#loading = false;
+  }
+
+  #edited(): void {
+    this.#changed();
+    if (this.#loading || this.arrival.embed) return;
+    this.#document = { ...this.#document, updated: Date.now() };
+    this.store.save(() => this.document);
+  }
+
+  // --- running ---------------------------------------------------------------------------------
+
+  canRun(): boolean { return this.#ready?.role !== "viewer"; }
+
+  run(cell: CellView, stopOnError = false): void {
+    const code = cell.editor.code;
+    if (code.trim() === "" || cell.busy) return;
+    const session = this.#link.session;
+    if (!session) {
+      cell.refuse("Not run: there is no session.");
+      return;
+    }
+    const run = `${cell.id}.${Date.now().toString(36)}`;
+    this.#own.add(run);
+    cell.begin(run, code);
+    this.#edited();
+    session.runCode(code, { id: run, stopOnError, allowInput: true, keepCharacters: 0 }).catch((error: unknown) => {
+      if (error instanceof Refused) cell.refuse(sentence(`Not run: ${error.message}`));
+      else cell.forget("The session ended before this cell did.");
+      this.#ahead.delete(run);
+      this.#pump();
+    });
+  }
+
+  runAll(): void {
+    this.#backlog = this.cells.all.filter((cell) => cell.editor.code.trim() !== "");
+    this.#pump();
+  }
+
+  interrupt(): void {
+    this.#backlog = [];
+    const session = this.#link.session;
+    if (!session) return;
+    if (this.overview.stopping === "stubborn") return this.restart();
+    this.#ask(() => session.interrupt());
+    if (this.#stopAskedAt === null) {
+      this.#stopAskedAt = Date.now();
+      this.#stopTimer = setTimeout(() => this.#changed(), STUBBORN_MS + 10);
+    }
+    this.#changed();
+  }
+
+  restart(): void {
+    this.#backlog = [];
+    this.#ask(() => this.#link.session?.restart());
+  }
+
+  async restartAndRunAll(): Promise<void> {
+    const session = this.#link.session;
+    if (!session) return;
+    const restarted = new Promise<void>((resolve) => {
+      const stop = session.listen({ event(event) { if (event.type === "restarted") { stop(); resolve(); } } });
+    });
+    this.restart();
+    await restarted;
+    this.runAll();
+  }
+
+  clearAll(): void {
+    for (const cell of this.cells.all) if (!cell.busy) { cell.output.clear(); cell.draw(); }
+  }
+
+  /** Sends cells of "run all" while there is room. */
+  #pump(): void {
+    while (this.#backlog.length > 0 && this.#ahead.size < AHEAD) {
+      const cell = this.#backlog.shift()!;
+      this.run(cell, true);
+      if (cell.run && cell.busy) this.#ahead.add(cell.run);
+    }
+  }
+
+  #ask(what: () => void): void {
+    try {
+      what();
+    } catch (error) {
+      if (!(error instanceof CellgateError)) throw error;
+      toast("Not connected: nothing was sent.");
+    }
+  }
+
+  // --- what the session says -------------------------------------------------------------------
+
+  #linkChanged(state: LinkState): void {
+    if (state.kind === "over" || state.kind === "connecting") {
+      for (const cell of this.cells.all) cell.forget(state.kind === "over" ? "The session ended before this cell did." : "");
+      this.#usage = null;
+      this.#participants = [];
+      this.#stopEnded();
+    }
+    if (state.kind === "open") void this.#probe();
+    this.#banner.show(state);
+    this.#changed();
+  }
+
+  #onReady(ready: Ready, resumed: boolean): void {
+    this.#ready = ready;
+    for (const cell of this.cells.all) cell.editor.setReadOnly(ready.role === "viewer");
+    for (const cell of this.cells.all) cell.draw();
+    if (!resumed) this.#seq = 0;
+    else announce("Reconnected.");
+    this.#changed();
+  }
+
+  #onGap(gap: Gap): void {
+    this.#seq = Math.max(this.#seq, gap.to);
+    toast(gap.from <= 1 ? "The beginning of this session's output is no longer kept." : "Some output is missing: it is no longer kept.");
+    this.frames.request();
+  }
+
+  #onRefused(error: ProtocolError): void {
+    if (error.code === "not_running") return; // what was to be stopped had ended already
+    toast(sentence(error.message));
+  }
+
+  #onEvent(event: SessionEvent): void {
+    this.#seq = event.seq;
+    this.frames.request();
+    if ("id" in event) {
+      this.#toCell(event);
+      return;
+    }
+    switch (event.type) {
+      case "usage": this.#usage = event; break;
+      case "participants": this.#participants = event.list; break;
+      case "restarted":
+        this.#stopEnded();
+        for (const cell of this.cells.all) if (!cell.busy) { cell.count = undefined; cell.draw(); }
+        toast(restartReason(event.reason));
+        break;
+      case "notice":
+        if (event.text) toast(sentence(event.text));
+        break;
+      case "ended":
+        toast(sentence(event.detail) || "The session has ended.");
+        break;
+    }
+    this.#changed();
+  }
+
+  #toCell(event: Extract<SessionEvent, { id: string }>): void {
+    let cell = this.cells.get(cellOfRun(event.id));
+    if (!cell && event.type === "started") {
+      cell = this.#arrived(event.id, event.code);
+    }
+    if (!cell) return;
+    if (cell.run !== event.id || (event.type === "queued" && !this.#own.has(event.id))) {
+      // Somebody else runs this cell, or the log is replayed.
+      if (event.type !== "queued" && event.type !== "started") return;
+      const unchanged = cell.ranCode === cell.editor.code || this.#ready?.role === "viewer";
+      if (event.type === "started" && unchanged) cell.editor.setCode(event.code);
+      cell.begin(event.id, cell.editor.code);
+    } else if (event.type === "started" && this.#ready?.role === "viewer") {
+      cell.editor.setCode(event.code);
+    }
+    cell.take(event);
+    if (event.type === "done") this.#cellEnded(cell, event.id, event.status, event.duration_ms);
+    if (event.type === "queued" || event.type === "started" || event.type === "done") this.#changed();
+    if (event.type === "input_request") announce(`Cell ${cell.number} asks: ${event.prompt || "for input"}`);
+  }
+
+  /** A cell that is not in this document: somebody else wrote it. */
+  #arrived(run: string, code: string): CellView {
+    const only = this.cells.all[0];
+    // An untouched page shows what it was sent instead of an empty cell above it.
+    if (this.cells.all.length === 1 && only && only.editor.code === "" && only.run === undefined) this.#loading = true;
+    const cell = this.cells.insert({ id: cellOfRun(run), code, run }, this.cells.all.length);
+    if (this.#loading && only) {
+      this.cells.remove(only);
+      this.#loading = false;
+    }
+    cell.editor.setReadOnly(this.#ready?.role === "viewer");
+    return cell;
+  }
+
+  #cellEnded(cell: CellView, run: string, status: string, ms: number): void {
+    this.#stopEnded();
+    for (const other of this.cells.all) other.advance();
+    if (this.#ahead.delete(run) && status !== "ok") this.#backlog = [];
+    this.#pump();
+    const how = status === "ok" ? `finished in ${duration(ms)}` : status === "error" ? "failed" : `ended: ${status}`;
+    announce(`Cell ${cell.number} ${how}.`);
+  }
+
+  #stopEnded(): void {
+    this.#stopAskedAt = null;
+    clearTimeout(this.#stopTimer);
+  }
+
+  /** Measures the latency, and finds out whether files are offered. */
+  async #probe(): Promise<void> {
+    const session = this.#link.session;
+    if (!session) return;
+    this.measure();
+    if (session.role === "viewer") return;
+    try {
+      await session.files.list();
+      this.#canFiles = true;
+    } catch (error) {
+      // 404 and the like: this gateway offers none.
+      this.#canFiles = !(error instanceof RequestFailed);
+    }
+    this.#changed();
+  }
+
+  measure(): void {
+    const session = this.#link.session;
+    if (this.#link.state.kind !== "open" || !session) return;
+    session.ping().then((ms) => {
+      this.#latency = ms;
+      this.#changed();
+    }, () => {
+      // A lost connection shows itself.
+      this.#latency = null;
+    });
+  }
+
+  /** Once a second: what shows seconds is drawn again. */
+  tick(): void {
+    for (const cell of this.cells.all) if (cell.phase.phase === "running") cell.draw();
+    this.#banner.show(this.#link.state);
+    this.#changed();
+  }
+
+  // --- what cells ask for ----------------------------------------------------------------------
+
+  act(cell: CellView, action: CellAction): void {
+    switch (action) {
+      case "run": return this.run(cell);
+      case "stop":
+        if (cell.phase.phase === "running") this.interrupt();
+        else if (cell.run) this.#ask(() => this.#link.session?.interrupt(cell.run));
+        return;
+      case "up": return this.cells.move(cell, -1);
+      case "down": return this.cells.move(cell, 1);
+      case "remove": return this.cells.remove(cell);
+      case "insert": return this.cells.insertNear(cell, "below").editor.focus();
+      case "copy-text": return void copy(cell.output.plain(), "Output");
+      case "copy-markdown": return void copy(cell.output.markdown(), "Output");
+      case "clear":
+        cell.output.clear();
+        return cell.draw();
+    }
+  }
+
+  editorHost(cell: CellView): EditorHost {
+    // The view is made before the editor asks anything of it.
+    return {
+      changed: () => this.#edited(),
+      run: (then) => {
+        this.run(cell);
+        if (this.arrival.layout === "single" || then === "stay") return;
+        const next = then === "advance" ? this.cells.following(cell) : this.cells.insertNear(cell, "below");
+        next.editor.focus();
+        next.element.scrollIntoView({ block: "nearest" });
+      },
+      leave: () => this.cells.show(cell),
+      step: (direction) => {
+        const next = this.cells.step(cell, direction);
+        next?.editor.focus(direction > 0 ? "start" : "end");
+        return next !== null;
+      },
+      focused: () => this.cells.select(cell),
+      complete: async (code, cursor) => {
+        const session = this.#link.session;
+        if (!session || this.#link.state.kind !== "open") return null;
+        return session.complete(code, cursor).catch(() => null);
+      },
+      inspect: async (code, cursor) => {
+        const session = this.#link.session;
+        if (!session || this.#link.state.kind !== "open") return null;
+        const reply = await session.inspect(code, cursor).catch(() => null);
+        return reply?.found ? asText(reply.data["text/plain"] ?? "") : null;
+      },
+    };
+  }
+
+  select(cell: CellView): void { this.cells.select(cell); }
+
+  memoryLimit(): number | undefined { return this.#ready?.limits.memory_bytes; }
+
+  runBy(participant: string): string | null {
+    if (this.#participants.length < 2) return null;
+    const who = this.#participants.find((p) => p.id === participant);
+    return who?.name ? who.name : null;
+  }
+
+  canAnswer(): boolean { return this.canRun(); }
+
+  answer(id: string, text: string | null): void {
+    this.#ask(() => this.#link.session?.answer(id, text));
+  }
+
+  placeName(place: Place): string | null {
+    const cell = this.cells.get(cellOfRun(place.cell));
+    // The number beside the cell, which tracebacks use too.
+    return cell ? `cell ${cell.count ?? cell.number}, line ${place.line}` : null;
+  }
+
+  goTo(place: Place): void {
+    const cell = this.cells.get(cellOfRun(place.cell));
+    if (!cell) return toast("That cell is no longer here.");
+    this.cells.select(cell);
+    cell.editor.goToLine(place.line);
+    cell.element.scrollIntoView({ block: "nearest" });
+  }
+
+  updateDisplay(displayId: string, data: Record<string, unknown>, metadata: Record<string, unknown>): void {
+    for (const cell of this.cells.all) cell.output.update(displayId, data, metadata);
+  }
+
+  // --- together --------------------------------------------------------------------------------
+
+  /** A link that opens this session with that role. */
+  async shareLink(role: Role): Promise<string> {
+    const session = this.#link.session;
+    if (!session) throw new CellgateError("there is no session to share");
+    const token = role === session.role ? session.token : await session.files.share(role);
+    const url = new URL(location.href);
+    url.search = "";
+    url.hash = new URLSearchParams({ session: session.id, token }).toString();
+    return url.href;
+  }
+
+  /** Puts files into the working directory. */
+  async upload(files: File[]): Promise<void> {
+    const session = this.#link.session;
+    if (!session) return toast("There is no session to put files into.");
+    for (const file of files) {
+      try {
+        await session.files.put(file.name, file);
+        toast(`${file.name} is in the working directory (${bytes(file.size)}).`);
+      } catch (error) {
+        toast(`${file.name} was not taken: ${(error as Error).message}`);
+      }
+    }
+  }
+}

@@ -1,0 +1,71 @@
+// What the address of the page says, and what this tab may do.
+//
+//   /#token=…              a gateway token: makes sessions         (also /?token=…)
+//   /#session=…&token=…    a link somebody shared: one session, one role
+//   /#code=…               code to begin with
+//
+// Tokens are taken out of the address at once and kept for this tab alone.
+
+const TOKEN = "cellgate.token";
+const SESSION = "cellgate.session";
+const NAME = "cellgate.name"; // in localStorage: people have one name
+
+export interface SessionKey { session: string; token: string; /** Came by a share link. */ shared: boolean }
+
+export interface Arrival { code: string | null; shared: boolean; layout: "list" | "single"; embed: boolean }
+
+/** Reads the address, keeps what is secret and cleans it up. */
+export function arrive(): Arrival {
+  const url = new URL(location.href);
+  const fragment = new URLSearchParams(url.hash.slice(1));
+  const token = fragment.get("token") ?? url.searchParams.get("token");
+  const session = fragment.get("session");
+  if (token && session) keepSession({ session, token, shared: true });
+  else if (token) {
+    // A new token is a new beginning: the session of another one could not be made again.
+    if (token !== gatewayToken()) forgetSession();
+    keepToken(token);
+  }
+  url.searchParams.delete("token");
+  url.hash = "";
+  const code = fragment.get("code");
+  history.replaceState(null, "", url.href.replace(/#$/, ""));
+  return {
+    code,
+    shared: token !== null && session !== null,
+    layout: url.searchParams.get("layout") === "single" || url.searchParams.get("embed") === "1" ? "single" : "list",
+    embed: url.searchParams.get("embed") === "1",
+  };
+}
+
+export function gatewayToken(): string | undefined {
+  return sessionStorage.getItem(TOKEN) ?? undefined;
+}
+
+export function keepToken(token: string): void {
+  sessionStorage.setItem(TOKEN, token);
+}
+
+export function keptSession(): SessionKey | null {
+  try {
+    return JSON.parse(sessionStorage.getItem(SESSION) ?? "null") as SessionKey | null;
+  } catch {
+    return null;
+  }
+}
+
+export function keepSession(key: SessionKey): void {
+  sessionStorage.setItem(SESSION, JSON.stringify(key));
+}
+
+export function forgetSession(): void {
+  sessionStorage.removeItem(SESSION);
+}
+
+export function ownName(): string {
+  return localStorage.getItem(NAME) ?? "";
+}
+
+export function keepName(name: string): void {
+  localStorage.setItem(NAME, name);
+}

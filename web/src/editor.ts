@@ -1,0 +1,233 @@
+// The editor of one cell: CodeMirror with Python, completion and documentation from the session.
+//
+// It lives in a shadow root: there CodeMirror puts its styles into constructed style sheets, which
+// a strict Content-Security-Policy allows, where it would make a <style> element in a document.
+
+import { acceptCompletion, autocompletion, closeBrackets, closeBracketsKeymap, completionKeymap, completionStatus, startCompletion } from "@codemirror/autocomplete";
+import type { CompletionContext, CompletionResult } from "@codemirror/autocomplete";
+import { defaultKeymap, history, historyKeymap, indentLess, indentMore } from "@codemirror/commands";
+import { pythonLanguage } from "@codemirror/lang-python";
+import { bracketMatching, HighlightStyle, indentOnInput, indentUnit, LanguageSupport, syntaxHighlighting } from "@codemirror/language";
+import { highlightSelectionMatches, search, searchKeymap } from "@codemirror/search";
+import { Compartment, EditorState, Prec, StateEffect, StateField } from "@codemirror/state";
+import { Decoration, drawSelection, EditorView, hoverTooltip, keymap, placeholder } from "@codemirror/view";
+import type { DecorationSet, Tooltip } from "@codemirror/view";
+import { tags } from "@lezer/highlight";
+import type { Completions } from "../client/src/index.js";
+import { h } from "./dom.js";
+import { stripEscapes } from "./pure/screen.js";
+
+/** What the editor asks of the page. */
+export interface EditorHost {
+  changed(): void;
+  run(then: "stay" | "advance" | "insert"): void;
+  /** Leaves the text for the list of cells. */
+  leave(): void;
+  /** The cursor goes beyond the first or last line. */
+  step(direction: -1 | 1): boolean;
+  focused(): void;
+  complete(code: string, cursor: number): Promise<Completions | null>;
+  /** Documentation as plain text. */
+  inspect(code: string, cursor: number): Promise<string | null>;
+}
+
+const markLine = StateEffect.define<number | null>();
+const markedLine = StateField.define<DecorationSet>({
+  create: () => Decoration.none,
+  update(marks, transaction) {
+    // The mark is about the code that ran: it goes when the code changes.
+    let next = transaction.docChanged ? Decoration.none : marks;
+    for (const effect of transaction.effects) {
+      if (!effect.is(markLine)) continue;
+      if (effect.value === null || effect.value > transaction.state.doc.lines) next = Decoration.none;
+      else next = Decoration.set(Decoration.line({ class: "cm-culprit" }).range(transaction.state.doc.line(effect.value).from));
+    }
+    return next;
+  },
+  provide: (field) => EditorView.decorations.from(field),
+});
+
+const highlighting = HighlightStyle.define([
+  { tag: [tags.keyword, tags.operatorKeyword, tags.controlKeyword, tags.definitionKeyword, tags.moduleKeyword], color: "var(--code-keyword)" },
+  { tag: [tags.string, tags.special(tags.string)], color: "var(--code-string)" },
+  { tag: [tags.number, tags.bool, tags.null], color: "var(--code-number)" },
+  { tag: [tags.comment], color: "var(--code-comment)", fontStyle: "italic" },
+  { tag: [tags.function(tags.variableName), tags.function(tags.definition(tags.variableName))], color: "var(--code-function)" },
+  { tag: [tags.className, tags.definition(tags.className), tags.typeName], color: "var(--code-class)" },
+  { tag: [tags.self, tags.meta], color: "var(--code-meta)" },
+  { tag: tags.escape, color: "var(--code-number)" },
+  { tag: tags.invalid, color: "var(--bad)" },
+]);
+
+const theme = EditorView.theme({
+  "&": { color: "var(--ink)", backgroundColor: "transparent", fontSize: "13.5px" },
+  "&.cm-focused": { outline: "none" },
+  ".cm-scroller": { fontFamily: "var(--mono)", lineHeight: "1.55", overflow: "auto" },
+  ".cm-content": { padding: "10px 0", caretColor: "var(--accent)" },
+  ".cm-line": { padding: "0 14px" },
+  ".cm-cursor": { borderLeftColor: "var(--accent)", borderLeftWidth: "2px" },
+  "&.cm-focused > .cm-scroller > .cm-selectionLayer .cm-selectionBackground, .cm-selectionBackground": { backgroundColor: "var(--selection)" },
+  ".cm-selectionMatch": { backgroundColor: "var(--match)" },
+  ".cm-searchMatch": { backgroundColor: "var(--match)", outline: "1px solid var(--line)" },
+  "&.cm-focused .cm-matchingBracket": { backgroundColor: "var(--match)", outline: "none" },
+  "&.cm-focused .cm-nonmatchingBracket": { color: "var(--bad)", backgroundColor: "transparent" },
+  ".cm-culprit": { backgroundColor: "var(--bad-soft)", boxShadow: "inset 3px 0 var(--bad)" },
+  ".cm-placeholder": { color: "var(--muted)" },
+  ".cm-tooltip": {
+    backgroundColor: "var(--raised)", color: "var(--ink)", border: "1px solid var(--line)", borderRadius: "8px",
+    boxShadow: "var(--shadow)", overflow: "hidden", zIndex: "20",
+  },
+  ".cm-tooltip.cm-tooltip-autocomplete > ul": { fontFamily: "var(--mono)", fontSize: "13px", maxHeight: "16em", padding: "4px" },
+  ".cm-tooltip.cm-tooltip-autocomplete > ul > li": { padding: "2px 8px", borderRadius: "5px" },
+  ".cm-tooltip.cm-tooltip-autocomplete > ul > li[aria-selected]": { backgroundColor: "var(--accent)", color: "var(--on-accent)" },
+  ".cm-completionMatchedText": { textDecoration: "none", fontWeight: "700" },
+  ".docs": { fontFamily: "var(--mono)", fontSize: "12.5px", lineHeight: "1.5", whiteSpace: "pre-wrap", maxWidth: "44rem", maxHeight: "20rem", overflow: "auto", padding: "8px 12px", margin: "0" },
+  ".cm-panels": { backgroundColor: "var(--raised)", color: "var(--ink)", borderColor: "var(--line)" },
+  ".cm-panel.cm-search": { padding: "6px 10px" },
+  ".cm-textfield": { backgroundColor: "var(--surface)", color: "var(--ink)", border: "1px solid var(--line)", borderRadius: "5px", fontSize: "13px" },
+  ".cm-button": { backgroundImage: "none", backgroundColor: "var(--surface)", color: "var(--ink)", border: "1px solid var(--line)", borderRadius: "5px", fontSize: "13px" },
+});
+
+export class Editor {
+  readonly element = h("div", { className: "editor" });
+  readonly view: EditorView;
+  readonly #host: EditorHost;
+  readonly #editable = new Compartment();
+
+  constructor(code: string, label: string, host: EditorHost) {
+    this.#host = host;
+    const root = this.element.attachShadow({ mode: "open" });
+    this.view = new EditorView({
+      root,
+      parent: root,
+      state: EditorState.create({ doc: code, extensions: this.#extensions(label) }),
+    });
+  }
+
+  get code(): string { return this.view.state.doc.toString(); }
+
+  /** Replaces the text, if it differs. */
+  setCode(code: string): void {
+    if (code === this.code) return;
+    this.view.dispatch({ changes: { from: 0, to: this.view.state.doc.length, insert: code } });
+  }
+
+  setReadOnly(readOnly: boolean): void {
+    this.view.dispatch({ effects: this.#editable.reconfigure(EditorState.readOnly.of(readOnly)) });
+  }
+
+  setLabel(label: string): void {
+    this.view.contentDOM.setAttribute("aria-label", label);
+  }
+
+  focus(at: "start" | "end" | "as it was" = "as it was"): void {
+    this.view.focus();
+    if (at === "as it was") return;
+    this.view.dispatch({ selection: { anchor: at === "start" ? 0 : this.view.state.doc.length }, scrollIntoView: true });
+  }
+
+  get hasFocus(): boolean { return this.view.hasFocus; }
+
+  /** Marks the line where an error came from, counted from one. */
+  mark(line: number | null): void {
+    this.view.dispatch({ effects: markLine.of(line) });
+  }
+
+  goToLine(number: number): void {
+    const line = this.view.state.doc.line(Math.min(Math.max(1, number), this.view.state.doc.lines));
+    this.view.dispatch({ selection: { anchor: line.from, head: line.to }, scrollIntoView: true });
+    this.view.focus();
+  }
+
+  #extensions(label: string) {
+    const host = this.#host;
+    const run = (then: "stay" | "advance" | "insert") => () => { host.run(then); return true; };
+    const step = (direction: -1 | 1) => (view: EditorView) => {
+      const { main } = view.state.selection;
+      const line = view.state.doc.lineAt(main.head);
+      const outside = direction < 0 ? line.number === 1 : line.number === view.state.doc.lines;
+      return main.empty && outside && host.step(direction);
+    };
+    return [
+      Prec.highest(keymap.of([
+        { key: "Mod-Enter", run: run("stay") },
+        { key: "Ctrl-Enter", run: run("stay") },
+        { key: "Shift-Enter", run: run("advance") },
+        { key: "Alt-Enter", run: run("insert") },
+      ])),
+      keymap.of([
+        { key: "Tab", run: acceptCompletion },
+        { key: "Tab", run: completeAfterWord },
+        { key: "Tab", run: indentMore, shift: indentLess },
+        ...closeBracketsKeymap,
+        ...completionKeymap,
+        ...searchKeymap,
+        ...historyKeymap,
+        // Escape closes what is open in the editor first, and leaves it only then.
+        { key: "Escape", run: (view) => { if (completionStatus(view.state)) return false; host.leave(); return true; } },
+        { key: "ArrowUp", run: step(-1) },
+        { key: "ArrowDown", run: step(1) },
+        ...defaultKeymap,
+      ]),
+      history(),
+      drawSelection(),
+      indentUnit.of("    "),
+      EditorState.tabSize.of(4),
+      indentOnInput(),
+      bracketMatching(),
+      closeBrackets(),
+      highlightSelectionMatches(),
+      search({ top: true }),
+      // The parser alone: word lists of the language would hide what the session knows.
+      new LanguageSupport(pythonLanguage),
+      syntaxHighlighting(highlighting),
+      autocompletion({ override: [(context) => this.#complete(context)], icons: false, maxRenderedOptions: 60, activateOnTypingDelay: 150 }),
+      hoverTooltip((view, position) => this.#inspect(view, position), { hoverTime: 500 }),
+      markedLine,
+      theme,
+      EditorView.lineWrapping,
+      this.#editable.of(EditorState.readOnly.of(false)),
+      placeholder("Python"),
+      EditorView.contentAttributes.of({ "aria-label": label, "aria-description": "Escape, then Tab, leaves the editor" }),
+      EditorView.updateListener.of((update) => {
+        if (update.docChanged) host.changed();
+        if (update.focusChanged && update.view.hasFocus) host.focused();
+      }),
+    ];
+  }
+
+  async #complete(context: CompletionContext): Promise<CompletionResult | null> {
+    const before = context.matchBefore(/[\w.]+$/);
+    if (!context.explicit && !before) return null;
+    if (!context.explicit && before && /^\d/.test(before.text)) return null;
+    const reply = await this.#host.complete(context.state.doc.toString(), context.pos);
+    if (!reply || reply.matches.length === 0 || context.aborted) return null;
+    return {
+      from: reply.start,
+      to: reply.end,
+      options: reply.matches.map((label) => ({ label })),
+      validFor: /^\w*$/,
+    };
+  }
+
+  async #inspect(view: EditorView, position: number): Promise<Tooltip | null> {
+    const word = view.state.wordAt(position);
+    if (!word || completionStatus(view.state)) return null;
+    const text = await this.#host.inspect(view.state.doc.toString(), word.to);
+    if (!text) return null;
+    return {
+      pos: word.from,
+      end: word.to,
+      above: true,
+      create: () => ({ dom: h("pre", { className: "docs", textContent: stripEscapes(text).trim() }) }),
+    };
+  }
+}
+
+/** Tab completes after a word or a dot, and indents elsewhere. */
+function completeAfterWord(view: EditorView): boolean {
+  const { main } = view.state.selection;
+  if (!main.empty || view.state.readOnly) return false;
+  const line = view.state.doc.lineAt(main.head);
+  return /[\w.]$/.test(line.text.slice(0, main.head - line.from)) && startCompletion(view);
+}

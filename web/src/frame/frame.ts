@@ -1,0 +1,84 @@
+// Runs inside a sandboxed frame without an origin: shows one piece of HTML, a script or a chart
+// that a cell produced, and reports its height. It gets its content by a message and has no network.
+
+import type { FrameReport, Repaint, Show } from "./message.js";
+
+const output = document.getElementById("output")!;
+const report = (message: FrameReport) => parent.postMessage(message, "*");
+
+/** Scripts that come in by innerHTML do not run; copies of them do, in their order. */
+function revive(root: ParentNode): void {
+  for (const dead of root.querySelectorAll("script")) {
+    const script = document.createElement("script");
+    for (const { name, value } of dead.attributes) script.setAttribute(name, value);
+    script.textContent = dead.textContent;
+    dead.replaceWith(script);
+  }
+}
+
+function load(source: string): void {
+  const script = document.createElement("script");
+  script.textContent = source;
+  document.head.append(script);
+}
+
+async function show(message: Show): Promise<void> {
+  document.documentElement.dataset.theme = message.theme;
+  if (message.library) load(message.library);
+  const dark = message.theme === "dark";
+  switch (message.kind) {
+    case "html":
+      output.innerHTML = String(message.content);
+      revive(output);
+      return;
+    case "script": {
+      // What Jupyter calls `element`: where the script may draw.
+      (globalThis as unknown as { element: HTMLElement }).element = output;
+      load(String(message.content));
+      return;
+    }
+    case "plotly": {
+      const figure = message.content as { data?: unknown; layout?: Record<string, unknown>; config?: object };
+      const ink = dark ? "#dcdfe4" : "#1f2328";
+      const layout = {
+        paper_bgcolor: "transparent", plot_bgcolor: "transparent", height: 420, ...figure.layout,
+        ...(dark && { font: { color: ink, ...(figure.layout?.font as object) } }),
+      };
+      const { Plotly } = globalThis as unknown as { Plotly: { newPlot(...all: unknown[]): Promise<unknown> } };
+      await Plotly.newPlot(output, figure.data, layout, { responsive: true, displaylogo: false, ...figure.config });
+      return;
+    }
+    case "vega": {
+      const { vegaEmbed } = globalThis as unknown as { vegaEmbed(...all: unknown[]): Promise<unknown> };
+      await vegaEmbed(output, message.content, { actions: false, theme: dark ? "dark" : undefined, config: { background: "transparent" } });
+      return;
+    }
+  }
+}
+
+let shown: Show | null = null;
+
+addEventListener("message", (event: MessageEvent<Show | Repaint>) => {
+  if (event.source !== parent) return;
+  const { data } = event;
+  if (!shown && "kind" in data) {
+    shown = data;
+  } else if (shown) {
+    document.documentElement.dataset.theme = data.theme;
+    // Charts draw their own ink; HTML and scripts have theirs, and must not run twice.
+    if (shown.kind !== "plotly" && shown.kind !== "vega") return;
+    shown = { ...shown, theme: data.theme, library: undefined };
+    output.replaceChildren();
+  } else {
+    return;
+  }
+  show(shown).catch((error: unknown) => report({ cellgate: "failed", reason: String(error) }));
+});
+
+addEventListener("error", (event) => report({ cellgate: "failed", reason: event.message }));
+
+new ResizeObserver(() => {
+  report({ cellgate: "height", height: Math.ceil(document.documentElement.getBoundingClientRect().height) });
+}).observe(document.documentElement);
+
+report({ cellgate: "ready" });

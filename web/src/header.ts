@@ -1,0 +1,90 @@
+// The bar at the top: what the session is doing, and what can be done about it.
+
+import { html, nothing, render } from "lit-html";
+import type { Console, Overview } from "./console.js";
+import { byId, icon } from "./dom.js";
+import { bytes, duration, STATE_WORDS } from "./pure/words.js";
+
+export interface HeaderActions {
+  menu(button: HTMLElement): void;
+  share(): void;
+  rename(): void;
+}
+
+/** How it stands, in a word, and in which colour. */
+function state(overview: Overview): { kind: string; text: string } {
+  const { link } = overview;
+  switch (link.kind) {
+    case "connecting": return { kind: "starting", text: "Starting" };
+    case "waiting":
+    case "unavailable": return { kind: "trouble", text: `Reconnecting in ${Math.max(0, Math.ceil((link.at - Date.now()) / 1000))} s` };
+    case "refused": return { kind: "trouble", text: "Not connected" };
+    case "over": return { kind: "ended", text: "Ended" };
+    case "open": break;
+  }
+  if (overview.stopping !== "no") return { kind: "busy", text: "Stopping …" };
+  if (overview.state === "busy") {
+    const ran = overview.busySince === null ? "" : ` · ${duration(Math.max(1000, Math.floor((Date.now() - overview.busySince) / 1000) * 1000))}`;
+    const behind = overview.queued > 0 ? ` · ${overview.queued} queued` : "";
+    return { kind: "busy", text: `Running${ran}${behind}` };
+  }
+  const words: Record<string, string> = STATE_WORDS;
+  return { kind: overview.state, text: words[overview.state] ?? overview.state };
+}
+
+function about(overview: Overview): string {
+  const { ready, latency } = overview;
+  if (!ready) return "Not connected yet";
+  return [
+    `${ready.language.name} ${ready.language.version}, template ${ready.template}, ${ready.backend} sandbox`,
+    `session ${ready.session}, you are ${ready.role}`,
+    latency === null ? "" : `${latency < 10 ? latency.toFixed(1) : Math.round(latency)} ms to the gateway and back`,
+  ].filter(Boolean).join("\n");
+}
+
+function meter(overview: Overview) {
+  const { usage } = overview;
+  if (!usage || usage.memory_limit_bytes <= 0) return nothing;
+  const share = Math.min(1, usage.memory_bytes / usage.memory_limit_bytes);
+  const text = `${bytes(usage.memory_bytes)} of ${bytes(usage.memory_limit_bytes)}`;
+  return html`<span class="meter" title=${`Memory: ${text}\nCPU: ${Math.round(usage.cpu_percent)} %\nProcesses: ${usage.processes}`}>
+    <meter min="0" max="1" high="0.85" value=${share} aria-label=${`Memory: ${text}`}></meter>
+    <span aria-hidden="true">${bytes(usage.memory_bytes)}</span></span>`;
+}
+
+function people(overview: Overview) {
+  const { participants } = overview;
+  if (participants.length < 2) return nothing;
+  const names = participants.map((p) => `${p.name || "Somebody"} (${p.role})`).join("\n");
+  return html`<span class="people" title=${names} role="img" aria-label=${`${participants.length} participants: ${names.replace(/\n/g, ", ")}`}>
+    ${icon("people")}<span aria-hidden="true">${participants.length}</span></span>`;
+}
+
+export function drawHeader(console: Console, actions: HeaderActions): void {
+  const overview = console.overview;
+  const { kind, text } = state(overview);
+  const open = overview.link.kind === "open";
+  const canRun = open && console.canRun();
+  const busy = overview.state === "busy" && open;
+  const single = console.arrival.layout === "single";
+  const stubborn = overview.stopping === "stubborn";
+  render(html`
+    <div class="brand"><span class="mark" aria-hidden="true"></span><h1>cellgate</h1>
+      ${console.arrival.embed ? nothing : html`<button type="button" class="title" title="Rename" @click=${actions.rename}>${overview.title}</button>`}</div>
+    <div class="state" data-state=${kind} title=${about(overview)}><span class="dot" aria-hidden="true"></span><span>${text}</span>
+      ${overview.ready?.role === "viewer" ? html`<span class="role">watching</span>` : nothing}</div>
+    <div class="rest">
+      ${meter(overview)} ${people(overview)}
+      ${busy ? html`<button type="button" class=${stubborn ? "danger" : "stop"} ?disabled=${!canRun} @click=${() => console.interrupt()}
+          title=${stubborn ? "It does not stop: restart the interpreter. The variables will be gone" : "Stop what runs (I I)"}>
+          ${icon("stop")}<span>${stubborn ? "Force stop" : "Stop"}</span></button>` : nothing}
+      ${busy ? nothing : html`<button type="button" class="primary" ?disabled=${!canRun} @click=${() => console.runAll()}
+          title=${single ? "Run (Ctrl+Enter)" : "Run all cells"}>${icon(single ? "run" : "runAll")}<span>${single ? "Run" : "Run all"}</span></button>`}
+      <button type="button" class="bare" ?disabled=${!canRun} aria-label="Restart the interpreter" title="Restart the interpreter (0 0)"
+        @click=${() => console.restart()}>${icon("restart")}</button>
+      ${console.arrival.embed ? nothing : html`
+        <button type="button" class="bare" ?disabled=${!open} aria-label="Share" title="Share this session" @click=${actions.share}>${icon("share")}</button>
+        <button type="button" class="bare" aria-label="Menu" aria-haspopup="menu" title="Menu"
+          @click=${(event: Event) => actions.menu(event.currentTarget as HTMLElement)}>${icon("more")}</button>`}
+    </div>`, byId("header"));
+}

@@ -1,0 +1,120 @@
+// The page begins here.
+
+import { addRow } from "./cells.js";
+import { Console } from "./console.js";
+import { arrive } from "./credentials.js";
+import { showKeys, showRename, showShare } from "./dialogs.js";
+import { byId, toast } from "./dom.js";
+import { EXAMPLES } from "./examples.js";
+import { drawHeader } from "./header.js";
+import { Keys } from "./keys.js";
+import type { Command } from "./keys.js";
+import { importFile, showMenu } from "./menu.js";
+import { fromFragment, newDocument } from "./pure/document.js";
+import type { Document } from "./pure/document.js";
+import { blankDocument, Store } from "./store.js";
+import { applyTheme } from "./theme.js";
+
+const PING_MS = 15_000;
+
+async function firstDocument(store: Store, arrival: ReturnType<typeof arrive>): Promise<Document> {
+  if (arrival.code !== null) {
+    try {
+      return await store.adopt(newDocument(await fromFragment(arrival.code)));
+    } catch (error) {
+      toast(`The code in the link cannot be read: ${(error as Error).message}`);
+    }
+  }
+  // What somebody shares is not mixed with what this browser keeps.
+  if (arrival.shared || arrival.embed) return store.adopt(blankDocument());
+  return store.openCurrent(() => newDocument(EXAMPLES[0]!.codes.slice(0, 1)));
+}
+
+async function begin(): Promise<void> {
+  applyTheme();
+  const arrival = arrive();
+  document.documentElement.dataset.layout = arrival.layout;
+  if (arrival.embed) document.documentElement.dataset.embed = "";
+  const store = new Store();
+  const opened = await firstDocument(store, arrival);
+  let pending = false;
+  const redraw = () => {
+    if (pending) return;
+    pending = true;
+    queueMicrotask(() => {
+      pending = false;
+      drawHeader(console_, { menu: (button) => showMenu(console_, button), share: () => showShare(console_), rename: () => showRename(console_) });
+      document.title = arrival.embed ? "cellgate" : `${console_.overview.title} · cellgate`;
+    });
+  };
+  const console_: Console = new Console(opened, store, arrival, redraw);
+  redraw();
+  if (arrival.layout === "list") {
+    byId("after").append(addRow(() => {
+      const last = console_.cells.all.at(-1);
+      if (last) console_.cells.insertNear(last, "below").editor.focus();
+    }));
+  }
+  listen(console_);
+  console_.connect();
+  setInterval(() => console_.tick(), 1000);
+  setInterval(() => { if (!document.hidden) console_.measure(); }, PING_MS);
+  console_.cells.all[0]?.editor.focus("end");
+}
+
+function listen(console: Console): void {
+  const keys = new Keys();
+  byId("cells").addEventListener("keydown", (event) => {
+    // Only when a cell itself has the focus: not its text, its buttons or its outputs.
+    if (!(event.target as HTMLElement).classList.contains("cell")) return;
+    const command = keys.command(event);
+    if (!command) return;
+    event.preventDefault();
+    obey(console, command);
+  });
+  const carriesFiles = (event: DragEvent) => event.dataTransfer?.types.includes("Files") ?? false;
+  addEventListener("dragover", (event) => { if (carriesFiles(event)) { event.preventDefault(); document.documentElement.dataset.drop = ""; } });
+  addEventListener("dragleave", (event) => { if (!event.relatedTarget) delete document.documentElement.dataset.drop; });
+  addEventListener("drop", (event) => {
+    delete document.documentElement.dataset.drop;
+    if (!carriesFiles(event)) return;
+    event.preventDefault();
+    const files = [...event.dataTransfer!.files];
+    const notebook = files.find((file) => file.name.endsWith(".ipynb"));
+    if (notebook) void importFile(console, notebook);
+    else if (console.overview.canFiles) void console.upload(files);
+    else toast("This gateway takes no files.");
+  });
+}
+
+function obey(console: Console, command: Command): void {
+  const { cells } = console;
+  const cell = cells.selected;
+  if (!cell) return;
+  const single = console.arrival.layout === "single";
+  const go = (to: typeof cell | null | undefined) => { if (to) cells.show(to); };
+  switch (command) {
+    case "edit": return cell.editor.focus();
+    case "next": return go(cells.step(cell, 1));
+    case "previous": return go(cells.step(cell, -1));
+    case "first": return go(cells.all[0]);
+    case "last": return go(cells.all.at(-1));
+    case "run": return console.run(cell);
+    case "run-advance": console.run(cell); return single ? undefined : go(cells.following(cell));
+    case "run-insert": console.run(cell); return single ? undefined : cells.insertNear(cell, "below").editor.focus();
+    case "stop": return console.interrupt();
+    case "restart": return console.restart();
+    case "help": return showKeys();
+  }
+  if (single) return;
+  switch (command) {
+    case "above": return go(cells.insertNear(cell, "above"));
+    case "below": return go(cells.insertNear(cell, "below"));
+    case "remove": return cells.remove(cell);
+    case "undo": return cells.undoRemove();
+    case "move-up": return cells.move(cell, -1);
+    case "move-down": return cells.move(cell, 1);
+  }
+}
+
+void begin();

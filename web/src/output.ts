@@ -1,0 +1,195 @@
+// The output of one cell: text, values, errors and questions, in the order they came.
+
+import type { InputRequest, SessionEvent } from "../client/src/protocol.js";
+import { h } from "./dom.js";
+import { errorItem } from "./erroritem.js";
+import type { Frames } from "./frames.js";
+import { InputItem } from "./inputitem.js";
+import type { Place } from "./pure/traceback.js";
+import { bytes } from "./pure/words.js";
+import { renderRich } from "./rich/rich.js";
+import { TextView } from "./textview.js";
+
+/** One thing among the outputs, and how it is taken along. */
+export interface Item {
+  element: HTMLElement;
+  plain(): string;
+  markdown(): string;
+  /** In the form of a Jupyter notebook's output; nothing if it has none. */
+  notebook(): object | null;
+}
+
+export interface OutputHost {
+  frames: Frames;
+  /** Leads to a line of a cell. */
+  goTo(place: Place): void;
+  /** What to call that place, or nothing if the cell is not here any more. */
+  placeName(place: Place): string | null;
+  answer(id: string, text: string | null): void;
+  /** Whether this participant may answer. */
+  canAnswer(): boolean;
+  /** Every output with that display id shows this now. */
+  updateDisplay(displayId: string, data: Record<string, unknown>, metadata: Record<string, unknown>): void;
+}
+
+interface Display extends Item { displayId?: string }
+
+export class Output {
+  readonly element = h("div", { className: "output" });
+  readonly #host: OutputHost;
+  readonly #name: string;
+  #items: Item[] = [];
+  #text: TextView | null = null;
+  #late: TextView | null = null;
+  #input: InputItem | null = null;
+  #clearNext = false;
+
+  constructor(host: OutputHost, name: string) {
+    this.#host = host;
+    this.#name = name;
+  }
+
+  get empty(): boolean { return this.#items.length === 0; }
+
+  clear(): void {
+    this.#items = [];
+    this.#text = this.#late = null;
+    this.#input = null;
+    this.#clearNext = false;
+    this.element.replaceChildren();
+  }
+
+  take(event: SessionEvent): void {
+    switch (event.type) {
+      case "stdout":
+      case "stderr":
+        this.#beforeOutput();
+        if (event.late) this.#lateText().write(event.text, event.type);
+        else (this.#text ??= this.#newText()).write(event.text, event.type);
+        return;
+      case "result":
+        this.#beforeOutput();
+        this.#addValue(event.data, event.metadata, "execute_result");
+        return;
+      case "display":
+        if (event.update && event.display_id !== undefined) {
+          this.#host.updateDisplay(event.display_id, event.data, event.metadata);
+          return;
+        }
+        this.#beforeOutput();
+        this.#addValue(event.data, event.metadata, "display_data", event.display_id);
+        return;
+      case "clear_output":
+        if (event.wait) this.#clearNext = true;
+        else this.clear();
+        return;
+      case "input_request":
+        this.#beforeOutput();
+        this.#ask(event);
+        return;
+      case "error":
+        this.#beforeOutput();
+        this.#add(errorItem(event, this.#host));
+        return;
+      case "truncated":
+        this.#note(`${bytes(event.omitted_bytes)} of ${event.stream} left out: the limit for output was reached.`);
+        return;
+      case "done":
+        this.#endInput();
+        this.#text = null;
+        return;
+    }
+  }
+
+  /** Shows something else under a display id; says whether it was here. */
+  update(displayId: string, data: Record<string, unknown>, metadata: Record<string, unknown>): boolean {
+    let found = false;
+    for (const [at, item] of this.#items.entries()) {
+      if ((item as Display).displayId !== displayId) continue;
+      const changed = valueItem(data, metadata, "display_data", displayId);
+      item.element.replaceWith(changed.element);
+      this.#items[at] = changed;
+      found = true;
+    }
+    return found;
+  }
+
+  plain(): string {
+    return this.#items.map((item) => item.plain()).filter((text) => text !== "").join("\n");
+  }
+
+  markdown(): string {
+    return this.#items.map((item) => item.markdown()).filter((text) => text !== "").join("\n\n");
+  }
+
+  notebook(): object[] {
+    return this.#items.map((item) => item.notebook()).filter((output) => output !== null);
+  }
+
+  #beforeOutput(): void {
+    if (this.#clearNext) this.clear();
+  }
+
+  #add(item: Item): void {
+    this.#text = null;
+    this.#items.push(item);
+    this.element.append(item.element);
+  }
+
+  #addValue(data: Record<string, unknown>, metadata: Record<string, unknown>, kind: "execute_result" | "display_data", displayId?: string): void {
+    this.#add(valueItem(data, metadata, kind, displayId));
+  }
+
+  #newText(): TextView {
+    const view = new TextView(this.#host.frames, this.#name);
+    this.#add(textItem(view));
+    return view;
+  }
+
+  #lateText(): TextView {
+    if (this.#late) return this.#late;
+    this.#note("Written after the cell had ended:");
+    this.#late = new TextView(this.#host.frames, `${this.#name}-late`);
+    this.#add(textItem(this.#late));
+    return this.#late;
+  }
+
+  #note(text: string): void {
+    const element = h("p", { className: "note", textContent: text });
+    this.#add({ element, plain: () => `[${text}]`, markdown: () => `*${text}*`, notebook: () => null });
+  }
+
+  #ask(request: InputRequest): void {
+    this.#endInput();
+    this.#input = new InputItem(request, this.#host);
+    this.#add(this.#input);
+    this.#input.focus();
+  }
+
+  #endInput(): void {
+    this.#input?.end();
+    this.#input = null;
+  }
+}
+
+function textItem(view: TextView): Item {
+  return {
+    element: view.element,
+    plain: () => view.plainText().replace(/\n$/, ""),
+    markdown: () => `\`\`\`\n${view.plainText().replace(/\n$/, "")}\n\`\`\``,
+    notebook: () => ({ output_type: "stream", name: "stdout", text: view.plainText() }),
+  };
+}
+
+function valueItem(
+  data: Record<string, unknown>, metadata: Record<string, unknown>, kind: "execute_result" | "display_data", displayId?: string,
+): Display {
+  const { element, plain, markdown } = renderRich(data, metadata);
+  return {
+    element,
+    ...(displayId !== undefined && { displayId }),
+    plain: () => plain,
+    markdown: () => markdown,
+    notebook: () => ({ output_type: kind, data, metadata, ...(kind === "execute_result" && { execution_count: null }) }),
+  };
+}

@@ -1,0 +1,64 @@
+// What a cell wants to show by HTML, script or chart runs in a sandboxed frame: an origin of its
+// own, no network, no access to the page. It gets its content by a message and tells its height.
+
+import { h } from "../dom.js";
+import type { FrameReport, Repaint, Show } from "../frame/message.js";
+import { currentTheme, THEME_CHANGED } from "../theme.js";
+
+/** Where the build put what frames need; the bundler fills it in. */
+declare const ASSETS: { frame: string; plotly: string; vega: string };
+
+const MAX_HEIGHT = 2000; // CSS pixels; beyond that the frame scrolls
+const libraries = new Map<string, Promise<string>>();
+
+function library(path: string): Promise<string> {
+  let text = libraries.get(path);
+  if (!text) {
+    text = fetch(path).then((response) => {
+      if (!response.ok) throw new Error(`${path}: ${response.status}`);
+      return response.text();
+    });
+    libraries.set(path, text);
+    text.catch(() => libraries.delete(path));
+  }
+  return text;
+}
+
+export function frameFor(kind: Show["kind"], content: unknown, title: string): HTMLElement {
+  const frame = h("iframe", { title, src: ASSETS.frame, loading: "eager" });
+  frame.setAttribute("sandbox", "allow-scripts");
+  const host = h("div", { className: "rich frame" }, frame);
+  const fail = (reason: string) => {
+    host.querySelector(".note")?.remove();
+    host.append(h("p", { className: "note", textContent: `This output failed: ${reason}` }));
+  };
+  const onMessage = (event: MessageEvent<FrameReport>) => {
+    if (event.source !== frame.contentWindow) {
+      // A frame that was taken out of the page will never speak again.
+      if (!frame.isConnected) {
+        removeEventListener("message", onMessage);
+        removeEventListener(THEME_CHANGED, repaint);
+      }
+      return;
+    }
+    const report = event.data;
+    if (report.cellgate === "ready") void send();
+    else if (report.cellgate === "height") frame.style.height = `${Math.min(MAX_HEIGHT, Math.max(24, report.height))}px`;
+    else if (report.cellgate === "failed") fail(report.reason);
+  };
+  const send = async () => {
+    try {
+      const show: Show = { kind, content, theme: currentTheme() };
+      if (kind === "plotly") show.library = await library(ASSETS.plotly);
+      if (kind === "vega") show.library = await library(ASSETS.vega);
+      // The frame has no origin that could be named.
+      frame.contentWindow?.postMessage(show, "*");
+    } catch (error) {
+      fail(String(error));
+    }
+  };
+  const repaint = () => frame.contentWindow?.postMessage({ theme: currentTheme() } satisfies Repaint, "*");
+  addEventListener("message", onMessage);
+  addEventListener(THEME_CHANGED, repaint);
+  return host;
+}

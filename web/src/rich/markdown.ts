@@ -1,0 +1,34 @@
+// Markdown, with formulas between dollars.
+
+import DOMPurify from "dompurify";
+import { marked } from "marked";
+import { h } from "../dom.js";
+
+const FORMULA = /\$\$([\s\S]+?)\$\$|(?<![\\$\w])\$(?!\s)((?:\\.|[^$\\\n])+?)(?<!\s)\$(?![\d$])/g;
+const CODE = /(```[\s\S]*?```|~~~[\s\S]*?~~~|`[^`\n]*`)/;
+
+export async function showMarkdown(host: HTMLElement, text: string): Promise<void> {
+  host.classList.add("prose");
+  const formulas: { source: string; block: boolean }[] = [];
+  // Formulas are put aside first: Markdown would take their underscores for emphasis.
+  const marked_ = text.split(CODE).map((part, at) => (at % 2 === 1 ? part : part.replace(FORMULA, (_, block?: string, inline?: string) => {
+    formulas.push({ source: (block ?? inline)!, block: block !== undefined });
+    return `<span data-formula="${formulas.length - 1}"></span>`;
+  }))).join("");
+  const html = await marked.parse(marked_, { gfm: true });
+  host.append(DOMPurify.sanitize(html, { FORBID_TAGS: ["style", "form"], FORBID_ATTR: ["style", "id", "name"], RETURN_DOM_FRAGMENT: true }));
+  for (const link of host.querySelectorAll("a")) {
+    link.target = "_blank";
+    link.rel = "noopener noreferrer";
+  }
+  // Pictures from elsewhere would tell elsewhere who looks: the page loads none.
+  for (const picture of host.querySelectorAll("img")) {
+    if (!/^(data|blob):/.test(picture.src)) picture.replaceWith(h("a", { href: picture.src, target: "_blank", rel: "noopener noreferrer", textContent: picture.alt || picture.src }));
+  }
+  if (formulas.length === 0) return;
+  const { formula } = await import("./math.js");
+  for (const place of host.querySelectorAll<HTMLElement>("[data-formula]")) {
+    const found = formulas[Number(place.dataset.formula)];
+    if (found) place.replaceWith(formula(found.source, found.block));
+  }
+}

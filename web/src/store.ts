@@ -1,0 +1,113 @@
+// Keeps documents in the browser, so that code is never lost: written soon after every change and
+// when the page is left. A document is open in one tab at a time.
+
+import { isBlank, newDocument, titleOf } from "./pure/document.js";
+import type { Document } from "./pure/document.js";
+import { toast } from "./dom.js";
+
+const PREFIX = "cellgate.document.";
+const CURRENT = "cellgate.current"; // in sessionStorage: what this tab has open
+const SAVE_MS = 400;
+
+export class Store {
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #pending: (() => Document) | null = null;
+  #release: (() => void) | null = null;
+  #complained = false;
+
+  constructor() {
+    addEventListener("pagehide", () => this.flush());
+    document.addEventListener("visibilitychange", () => { if (document.hidden) this.flush(); });
+  }
+
+  /** What this tab had open, else the newest that no other tab has open, else a new one. */
+  async openCurrent(fresh: () => Document): Promise<Document> {
+    const current = sessionStorage.getItem(CURRENT);
+    const candidates = [...(current ? [current] : []), ...this.list().map((kept) => kept.id)];
+    for (const id of candidates) {
+      const kept = this.read(id);
+      if (kept && await this.#claim(id)) return kept;
+    }
+    return this.adopt(fresh());
+  }
+
+  /** Makes a document the one of this tab. */
+  async adopt(made: Document): Promise<Document> {
+    await this.#claim(made.id);
+    return made;
+  }
+
+  /** Opens a document; nothing if it is gone or open in another tab. */
+  async open(id: string): Promise<Document | null> {
+    const kept = this.read(id);
+    return kept && await this.#claim(id) ? kept : null;
+  }
+
+  read(id: string): Document | null {
+    try {
+      const kept = JSON.parse(localStorage.getItem(PREFIX + id) ?? "null") as Document | null;
+      return kept && Array.isArray(kept.cells) && kept.cells.length > 0 ? kept : null;
+    } catch {
+      return null;
+    }
+  }
+
+  /** What is kept, newest first. */
+  list(): { id: string; title: string; updated: number }[] {
+    const found = [];
+    for (let at = 0; at < localStorage.length; at += 1) {
+      const key = localStorage.key(at)!;
+      const kept = key.startsWith(PREFIX) ? this.read(key.slice(PREFIX.length)) : null;
+      if (kept) found.push({ id: kept.id, title: titleOf(kept), updated: kept.updated });
+    }
+    return found.sort((a, b) => b.updated - a.updated);
+  }
+
+  remove(id: string): void {
+    localStorage.removeItem(PREFIX + id);
+  }
+
+  /** Writes soon; `read` is asked for the document then. */
+  save(read: () => Document): void {
+    this.#pending = read;
+    this.#timer ??= setTimeout(() => this.flush(), SAVE_MS);
+  }
+
+  flush(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const pending = this.#pending?.();
+    this.#pending = null;
+    if (!pending) return;
+    try {
+      // A page that was opened and left leaves nothing behind.
+      if (isBlank(pending) && !localStorage.getItem(PREFIX + pending.id)) return;
+      localStorage.setItem(PREFIX + pending.id, JSON.stringify(pending));
+    } catch {
+      if (!this.#complained) toast("The browser's storage is full: this code is not kept. Export it from the menu.");
+      this.#complained = true;
+    }
+  }
+
+  /** Holds the document for this tab; says whether nobody else has it. */
+  async #claim(id: string): Promise<boolean> {
+    let release!: () => void;
+    const held = new Promise<void>((resolve) => { release = resolve; });
+    const granted = await new Promise<boolean>((resolve) => {
+      if (!navigator.locks) return resolve(true);
+      navigator.locks.request(PREFIX + id, { ifAvailable: true }, (lock) => {
+        resolve(lock !== null);
+        return lock ? held : undefined;
+      }).catch(() => resolve(true));
+    });
+    if (!granted) return false;
+    this.#release?.();
+    this.#release = release;
+    sessionStorage.setItem(CURRENT, id);
+    return true;
+  }
+}
+
+export function blankDocument(): Document {
+  return newDocument([""]);
+}

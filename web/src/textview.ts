@@ -1,0 +1,182 @@
+// Draws a screen of text into the document, touching only lines that changed, and keeps the whole
+// text aside for a download.
+
+import { download, h } from "./dom.js";
+import type { Drawable, Frames } from "./frames.js";
+import { Screen, stripEscapes } from "./pure/screen.js";
+import type { Line } from "./pure/screen.js";
+import type { Colour, Style } from "./pure/style.js";
+import { bytes, count } from "./pure/words.js";
+
+const PART = 1 << 20; // characters joined into one Blob, which browsers keep outside of the heap
+const KEEP = 256 << 20; // characters kept for a download
+
+export class TextView implements Drawable {
+  readonly element = h("div", { className: "text" });
+  readonly screen = new Screen();
+  readonly #head = new LineBlock();
+  readonly #omitted = h("p", { className: "omitted", hidden: true });
+  readonly #tail = new LineBlock();
+  readonly #frames: Frames;
+  readonly #name: string;
+  #parts: Blob[] = [];
+  #recent: string[] = [];
+  #recentLength = 0;
+  #kept = 0;
+  #omittedCount = -1;
+  #follow = true;
+
+  /** `name` is what a download is called, without its ending. */
+  constructor(frames: Frames, name: string) {
+    this.#frames = frames;
+    this.#name = name;
+    this.element.append(this.#head.element, this.#omitted, this.#tail.element);
+    this.element.addEventListener("scroll", () => {
+      const { scrollTop, scrollHeight, clientHeight } = this.element;
+      this.#follow = scrollHeight - scrollTop - clientHeight < 24;
+    }, { passive: true });
+  }
+
+  write(text: string, stream: "stdout" | "stderr"): void {
+    this.screen.write(text, stream);
+    this.#keep(text);
+    this.#frames.request(this);
+  }
+
+  draw(): void {
+    const { head, omitted, tail } = this.screen.view();
+    const shownTail = tail.length > 0 ? withoutEmptyEnd(tail) : tail;
+    this.#head.show(tail.length > 0 || omitted > 0 ? head : withoutEmptyEnd(head));
+    if (omitted !== this.#omittedCount) this.#showOmitted(omitted);
+    this.#tail.show(shownTail);
+    const { element } = this;
+    const scrolls = element.scrollHeight > element.clientHeight + 1;
+    // What scrolls must be reachable without a mouse.
+    element.tabIndex = scrolls ? 0 : -1;
+    if (scrolls) {
+      element.setAttribute("role", "region");
+      element.setAttribute("aria-label", "Text output");
+      if (this.#follow) element.scrollTop = element.scrollHeight;
+    }
+  }
+
+  /** What is shown, as text. */
+  plainText(): string {
+    return this.screen.plainText();
+  }
+
+  /** Everything that was written, without escape sequences. */
+  async save(): Promise<void> {
+    const whole = await new Blob([...this.#parts, ...this.#recent]).text();
+    const end = this.#kept > KEEP ? `\n… what came after the first ${bytes(KEEP)} was not kept …\n` : "";
+    download(`${this.#name}.txt`, stripEscapes(whole) + end);
+  }
+
+  #keep(text: string): void {
+    if (this.#kept > KEEP) return;
+    this.#kept += text.length;
+    this.#recent.push(text);
+    this.#recentLength += text.length;
+    if (this.#recentLength < PART) return;
+    this.#parts.push(new Blob(this.#recent));
+    this.#recent = [];
+    this.#recentLength = 0;
+  }
+
+  #showOmitted(omitted: number): void {
+    this.#omittedCount = omitted;
+    this.#omitted.hidden = omitted === 0;
+    if (omitted === 0) return;
+    if (!this.#omitted.firstChild) {
+      const save = h("button", { type: "button", className: "link", textContent: "download all", onclick: () => void this.save() });
+      this.#omitted.append(h("span", {}), " · ", save);
+    }
+    this.#omitted.firstElementChild!.textContent = `${count(omitted, "line")} omitted`;
+  }
+}
+
+/** After a final line feed the cursor is on a line that has nothing yet: not to be shown. */
+function withoutEmptyEnd(lines: Line[]): Line[] {
+  return lines.at(-1)?.runs.length === 0 ? lines.slice(0, -1) : lines;
+}
+
+/** A run of lines in the document. */
+class LineBlock {
+  readonly element = h("div", { className: "lines" });
+  #shown: { line: Line; version: number; element: HTMLElement }[] = [];
+
+  show(lines: Line[]): void {
+    // Lines leave at the front and arrive at the end; what stays is compared by version.
+    const first = lines[0];
+    let stale = first ? this.#shown.findIndex((shown) => shown.line === first) : -1;
+    if (stale < 0) stale = this.#shown.length;
+    if (stale === this.#shown.length) this.element.replaceChildren();
+    else for (let n = 0; n < stale; n += 1) this.#shown[n]!.element.remove();
+    this.#shown.splice(0, stale);
+    while (this.#shown.length > lines.length) this.#shown.pop()!.element.remove();
+    const arriving = document.createDocumentFragment();
+    for (const [at, line] of lines.entries()) {
+      const shown = this.#shown[at];
+      if (shown && shown.line === line) {
+        if (shown.version === line.version) continue;
+        shown.version = line.version;
+        fill(shown.element, line);
+        continue;
+      }
+      const element = h("div");
+      fill(element, line);
+      if (shown) {
+        shown.element.replaceWith(element);
+        this.#shown[at] = { line, version: line.version, element };
+      } else {
+        arriving.append(element);
+        this.#shown.push({ line, version: line.version, element });
+      }
+    }
+    this.element.append(arriving);
+  }
+}
+
+function fill(element: HTMLElement, line: Line): void {
+  const { runs } = line;
+  element.className = runs.some((run) => run.style.stderr) ? "line err" : "line";
+  if (runs.length === 1 && isPlain(runs[0]!.style)) {
+    element.textContent = runs[0]!.text;
+    return;
+  }
+  element.replaceChildren(...runs.map(({ text, style }) => (isPlain(style) ? text : span(text, style))));
+}
+
+function isPlain(style: Style): boolean {
+  return style.fg === null && style.bg === null && !style.bold && !style.dim && !style.italic && !style.underline &&
+    !style.strike && !style.inverse && style.link === null;
+}
+
+/** Text in its colours. Set through the style object, which a strict CSP allows. */
+export function span(text: string, style: Style): HTMLElement {
+  const element = style.link
+    ? h("a", { href: style.link, target: "_blank", rel: "noopener noreferrer", textContent: text })
+    : h("span", { textContent: text });
+  const { fg, bg } = style.inverse ? { fg: style.bg ?? "var(--surface)", bg: style.fg ?? "var(--ink)" } : style;
+  if (fg !== null) element.style.color = paint(fg, style.bold);
+  if (bg !== null) element.style.backgroundColor = paint(bg, false);
+  for (const name of ["bold", "dim", "italic", "underline", "strike"] as const) if (style[name]) element.classList.add(name);
+  return element;
+}
+
+function paint(colour: Colour, bright: boolean): string {
+  if (typeof colour === "string") return colour;
+  // Bold text in one of the eight colours is bright, as on most terminals.
+  return `var(--ansi-${bright && colour < 8 ? colour + 8 : colour})`;
+}
+
+/** Lines of text with ANSI colours, for tracebacks. */
+export function colouredLines(lines: string[]): HTMLElement[] {
+  const screen = new Screen({ head: lines.length + 1, tail: 1, lineCharacters: 100_000 });
+  screen.write(lines.join("\n"));
+  return screen.view().head.map((line) => {
+    const element = h("div");
+    fill(element, line);
+    return element;
+  });
+}

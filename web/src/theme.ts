@@ -1,0 +1,32 @@
+// Light, dark, or as the system says.
+
+export type Theme = "light" | "dark" | "system";
+
+/** Fired at the window when the page turns light or dark. */
+export const THEME_CHANGED = "cellgate-theme";
+
+const KEY = "cellgate.theme";
+const dark = matchMedia("(prefers-color-scheme: dark)");
+
+export function chosenTheme(): Theme {
+  const stored = localStorage.getItem(KEY);
+  return stored === "light" || stored === "dark" ? stored : "system";
+}
+
+export function chooseTheme(theme: Theme): void {
+  localStorage.setItem(KEY, theme);
+  applyTheme();
+}
+
+export function currentTheme(): "light" | "dark" {
+  const chosen = chosenTheme();
+  return chosen === "system" ? (dark.matches ? "dark" : "light") : chosen;
+}
+
+/** Style sheets use `light-dark()`, which follows the colour scheme of the root. */
+export function applyTheme(): void {
+  document.documentElement.dataset.theme = chosenTheme();
+  dispatchEvent(new Event(THEME_CHANGED));
+}
+
+dark.addEventListener("change", () => dispatchEvent(new Event(THEME_CHANGED)));

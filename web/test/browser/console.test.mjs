@@ -1,0 +1,396 @@
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { after, afterEach, before, beforeEach, test } from "node:test";
+import { ConsolePage, real, startBrowser, startGateway } from "./console.mjs";
+import { PROGRAMS } from "./programs.mjs";
+
+const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const fakeOnly = { skip: real && "needs the fake gateway" };
+
+let browser;
+let gateway;
+let opened;
+
+before(async () => { browser = await startBrowser(); });
+after(() => browser.close());
+beforeEach(async () => {
+  gateway = await startGateway();
+  opened = [];
+});
+afterEach(async () => {
+  for (const console_ of opened) await console_.close();
+  await gateway.close();
+});
+
+async function open(options) {
+  const console_ = await ConsolePage.open(browser, gateway, options);
+  opened.push(console_);
+  return console_;
+}
+
+async function fresh(options) {
+  const console_ = await open(options);
+  await console_.ready();
+  return console_;
+}
+
+/** Text of the lines of an output, as a reader sees it. */
+const lines = (console_, number) => console_.output(number).locator(".line").allTextContents();
+
+async function accessible(console_, where) {
+  await console_.page.evaluate(`(() => { const module = undefined; ${axe} })()`);
+  const found = await console_.page.evaluate(() => globalThis.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }));
+  assert.deepEqual(found.violations.map((v) => `${v.id}: ${v.nodes.map((n) => `${n.target} ${n.failureSummary}`).join("; ")}`), [], where);
+}
+
+test("a cell runs and shows what it printed and its value", async () => {
+  const console_ = await fresh();
+  await console_.runTo(1, PROGRAMS.hello.code);
+  assert.deepEqual(await lines(console_, 1), ["hello"]);
+  assert.match(await console_.output(1).textContent(), /42/);
+  assert.match(await console_.cell(1).locator(".time").textContent(), /ms$|s$/);
+  assert.equal(new URL(console_.page.url()).hash, "", "the token stays in the address");
+  assert.deepEqual(console_.complaints, []);
+});
+
+test("stdout and stderr keep their order, and stderr is marked", async () => {
+  const console_ = await fresh();
+  await console_.runTo(1, PROGRAMS.streams.code);
+  assert.deepEqual(await lines(console_, 1), ["out 0", "err 0", "out 1", "err 1", "out 2", "err 2"]);
+  assert.deepEqual(await console_.output(1).locator(".line.err").allTextContents(), ["err 0", "err 1", "err 2"]);
+});
+
+test("a progress bar ends as one line, and colours are colours", async () => {
+  const console_ = await fresh();
+  await console_.runTo(1, PROGRAMS.progress.code);
+  assert.deepEqual(await lines(console_, 1), ["100% done", "green"]);
+  const colour = await console_.output(1).locator(".line span", { hasText: "green" }).evaluate((e) => e.style.color);
+  assert.equal(colour, "var(--ansi-2)");
+  assert.deepEqual(console_.complaints, []);
+});
+
+test("a million lines neither freeze the page nor are lost", async () => {
+  const console_ = await fresh();
+  await console_.write(1, PROGRAMS.million.code);
+  await console_.page.evaluate(() => {
+    globalThis.longest = 0;
+    let last = performance.now();
+    const beat = () => {
+      const now = performance.now();
+      globalThis.longest = Math.max(globalThis.longest, now - last);
+      last = now;
+      setTimeout(beat, 10);
+    };
+    beat();
+  });
+  await console_.page.keyboard.press("Control+Enter");
+  await console_.page.locator('.cell[data-phase="ok"]').waitFor({ timeout: 100_000 });
+  await console_.page.locator(".line", { hasText: "line 999999" }).waitFor();
+  assert.match(await console_.output(1).locator(".omitted").textContent(), /^998,80\d lines omitted/);
+  assert.ok((await console_.output(1).locator(".line").count()) <= 1201);
+  const longest = await console_.page.evaluate(() => globalThis.longest);
+  assert.ok(longest < 1000, `the page did not answer for ${longest} ms`);
+  const [download] = await Promise.all([
+    console_.page.waitForEvent("download"), console_.page.getByRole("button", { name: "download all" }).click(),
+  ]);
+  const text = await readFile(await download.path(), "utf8");
+  assert.equal(text.split("\n").length, 1_000_001);
+});
+
+test("tables sort by their headings", async () => {
+  const console_ = await fresh();
+  await console_.runTo(1, PROGRAMS.table.code);
+  const cities = () => console_.output(1).locator("tbody td:nth-child(2)").allTextContents();
+  assert.deepEqual(await cities(), ["Bern", "Zürich", "Chur"]);
+  await console_.output(1).getByRole("button", { name: "people" }).click();
+  assert.deepEqual(await cities(), ["Chur", "Bern", "Zürich"]);
+  await console_.output(1).getByRole("button", { name: "people" }).click();
+  assert.deepEqual(await cities(), ["Zürich", "Bern", "Chur"]);
+  assert.equal(await console_.output(1).locator("thead th").nth(2).getAttribute("aria-sort"), "descending");
+});
+
+test("values show in their richest form, and nothing escapes into the page", async () => {
+  const console_ = await fresh();
+  await console_.runTo(1, PROGRAMS.markdown.code);
+  await console_.output(1).locator("math").nth(1).waitFor();
+  assert.equal(await console_.output(1).locator("h2").textContent(), "Title");
+  assert.equal(await console_.output(1).locator("[onerror]").count(), 0);
+
+  await console_.runTo(1, PROGRAMS.latex.code);
+  await console_.output(1).locator("mfrac").waitFor();
+
+  await console_.runTo(1, PROGRAMS.json.code);
+  await console_.output(1).locator("summary", { hasText: "list" }).click();
+  await console_.output(1).locator("summary", { hasText: "{1}" }).waitFor();
+
+  await console_.runTo(1, PROGRAMS.safeHtml.code);
+  await console_.output(1).locator("td", { hasText: "1" }).waitFor();
+
+  await console_.runTo(1, PROGRAMS.svg.code);
+  await console_.output(1).locator("img").waitFor();
+  await console_.runTo(1, PROGRAMS.image.code);
+  await console_.output(1).getByRole("button", { name: /Enlarge/ }).click();
+  await console_.page.locator("dialog.viewer").waitFor();
+  await console_.page.keyboard.press("Escape");
+  await console_.page.locator("dialog.viewer").waitFor({ state: "detached" });
+});
+
+test("HTML with scripts runs in a frame without an origin, apart from the page", async () => {
+  const console_ = await fresh();
+  await console_.runTo(1, PROGRAMS.scriptHtml.code);
+  const frame = console_.output(1).frameLocator("iframe");
+  await frame.getByText("ran null apart").waitFor();
+  assert.notEqual(await console_.page.title(), "taken");
+});
+
+test("Plotly and Vega charts are drawn", async () => {
+  const console_ = await fresh();
+  await console_.runTo(1, PROGRAMS.plotly.code);
+  await console_.output(1).frameLocator("iframe").locator(".main-svg").first().waitFor();
+  await console_.runTo(1, PROGRAMS.vega.code);
+  await console_.output(1).frameLocator("iframe").locator("canvas, svg").first().waitFor();
+  assert.deepEqual(console_.complaints.filter((text) => !/WebGL/i.test(text)), []);
+});
+
+test("a traceback leads to the line in the cell", async () => {
+  const console_ = await fresh();
+  await console_.runTo(1, PROGRAMS.fails.code, "error");
+  assert.match(await console_.output(1).locator(".summary").textContent(), /^ZeroDivisionError: division by zero/);
+  assert.equal(await console_.cell(1).locator(".cm-culprit").textContent(), "1 / 0");
+  await console_.output(1).locator(".place").first().click();
+  const selected = await console_.cell(1).locator(".editor").evaluate((host) => host.shadowRoot.getSelection().toString());
+  assert.equal(selected, "1 / 0");
+});
+
+test("questions are answered in place, and secrets stay hidden", async () => {
+  const console_ = await fresh();
+  await console_.run(1, PROGRAMS.asks.code);
+  const field = console_.output(1).getByRole("textbox", { name: "Who?" });
+  await field.fill("Ada");
+  await field.press("Enter");
+  await console_.phase(1, "ok");
+  assert.match(await console_.output(1).textContent(), /Who\? Ada.*hello Ada/s);
+  await console_.run(1, PROGRAMS.asksSecret.code);
+  const secret = console_.output(1).locator("input[type=password]");
+  await secret.fill("hidden");
+  await secret.press("Enter");
+  await console_.phase(1, "ok");
+  assert.doesNotMatch(await console_.output(1).textContent(), /hidden/);
+  assert.match(await console_.output(1).textContent(), /6/);
+});
+
+test("what runs is seen and can be stopped; what waits says so", async () => {
+  const console_ = await fresh();
+  await console_.run(1, PROGRAMS.forever.code);
+  await console_.phase(1, "running");
+  await console_.page.locator(".state", { hasText: "Running" }).waitFor();
+  await console_.page.locator(".add").click();
+  await console_.run(2, PROGRAMS.hello.code);
+  await console_.cell(2).locator(".how", { hasText: /Queued|Next/ }).waitFor();
+  await console_.page.locator(".meter").waitFor();
+  await console_.page.getByRole("button", { name: "Stop", exact: true }).click();
+  await console_.phase(1, "interrupted");
+  assert.equal(await console_.cell(1).locator(".how").textContent(), "Stopped.");
+  await console_.phase(2, "ok");
+});
+
+test("what does not stop can be stopped by force", async () => {
+  const console_ = await fresh();
+  await console_.run(1, PROGRAMS.stubborn.code);
+  await console_.phase(1, "running");
+  await console_.page.getByRole("button", { name: "Stop", exact: true }).click();
+  // A real gateway kills by itself after its time of grace.
+  if (!real) await console_.page.getByRole("button", { name: "Force stop" }).click();
+  await console_.phase(1, "killed");
+  assert.match(await console_.cell(1).locator(".how").textContent(), /The variables are gone\.$/);
+  await console_.ready();
+});
+
+test("the keys of a notebook work, and deleted cells come back", async () => {
+  const console_ = await fresh();
+  const { keyboard } = console_.page;
+  const codes = () => console_.page.evaluate(() => [...document.querySelectorAll(".cell .editor")].map((host) => host.shadowRoot.querySelector(".cm-content").innerText.trim()));
+  await console_.write(1, "'first'");
+  await keyboard.press("Escape");
+  await keyboard.press("b");
+  await keyboard.press("Enter");
+  await keyboard.insertText("'second'");
+  await keyboard.press("Escape");
+  await keyboard.press("k");
+  await keyboard.press("a");
+  await keyboard.press("Enter");
+  await keyboard.insertText("'zeroth'");
+  await keyboard.press("Escape");
+  assert.deepEqual(await codes(), ["'zeroth'", "'first'", "'second'"]);
+  await keyboard.press("j");
+  await keyboard.press("d");
+  await keyboard.press("d");
+  assert.deepEqual(await codes(), ["'zeroth'", "'second'"]);
+  await keyboard.press("z");
+  assert.deepEqual(await codes(), ["'zeroth'", "'first'", "'second'"]);
+  await keyboard.press("Shift+K");
+  assert.deepEqual(await codes(), ["'first'", "'zeroth'", "'second'"]);
+  await keyboard.press("?");
+  await console_.page.getByRole("dialog", { name: "Keys" }).waitFor();
+  await keyboard.press("Escape");
+  // From the text, Escape and Tab lead on: no trap.
+  await console_.cell(1).locator(".cm-content").click();
+  await keyboard.press("Escape");
+  await keyboard.press("Tab");
+  assert.equal(await console_.page.evaluate(() => document.activeElement.classList.contains("go")), true);
+});
+
+test("running on advances and makes cells, and all run in order", async () => {
+  const console_ = await fresh();
+  await console_.write(1, PROGRAMS.setX.code);
+  await console_.page.keyboard.press("Shift+Enter");
+  await console_.phase(1, "ok");
+  await console_.page.keyboard.insertText(PROGRAMS.showX.code);
+  await console_.page.keyboard.press("Alt+Enter");
+  await console_.phase(2, "ok");
+  assert.equal(await console_.page.locator(".cell").count(), 3);
+  assert.deepEqual(await lines(console_, 2), ["kept"]);
+  await console_.page.getByRole("button", { name: "Restart the interpreter" }).click();
+  await console_.page.locator(".toast", { hasText: "variables are gone" }).waitFor();
+  await console_.run(2, PROGRAMS.showX.code);
+  await console_.phase(2, "error");
+  await console_.page.getByRole("button", { name: "Run all" }).click();
+  await console_.phase(2, "ok");
+  assert.deepEqual(await lines(console_, 2), ["kept"]);
+});
+
+test("a reload finds the code, the output and the session again", async () => {
+  const console_ = await fresh();
+  await console_.runTo(1, PROGRAMS.setX.code);
+  await console_.page.locator(".add").click();
+  await console_.runTo(2, PROGRAMS.showX.code);
+  await console_.page.reload();
+  await console_.ready();
+  await console_.phase(2, "ok");
+  await console_.output(2).locator(".line", { hasText: "kept" }).waitFor();
+  await console_.runTo(2, PROGRAMS.showX.code);
+  assert.deepEqual(await lines(console_, 2), ["kept"]);
+  assert.deepEqual(console_.complaints, []);
+});
+
+test("a lost connection says so, comes back, and no output is lost or doubled", fakeOnly, async () => {
+  const console_ = await fresh();
+  await console_.run(1, PROGRAMS.slow.code);
+  await console_.output(1).locator(".line", { hasText: /^3$/ }).waitFor();
+  gateway.breakConnections();
+  await console_.page.locator(".state", { hasText: "Reconnecting" }).waitFor();
+  await console_.phase(1, "ok");
+  assert.deepEqual(await lines(console_, 1), Array.from({ length: 30 }, (_, n) => String(n)));
+});
+
+test("a viewer sees everything and can do nothing", fakeOnly, async () => {
+  const console_ = await fresh();
+  await console_.runTo(1, PROGRAMS.hello.code);
+  await console_.page.getByRole("button", { name: "Share", exact: true }).click();
+  await console_.page.getByRole("button", { name: "Copy", exact: true }).and(console_.page.locator(":enabled")).click();
+  const link = new URL(await console_.page.evaluate(() => navigator.clipboard.readText()));
+  const viewer = await fresh({ fragment: link.hash.slice(1) });
+  await viewer.output(1).locator(".line", { hasText: "hello" }).waitFor();
+  await viewer.page.getByText("watching").waitFor();
+  assert.equal(await viewer.page.getByRole("button", { name: "Run cell 1" }).isDisabled(), true);
+  await console_.page.keyboard.press("Escape");
+  await console_.runTo(1, PROGRAMS.streams.code);
+  await viewer.output(1).locator(".line", { hasText: "err 2" }).waitFor();
+  await viewer.cell(1).locator(".cm-content", { hasText: "import sys" }).waitFor();
+  await console_.page.locator(".people", { hasText: "2" }).waitFor();
+});
+
+test("documents go out and come in: notebook, Python file, link", async () => {
+  const console_ = await fresh();
+  await console_.runTo(1, PROGRAMS.hello.code);
+  const menu = async (name) => {
+    await console_.page.getByRole("button", { name: "Menu" }).click();
+    await console_.page.getByRole("menuitem", { name }).click();
+  };
+  const [download] = await Promise.all([console_.page.waitForEvent("download"), menu("Save as notebook")]);
+  const notebook = JSON.parse(await readFile(await download.path(), "utf8"));
+  assert.equal(notebook.cells[0].source.join(""), PROGRAMS.hello.code);
+  assert.deepEqual(notebook.cells[0].outputs.map((o) => o.output_type), ["stream", "execute_result"]);
+  const [chooser] = await Promise.all([console_.page.waitForEvent("filechooser"), menu("Open a file")]);
+  await chooser.setFiles({ name: "two.py", mimeType: "text/x-python", buffer: Buffer.from("# %%\n'one'\n\n# %%\n'two'\n") });
+  await console_.cell(2).locator(".cm-content", { hasText: "'two'" }).waitFor();
+  await menu("Copy a link with the code");
+  await console_.page.locator(".toast", { hasText: "Link" }).waitFor();
+  const link = await console_.page.evaluate(() => navigator.clipboard.readText());
+  const other = await open({ fragment: new URL(link).hash.slice(1) });
+  await other.cell(2).locator(".cm-content", { hasText: "'two'" }).waitFor();
+});
+
+test("completions and documentation come from the session", async () => {
+  const console_ = await fresh();
+  await console_.write(1, "");
+  await console_.page.keyboard.type("pri");
+  await console_.page.keyboard.press("Tab");
+  await console_.cell(1).locator(".cm-tooltip-autocomplete li", { hasText: /^print/ }).first().waitFor();
+  await console_.page.keyboard.press("Enter");
+  await console_.page.waitForFunction(() => document.querySelector(".editor").shadowRoot.querySelector(".cm-content").innerText.trim().startsWith("print"));
+  await console_.write(1, "print(1)");
+  await console_.page.keyboard.press("Escape");
+  await console_.cell(1).locator(".cm-content").getByText("print").first().hover();
+  await console_.cell(1).locator(".docs", { hasText: "sep" }).waitFor();
+  assert.deepEqual(console_.complaints, []);
+});
+
+test("without a token the page asks for one, and takes the whole address too", async () => {
+  const console_ = await open({ fragment: "" });
+  const field = console_.page.getByLabel("Token");
+  await field.fill("wrong");
+  await field.press("Enter");
+  await console_.page.getByText("does not accept that token").waitFor();
+  await field.fill(`${gateway.url}/#token=${gateway.token}`);
+  await field.press("Enter");
+  await console_.ready();
+});
+
+test("an ended session says why and keeps the code", fakeOnly, async () => {
+  const console_ = await fresh();
+  await console_.write(1, "'mine'");
+  for (const session of gateway.sessions.values()) session.end("idle", "nobody used it for 30 minutes", 4408);
+  await console_.page.locator(".banner", { hasText: "Nobody used it for 30 minutes." }).waitFor();
+  await console_.page.getByRole("button", { name: "Start a new session" }).click();
+  await console_.ready();
+  await console_.cell(1).locator(".cm-content", { hasText: "'mine'" }).waitFor();
+});
+
+test("files are put into the session and listed", fakeOnly, async () => {
+  const console_ = await fresh();
+  await console_.page.getByRole("button", { name: "Menu" }).click();
+  await console_.page.getByRole("menuitem", { name: "Files in the session" }).click();
+  await console_.page.getByLabel("Add files").setInputFiles({ name: "data.csv", mimeType: "text/csv", buffer: Buffer.from("a,b\n1,2\n") });
+  await console_.page.getByRole("button", { name: "data.csv" }).waitFor();
+});
+
+for (const colorScheme of ["light", "dark"]) {
+  test(`the page is accessible in the ${colorScheme}`, async () => {
+    const console_ = await fresh({ colorScheme });
+    await console_.runTo(1, PROGRAMS.progress.code);
+    for (const [program, status] of [["streams", "ok"], ["table", "ok"], ["markdown", "ok"], ["json", "ok"], ["image", "ok"], ["fails", "error"]]) {
+      await console_.page.locator(".add").click();
+      await console_.runTo(await console_.page.locator(".cell").count(), PROGRAMS[program].code, status);
+    }
+    await console_.output(4).locator("math").first().waitFor();
+    await accessible(console_, "with output");
+    await console_.page.getByRole("button", { name: "Menu" }).click();
+    await accessible(console_, "with the menu open");
+    await console_.page.getByRole("menuitem", { name: "Keys" }).click();
+    await accessible(console_, "with a dialog open");
+  });
+}
+
+test("the playground and the card have one editor and no list", async () => {
+  for (const query of ["?layout=single", "?embed=1"]) {
+    const console_ = await fresh({ query });
+    await console_.runTo(1, PROGRAMS.hello.code);
+    assert.equal(await console_.page.locator(".add").count(), 0);
+    await console_.page.keyboard.press("Shift+Enter");
+    await console_.phase(1, "ok");
+    assert.equal(await console_.page.locator(".cell").count(), 1);
+    await accessible(console_, query);
+  }
+});

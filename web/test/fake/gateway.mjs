@@ -1,0 +1,164 @@
+// A gateway for tests: the real protocol over real sockets, a script in the place of the sandbox.
+
+import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { WebSocketServer } from "ws";
+import { FakeSession } from "./session.mjs";
+
+const ECHO = async (code, cell) => { cell.out(`${code}\n`); };
+
+export class FakeGateway {
+  constructor(options = {}) {
+    this.options = { script: ECHO, token: "secret", windowBytes: 1 << 20, logEvents: Infinity, page: null, ...options };
+    this.sessions = new Map();
+    this.sockets = new Set();
+    /** Every client message, in order. */
+    this.received = [];
+    /** The subprotocols and query of every upgrade. */
+    this.upgrades = [];
+    /** Close codes for the next sockets, instead of an answer. */
+    this.turnAway = [];
+    this.nextParticipant = 1;
+  }
+
+  async listen() {
+    this.assets = this.options.page ? await readAssets(this.options.page) : new Map();
+    this.server = createServer((request, response) => {
+      this.serve(request, response).catch((error) => response.writeHead(500).end(String(error)));
+    });
+    this.wss = new WebSocketServer({
+      server: this.server, path: "/ws",
+      handleProtocols: (offered) => (offered.has("cellgate.v1") ? "cellgate.v1" : false),
+    });
+    this.wss.on("connection", (ws, request) => this.connect(ws, request));
+    await new Promise((resolve) => this.server.listen(0, "127.0.0.1", resolve));
+    this.url = `http://127.0.0.1:${this.server.address().port}`;
+    return this;
+  }
+
+  connect(ws, request) {
+    const query = new URL(request.url, "http://x").searchParams;
+    const protocols = (request.headers["sec-websocket-protocol"] ?? "").split(/, */);
+    this.upgrades.push({ protocols, query: Object.fromEntries(query) });
+    const turnedAway = this.turnAway.shift();
+    if (turnedAway) return ws.close(turnedAway, "turned away by the test");
+    const bearer = protocols.find((p) => p.startsWith("cellgate.bearer."))?.slice("cellgate.bearer.".length);
+    const token = bearer ? Buffer.from(bearer, "base64url").toString() : query.get("token");
+    let session;
+    let role = "owner";
+    if (query.has("session")) {
+      session = this.sessions.get(query.get("session"));
+      if (!session) return ws.close(4404, "no such session");
+      if (token !== this.options.token) role = session.tokens.get(token);
+    } else if (token === this.options.token) {
+      session = new FakeSession(this);
+      this.sessions.set(session.id, session);
+    }
+    if (!session || !role) return ws.close(4401, "token not valid");
+    const socket = new FakeSocket(ws, `p${this.nextParticipant++}`, query.get("name") ?? "", role, this.options.windowBytes);
+    this.sockets.add(socket);
+    ws.on("message", (data) => session.receive(socket, data.toString()));
+    ws.on("close", () => {
+      this.sockets.delete(socket);
+      session.detach(socket);
+    });
+    session.attach(socket, Number(query.get("after") ?? 0));
+  }
+
+  /** Breaks every connection without a closing handshake, as a network does. */
+  breakConnections() {
+    for (const socket of this.sockets) socket.ws.terminate();
+  }
+
+  async serve(request, response) {
+    const url = new URL(request.url, "http://x");
+    const match = /^\/v1\/sessions\/([^/]+)\/(tokens|files\/?(.*))$/.exec(url.pathname);
+    if (match) return this.serveSession(match, request, response);
+    const asset = this.assets.get(url.pathname === "/" ? "/index.html" : url.pathname);
+    if (!asset) return void response.writeHead(404).end("not found");
+    response.writeHead(200, {
+      "content-type": asset.contentType, "x-content-type-options": "nosniff", "referrer-policy": "no-referrer",
+      ...(asset.csp && { "content-security-policy": asset.csp }),
+    }).end(asset.body);
+  }
+
+  async serveSession([, id, what, path], request, response) {
+    const session = this.sessions.get(id);
+    const token = (request.headers.authorization ?? "").replace("Bearer ", "");
+    if (!session || !session.tokens.has(token)) return void response.writeHead(404).end("{}");
+    const body = [];
+    for await (const chunk of request) body.push(chunk);
+    const bytes = Buffer.concat(body);
+    const json = (value) => response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(value));
+    if (what === "tokens") {
+      const { role } = JSON.parse(bytes.toString());
+      return json({ token: session.tokenFor(role), role });
+    }
+    if (request.method === "PUT") {
+      session.files.set(decodeURIComponent(path), bytes);
+      return void response.writeHead(204).end();
+    }
+    if (path) return void response.writeHead(200).end(session.files.get(decodeURIComponent(path)));
+    return json({ files: [...session.files].map(([name, content]) => ({ path: name, size: content.length })) });
+  }
+
+  async close() {
+    this.breakConnections();
+    this.wss.close();
+    this.server.closeAllConnections();
+    await new Promise((resolve) => this.server.close(resolve));
+  }
+}
+
+class FakeSocket {
+  constructor(ws, id, name, role, windowBytes) {
+    Object.assign(this, { ws, id, name, role, windowBytes });
+    this.acks = false;
+    this.outstanding = [];
+    this.waiting = [];
+    /** The most bytes that were ever unacknowledged. */
+    this.mostOutstanding = 0;
+  }
+
+  reply(message) {
+    this.ws.send(JSON.stringify(message));
+  }
+
+  push(event) {
+    this.waiting.push({ seq: event.seq, text: JSON.stringify(event) });
+    this.flush();
+  }
+
+  acknowledge(seq) {
+    this.acks = true;
+    this.outstanding = this.outstanding.filter((sent) => sent.seq > seq);
+    this.flush();
+  }
+
+  flush() {
+    while (this.waiting.length > 0) {
+      const bytes = this.outstanding.reduce((sum, sent) => sum + sent.bytes, 0);
+      const next = this.waiting[0];
+      if (this.acks && bytes > 0 && bytes + next.text.length > this.windowBytes) return;
+      this.waiting.shift();
+      if (this.acks) this.outstanding.push({ seq: next.seq, bytes: next.text.length });
+      this.mostOutstanding = Math.max(this.mostOutstanding, bytes + next.text.length);
+      this.ws.send(next.text);
+    }
+  }
+
+  close(code, reason) {
+    this.ws.close(code, reason);
+  }
+}
+
+/** Reads what the build left, by the manifest that the gateway embeds too. */
+async function readAssets(directory) {
+  const manifest = await readFile(`${directory}/assets.tsv`, "utf8");
+  const assets = new Map();
+  for (const line of manifest.trimEnd().split("\n")) {
+    const [path, contentType, , , csp] = line.split("\t");
+    assets.set(`/${path}`, { contentType, csp, body: await readFile(`${directory}/${path}`) });
+  }
+  return assets;
+}

@@ -1,0 +1,228 @@
+// A session as the gateway would keep it, with a script in the place of the interpreter.
+
+import { randomBytes } from "node:crypto";
+
+const USAGE = { cpu_ms: 3, peak_memory_bytes: 24 << 20, output_bytes: 0 };
+
+/** Thrown into a script when its cell is interrupted. */
+export class Interrupted extends Error {}
+
+export class FakeSession {
+  constructor(gateway) {
+    this.gateway = gateway;
+    this.id = Array.from(randomBytes(12), (b) => "abcdefghijklmnopqrstuvwxyz234567"[b & 31]).join("");
+    this.tokens = new Map([[randomBytes(16).toString("hex"), "owner"]]);
+    this.log = [];
+    this.seq = 0;
+    this.queue = [];
+    this.running = null;
+    this.ids = new Set();
+    this.sockets = new Set();
+    this.state = "idle";
+    this.executions = 0;
+    this.files = new Map();
+    this.memory = { python: {} };
+  }
+
+  tokenFor(role) {
+    for (const [token, r] of this.tokens) if (r === role) return token;
+    const token = randomBytes(16).toString("hex");
+    this.tokens.set(token, role);
+    return token;
+  }
+
+  emit(type, fields) {
+    const event = { type, seq: ++this.seq, ts: Date.now(), ...fields };
+    this.log.push(event);
+    while (this.log.length > this.gateway.options.logEvents) this.log.shift();
+    for (const socket of this.sockets) socket.push(event);
+    return event;
+  }
+
+  attach(socket, after) {
+    socket.reply({
+      type: "ready", protocol: 1, session: this.id, token: this.tokenFor(socket.role), role: socket.role,
+      template: "python", language: { name: "python", version: "3.11.2" }, state: this.state, seq: this.seq,
+      limits: {
+        message_bytes: 1 << 20, queue: 64, output_bytes: null, timeout_ms: null, memory_bytes: 256 << 20,
+        window_bytes: this.gateway.options.windowBytes,
+      },
+      backend: "local",
+    });
+    const first = this.log[0]?.seq ?? this.seq + 1;
+    if (after + 1 < first) socket.reply({ type: "gap", from: after + 1, to: first - 1 });
+    for (const event of this.log) if (event.seq > after) socket.push(event);
+    this.sockets.add(socket);
+    this.tellParticipants();
+  }
+
+  detach(socket) {
+    if (this.sockets.delete(socket)) this.tellParticipants();
+  }
+
+  tellParticipants() {
+    this.emit("participants", { list: [...this.sockets].map((s) => ({ id: s.id, name: s.name, role: s.role })) });
+  }
+
+  receive(socket, text) {
+    let message;
+    try {
+      message = JSON.parse(text);
+    } catch {
+      return socket.reply({ type: "protocol_error", code: "bad_json", message: "the message is not JSON" });
+    }
+    const type = message.type ?? ("code" in message ? "execute" : "");
+    this.gateway.received.push({ ...message, type });
+    const refuse = (code, why) => socket.reply({ type: "protocol_error", code, message: why, id: message.id });
+    if (socket.role === "viewer" && !["ack", "ping", "complete", "inspect", "is_complete"].includes(type)) {
+      return refuse("forbidden", "a viewer only watches");
+    }
+    switch (type) {
+      case "execute": {
+        const id = message.id ?? randomBytes(4).toString("hex");
+        if (this.ids.has(id)) return refuse("duplicate_id", `cell ${id} was already sent`);
+        this.ids.add(id);
+        const cell = { ...message, id, by: socket.id };
+        this.queue.push(cell);
+        this.emit("queued", { id, position: this.queue.length - 1 + (this.running ? 1 : 0), by: socket.id });
+        if (!this.running) void this.next();
+        return;
+      }
+      case "interrupt": {
+        const waiting = this.queue.findIndex((cell) => cell.id === message.id);
+        if (waiting >= 0) {
+          const [cell] = this.queue.splice(waiting, 1);
+          this.done(cell, "cancelled");
+        } else if (this.running && (message.id === undefined || message.id === this.running.cell.id)) {
+          this.running.interrupt();
+        }
+        return;
+      }
+      case "input":
+        this.running?.answer?.(message.eof ? null : message.text);
+        return;
+      case "restart":
+        this.restart("requested", socket.id);
+        return;
+      case "complete": {
+        const word = /[\w.]*$/.exec(Array.from(message.code).slice(0, message.cursor).join(""))[0].split(".").pop();
+        const matches = ["print", "property", "range", "return", "enumerate"].filter((m) => m.startsWith(word));
+        return socket.reply({
+          type: "complete_reply", id: message.id, matches, start: message.cursor - word.length, end: message.cursor,
+        });
+      }
+      case "inspect":
+        return socket.reply({
+          type: "inspect_reply", id: message.id, found: true,
+          data: { "text/plain": "print(*args, sep=' ', end='\\n', file=None, flush=False)\n\nPrints the values to a stream." },
+        });
+      case "is_complete":
+        return socket.reply(message.code.trimEnd().endsWith(":")
+          ? { type: "is_complete_reply", id: message.id, status: "incomplete", indent: "    " }
+          : { type: "is_complete_reply", id: message.id, status: "complete" });
+      case "ack":
+        return socket.acknowledge(message.seq);
+      case "ping":
+        return socket.reply({ ...message, type: "pong" });
+      case "end":
+        return this.end("requested", "ended by request", 1000);
+      default:
+        return refuse("unknown_type", `there is no message ${type}`);
+    }
+  }
+
+  async next() {
+    const cell = this.queue.shift();
+    if (!cell) {
+      this.running = null;
+      return this.become("idle");
+    }
+    if (this.state !== "busy") this.become("busy");
+    let interrupt;
+    const interrupted = new Promise((_, reject) => { interrupt = () => reject(new Interrupted()); });
+    interrupted.catch(() => {});
+    const running = { cell, interrupt, dead: false };
+    this.running = running;
+    const count = cell.silent ? undefined : ++this.executions;
+    this.emit("started", { id: cell.id, code: cell.code, by: cell.by, ...(count && { execution_count: count }) });
+    const began = Date.now();
+    const emit = (type, fields) => { if (!running.dead) this.emit(type, { id: cell.id, ...fields }); };
+    const context = {
+      emit,
+      id: cell.id,
+      count,
+      session: this,
+      python: this.memory.python,
+      out: (text) => emit("stdout", { text }),
+      err: (text) => emit("stderr", { text }),
+      result: (data, metadata = {}) => emit("result", { execution_count: count, data, metadata }),
+      display: (data, more = {}) => emit("display", { data, metadata: {}, ...more }),
+      interrupted,
+      ignoreInterrupts: () => { running.interrupt = () => {}; },
+      usage: (bytes) => this.emit("usage", { memory_bytes: bytes, memory_limit_bytes: 256 << 20, cpu_percent: 97.2, processes: 2 }),
+      sleep: (ms) => Promise.race([new Promise((resolve) => setTimeout(resolve, ms)), interrupted]),
+      input: (prompt, password = false) => {
+        emit("input_request", { prompt, password });
+        return Promise.race([new Promise((resolve) => { running.answer = resolve; }), interrupted]);
+      },
+      until: (promise) => Promise.race([promise, interrupted]),
+    };
+    let end = {};
+    try {
+      end = (await this.gateway.options.script(cell.code, context)) ?? {};
+    } catch (error) {
+      if (!(error instanceof Interrupted)) throw error;
+      emit("error", {
+        name: "KeyboardInterrupt", value: "", frames: [],
+        traceback: ["Traceback (most recent call last):", `  File "<${cell.id}>", line 1, in <module>`, "KeyboardInterrupt"],
+      });
+      end = { status: "interrupted" };
+    }
+    if (running.dead) return;
+    this.done(cell, end.status ?? "ok", { duration_ms: Date.now() - began, execution_count: count, ...end });
+    if (end.state_kept === false) {
+      this.emit("restarted", { reason: end.status });
+      this.memory.python = {};
+      this.executions = 0;
+    }
+    if (cell.stop_on_error && end.status && end.status !== "ok") this.cancelQueue();
+    void this.next();
+  }
+
+  restart(reason, by) {
+    if (this.running) {
+      this.running.dead = true;
+      this.done(this.running.cell, "killed", { state_kept: false, detail: "the interpreter was restarted" });
+      this.running = null;
+    }
+    this.cancelQueue();
+    this.become("restarting");
+    this.memory.python = {};
+    this.executions = 0;
+    this.emit("restarted", { reason, requested_by: by });
+    this.become("idle");
+  }
+
+  cancelQueue() {
+    for (const cell of this.queue.splice(0)) this.done(cell, "cancelled");
+  }
+
+  done(cell, status, more = {}) {
+    const { execution_count, ...rest } = more;
+    this.emit("done", {
+      id: cell.id, status, duration_ms: 0, state_kept: true, usage: USAGE, ...rest,
+      ...(execution_count && { execution_count }),
+    });
+  }
+
+  become(state) {
+    this.state = state;
+    this.emit("status", { state });
+  }
+
+  end(reason, detail, code) {
+    this.emit("ended", { reason, detail });
+    this.gateway.sessions.delete(this.id);
+    for (const socket of [...this.sockets]) socket.close(code, detail);
+  }
+}

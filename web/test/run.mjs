@@ -1,0 +1,23 @@
+// Builds what the tests of one kind need, then runs them: `node test/run.mjs unit|browser`.
+
+import { execFileSync } from "node:child_process";
+import { readdirSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+const kind = process.argv[2] === "browser" ? "browser" : "unit";
+const web = fileURLToPath(new URL("..", import.meta.url));
+const run = (...command) => execFileSync(process.execPath, command, { cwd: web, stdio: "inherit" });
+
+run("node_modules/typescript/bin/tsc", "-p", "client", "--outDir", "dist/client");
+if (kind === "unit") {
+  // The parts of the page that need no document.
+  await build({
+    absWorkingDir: web, entryPoints: readdirSync(`${web}/src/pure`).map((file) => `src/pure/${file}`),
+    outdir: "dist/pure", format: "esm", bundle: true, splitting: true, platform: "neutral", logLevel: "warning",
+  });
+} else {
+  run("build.mjs", "dist/page");
+}
+const tests = readdirSync(`${web}/test/${kind}`).filter((file) => file.endsWith(".test.mjs")).map((file) => `test/${kind}/${file}`);
+run("--test", "--test-timeout=120000", ...tests);

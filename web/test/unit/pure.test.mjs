@@ -1,0 +1,76 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import * as document from "../../dist/pure/document.js";
+import { choose } from "../../dist/pure/mime.js";
+import * as table from "../../dist/pure/table.js";
+import { culprit, places, tracebackLines } from "../../dist/pure/traceback.js";
+import * as words from "../../dist/pure/words.js";
+
+test("code survives a link, a Python file and a notebook", async () => {
+  const codes = ["print('grüezi 🦀')\nx = 1", "# a comment\n\nx + 1", "s = '# %%'"];
+  const made = document.newDocument(codes, "Mine");
+  assert.deepEqual(await document.fromFragment(await document.toFragment(codes)), codes);
+  assert.deepEqual(document.fromPython(document.toPython(made)), codes);
+  const notebook = document.toNotebook(made, () => ({ execution_count: null, outputs: [] }), { name: "python", version: "3.11" });
+  assert.deepEqual(document.fromNotebook(notebook), codes);
+  await assert.rejects(document.fromFragment("v9.x"));
+  await assert.rejects(document.fromFragment("v1.AAAA"));
+  assert.throws(() => document.fromNotebook("{}"));
+});
+
+test("a file without marks is one cell, prose becomes comments, and runs lead to their cell", () => {
+  assert.deepEqual(document.fromPython("a = 1\r\nb = 2\r\n"), ["a = 1\nb = 2"]);
+  assert.deepEqual(document.fromNotebook(JSON.stringify({ cells: [{ cell_type: "markdown", source: ["# Title\n", "text"] }] })), ["# # Title\n# text"]);
+  assert.equal(document.cellOfRun("abc.12"), "abc");
+  assert.equal(document.cellOfRun("abc"), "abc");
+});
+
+test("the richest known form of a value is chosen", () => {
+  assert.equal(choose({ "text/plain": "a", "text/html": "b", "application/vnd.dataresource+json": {} }), "application/vnd.dataresource+json");
+  assert.equal(choose({ "text/plain": "a", "image/png": "b" }), "image/png");
+  assert.equal(choose({ "application/vnd.vegalite.v5+json": {}, "text/plain": "" }), "application/vnd.vegalite.v5+json");
+  assert.equal(choose({ "application/x-unknown": 1 }), undefined);
+});
+
+test("tables sort numbers as numbers and keep what is missing last", () => {
+  const made = table.readTable({
+    schema: { fields: [{ name: "index", type: "integer" }, { name: "n", type: "number" }], primaryKey: ["index"] },
+    data: [{ index: 0, n: 10 }, { index: 1, n: null }, { index: 2, n: 9 }],
+  });
+  const order = (direction) => table.sorted(made, "n", direction).map((row) => row.index);
+  assert.deepEqual(order("ascending"), [2, 0, 1]);
+  assert.deepEqual(order("descending"), [0, 2, 1]);
+  assert.equal(made.columns[0].index, true);
+  assert.equal(table.asMarkdown(made).split("\n")[2], "| 0 | 10 |");
+  assert.equal(table.readTable({ data: 3 }), null);
+});
+
+test("lines of a traceback lead to their cells", () => {
+  const frames = [
+    { cell: "a.1", file: "<a.1>", line: 3, function: "<module>", source: "f()" },
+    { file: "/lib/x.py", line: 3, function: "g", source: "" },
+    { cell: "b.2", file: "<b.2>", line: 1, function: "f", source: "1/0" },
+  ];
+  const lines = ["Traceback (most recent call last):", '  \x1b[35mFile "<a.1>"\x1b[0m, line 3, in <module>', "    f()",
+    '  File "/lib/x.py", line 3, in g', '  File "<b.2>", line 1, in f', "ZeroDivisionError"];
+  assert.deepEqual(places(lines, frames).map((p) => p && `${p.cell}:${p.line}`), [null, "a.1:3", null, null, "b.2:1", null]);
+  assert.deepEqual(culprit(frames), { cell: "b.2", line: 1, function: "f" });
+  assert.equal(culprit([]), null);
+  assert.deepEqual(tracebackLines(["a\nb\n", "c\n"]), ["a", "b", "c"]);
+});
+
+test("every way a cell can end has its words", () => {
+  const say = (status, more = {}) => words.ending({ status, state_kept: true, duration_ms: 5000, ...more }, 256 << 20);
+  assert.equal(say("ok"), "");
+  assert.equal(say("oom", { state_kept: false }), "Ran out of memory: the limit is 256 MiB. The variables are gone.");
+  assert.equal(say("timeout"), "Ran out of time after 5.0 s.");
+  assert.equal(say("exited", { detail: "the interpreter exited with code 3", state_kept: false }),
+    "The interpreter exited with code 3. The variables are gone.");
+  for (const status of ["interrupted", "output_limit", "killed", "cancelled", "lost"]) assert.match(say(status), /^[A-Z].*\.$/, status);
+});
+
+test("sizes, times and counts read well", () => {
+  assert.deepEqual([0, 1536, 256 << 20, 1234567].map(words.bytes), ["0 bytes", "1.5 KiB", "256 MiB", "1.2 MiB"]);
+  assert.deepEqual([0.2, 950, 1234, 59_800, 83_456, 3_720_000].map(words.duration), ["under 1 ms", "950 ms", "1.2 s", "1 min 0 s", "1 min 23 s", "1 h 2 min"]);
+  assert.equal(words.count(1_000_000, "line"), "1,000,000 lines");
+});

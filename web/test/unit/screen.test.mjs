@@ -1,0 +1,113 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Screen, stripEscapes } from "../../dist/pure/screen.js";
+
+function screen(...chunks) {
+  const made = new Screen();
+  for (const chunk of chunks) made.write(chunk);
+  return made;
+}
+
+function styled(made) {
+  return made.view().head.map((line) => line.runs.map(({ text, style }) => {
+    const on = Object.entries(style).filter(([, value]) => value !== null && value !== false).map(([k, v]) => (v === true ? k : `${k}=${v}`));
+    return [text, ...on];
+  }));
+}
+
+test("plain lines stay as they are", () => {
+  assert.equal(screen("a\nb", "c\n", "\nd").plainText(), "a\nbc\n\nd");
+});
+
+test("a carriage return and a backspace overwrite, as tqdm and spinners do", () => {
+  assert.equal(screen(" 10%|#  |\r 50%|## |\r100%|###|\n").plainText(), "100%|###|\n");
+  assert.equal(screen("working \\\b|\b/\b-").plainText(), "working -");
+  assert.equal(screen("long line\rshort").plainText(), "shortline");
+  assert.equal(screen("long line\r\x1b[Kshort").plainText(), "short");
+});
+
+test("the cursor moves up over several lines, as rich and nested bars do", () => {
+  assert.equal(screen("one\ntwo\nthree\n", "\x1b[3A", "ONE\n", "\x1b[1B", "THREE\n").plainText(), "ONE\ntwo\nTHREE\n");
+  assert.equal(screen("a\nb\nc", "\x1b[2F", "A").plainText(), "A\nb\nc");
+  assert.equal(screen("a\nb\nc", "\x1b[1A\r\x1b[J", "B").plainText(), "a\nB");
+  assert.equal(screen("a\x1b[100Ab").plainText(), "ab");
+});
+
+test("erasing in a line keeps what is outside", () => {
+  assert.equal(screen("abcdef\x1b[4D\x1b[K").plainText(), "ab");
+  assert.equal(screen("abcdef\x1b[3D\x1b[1K").plainText(), "    ef");
+  assert.equal(screen("abcdef\x1b[2K!").plainText(), "      !");
+});
+
+test("colours: the palette, 256, true colour, attributes and back", () => {
+  assert.deepEqual(styled(screen("\x1b[1;31mred\x1b[0m plain \x1b[38;5;208mo\x1b[48;2;1;2;3mb\x1b[39;49m\x1b[92;4mg")), [[
+    ["red", "fg=1", "bold"], [" plain "], ["o", "fg=#ff8700"], ["b", "fg=#ff8700", "bg=#010203"], ["g", "fg=10", "underline"],
+  ]]);
+});
+
+test("a sequence cut anywhere by a chunk means the same", () => {
+  const text = "x\x1b[1;38;5;208mcolour\x1b[0m\x1b]8;;https://a.example/\x1b\\link\x1b]8;;\x07 end\x1b[2Ay\r\x1b[Kz";
+  const whole = screen(text);
+  for (let cut = 1; cut < text.length; cut += 1) {
+    const parts = screen(text.slice(0, cut), text.slice(cut));
+    assert.deepEqual(styled(parts), styled(whole), `cut at ${cut}`);
+  }
+});
+
+test("links lead to http only", () => {
+  const [line] = styled(screen("\x1b]8;;javascript:alert(1)\x07bad\x1b]8;;\x07\x1b]8;;https://a.example/\x07good\x1b]8;;\x07"));
+  assert.deepEqual(line, [["bad"], ["good", "link=https://a.example/"]]);
+});
+
+test("streams share the screen and keep their own colours and unfinished sequences", () => {
+  const made = new Screen();
+  made.write("\x1b[32mout ", "stdout");
+  made.write("err \x1b[3", "stderr");
+  made.write("still green ", "stdout");
+  made.write("1mred", "stderr");
+  assert.deepEqual(styled(made), [[
+    ["out ", "fg=2"], ["err ", "stderr"], ["still green ", "fg=2"], ["red", "fg=1", "stderr"],
+  ]]);
+});
+
+test("a million lines keep the first, the last, and a number between", () => {
+  const made = new Screen({ head: 3, tail: 4, lineCharacters: 100 });
+  const began = performance.now();
+  for (let n = 0; n < 1_000_000; n += 1) made.write(`line ${n}\n`);
+  const { head, omitted, tail } = made.view();
+  const text = (lines) => lines.map((line) => line.runs.map((run) => run.text).join(""));
+  assert.deepEqual(text(head), ["line 0", "line 1", "line 2"]);
+  assert.deepEqual(text(tail), ["line 999997", "line 999998", "line 999999", ""]);
+  assert.equal(head.length + omitted + tail.length, 1_000_001);
+  assert.equal(made.lineCount, 1_000_001);
+  assert.ok(performance.now() - began < 5000);
+});
+
+test("the cursor does not reach across what is omitted, and erasing there loses no count", () => {
+  const made = new Screen({ head: 2, tail: 3, lineCharacters: 100 });
+  for (let n = 0; n < 50; n += 1) made.write(`${n}\n`);
+  made.write("\x1b[1000Atop\x1b[J");
+  const { head, omitted, tail } = made.view();
+  assert.deepEqual(head.map((l) => l.runs[0].text), ["0", "1"]);
+  assert.equal(tail[0].runs[0].text.slice(0, 3), "top");
+  assert.equal(head.length + omitted + tail.length, made.lineCount);
+});
+
+test("a huge line is cut into pieces that copy as one line", () => {
+  const made = new Screen({ head: 50, tail: 50, lineCharacters: 10 });
+  made.write("x".repeat(35) + "\ny");
+  assert.equal(made.view().head.length, 5);
+  assert.equal(made.plainText(), "x".repeat(35) + "\ny");
+});
+
+test("text for a file has no escape sequences", () => {
+  assert.equal(stripEscapes("\x1b[1;31mred\x1b[0m \x1b]8;;http://a/\x1b\\link\x1b]8;;\x07\r\n\ttab\x07"), "red link\r\n\ttab");
+});
+
+test("hostile sequences neither hang nor throw", () => {
+  const made = new Screen();
+  for (const bad of ["\x1b[999999999999A", "\x1b[999999999B", "\x1b[99999999Cx", "\x1b[-1;?;m", "\x1b]" + "x".repeat(10_000), "after\n", "\x1b[38;5m", "\x1b[38;2;999;-4mz", "\x1b[u", "\x1b[5J"]) {
+    made.write(bad);
+  }
+  assert.ok(made.plainText().includes("after"));
+});
