@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::escape::push_json_string;
+use super::reply::Role;
 
 /// MIME type to value, as the runner wrote it: base64 text for images, JSON for `…json` types.
 pub type MimeBundle = BTreeMap<String, Box<RawValue>>;
@@ -144,6 +145,11 @@ pub enum Event {
         /// What.
         state: SessionState,
     },
+    /// Who is attached; after every join and leave.
+    Participants {
+        /// Everybody, in the order they came.
+        list: Vec<ParticipantInfo>,
+    },
     /// A fresh interpreter took the place of the old one; all state is gone.
     Restarted {
         /// Why: a sentence.
@@ -168,6 +174,17 @@ pub enum Event {
         /// For people.
         detail: String,
     },
+}
+
+/// A participant as the others see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ParticipantInfo {
+    /// Its number in the session.
+    pub id: u32,
+    /// Its name.
+    pub name: Arc<str>,
+    /// What it may do.
+    pub role: Role,
 }
 
 /// Fields of `stdout` and `stderr`.
@@ -302,6 +319,8 @@ pub struct Sequenced {
     pub seq: u64,
     /// The whole JSON message, encoded once for all participants.
     pub json: ByteString,
+    /// Whether it is text of stdout or stderr, which a hurried reader may do without for now.
+    pub is_output: bool,
 }
 
 impl Sequenced {
@@ -312,7 +331,8 @@ impl Sequenced {
             Event::Stderr(output) => encode_output("stderr", output, seq, ts),
             _ => serde_json::to_string(&Placed { event, seq, ts })?,
         };
-        Ok(Sequenced { seq, json: ByteString::from(json) })
+        let is_output = matches!(event, Event::Stdout(_) | Event::Stderr(_));
+        Ok(Sequenced { seq, json: ByteString::from(json), is_output })
     }
 }
 
