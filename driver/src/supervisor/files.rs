@@ -66,6 +66,9 @@ impl Drop for Upload {
     }
 }
 
+/// Opens what the path of a transfer names; the number is the transfer's.
+type Begin = fn(workdir: &str, path: &[u8], number: u32) -> Result<(Work, Begun), Refused>;
+
 /// Why something was not done.
 struct Refused {
     why: Refusal,
@@ -143,7 +146,7 @@ impl Files {
         workdir: &str,
     ) -> Result<Option<FileAnswer<'static>>, Fault> {
         let found = self.open.iter().position(|transfer| transfer.number == number);
-        let begin: fn(&str, &[u8], u32) -> Result<(Work, Begun), Refused> = match command {
+        let begin: Begin = match command {
             FileCommand::Read(_) => |workdir, path, _| read(workdir, path),
             FileCommand::List(_) => |workdir, path, _| list(workdir, path),
             FileCommand::Write(_) => write,
