@@ -49,6 +49,8 @@ pub struct SessionConfig {
     pub log_bytes: usize,
     /// Longest client message in bytes; told to clients, enforced by the socket.
     pub message_bytes: usize,
+    /// What becomes of output that nobody is attached for.
+    pub detached_output: DetachedOutput,
     /// Participants that may be attached at one time.
     pub participants: usize,
     /// How long the session lives on without participants and without a running cell.
@@ -82,13 +84,23 @@ impl Guest {
     }
 }
 
+/// The answer to somebody who wants to join.
+type Joined = Result<(ParticipantId, Arc<Outbox>), AttachError>;
+
+/// What becomes of output while no owner or editor is attached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DetachedOutput {
+    /// It is kept up to the log's bound, and then the cell's writes wait.
+    #[default]
+    Hold,
+    /// The cell goes on; the oldest is forgotten, and a `gap` says so.
+    Drop,
+}
+
 /// What an actor is told.
 enum Command {
     /// Somebody wants to join.
-    Attach {
-        guest: Guest,
-        joined: oneshot::Sender<Result<(ParticipantId, Arc<Outbox>), AttachError>>,
-    },
+    Attach { guest: Guest, joined: oneshot::Sender<Joined> },
     /// A participant said something.
     Message { from: ParticipantId, message: Result<ClientMessage, Refusal> },
     /// The session ends when its cells have.

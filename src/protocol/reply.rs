@@ -96,6 +96,8 @@ pub struct Ready {
     pub session: String,
     /// Resumes or shares this session.
     pub token: String,
+    /// This participant's number, as in `participants`.
+    pub participant: u32,
     /// This participant's role.
     pub role: Role,
     /// Name of the template.
