@@ -6,21 +6,45 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
+use tokio::time::Instant;
+
 use super::{Doors, problem};
+use crate::pool::ShelfStatus;
 
 /// `GET /healthz`: 200 as long as the process answers at all.
 pub(super) async fn live() -> &'static str {
     "ok\n"
 }
 
-/// `GET /readyz`: 200 when a session could be made, 503 while draining or without a backend.
+/// `GET /readyz`: 200 when a session could be made, with a line for each template's pool; 503 while
+/// draining, without a backend, or while attempts to make sandboxes of any template fail.
 pub(super) async fn ready(State(doors): State<Arc<Doors>>) -> Response {
     match doors.registry.check().await {
-        Ok(()) => "ready\n".into_response(),
+        Ok(()) => {
+            let mut text = "ready\n".to_owned();
+            for shelf in doors.registry.pool() {
+                text += &describe(&shelf);
+            }
+            text.into_response()
+        }
         Err(error) => {
             // Strangers learn that something is wrong; what it is stands in the log.
             tracing::warn!(error = %crate::error::Chain(&error), "not ready");
             problem::problem(StatusCode::SERVICE_UNAVAILABLE, &error.to_string())
         }
     }
+}
+
+/// One template's pool in a line. Strangers may read it: it says how many, and nothing of why.
+fn describe(shelf: &ShelfStatus) -> String {
+    let ShelfStatus { template, parked, target, creating, waiting, failures, retry_at } = shelf;
+    let mut line = format!(
+        "pool {}: {parked} parked of {target}, {creating} being made, {waiting} waiting",
+        template.name
+    );
+    if let Some(at) = retry_at {
+        let wait = at.saturating_duration_since(Instant::now()).as_secs_f64();
+        line += &format!("; failed {failures} times, next attempt in {wait:.1} s");
+    }
+    line + "\n"
 }
