@@ -10,13 +10,13 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{Config, DEFAULT_TEMPLATE};
+use crate::config::{self, Config, DEFAULT_TEMPLATE};
 use crate::http::{self, AccessConfig, Doors};
 use crate::id::Token;
 use crate::pool::PoolConfig;
 use crate::registry::{Registry, RegistryConfig};
 use crate::sandbox::Backend;
-use crate::session::SessionConfig;
+use crate::session::{DetachedOutput, SessionConfig};
 use crate::socket::SocketConfig;
 
 /// For sockets to say goodbye once their sessions are over.
@@ -67,6 +67,10 @@ pub fn registry_config(config: &Config) -> RegistryConfig {
             message_bytes: config.socket.message_bytes,
             participants: config.session.participants,
             detach_timeout: config.session.detach_timeout,
+            detached_output: match config.session.detached_output {
+                config::DetachedOutput::Hold => DetachedOutput::Hold,
+                config::DetachedOutput::Drop => DetachedOutput::Drop,
+            },
             idle_timeout: config.session.idle_timeout,
             lifetime: config.session.lifetime,
         },

@@ -8,8 +8,8 @@
 //! The actor owns everything; a [`SessionHandle`] only sends. The session's task ends when the
 //! session does, and with it the sandbox.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -26,10 +26,13 @@ pub mod names;
 pub mod outbox;
 pub mod state;
 pub mod text;
+mod tokens;
 
 use actor::Actor;
 use outbox::Outbox;
 use state::ParticipantId;
+pub use tokens::GrantError;
+use tokens::Tokens;
 
 /// Commands that may wait for the actor. A socket that says more has to wait, which is what
 /// keeps a talkative client from filling memory.
@@ -46,6 +49,8 @@ pub struct SessionConfig {
     pub log_bytes: usize,
     /// Longest client message in bytes; told to clients, enforced by the socket.
     pub message_bytes: usize,
+    /// What becomes of output that nobody is attached for.
+    pub detached_output: DetachedOutput,
     /// Participants that may be attached at one time.
     pub participants: usize,
     /// How long the session lives on without participants and without a running cell.
@@ -56,16 +61,46 @@ pub struct SessionConfig {
     pub lifetime: Option<Duration>,
 }
 
+/// Who wants to join, as what.
+#[derive(Clone, Debug)]
+pub struct Guest {
+    /// Shown to the others.
+    pub name: Arc<str>,
+    /// Whether the name was chosen: then it is one person's, and a newer connection of that name
+    /// and role takes the older one's place.
+    pub named: bool,
+    /// What it may do.
+    pub role: Role,
+    /// The token to come back with; told in `ready`.
+    pub token: Token,
+    /// Replay what came after this seq; `None`: everything held.
+    pub after: Option<u64>,
+}
+
+impl Guest {
+    /// The session's creator, who sees everything.
+    pub fn owner(name: &str, token: Token) -> Guest {
+        Guest { name: name.into(), named: false, role: Role::Owner, token, after: None }
+    }
+}
+
+/// The answer to somebody who wants to join.
+type Joined = Result<(ParticipantId, Arc<Outbox>), AttachError>;
+
+/// What becomes of output while no owner or editor is attached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DetachedOutput {
+    /// It is kept up to the log's bound, and then the cell's writes wait.
+    #[default]
+    Hold,
+    /// The cell goes on; the oldest is forgotten, and a `gap` says so.
+    Drop,
+}
+
 /// What an actor is told.
 enum Command {
     /// Somebody wants to join.
-    Attach {
-        name: Arc<str>,
-        role: Role,
-        /// Replay what came after this seq; `None`: everything held.
-        after: Option<u64>,
-        joined: oneshot::Sender<Result<(ParticipantId, Arc<Outbox>), AttachError>>,
-    },
+    Attach { guest: Guest, joined: oneshot::Sender<Joined> },
     /// A participant said something.
     Message { from: ParticipantId, message: Result<ClientMessage, Refusal> },
     /// The session ends when its cells have.
@@ -78,7 +113,8 @@ enum Command {
 #[derive(Clone, Debug)]
 pub struct SessionHandle {
     id: SessionId,
-    token: Arc<Token>,
+    /// Locked for a look or a push, never across an await.
+    tokens: Arc<Mutex<Tokens>>,
     commands: mpsc::Sender<Command>,
 }
 
@@ -114,9 +150,9 @@ pub fn start(
     token: Token,
 ) -> (SessionHandle, impl Future<Output = ()> + Send + 'static) {
     let (commands, incoming) = mpsc::channel(COMMANDS);
-    let token = Arc::new(token);
-    let handle = SessionHandle { id: prepared.id.clone(), token: Arc::clone(&token), commands };
-    (handle, Actor::new(prepared, config, token, incoming).run())
+    let tokens = Arc::new(Mutex::new(Tokens::new(token)));
+    let handle = SessionHandle { id: prepared.id.clone(), tokens, commands };
+    (handle, Actor::new(prepared, config, incoming).run())
 }
 
 impl SessionHandle {
@@ -125,20 +161,31 @@ impl SessionHandle {
         &self.id
     }
 
-    /// Whether `offered` opens this session.
-    pub fn admits(&self, offered: &str) -> bool {
-        self.token.matches(offered)
+    /// The token that its creator is given.
+    pub fn owner_token(&self) -> Token {
+        self.tokens().owner().clone()
+    }
+
+    /// The role that `offered` gives in this session; `None`: none.
+    pub fn role_of(&self, offered: &str) -> Option<Role> {
+        self.tokens().role_of(offered, SystemTime::now())
+    }
+
+    /// Makes a token that lets its bearer in as `role`, for `lifetime` or as long as the session
+    /// lives.
+    pub fn grant(&self, role: Role, lifetime: Option<Duration>) -> Result<Token, GrantError> {
+        self.tokens().grant(role, lifetime, SystemTime::now())
+    }
+
+    fn tokens(&self) -> MutexGuard<'_, Tokens> {
+        // Nothing panics while it holds the lock; if it did, the table is whole all the same.
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Joins; the outbox begins with `ready` and what is to be replayed.
-    pub async fn attach(
-        &self,
-        name: Arc<str>,
-        role: Role,
-        after: Option<u64>,
-    ) -> Result<Attachment, AttachError> {
+    pub async fn attach(&self, guest: Guest) -> Result<Attachment, AttachError> {
         let (joined, answer) = oneshot::channel();
-        let command = Command::Attach { name, role, after, joined };
+        let command = Command::Attach { guest, joined };
         self.commands.send(command).await.map_err(|_| AttachError::Over)?;
         let (participant, outbox) = answer.await.map_err(|_| AttachError::Over)??;
         Ok(Attachment { participant, commands: self.commands.clone(), outbox })

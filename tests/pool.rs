@@ -16,7 +16,7 @@ use cellgate::id::SessionId;
 use cellgate::pool::{ClaimError, Pool, PoolConfig, PrepareError, Prepared, ShelfStatus};
 use cellgate::protocol::event::EndReason;
 use cellgate::registry::{CreateError, Registry, RegistryConfig};
-use cellgate::session::{SessionConfig, SessionHandle};
+use cellgate::session::{DetachedOutput, SessionConfig, SessionHandle};
 use cellgate::template::{Limits, PoolSize, Template};
 use fake::FakeBackend;
 use futures::future::join_all;
@@ -302,6 +302,7 @@ fn registry(backend: &Arc<FakeBackend>, sessions: usize, waiting: usize) -> Arc<
         window_bytes: 64 << 10,
         log_bytes: 64 << 10,
         message_bytes: 1 << 20,
+        detached_output: DetachedOutput::default(),
         participants: 2,
         detach_timeout: 3600 * SECOND,
         idle_timeout: None,

@@ -56,6 +56,13 @@ class Cell:
         self.write_err = _through(self.err)
         self.last = 0  # the stream written to last; 0 none, -1 both (a child may have)
 
+    def __del__(self):
+        for stream in (self.out, self.err):
+            try:
+                stream.close()  # by name, or who asks for ResourceWarning would be told of it
+            except (OSError, ValueError):
+                pass  # nobody reads it any more
+
     def bind(self):
         """Makes this cell's pipes descriptors 1 and 2."""
         dup2(self.out.fileno(), STDOUT)
@@ -127,7 +134,9 @@ def _inheriting(original):
         context = Context()
         context.run(CELL.set, CELL.get())
         if joinable:  # (function, handle=…, daemon=…), 3.13 and newer: no arguments to pass on
-            return original(lambda: context.run(function), *((args,) if args else ()), *rest, **options)
+            return original(
+                lambda: context.run(function), *((args,) if args else ()), *rest, **options
+            )
         return original(context.run, (function, *args), *rest, **options)
 
     start.__name__ = start.__qualname__ = original.__name__

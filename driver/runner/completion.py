@@ -106,7 +106,9 @@ def _in_string(line, scanner):
     except (OSError, ValueError):
         return [], typed
     hidden = typed.startswith(".")
-    return sorted(name for name in found if name.startswith(typed) and hidden == name.startswith(".")), typed
+    return sorted(
+        name for name in found if name.startswith(typed) and hidden == name.startswith(".")
+    ), typed
 
 
 def _fitting_keys(keys, typed):
@@ -120,7 +122,11 @@ def _modules(package):
     if package:
         module = sys.modules.get(package)
         places = list(getattr(module, "__path__", ())) if module else _folders_of(package)
-        known = {name[len(package) + 1 :].split(".")[0] for name in list(sys.modules) if name.startswith(package + ".")}
+        known = {
+            name[len(package) + 1 :].split(".")[0]
+            for name in list(sys.modules)
+            if name.startswith(package + ".")
+        }
     else:
         places = [place or "." for place in sys.path if isinstance(place, str)]
         known = {*sys.builtin_module_names, *getattr(sys, "stdlib_module_names", ())}

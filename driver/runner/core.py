@@ -18,13 +18,14 @@ _warm_next = ["stdin", "errors", "mime", "display"]  # in the order they are lik
 def main():
     """Runs cells until the supervisor is gone."""
     session.link = control = link.Link()
+    signals.install(control.bytes_so_far)
+    signals.defer()
     control.send(frames.READY, 0, frames.dumps(_describe()))
     for fd in _PRIVATE_FDS:
         try:
             set_inheritable(fd, False)
         except OSError:
             pass  # the supervisor did not give us this one
-    signals.install(control.has_bytes)
     from _cellgate import execute, world
 
     world.make(control)
@@ -38,16 +39,17 @@ def main():
 def _serve(control, next_pipes, run):
     while True:
         _await_job(control)
-        signals.start()
-        number, payload = control.jobs.pop(0)
+        number, payload, bytes_before = control.jobs[0]
+        signals.start(bytes_before)
+        del control.jobs[0]
         outcome = frames.ERROR
         try:
             outcome = run(number, frames.loads(payload), next_pipes())
         finally:
-            # Whatever happened, the cell gets its one DONE.
-            signals.leave(signals.ENDING)
-            control.send(frames.DONE, number, bytes((outcome,)))
+            # Whatever happened, the cell gets its one DONE. Idle from here on: what interrupts come
+            # after it are for the next cell, or for none.
             signals.leave(signals.IDLE)
+            control.send(frames.DONE, number, bytes((outcome,)))
 
 
 def _await_job(control):

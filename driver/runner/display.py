@@ -4,6 +4,7 @@ from _cellgate import frames, mime, session
 from _cellgate.cell import CELL
 
 _MAX_EVENT = 16 << 20  # bytes of one event's JSON: a value beyond this is told of, not sent
+_MAX_ID = 1024  # characters of a display_id
 
 
 def _cell():
@@ -17,27 +18,36 @@ def show_result(cell, value):
         value._ipython_display_()  # the object shows itself, by way of `display`
         return
     data, metadata = mime.bundle(value)
-    event = {"type": "result", "execution_count": cell.count or 0, "data": data, "metadata": metadata}
-    _send(cell, event)
+    event = {
+        "type": "result",
+        "execution_count": cell.count or 0,
+        "data": data,
+        "metadata": metadata,
+    }
+    _send(cell, event, last=True)
 
 
-def _send(cell, event):
+def _send(cell, event, last=False):
     payload = frames.dumps(event)
     text = event["data"].get("text/plain", "")
     if len(payload) > _MAX_EVENT:
         sizes = ", ".join(
-            "%s: %.1f MB" % (kind, len(frames.dumps(value)) / 1e6) for kind, value in event["data"].items()
+            "%s: %.1f MB" % (kind, len(frames.dumps(value)) / 1e6)
+            for kind, value in event["data"].items()
         )
-        note = "<a value too large to show (%s; at most %d MB are sent)>" % (sizes, _MAX_EVENT >> 20)
+        note = "<a value too large to show (%s; at most %d MB are sent)>" % (
+            sizes,
+            _MAX_EVENT >> 20,
+        )
         payload = frames.dumps({**event, "data": {"text/plain": note}, "metadata": {}})
-    session.publish(cell, payload, str(text))
+    session.publish(cell, payload, str(text), last)
 
 
 def publish(data, metadata=None, display_id=None, update=False):
     """Sends a ready bundle {MIME type: value} as a `display` event."""
     event = {"type": "display", "data": mime.portable(data), "metadata": metadata or {}}
     if display_id is not None:
-        event["display_id"] = str(display_id)
+        event["display_id"] = str(display_id)[:_MAX_ID]
     cell = _cell()
     if update:
         event["update"] = True

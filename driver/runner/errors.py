@@ -6,11 +6,12 @@ would show the runner's frames. The layout and the colours are those of Python 3
 
 import sys
 
-from _cellgate import execute, frames, session, suggestions
+from _cellgate import execute, session, suggestions
 
 _OURS = "<cellgate/"
 _MAX_FRAMES = 60  # of one traceback; beyond, the middle is left out
 _MAX_VALUE = 16 << 10  # characters of one exception's message
+_MAX_LINE = 1000  # characters of a line of source
 _MAX_TEXT = 256 << 10  # characters of all lines together
 _MAX_CHAIN = 20  # causes, and members of a group, told in full
 _REPEATS = 3  # how often a recursive frame is shown before the rest is counted
@@ -38,7 +39,7 @@ def report(cell, error):
         "traceback": lines,
         "frames": [_frame_fields(step) for step in _ends(steps, 50)],
     }
-    session.publish(cell, event)
+    session.publish(cell, event, last=True)
 
 
 def lines_of(error):
@@ -113,7 +114,11 @@ def _frame_fields(step):
 
 
 def _source_line(frame, line):
-    """The line without its newline; empty if it cannot be had."""
+    """The line without its newline, of bounded length; empty if it cannot be had."""
+    return _whole_source_line(frame, line)[:_MAX_LINE]
+
+
+def _whole_source_line(frame, line):
     file = frame.f_code.co_filename
     known = execute.sources.get(file)
     if known is None:
@@ -140,8 +145,8 @@ def _describe(error, seen):
             link = following = None
         chain.append((error, link))
         error = following
-    for at, (error, link) in reversed(list(enumerate(chain))):
-        yield from _one(error, seen)
+    for at in reversed(range(len(chain))):
+        yield from _one(chain[at][0], seen)
         if at:
             yield ""
             yield chain[at - 1][1]
@@ -181,7 +186,12 @@ def _headline(error):
     value = error.msg if isinstance(error, SyntaxError) else message_of(error)
     value = "%s%s" % (value, suggestions.for_error(error)) if value is not None else ""
     head, *more = str(value).split("\n")
-    yield "%s%s%s%s" % (_BOLD_MAGENTA, name, _RESET, ": %s%s%s" % (_MAGENTA, head, _RESET) if value else "")
+    yield "%s%s%s%s" % (
+        _BOLD_MAGENTA,
+        name,
+        _RESET,
+        ": %s%s%s" % (_MAGENTA, head, _RESET) if value else "",
+    )
     for line in more:
         yield "%s%s%s" % (_MAGENTA, line, _RESET) if line else ""
     notes = getattr(error, "__notes__", None)
@@ -191,31 +201,26 @@ def _headline(error):
 
 
 def _stack(steps):
-    """The frames, with a frame that repeats itself counted rather than shown."""
-    left_out = len(steps) - _MAX_FRAMES
-    last, repeats = None, 0
+    """The frames, with one that repeats itself counted rather than shown again and again."""
+    half = _MAX_FRAMES // 2
+    left_out = range(half, len(steps) - half)
+    repeats = 0
     for at, step in enumerate(steps):
-        if left_out > 0 and _MAX_FRAMES // 2 <= at < _MAX_FRAMES // 2 + left_out:
-            if at == _MAX_FRAMES // 2:
-                yield from _repeated(repeats)
-                last, repeats = None, 0
-                yield "  … %d more frames …" % left_out
+        if at in left_out:
+            if at == half:
+                yield "  … %d more frames …" % len(left_out)
             continue
-        key = (_file(step), step[1], step[0].f_code.co_name)
-        repeats = repeats + 1 if key == last else 1
-        if key != last:
-            pass
-        last = key
+        repeats += 1
         if repeats <= _REPEATS:
             yield from _frame_lines(step)
-        following = steps[at + 1] if at + 1 < len(steps) else None
-        if following is None or _key(following) != key:
+        following = steps[at + 1] if at + 1 < len(steps) and at + 1 not in left_out else None
+        if following is None or _key(following) != _key(step):
             yield from _repeated(repeats)
             repeats = 0
 
 
 def _key(step):
-    return (_file(step), step[1], step[0].f_code.co_name)
+    return _file(step), step[1], step[0].f_code.co_name
 
 
 def _repeated(times):
@@ -226,7 +231,8 @@ def _repeated(times):
 def _frame_lines(step):
     frame, line, positions = step
     yield '  File %s"%s"%s, line %s%s%s, in %s%s%s' % (
-        _MAGENTA, _file(step), _RESET, _MAGENTA, line, _RESET, _MAGENTA, frame.f_code.co_name, _RESET,
+        _MAGENTA, _file(step), _RESET, _MAGENTA, line, _RESET,
+        _MAGENTA, frame.f_code.co_name, _RESET,
     )  # fmt: skip
     source = _source_line(frame, line)
     text = source.strip()
@@ -253,7 +259,12 @@ def _marked(source, text, positions):
     if start >= end or (start == 0 and end == len(text)):
         return text, ""
     marked = "%s%s%s%s%s" % (text[:start], _BOLD_RED, text[start:end], _RESET, text[end:])
-    return marked, "%s%s%s%s" % (" " * _width(text[:start]), _BOLD_RED, "^" * _width(text[start:end]), _RESET)
+    return marked, "%s%s%s%s" % (
+        " " * _width(text[:start]),
+        _BOLD_RED,
+        "^" * _width(text[start:end]),
+        _RESET,
+    )
 
 
 def _width(text):
@@ -279,7 +290,7 @@ def _syntax(error):
             offset = None
     if not isinstance(source, str) or not source.strip():
         return
-    source = source.rstrip("\r\n")
+    source = source.rstrip("\r\n")[:_MAX_LINE]
     text = source.strip()
     indent = len(source) - len(source.lstrip())
     yield "    " + text
@@ -296,14 +307,19 @@ def _syntax(error):
 
 
 def _bounded(lines):
-    kept, size = [], 0
-    for line in lines:
-        size += len(line)
-        if size > _MAX_TEXT:
-            kept.append("… the rest of this traceback is left out …")
-            break
-        kept.append(line)
-    return kept
+    """All lines, or as many from both ends as fit: the last ones name the error."""
+    lines = list(lines)
+    if sum(map(len, lines)) <= _MAX_TEXT:
+        return lines
+    tail, room = [], _MAX_TEXT // 2
+    while lines and len(lines[-1]) <= room:
+        room -= len(lines[-1])
+        tail.insert(0, lines.pop())
+    head, room = [], _MAX_TEXT // 2
+    while lines and len(lines[0]) <= room:
+        room -= len(lines[0])
+        head.append(lines.pop(0))
+    return [*head, "… %d lines left out …" % len(lines), *tail]
 
 
 def _ends(items, count):

@@ -30,7 +30,10 @@ def run(number, job, pipes):
     CELL.set(cell)
     cell.bind()
     for mend in session.mendings:
-        mend()
+        try:
+            mend()
+        except Exception:
+            pass  # what cannot be mended must not keep the cell from running
     code = job.get("code", "")
     _remember(cell, code)
     changed = job.get("env") and _variables().put(job["env"])
@@ -42,7 +45,8 @@ def run(number, job, pipes):
     outcome = frames.OK
     if error is not None:
         outcome = frames.INTERRUPTED if isinstance(error, KeyboardInterrupt) else frames.ERROR
-        guarded(_report, cell, error)
+        if guarded(_report, cell, error)[1] is not None:
+            _report_barely(cell, error)
     if changed:
         _variables().restore(changed)
     cell.end()
@@ -131,7 +135,8 @@ def _show_result(cell, value):
         text = repr(value)
         if len(text) < 1 << 16:
             event = '{"type":"result","execution_count":%d,"data":{"text/plain":%s},"metadata":{}}'
-            session.publish(cell, frames.utf8(event % (cell.count or 0, frames.quote(text))))
+            payload = frames.utf8(event % (cell.count or 0, frames.quote(text)))
+            session.publish(cell, payload, last=True)
             return
     from _cellgate import display
 
@@ -154,6 +159,13 @@ def _report(cell, error):
     errors.report(cell, error)
 
 
+def _report_barely(cell, error):
+    """What is left to say when the interpreter is too broken to format a traceback."""
+    name = type(error).__name__
+    event = {"type": "error", "name": name, "value": "", "traceback": [name], "frames": []}
+    session.publish(cell, event, last=True)
+
+
 def _variables():
     from _cellgate import variables
 
@@ -161,7 +173,7 @@ def _variables():
 
 
 def _remember(cell, code):
-    """Keeps a cell's lines for tracebacks of functions it defined; drops the oldest beyond 16 MiB."""
+    """Keeps a cell's lines, for tracebacks of functions it defined; drops the oldest if too many."""
     global _kept_chars
     lines = code.splitlines(True)
     sources[cell.file] = (cell.id, lines)
@@ -179,5 +191,5 @@ def add_to_linecache(linecache, file):
     lines = sources[file][1]
     try:
         linecache.cache[file] = (sum(map(len, lines)), None, lines, file)
-    except AttributeError:
+    except Exception:
         pass  # user code put something else in the module's place

@@ -58,7 +58,11 @@ class Parser:
         at = 0
         while len(buffer) - at >= HEADER_BYTES:
             length = int.from_bytes(buffer[at : at + 4], "little")
-            if length > MAX_PAYLOAD or buffer[at + 5] & ~ALL_FLAGS or buffer[at + 6] | buffer[at + 7]:
+            if (
+                length > MAX_PAYLOAD
+                or buffer[at + 5] & ~ALL_FLAGS
+                or buffer[at + 6] | buffer[at + 7]
+            ):
                 raise WireError("a frame's header is not what an honest end writes")
             end = at + HEADER_BYTES + length
             if end > len(buffer):

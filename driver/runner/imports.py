@@ -69,7 +69,8 @@ def install():
     sys.meta_path.insert(0, _finder)
     sys.meta_path.append(_last_resort)
     for name, after in _AFTER.items():  # what `site` had imported before us
-        if name in sys.modules:
+        # (3.13 imports linecache for `-c` itself; it has no cells to learn of yet.)
+        if name in sys.modules and name != "linecache":
             touch(sys.modules[name], after)
 
 

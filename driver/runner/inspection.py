@@ -103,23 +103,29 @@ def _text_of(signature):
         default, note = item.default, item.annotation
         if default is not empty and type(default) not in _SIMPLE:
             default = _Shown("<%s>" % _type_name(type(default)))
-        if note is not empty and not isinstance(note, (type, str)):
+        if note is not empty and not names.is_a(note, type, str):
             note = _annotation(note)
         shown.append(item.replace(default=default, annotation=note))
     note = signature.return_annotation
-    if note is not inspect.Signature.empty and not isinstance(note, (type, str)):
+    if note is not inspect.Signature.empty and not names.is_a(note, type, str):
         note = _annotation(note)
-    return str(signature.replace(parameters=shown, return_annotation=note)).replace("'", "'")
+    return str(signature.replace(parameters=shown, return_annotation=note))
 
 
 def _annotation(note):
     module = type(note).__module__
-    return _Shown(repr(note) if module in ("typing", "types", "builtins") else _type_name(type(note)))
+    return _Shown(
+        repr(note) if module in ("typing", "types", "builtins") else _type_name(type(note))
+    )
 
 
 def _documentation(value):
-    found = names.attribute(value, "__doc__") if not isinstance(value, type) else vars(value).get("__doc__")
-    if not isinstance(found, str) and not isinstance(value, type):
+    found = (
+        names.attribute(value, "__doc__")
+        if not names.is_a(value, type)
+        else vars(value).get("__doc__")
+    )
+    if not isinstance(found, str) and not names.is_a(value, type):
         found = vars(type(value)).get("__doc__")
     return inspect.cleandoc(found) if isinstance(found, str) else None
 

@@ -8,7 +8,7 @@ on a thread that already has what it wanted.
 
 import _socket
 from _thread import allocate_lock, get_ident
-from posix import _exit
+from posix import _exit, close
 from sys import byteorder
 
 from _cellgate import frames, signals
@@ -24,7 +24,7 @@ class Link:
     def __init__(self):
         self.socket = _socket.socket(fileno=CONTROL_FD)
         self.closed = False  # in a forked child: it has no supervisor
-        self.jobs = []  # EXECUTE frames not yet run: (cell, payload)
+        self.jobs = []  # EXECUTE not yet run: (cell, payload, bytes that came before it)
         self.inputs = {}  # cell → payload of an INPUT
         self.on_request = None
         self.on_pipes = None
@@ -32,6 +32,7 @@ class Link:
         self._descriptors = []
         self._syncs = 0
         self._acks = 0
+        self._received = 0
         self._sending = allocate_lock()
         self._reading = allocate_lock()
         self._sleepers = []
@@ -39,7 +40,7 @@ class Link:
     def send(self, kind, cell, payload=b"", flags=0):
         """Sends a message; answers how many SYNCs were sent so far, this one's included."""
         data = frames.message(kind, flags, cell, payload)
-        mask = signals.shut()
+        shut = signals.shut()
         try:
             with self._sending:
                 if self.closed:
@@ -52,7 +53,8 @@ class Link:
                     _exit(0)  # the supervisor is gone, and so is the reason to live
                 return self._syncs
         finally:
-            signals.reopen(mask)
+            if shut:
+                signals.reopen()
 
     def send_synced(self, kind, cell, payload=b""):
         """Sends a message and waits until everything written before it is on its way."""
@@ -111,14 +113,13 @@ class Link:
             except IndexError:  # another thread was faster
                 break
 
-    def has_bytes(self):
-        """Whether something is waiting to be read, or was read and not yet run."""
-        if self.closed:
-            return False
-        try:
-            return bool(self.jobs) or bool(self._peek(_socket.MSG_DONTWAIT))
-        except OSError:
-            return False
+    def bytes_so_far(self):
+        """How many bytes came down so far, those still in the socket included."""
+        from fcntl import ioctl
+        from termios import FIONREAD
+
+        waiting = ioctl(self.socket, FIONREAD, b"\0\0\0\0")
+        return self._received + int.from_bytes(waiting, byteorder)
 
     def quiet(self, seconds):
         """Whether nothing comes for so long."""
@@ -133,7 +134,7 @@ class Link:
 
     def read(self, flags=0):
         """Takes what is there (the reader only) and hands it out."""
-        mask = signals.shut()
+        shut = signals.shut()
         try:
             data, ancillary, _, _ = self.socket.recvmsg(
                 _READ_BYTES, 64, flags | _socket.MSG_CMSG_CLOEXEC
@@ -144,15 +145,17 @@ class Link:
                 if (level, kind) == (_socket.SOL_SOCKET, _socket.SCM_RIGHTS):
                     for at in range(0, len(block) - 3, 4):
                         fd = int.from_bytes(block[at : at + 4], byteorder)
-                        self._descriptors.append(fd)
+                        self._descriptors.append(_above_standard(fd))
             for kind, _, cell, payload in self._parser.feed(data):
                 self._take(kind, cell, payload)
+            self._received += len(data)
         except BlockingIOError:
             pass
         except (OSError, frames.WireError):
             _exit(70)  # EX_SOFTWARE: nothing sensible can be said on a broken link
         finally:
-            signals.reopen(mask)
+            if shut:
+                signals.reopen()
 
     def close_in_child(self):
         """A fork must never answer for its parent."""
@@ -167,7 +170,7 @@ class Link:
 
     def _take(self, kind, cell, payload):
         if kind == frames.EXECUTE:
-            self.jobs.append((cell, payload))
+            self.jobs.append((cell, payload, self._received))
         elif kind == frames.ACK:
             self._acks = int.from_bytes(payload, "little")
         elif kind == frames.INPUT:
@@ -178,3 +181,13 @@ class Link:
         elif kind == frames.REQUEST:
             self.on_request(cell, payload)
 
+
+def _above_standard(fd):
+    """Moves a descriptor that came as 0, 1 or 2 because user code had closed that one."""
+    if fd > 2:
+        return fd
+    from fcntl import F_DUPFD_CLOEXEC, fcntl
+
+    moved = fcntl(fd, F_DUPFD_CLOEXEC, 3)
+    close(fd)
+    return moved

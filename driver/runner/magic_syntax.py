@@ -39,7 +39,12 @@ def transform(text):
     if match is not None:
         blank, name, rest, body = match.groups()
         first = blank.count("\n") + 1
-        call = "__cellgate__.run_cell_magic(%r, %r, %r, %d)" % (name, rest.strip(), body or "", first + 1)
+        call = "__cellgate__.run_cell_magic(%r, %r, %r, %d)" % (
+            name,
+            rest.strip(),
+            body or "",
+            first + 1,
+        )
         return "\n" * (first - 1) + call
     lines = text.split("\n")
     scanner = Scanner()
@@ -62,6 +67,11 @@ def transform(text):
 
 
 def _python_of_line(line):
+    match = _HELP.match(line)
+    if match is not None:
+        indent, after, before, marks = match.groups()
+        detail = (marks or line.strip()).startswith("??")
+        return "%s__cellgate__.help(%r, %r)" % (indent, after or before, detail)
     match = _LINE.match(line)
     if match is not None:
         indent, mark, rest = match.groups()
@@ -70,11 +80,6 @@ def _python_of_line(line):
     if match is not None:
         target, mark, rest = match.groups()
         return target + _call("!!" if mark == "!" else mark, rest)
-    match = _HELP.match(line)
-    if match is not None:
-        indent, after, before, marks = match.groups()
-        detail = (marks or line.strip()).startswith("??")
-        return "%s__cellgate__.help(%r, %r)" % (indent, after or before, detail)
     return None
 
 

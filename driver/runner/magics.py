@@ -6,7 +6,7 @@ import time
 
 from _cellgate import execute, session
 
-line_number = 1  # of the line magic that runs, in its cell
+at_line = 1  # of the line magic that runs, in its cell
 
 
 class UsageError(Exception):
@@ -38,10 +38,16 @@ def _find(prefix, name, mark):
     other = "cell_" if prefix == "line_" else "line_"
     if other + name in globals():
         hint = "%s is a %s magic; write %s%s" % (
-            (mark + name, "cell", "%%", name) if prefix == "line_" else (mark + name, "line", "%", name)
+            (mark + name, "cell", "%%", name)
+            if prefix == "line_"
+            else (mark + name, "line", "%", name)
         )
         raise UsageError(hint)
-    known = " ".join("%" + name for name in names("line")) + " " + " ".join("%%" + name for name in names("cell"))
+    known = (
+        " ".join("%" + name for name in names("line"))
+        + " "
+        + " ".join("%%" + name for name in names("cell"))
+    )
     raise UsageError("there is no magic %s%s here; there are: %s" % (mark, name, known))
 
 
@@ -98,7 +104,7 @@ line_set_env = line_env
 
 def line_time(line):
     """Runs a statement and tells how long it took."""
-    return _timed(line, line_number)
+    return _timed(line, at_line)
 
 
 def cell_time(line, body, first_line):
@@ -118,7 +124,8 @@ def _timed(code, first_line):
         wall, now = time.perf_counter() - wall, os.times()
         user, system = now.user - cpu.user, now.system - cpu.system
         print(
-            "CPU times: user %s, sys: %s, total: %s" % tuple(map(_span, (user, system, user + system)))
+            "CPU times: user %s, sys: %s, total: %s"
+            % tuple(map(_span, (user, system, user + system)))
         )
         print("Wall time: %s" % _span(wall))
 
@@ -173,7 +180,14 @@ def _measured(text, setup):
     deviation = (sum((span - mean) ** 2 for span in spans) / len(spans)) ** 0.5
     print(
         "%s ± %s per loop (mean ± std. dev. of %d run%s, %s loop%s each)"
-        % (_span(mean), _span(deviation), repeats, "s"[: repeats > 1], format(loops, ","), "s"[: loops > 1])
+        % (
+            _span(mean),
+            _span(deviation),
+            repeats,
+            "s"[: repeats > 1],
+            format(loops, ","),
+            "s"[: loops > 1],
+        )
     )
 
 
@@ -190,7 +204,9 @@ def line_matplotlib(line):
     if wanted in ("-l", "--list"):
         print("Available matplotlib backends: ['inline', 'agg']")
     elif wanted not in ("", "inline", "agg", "auto", "widget", "notebook"):
-        raise UsageError("there is no screen for matplotlib's %s; figures are shown inline" % wanted)
+        raise UsageError(
+            "there is no screen for matplotlib's %s; figures are shown inline" % wanted
+        )
 
 
 def line_config(line):
@@ -313,7 +329,13 @@ def cell_writefile(line, body, first_line):
     existed = os.path.exists(path)
     with open(path, "a" if append else "w", encoding="utf-8") as file:
         file.write(body if body.endswith("\n") or not body else body + "\n")
-    print("%s %s" % ("Appending to" if append and existed else "Overwriting" if existed else "Writing", words[0]))
+    print(
+        "%s %s"
+        % (
+            "Appending to" if append and existed else "Overwriting" if existed else "Writing",
+            words[0],
+        )
+    )
 
 
 cell_file = cell_writefile

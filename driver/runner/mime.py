@@ -63,14 +63,18 @@ def _ask(value, data, metadata, include, exclude):
             answer, metadata[kind] = answer
         if answer is not None:
             data[kind] = answer
-    module = type(value).__module__ or ""
-    if module.startswith("pandas.") and type(value).__name__ == "DataFrame":
+    if (
+        type(value).__name__ == "DataFrame"
+        and str(type(value).__module__).split(".")[0] == "pandas"
+    ):
         from _cellgate import tables
 
         table = _try(value, "table", lambda: tables.of_frame(value))
         if table is not None:
             data[tables.MIME], metadata[tables.MIME] = table
-    elif "matplotlib.figure" in sys.modules and isinstance(value, sys.modules["matplotlib.figure"].Figure):
+    elif "matplotlib.figure" in sys.modules and isinstance(
+        value, sys.modules["matplotlib.figure"].Figure
+    ):
         from _cellgate import figures_shown
 
         image = _try(value, "figure", lambda: figures_shown.png_of_value(value))
@@ -107,7 +111,7 @@ def _complain(value, name, error):
 
 
 def portable(data):
-    """A bundle with values as JSON carries them: bytes as base64, or as text where they are text."""
+    """A bundle with values as JSON carries them: bytes as base64, or as text if they are text."""
     return {str(kind): _portable(str(kind), item) for kind, item in data.items()}
 
 

@@ -11,6 +11,17 @@ MISSING = object()
 _SAFE_GETS = (types.MemberDescriptorType, types.GetSetDescriptorType)
 
 
+_ROUTINES = (
+    types.FunctionType, types.MethodType, types.BuiltinFunctionType, types.MethodDescriptorType,
+    types.WrapperDescriptorType, types.MethodWrapperType, types.ClassMethodDescriptorType,
+)  # fmt: skip
+
+
+def is_a(value, *classes):
+    """`isinstance` that believes the type alone: the other may ask `value.__class__`."""
+    return issubclass(type(value), classes)
+
+
 def resolve(path):
     """The object a dotted path names, or MISSING."""
     first, *rest = path.split(".")
@@ -27,7 +38,7 @@ def resolve(path):
 
 def attribute(value, name):
     """An attribute as far as it can be had without user code, or MISSING."""
-    if isinstance(value, types.ModuleType):
+    if is_a(value, types.ModuleType):
         return vars(value).get(name, MISSING)
     try:
         found = inspect.getattr_static(value, name)
@@ -37,8 +48,8 @@ def attribute(value, name):
     if kind in (staticmethod, classmethod):
         return found.__func__
     if kind is property:
-        return _promised(found)
-    if kind in _SAFE_GETS and not isinstance(value, type):
+        return MISSING  # nothing is known of its value
+    if kind in _SAFE_GETS and not is_a(value, type):
         try:
             return found.__get__(value, type(value))
         except Exception:
@@ -46,17 +57,12 @@ def attribute(value, name):
     return found
 
 
-def _promised(found):
-    """For a property: nothing is known of its value but its annotation, which is no value."""
-    return MISSING
-
-
 def attributes(value):
     """The names `value.` can be followed by, as a set."""
-    if isinstance(value, types.ModuleType):
+    if is_a(value, types.ModuleType):
         return set(vars(value))
     found = set()
-    if isinstance(value, type):
+    if is_a(value, type):
         found.update(*(vars(cls) for cls in _lineage(value)))
         found.update(*(vars(cls) for cls in _lineage(type(value))))
         return found
@@ -75,14 +81,14 @@ def _lineage(cls):
 def columns(value):
     """The column names of a pandas DataFrame; empty for anything else."""
     cls = type(value)
-    if cls.__name__ == "DataFrame" and cls.__module__.startswith("pandas."):
+    if cls.__name__ == "DataFrame" and str(cls.__module__).split(".")[0] == "pandas":
         return list(value.columns)[:1000]
     return []
 
 
 def keys(value):
     """What `value[` can be followed by: the keys of a dict, the columns of a DataFrame."""
-    if isinstance(value, dict):
+    if is_a(value, dict):
         return list(dict.keys(value))[:1000]
     return columns(value)
 
@@ -93,17 +99,16 @@ def parameters(value):
     if signature is None:
         return []
     by_keyword = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return [item.name for item in signature.parameters.values() if item.kind in by_keyword and item.name != "self"]
+    known = signature.parameters.values()
+    return [item.name for item in known if item.kind in by_keyword and item.name != "self"]
 
 
 def signature_of(value):
     """The signature of a function, method or class; None if it has none or it takes user code."""
-    routine = inspect.isroutine(value) or isinstance(value, type)
-    if not routine:
-        call = attribute(type(value), "__call__")
-        value = call if inspect.isfunction(call) else None
-    if value is None:
-        return None
+    if not is_a(value, type, *_ROUTINES):
+        value = attribute(type(value), "__call__")
+        if not is_a(value, types.FunctionType):
+            return None
     try:
         return inspect.signature(value)
     except Exception:

@@ -10,12 +10,14 @@ from _cellgate.magics import UsageError
 
 
 def pip(line):
-    """Runs pip. Raises UsageError if there is no pip or no network, CalledProcessError if it fails."""
+    """Runs pip. Raises UsageError without pip or network, CalledProcessError if it fails."""
     words = shlex.split(line)
     if not words:
         raise UsageError("%pip needs a command, as in: %pip install NAME")
     if not _has_pip():
-        raise UsageError("this interpreter has no pip; ask for a template whose image brings the package")
+        raise UsageError(
+            "this interpreter has no pip; ask for a template whose image brings the package"
+        )
     if words[0] in ("install", "download") and _needs_network(words) and not _has_network():
         raise UsageError(
             "this sandbox has no network, so pip cannot reach a package index; "

@@ -1,6 +1,12 @@
 """The classes of `IPython.display`, for interpreters without IPython."""
 
-from _cellgate.display import DisplayHandle, clear_output, display, publish_display_data, update_display
+from _cellgate.display import (
+    DisplayHandle,
+    clear_output,
+    display,
+    publish_display_data,
+    update_display,
+)
 
 __all__ = [
     "Audio", "Code", "DisplayHandle", "DisplayObject", "FileLink", "FileLinks", "GeoJSON", "HTML",
@@ -89,7 +95,10 @@ HTML.__html__ = lambda self: self.data
 Markdown = _text_class("Markdown", "_repr_markdown_", "Markdown to show.")
 Latex = _text_class("Latex", "_repr_latex_", "LaTeX to show.")
 Math = _text_class(
-    "Math", "_repr_latex_", "A formula in LaTeX.", lambda text: "$\\displaystyle %s$" % text.strip("$")
+    "Math",
+    "_repr_latex_",
+    "A formula in LaTeX.",
+    lambda text: "$\\displaystyle %s$" % text.strip("$"),
 )
 SVG = _text_class("SVG", "_repr_svg_", "An SVG drawing.")
 
@@ -116,7 +125,9 @@ class Javascript(TextDisplayObject):
 class JSON(DisplayObject):
     """A JSON value to show as a tree."""
 
-    def __init__(self, data=None, url=None, filename=None, expanded=False, metadata=None, root="root", **more):
+    def __init__(
+        self, data=None, url=None, filename=None, expanded=False, metadata=None, root="root", **more
+    ):
         self._options = {"expanded": expanded, "root": root, **(metadata or {}), **more}
         super().__init__(data=data, url=url, filename=filename)
         if isinstance(self.data, str):
@@ -173,24 +184,35 @@ class Image(DisplayObject):
         # A picture on the web is fetched by the client, as a page does; the sandbox has no network.
         self._linked = (url or data) if (url or is_url) and not embed else None
         if self._linked:
-            self.data, self.url, self.filename, self.metadata = None, self._linked, None, metadata or {}
+            self.data, self.url, self.filename, self.metadata = (
+                None,
+                self._linked,
+                None,
+                metadata or {},
+            )
         else:
             super().__init__(data=data, url=url, filename=filename, metadata=metadata)
         self.format = (format or self._guess()).lower().replace("jpg", "jpeg")
 
     def _guess(self):
-        start = self.data[:64] if isinstance(self.data, bytes) else str(self.data or "").encode()[:64]
+        start = (
+            self.data[:64] if isinstance(self.data, bytes) else str(self.data or "").encode()[:64]
+        )
         for magic, name in self._MAGIC:
             if start.lstrip().startswith(magic):
                 return name
         return "png"
 
     def _repr_mimebundle_(self, include=None, exclude=None):
-        sizes = {name: value for name, value in (("width", self.width), ("height", self.height)) if value}
+        sizes = {
+            name: value for name, value in (("width", self.width), ("height", self.height)) if value
+        }
         if self.alt:
             sizes["alt"] = self.alt
         if self._linked:
-            attributes = "".join(' %s="%s"' % (name, _escape(value)) for name, value in sizes.items())
+            attributes = "".join(
+                ' %s="%s"' % (name, _escape(value)) for name, value in sizes.items()
+            )
             return {"text/html": '<img src="%s"%s/>' % (_escape(self._linked), attributes)}
         kind = "image/svg+xml" if self.format == "svg" else "image/" + self.format
         extra = {**sizes, **self.metadata}
@@ -220,10 +242,18 @@ class _Media(DisplayObject):
     def _repr_html_(self):
         source = self._linked or "data:%s;base64,%s" % (self.mimetype, _base64(self.data))
         extra = "".join(
-            ' %s="%s"' % (name, _escape(self._options[name])) for name in ("width", "height") if self._options.get(name)
+            ' %s="%s"' % (name, _escape(self._options[name]))
+            for name in ("width", "height")
+            if self._options.get(name)
         )
         play = " autoplay" if self._options.get("autoplay") else ""
-        return '<%s controls%s%s src="%s"></%s>' % (self._tag, extra, play, _escape(source), self._tag)
+        return '<%s controls%s%s src="%s"></%s>' % (
+            self._tag,
+            extra,
+            play,
+            _escape(source),
+            self._tag,
+        )
 
 
 class Audio(_Media):
@@ -231,8 +261,22 @@ class Audio(_Media):
 
     _tag, _mime = "audio", "audio/wav"
 
-    def __init__(self, data=None, filename=None, url=None, embed=None, rate=None, autoplay=False, normalize=True, **options):
-        if data is not None and not isinstance(data, (str, bytes)) and not hasattr(data, "__fspath__"):
+    def __init__(
+        self,
+        data=None,
+        filename=None,
+        url=None,
+        embed=None,
+        rate=None,
+        autoplay=False,
+        normalize=True,
+        **options,
+    ):
+        if (
+            data is not None
+            and not isinstance(data, (str, bytes))
+            and not hasattr(data, "__fspath__")
+        ):
             if rate is None:
                 raise ValueError("rate must be given with samples")
             data = _wave(data, rate, normalize)
@@ -260,7 +304,9 @@ def _wave(samples, rate, normalize):
         file.setnchannels(len(channels))
         file.setsampwidth(2)
         file.setframerate(rate)
-        flat = [int(max(-32767, min(32767, value * scale))) for row in zip(*channels) for value in row]
+        flat = [
+            int(max(-32767, min(32767, value * scale))) for row in zip(*channels) for value in row
+        ]
         file.writeframes(struct.pack("<%dh" % len(flat), *flat))
     return target.getvalue()
 
@@ -276,9 +322,13 @@ class IFrame:
         from urllib.parse import urlencode
 
         query = "?" + urlencode(self.params) if self.params else ""
-        return '<iframe width="%s" height="%s" src="%s" frameborder="0" allowfullscreen %s></iframe>' % (
-            _escape(self.width), _escape(self.height), _escape(self.src + query), " ".join(self.extras),
-        )  # fmt: skip
+        sizes = 'width="%s" height="%s"' % (_escape(self.width), _escape(self.height))
+        rest = " ".join(("allowfullscreen", *self.extras))
+        return '<iframe %s src="%s" frameborder="0" %s></iframe>' % (
+            sizes,
+            _escape(self.src + query),
+            rest,
+        )
 
 
 class YouTubeVideo(IFrame):
@@ -291,13 +341,20 @@ class YouTubeVideo(IFrame):
 class FileLink:
     """A link to a file of the session."""
 
-    def __init__(self, path, url_prefix="", result_html_prefix="", result_html_suffix="<br>", **ignored):
+    def __init__(
+        self, path, url_prefix="", result_html_prefix="", result_html_suffix="<br>", **ignored
+    ):
         self.path, self.url_prefix = path, url_prefix
         self._prefix, self._suffix = result_html_prefix, result_html_suffix
 
     def _repr_html_(self):
         target = _escape(self.url_prefix + str(self.path))
-        return '%s<a href="%s" target="_blank">%s</a>%s' % (self._prefix, target, _escape(self.path), self._suffix)
+        return '%s<a href="%s" target="_blank">%s</a>%s' % (
+            self._prefix,
+            target,
+            _escape(self.path),
+            self._suffix,
+        )
 
     def __repr__(self):
         return str(self.path)
@@ -330,7 +387,10 @@ class ProgressBar(DisplayObject):
         self._handle = DisplayHandle()
 
     def _repr_html_(self):
-        return '<progress style="width:60ex" max="%s" value="%s"></progress>' % (self.total, self._progress)
+        return '<progress style="width:60ex" max="%s" value="%s"></progress>' % (
+            self.total,
+            self._progress,
+        )
 
     def __repr__(self):
         return "[%s/%s]" % (self._progress, self.total)

@@ -26,15 +26,20 @@ def _drained(fd):
     return int.from_bytes(ioctl(fd, FIONREAD, b"\0\0\0\0"), sys.byteorder) == 0
 
 
-def publish(cell, event, text=None):
+def publish(cell, event, text=None, last=False):
     """Sends a rich event of `cell` in its place among the output.
 
     An event of a cell that has ended could not be told from one of its successor, so what there is
-    of it as text is written to the cell's own stdout, which the gateway marks as late.
+    of it as text is written to the cell's own stdout, which the gateway marks as late. With `last`
+    no output of the cell's code follows, so nothing has to wait for an acknowledgement.
     """
     if in_child or cell.ended:
         if text:
             cell.write_out(text + "\n")
         return
     cell.flush()
-    link.say(cell.number, event if isinstance(event, bytes) else frames.dumps(event))
+    payload = event if isinstance(event, bytes) else frames.dumps(event)
+    if last:
+        link.send(frames.MESSAGE, cell.number, payload)
+    else:
+        link.say(cell.number, payload)

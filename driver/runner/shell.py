@@ -73,7 +73,7 @@ class CellgateShell:
         """Runs `%name line`; answers its value."""
         from _cellgate import magics
 
-        magics.line_number = sys._getframe(_stack_depth).f_lineno
+        magics.at_line = sys._getframe(_stack_depth).f_lineno
         return magics.run_line(name, self._expanded(line, 1 + _stack_depth))
 
     def run_cell_magic(self, name, line, cell, first_line=1):

@@ -29,7 +29,9 @@ def _serve(number, payload):
     while True:
         for kind, _, number, payload in waiting:
             if kind == frames.REQUEST:
-                socket.sendall(frames.message(frames.REPLY, 0, number, frames.dumps(_answer(payload))))
+                socket.sendall(
+                    frames.message(frames.REPLY, 0, number, frames.dumps(_answer(payload)))
+                )
         data = socket.recv(64 << 10)
         if not data:
             return

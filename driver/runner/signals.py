@@ -1,12 +1,12 @@
 """When SIGINT may stop what runs: only code of the current cell, never ours.
 
 ```
-IDLE ─ EXECUTE taken ─► STARTING ─ enter() ─► RUNNING ─ user code left ─► ENDING ─ DONE sent ─► IDLE
+IDLE ─ EXECUTE ─► STARTING ─ enter() ─► RUNNING ─ leave() ─► ENDING ─ about to send DONE ─► IDLE
 ```
 In RUNNING the handler raises KeyboardInterrupt. Elsewhere it must not, but an interrupt that
-overtakes the cell it is meant for must not be lost either: the supervisor writes EXECUTE before it
-sends the signal, so a signal in STARTING, or in IDLE with bytes waiting on the link, is for the
-cell about to run. Any other one came too late and is dropped.
+overtakes the cell it is meant for must not be lost either. The supervisor writes EXECUTE before it
+sends the signal, so in IDLE the handler notes how many bytes had come down the link by then: a cell
+that was among them is the one that is meant; any other interrupt came too late and is dropped.
 """
 
 import _signal
@@ -16,25 +16,28 @@ IDLE, STARTING, RUNNING, ENDING = range(4)
 SIGINT, SIGUSR2 = int(_signal.SIGINT), int(_signal.SIGUSR2)
 MAIN = get_ident()
 
-# Signals whose Python handlers user code may have set and may raise from. They wait while a frame
-# is written or read, because half a frame would end the link.
+# Signals whose Python handlers user code may have set and may raise from. They are blocked wherever
+# user code does not run: an alarm that rings between two cells rings in the next one.
 _DEFERRED = {
     int(getattr(_signal, name))
-    for name in ("SIGINT", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGUSR1", "SIGTERM", "SIGCHLD")
+    for name in ("SIGALRM", "SIGVTALRM", "SIGPROF", "SIGUSR1", "SIGTERM", "SIGHUP", "SIGCHLD")
     if hasattr(_signal, name)
 }
+
+_ADMITTED = _DEFERRED | {SIGINT}
 
 phase = IDLE
 _pending = False
 _held = False
-_waiting_bytes = None  # tells whether the link has something to read
+_mark = 0  # bytes that had come down the link when an interrupt found the runner idle
+_bytes_so_far = None  # tells that number
 yields_softly = None  # set by `tasks`: takes an interrupt that hits a waiting event loop
 
 
-def install(waiting_bytes):
-    """Makes SIGINT ours. `waiting_bytes` tells whether the link has something to read."""
-    global _waiting_bytes
-    _waiting_bytes = waiting_bytes
+def install(bytes_so_far):
+    """Makes SIGINT ours. `bytes_so_far` counts what came down the link, read or not."""
+    global _bytes_so_far
+    _bytes_so_far = bytes_so_far
     _signal.signal(SIGINT, _on_interrupt)
 
 
@@ -42,13 +45,13 @@ def mend():
     """Undoes what the last cell did to SIGINT."""
     if _signal.getsignal(SIGINT) is not _on_interrupt:
         _signal.signal(SIGINT, _on_interrupt)
-    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _DEFERRED)
 
 
 def enter():
     """User code runs from here. Raises the interrupt that came before it could."""
     global phase
     phase = RUNNING
+    admit()
     _raise_pending()
 
 
@@ -57,33 +60,48 @@ def leave(to=ENDING):
     global phase, _pending
     phase = to
     _pending = False
+    if to == ENDING:
+        defer()
 
 
-def start():
-    """A cell was taken from the link; interrupts are for it from now on."""
-    global phase
+def admit():
+    """Lets the user's signal handlers run."""
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _ADMITTED)
+
+
+def defer():
+    """Keeps the user's signal handlers from running."""
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, _DEFERRED)
+
+
+def start(bytes_before):
+    """A cell was taken that came after `bytes_before`; interrupts are for it from now on."""
+    global phase, _pending, _mark
     phase = STARTING
+    if _mark > bytes_before:
+        _pending = True
+    _mark = 0
 
 
 def shut():
-    """Keeps handlers from running in the middle of a frame; answers what `reopen` needs."""
+    """Keeps handlers from running in the middle of a frame, half of which would end the link.
+
+    Answers whether `reopen` has to be called.
+    """
     global _held
-    if get_ident() != MAIN:
-        return None  # handlers run in the main thread only
-    mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _DEFERRED)
+    if phase != RUNNING or get_ident() != MAIN:
+        return False  # handlers run in the main thread only
+    defer()
     _held = True
-    return mask
+    return True
 
 
-def reopen(mask):
+def reopen():
     """Lets handlers run again; a waiting one runs, and may raise, in here."""
     global _held
-    if mask is None:
-        return
     _held = False
-    _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
-    if _pending and phase == RUNNING:
-        _raise_pending()
+    admit()
+    _raise_pending()
 
 
 def _raise_pending():
@@ -94,7 +112,7 @@ def _raise_pending():
 
 
 def _on_interrupt(number, frame):
-    global _pending
+    global _pending, _mark
     if phase == RUNNING:
         if _held:
             _pending = True
@@ -103,4 +121,4 @@ def _on_interrupt(number, frame):
     elif phase == STARTING:
         _pending = True
     elif phase == IDLE:
-        _pending = _waiting_bytes()
+        _mark = _bytes_so_far()

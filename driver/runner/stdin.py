@@ -17,6 +17,7 @@ class InputNotAllowedError(EOFError):
     __module__ = "builtins"
 
 
+_MAX_PROMPT = 64 << 10  # characters
 _asking = allocate_lock()  # one question at a time
 
 
@@ -32,7 +33,8 @@ def ask(prompt, password=False):
     inputs = session.link.inputs
     with _asking:
         inputs.pop(cell.number, None)  # an answer to a question that was interrupted
-        request = {"type": "input_request", "prompt": str(prompt), "password": password}
+        request = {"type": "input_request", "prompt": str(prompt)[:_MAX_PROMPT]}
+        request["password"] = password
         session.publish(cell, request)
         session.link.wait(lambda: cell.number in inputs or cell.ended)
         answer = frames.loads(inputs.pop(cell.number, b'{"eof":true}'))

@@ -28,10 +28,11 @@ def _suggest(error):
             trace = trace.tb_next
         frame = trace.tb_frame
         names = [*frame.f_locals, *frame.f_globals, *frame.f_builtins]
-        if wrong in _STANDARD_MODULES() and wrong not in names:
+        if wrong in _standard_modules() and wrong not in names:
             best = _closest(wrong, names)
-            hint = "Did you forget to import '%s'?" % wrong
-            return ". Did you mean: '%s'? Or did you forget to import '%s'?" % (best, wrong) if best else ". " + hint
+            if best:
+                return ". Did you mean: '%s'? Or did you forget to import '%s'?" % (best, wrong)
+            return ". Did you forget to import '%s'?" % wrong
     elif issubclass(kind, AttributeError):
         names = dir(error.obj)
     elif issubclass(kind, ImportError):
@@ -52,7 +53,7 @@ def _modules():
     return sys.modules
 
 
-def _STANDARD_MODULES():
+def _standard_modules():
     import sys
 
     return getattr(sys, "stdlib_module_names", ())
@@ -63,7 +64,11 @@ def _closest(wrong, names):
         return None
     best, best_distance = None, max(len(wrong) // 3, 1) + 1
     for name in names:
-        if not isinstance(name, str) or name == wrong or abs(len(name) - len(wrong)) >= best_distance:
+        if (
+            not isinstance(name, str)
+            or name == wrong
+            or abs(len(name) - len(wrong)) >= best_distance
+        ):
             continue
         if name.startswith("_") and not wrong.startswith("_"):
             continue

@@ -12,7 +12,14 @@ _MAX_COLUMNS = 200
 _MAX_BYTES = 256 << 10  # of the JSON
 _MAX_CELL = 1000  # characters of one cell
 
-_TYPES = {"b": "boolean", "i": "integer", "u": "integer", "f": "number", "M": "datetime", "m": "duration"}
+_TYPES = {
+    "b": "boolean",
+    "i": "integer",
+    "u": "integer",
+    "f": "number",
+    "M": "datetime",
+    "m": "duration",
+}
 
 
 def of_frame(frame):

@@ -14,6 +14,7 @@ from _cellgate.cell import CELL
 loop = None
 _running = None  # the task of the cell that awaits
 _MISSING = object()
+_UNWIND_SECONDS = 1.0  # half of the grace an interrupt usually has
 
 
 def adopt(module):
@@ -109,12 +110,14 @@ def _carry_back():
 
 
 def _unwind(turning, task):
-    """Lets a coroutine that was waiting when the interrupt hit run its `finally`s."""
+    """Lets a coroutine that was waiting when the interrupt hit run its `finally`s, for a moment."""
     task.cancel()
+    enough = turning.call_later(_UNWIND_SECONDS, turning.stop)
     try:
         turning.run_until_complete(task)
     except BaseException:  # the interrupt is what is reported
         pass
+    enough.cancel()
 
 
 def _yields_softly(frame):
@@ -128,12 +131,11 @@ def _yields_softly(frame):
         return False
     if asyncio.current_task(loop) is not None:
         return False
-    while frame is not None and frame.f_code is not _run_once:
-        if frame.f_code is _handle_run:
-            return False
-        frame = frame.f_back
-    if frame is None:
-        return False
+    if frame.f_code is not _handle_run:  # itself it is the loop's: a callback not yet called
+        while frame is not None and frame.f_code is not _run_once:
+            if frame.f_code is _handle_run:
+                return False
+            frame = frame.f_back
     _interrupted.append(True)
     task.cancel()
     loop.call_soon_threadsafe(_nothing)
@@ -161,6 +163,14 @@ def _has_work():
         return True  # a loop of another make
 
 
+def _turn():
+    signals.admit()
+    try:
+        loop.run_forever()
+    finally:
+        signals.defer()
+
+
 def idle(control):
     """Waits for a frame with the loop turning. Answers False if there is nothing for it to do."""
     if not _has_work():
@@ -169,7 +179,7 @@ def idle(control):
     if not control.lead():
         # Another thread reads, waiting for input: it tells when something came.
         control.follow(lambda: loop.call_soon_threadsafe(loop.stop))
-        loop.run_forever()
+        _turn()
         return True
 
     def arrived():
@@ -179,7 +189,7 @@ def idle(control):
 
     try:
         loop.add_reader(descriptor, arrived)
-        loop.run_forever()
+        _turn()
     finally:
         loop.remove_reader(descriptor)
         control.resign()

@@ -43,7 +43,13 @@ def ipython_getipython(module):
 def ipython_display(module):
     from _cellgate import display
 
-    for name in ("display", "update_display", "clear_output", "publish_display_data", "DisplayHandle"):
+    for name in (
+        "display",
+        "update_display",
+        "clear_output",
+        "publish_display_data",
+        "DisplayHandle",
+    ):
         if hasattr(module, name):
             setattr(module, name, getattr(display, name))
 

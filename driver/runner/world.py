@@ -3,6 +3,7 @@
 import builtins
 import faulthandler
 import sys
+from _operator import itemgetter
 from os import close, fstat, register_at_fork
 
 from _cellgate import cell, imports, session, signals, streams
@@ -14,6 +15,12 @@ _pipes = []  # Pipes for the cells to come
 _baseline_modules = {}
 _baseline_builtins = {}
 _streams = {}
+_REPLACEABLE = {
+    "print", "input", "open", "display", "get_ipython", "help", "exit", "quit", "breakpoint",
+    "__import__", "__debug__", "_", "copyright", "credits", "license",
+}  # fmt: skip
+_core_of = _core = None  # picks the other builtins out of a dict; what it picked at the start
+_builtins_seen = 0
 
 
 def make(control):
@@ -37,7 +44,7 @@ def make(control):
         setattr(builtins, function.__name__, function)
     imports.install()
     _baseline_modules.update(sys.modules)
-    _baseline_builtins.update(vars(builtins))
+    _watch_builtins()
     session.mendings += [
         _set_streams, _mend_modules, _mend_builtins, _mend_recursion, signals.mend, imports.mend,
     ]  # fmt: skip
@@ -49,7 +56,9 @@ def next_pipes():
     return _pipes.pop(0) if _pipes else cell.spare_pipes()
 
 
-def display(*objects, include=None, exclude=None, metadata=None, raw=False, display_id=None, **more):
+def display(
+    *objects, include=None, exclude=None, metadata=None, raw=False, display_id=None, **more
+):
     """Show objects in their richest forms.
 
     With a display_id (True: a fresh one) return a handle whose update() replaces what is shown.
@@ -113,11 +122,35 @@ def _mend_modules():
     session.namespace["__builtins__"] = builtins
 
 
+def _watch_builtins():
+    global _core_of, _core, _builtins_seen
+    _baseline_builtins.update(vars(builtins))
+    functions = [
+        name
+        for name in _baseline_builtins
+        if name not in _REPLACEABLE and name.islower() and not name.startswith("__")
+    ]
+    _core_of = itemgetter(*functions, "__build_class__")
+    _core = _core_of(_baseline_builtins)
+    _builtins_seen = len(_baseline_builtins)
+
+
 def _mend_builtins():
+    """Puts back what was deleted, and what the import system itself uses and cannot do without.
+
+    The few that people have reason to replace (`print`, `input`, `open`, …) stay replaced.
+    """
+    global _builtins_seen
     live = vars(builtins)
-    if not _baseline_builtins.keys() <= live.keys():
-        for name in _baseline_builtins.keys() - live.keys():
-            live[name] = _baseline_builtins[name]
+    try:
+        if _core_of(live) == _core and len(live) == _builtins_seen:
+            return
+    except KeyError:
+        pass
+    for name, value in _baseline_builtins.items():
+        if name not in _REPLACEABLE or name not in live:
+            live[name] = value
+    _builtins_seen = len(live)
 
 
 def _mend_recursion():

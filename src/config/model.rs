@@ -90,8 +90,10 @@ pub struct SessionConfig {
     pub participants: usize,
     /// How long a session may do nothing (no cell, no message) before it ends. `None`: for ever.
     pub idle_timeout: Option<Duration>,
-    /// How long a session lives on without participants and without a running cell.
+    /// How long a session lives on without participants.
     pub detach_timeout: Duration,
+    /// What becomes of output while no owner or editor is attached.
+    pub detached_output: DetachedOutput,
     /// How long a session may live at all. `None`: for ever.
     pub lifetime: Option<Duration>,
 }
@@ -154,6 +156,16 @@ pub enum DataPath {
     Stdio,
 }
 
+/// What becomes of output while no owner or editor is attached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DetachedOutput {
+    /// It is kept up to the log's bound, and then the cell's writes wait.
+    #[default]
+    Hold,
+    /// The oldest is forgotten, named by a gap.
+    Drop,
+}
+
 /// How a log line is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
@@ -188,7 +200,8 @@ impl Config {
                 log_bytes: 8 << 20,    // 8 MiB, times `sessions` in the worst case
                 participants: 64,
                 idle_timeout: Some(Duration::from_secs(60 * 60)),
-                detach_timeout: Duration::from_secs(10 * 60),
+                detach_timeout: Duration::from_secs(2 * 60), // a reload, a tunnel, a lift
+                detached_output: DetachedOutput::Hold,
                 lifetime: None,
             },
             socket: SocketConfig {

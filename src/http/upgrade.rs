@@ -22,11 +22,11 @@ use tokio_tungstenite::tungstenite::protocol::Role as End;
 
 use super::{Doors, problem};
 use crate::error::Chain;
-use crate::id::SessionId;
+use crate::id::{SessionId, Token};
 use crate::protocol::reply::Role;
 use crate::protocol::{BEARER_SUBPROTOCOL, Close, CloseCode, SUBPROTOCOL};
 use crate::registry::CreateError;
-use crate::session::{AttachError, Attachment};
+use crate::session::{AttachError, Attachment, Guest};
 use crate::socket;
 
 /// Longest name of a participant, in characters.
@@ -201,31 +201,34 @@ async fn sit_and_serve<S: AsyncRead + AsyncWrite + Unpin>(
 
 /// A seat in a new session, or in the one asked for.
 async fn take_seat(doors: &Doors, wish: Wish, token: Option<String>) -> Result<Attachment, Close> {
-    let name = participant_name(wish.name.as_deref());
-    let session = match &wish.session {
+    let offered = token.unwrap_or_default();
+    let (session, role, token) = match &wish.session {
         Some(id) => {
             let found = SessionId::parse(id).and_then(|id| doors.registry.find(&id));
             // Who has no token for it cannot learn whether it exists.
             let missing = || Close::new(CloseCode::NoSuchSession, "no such session");
             let session = found.ok_or_else(missing)?;
-            if !token.as_deref().is_some_and(|token| session.admits(token)) {
-                let text = "this needs the session's token, from its `ready` message";
+            let Some(role) = session.role_of(&offered) else {
+                let text = "this needs a token of the session, from `ready` or a share link";
                 return Err(Close::new(CloseCode::Unauthorised, text));
-            }
-            session
+            };
+            (session, role, Token::new(offered))
         }
         None => {
-            if let Some(gateway) = &doors.token
-                && !token.as_deref().is_some_and(|token| gateway.matches(token))
-            {
+            if doors.token.as_ref().is_some_and(|gateway| !gateway.matches(&offered)) {
                 let text = "this needs the gateway's token; it stands in the URL printed at start";
                 return Err(Close::new(CloseCode::Unauthorised, text));
             }
             let template = wish.template.as_deref().unwrap_or(&doors.default_template);
-            doors.registry.create(template).await.map_err(|error| close_for(&error))?
+            let created = doors.registry.create(template).await;
+            let session = created.map_err(|error| close_for(&error))?;
+            let token = session.owner_token();
+            (session, Role::Owner, token)
         }
     };
-    session.attach(name, Role::Owner, wish.after).await.map_err(|error| {
+    let (name, named) = participant_name(wish.name.as_deref(), role);
+    let guest = Guest { name, named, role, token, after: wish.after };
+    session.attach(guest).await.map_err(|error| {
         let code = match error {
             AttachError::Over => CloseCode::NoSuchSession,
             AttachError::Full(_) => CloseCode::NoCapacity,
@@ -250,11 +253,14 @@ fn close_for(error: &CreateError) -> Close {
     }
 }
 
-/// A name fit to be shown: printable, short, never empty.
-fn participant_name(wanted: Option<&str>) -> Arc<str> {
+/// A name fit to be shown (printable, short, never empty), and whether it was chosen.
+fn participant_name(wanted: Option<&str>, role: Role) -> (Arc<str>, bool) {
     let name: String =
         wanted.unwrap_or_default().chars().filter(|c| !c.is_control()).take(NAME_CHARS).collect();
-    if name.trim().is_empty() { "owner".into() } else { name.trim().into() }
+    match name.trim() {
+        "" => (role.name().into(), false),
+        name => (name.into(), true),
+    }
 }
 
 #[cfg(test)]
@@ -305,9 +311,10 @@ mod tests {
 
     #[test]
     fn names_are_made_fit_to_be_shown() {
-        assert_eq!(&*participant_name(None), "owner");
-        assert_eq!(&*participant_name(Some(" \u{7}\n ")), "owner");
-        assert_eq!(&*participant_name(Some(" Ada\n")), "Ada");
-        assert_eq!(participant_name(Some(&"x".repeat(999))).len(), NAME_CHARS);
+        let name = |wanted| participant_name(wanted, Role::Viewer);
+        assert_eq!(name(None), ("viewer".into(), false));
+        assert_eq!(name(Some(" \u{7}\n ")), ("viewer".into(), false));
+        assert_eq!(name(Some(" Ada\n")), ("Ada".into(), true));
+        assert_eq!(name(Some(&"x".repeat(999))).0.len(), NAME_CHARS);
     }
 }

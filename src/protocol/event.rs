@@ -7,6 +7,8 @@ use bytestring::ByteString;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::reply::Role;
+
 /// MIME type to value, as the runner wrote it: base64 text for images, JSON for `…json` types.
 pub type MimeBundle = BTreeMap<String, Box<RawValue>>;
 
@@ -142,6 +144,11 @@ pub enum Event {
         /// What.
         state: SessionState,
     },
+    /// Who is attached; after every join and leave.
+    Participants {
+        /// Everybody, in the order they came.
+        list: Vec<ParticipantInfo>,
+    },
     /// A fresh interpreter took the place of the old one; all state is gone.
     Restarted {
         /// Why: a sentence.
@@ -166,6 +173,17 @@ pub enum Event {
         /// For people.
         detail: String,
     },
+}
+
+/// A participant as the others see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ParticipantInfo {
+    /// Its number in the session.
+    pub id: u32,
+    /// Its name.
+    pub name: Arc<str>,
+    /// What it may do.
+    pub role: Role,
 }
 
 /// Fields of `stdout` and `stderr`.
@@ -300,6 +318,8 @@ pub struct Sequenced {
     pub seq: u64,
     /// The whole JSON message, encoded once for all participants.
     pub json: ByteString,
+    /// Whether it is text of stdout or stderr, which a hurried reader may do without for now.
+    pub is_output: bool,
 }
 
 impl Sequenced {
@@ -320,7 +340,8 @@ impl Sequenced {
         let mut json = Vec::with_capacity(text + text / 16 + 192);
         serde_json::to_writer(&mut json, &Placed { event, seq, ts })?;
         let json = ByteString::try_from(json).map_err(serde::ser::Error::custom)?;
-        Ok(Sequenced { seq, json })
+        let is_output = matches!(event, Event::Stdout(_) | Event::Stderr(_));
+        Ok(Sequenced { seq, json, is_output })
     }
 }
 

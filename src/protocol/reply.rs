@@ -96,6 +96,8 @@ pub struct Ready {
     pub session: String,
     /// Resumes or shares this session.
     pub token: String,
+    /// This participant's number, as in `participants`.
+    pub participant: u32,
     /// This participant's role.
     pub role: Role,
     /// Name of the template.
@@ -154,6 +156,17 @@ pub enum Role {
     Editor,
     /// Watch.
     Viewer,
+}
+
+impl Role {
+    /// The name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Owner => "owner",
+            Role::Editor => "editor",
+            Role::Viewer => "viewer",
+        }
+    }
 }
 
 /// Fields of `complete_reply`.

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use super::fanout::Fanout;
 use super::log::EventLog;
 use super::state::{Effect, ParticipantId, Rules, State};
-use super::{AttachError, Command, SessionConfig};
+use super::{AttachError, Command, DetachedOutput, Guest, Joined, SessionConfig};
 use crate::error::Chain;
-use crate::id::{SessionId, Token};
-use crate::link::{DriverEvent, Link, LinkError};
+use crate::id::SessionId;
+use crate::link::{DriverCommand, DriverEvent, Link, LinkError};
 use crate::pool::Prepared;
 use crate::protocol::client::{ClientMessage, Refusal};
 use crate::protocol::event::{EndReason, Event, Sequenced, SessionState};
@@ -31,7 +31,6 @@ const EVENTS_A_TURN: usize = 16;
 /// A session's owner.
 pub(super) struct Actor {
     id: SessionId,
-    token: Arc<Token>,
     template: Arc<Template>,
     backend: BackendKind,
     language: LanguageInfo,
@@ -44,8 +43,12 @@ pub(super) struct Actor {
     fanout: Fanout,
     /// When the running cell's time is up.
     cell_deadline: Option<Instant>,
-    /// Since when nobody is attached, and how many bytes of events nobody has seen.
-    unwatched: Option<(Instant, usize)>,
+    /// Since when nobody is attached.
+    unwatched: Option<Instant>,
+    /// Bytes of events since somebody was attached for whom output is held back.
+    unseen: usize,
+    /// The running cell was told to stop: its end goes before the output that waits.
+    hurried: bool,
     /// When somebody last said something or a cell ended.
     last_activity: Instant,
     began: Instant,
@@ -75,7 +78,6 @@ impl Actor {
     pub(super) fn new(
         prepared: Prepared,
         config: SessionConfig,
-        token: Arc<Token>,
         commands: mpsc::Receiver<Command>,
     ) -> Actor {
         let limits = &prepared.template.limits;
@@ -87,7 +89,6 @@ impl Actor {
         };
         Actor {
             id: prepared.id,
-            token,
             template: prepared.template,
             backend: prepared.backend,
             language: prepared.language,
@@ -96,9 +97,11 @@ impl Actor {
             handle: prepared.handle,
             state: State::new(rules),
             log: EventLog::new(config.log_bytes),
-            fanout: Fanout::new(),
+            fanout: Fanout::new(config.window_bytes),
             cell_deadline: None,
-            unwatched: Some((Instant::now(), 0)),
+            unwatched: Some(Instant::now()),
+            unseen: 0,
+            hurried: false,
             last_activity: Instant::now(),
             began: Instant::now(),
             farewell: None,
@@ -125,10 +128,15 @@ impl Actor {
             }
             self.apply();
             self.note_leavers();
+            if let Err(error) = self.fanout.catch_up(&self.log) {
+                tracing::error!(session = %self.id, %error, "cannot encode a gap");
+            }
             self.fanout.wake();
         }
-        if let Some(farewell) = &self.farewell {
-            self.fanout.close(farewell);
+        if let Some(farewell) = &self.farewell
+            && let Err(error) = self.fanout.close(farewell, &self.log)
+        {
+            tracing::error!(session = %self.id, %error, "cannot encode a gap");
         }
         self.handle.end().await;
         tracing::info!(session = %self.id, "session ended");
@@ -156,12 +164,17 @@ impl Actor {
         }
     }
 
-    /// Whether output has somewhere to go: to everybody who is attached or, while nobody is, into
-    /// a log that would lose nothing unseen.
+    /// Whether output has somewhere to go: to somebody who keeps up or, while nobody is there to
+    /// hold it for, into a log that would lose nothing unseen. A cell that was told to stop is
+    /// read on whatever becomes of its output, so that its end is not held up by it.
     fn may_read(&self) -> bool {
-        match self.unwatched {
-            Some((_, unseen)) => unseen < self.config.log_bytes / 2,
-            None => self.fanout.has_room(),
+        if self.hurried {
+            true
+        } else if self.fanout.has_holders() {
+            self.fanout.has_room()
+        } else {
+            self.config.detached_output == DetachedOutput::Drop
+                || self.unseen < self.config.log_bytes / 2
         }
     }
 
@@ -169,11 +182,10 @@ impl Actor {
         let config = &self.config;
         let after = |from: Instant, limit: Option<Duration>| from.checked_add(limit?);
         let idle = self.state.phase() == SessionState::Idle;
-        let abandoned = self.unwatched.map(|(since, _)| since);
         [
             (self.cell_deadline, Deadline::Cell),
             (
-                abandoned.and_then(|since| after(since, Some(config.detach_timeout))),
+                self.unwatched.and_then(|since| after(since, Some(config.detach_timeout))),
                 Deadline::End(EndReason::Abandoned),
             ),
             (
@@ -193,18 +205,7 @@ impl Actor {
                 // Whoever asked and is gone already need not be told.
                 joined.send(Err(AttachError::Full(self.config.participants))).ok();
             }
-            Command::Attach { name, role, after, joined } => {
-                let outbox = self.fanout.outbox(self.config.window_bytes);
-                let id = self.fanout.join(name, role, Arc::clone(&outbox));
-                self.unwatched = None;
-                self.greet(id, role, after);
-                if joined.send(Ok((id, outbox))).is_err() {
-                    // The socket went away while we answered; its seat must not stay taken.
-                    if let Some(participant) = self.fanout.get(id) {
-                        participant.outbox.leave();
-                    }
-                }
-            }
+            Command::Attach { guest, joined } => self.admit(guest, joined),
             Command::Message { from, message } => {
                 // A page's heartbeat is not somebody doing something.
                 if !matches!(message, Ok(ClientMessage::Ping { .. })) {
@@ -222,15 +223,35 @@ impl Actor {
         }
     }
 
-    /// In the same turn as joining, so that nothing falls between replay and live events.
-    fn greet(&mut self, to: ParticipantId, role: Role, after: Option<u64>) {
+    /// Joining and what is replayed are settled in one turn, so that nothing falls between.
+    fn admit(&mut self, guest: Guest, joined: oneshot::Sender<Joined>) {
+        let ready = self.ready(self.fanout.next_id(), &guest);
+        let ready = Reply::Ready(Box::new(ready));
+        let (id, outbox) = match self.fanout.join(&guest, &ready) {
+            Ok(seat) => seat,
+            Err(error) => {
+                tracing::error!(session = %self.id, %error, "cannot encode `ready`");
+                return;
+            }
+        };
+        self.unwatched = None;
+        if joined.send(Ok((id, Arc::clone(&outbox)))).is_err() {
+            // The socket went away while we answered; its seat must not stay taken.
+            outbox.leave();
+            return;
+        }
+        self.tell_participants();
+    }
+
+    fn ready(&self, participant: ParticipantId, guest: &Guest) -> Ready {
         let limits = &self.template.limits;
         let timeout_ms = |limit: Duration| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-        let ready = Ready {
+        Ready {
             protocol: protocol::VERSION,
             session: self.id.to_string(),
-            token: self.token.reveal().to_owned(),
-            role,
+            token: guest.token.reveal().to_owned(),
+            participant,
+            role: guest.role,
             template: self.template.name.clone(),
             language: self.language.clone(),
             state: self.state.phase(),
@@ -247,19 +268,12 @@ impl Actor {
                 disk_bytes: limits.disk_bytes,
             },
             backend: self.backend.name(),
-        };
-        self.reply(to, &Reply::Ready(Box::new(ready)));
-        let after = after.unwrap_or(0);
-        let replay = self.log.after(after);
-        if let Some((from, to_seq)) = replay.gap {
-            self.reply(to, &Reply::Gap { from, to: to_seq });
         }
-        let Some(participant) = self.fanout.get(to) else { return };
-        let replay = self.log.after(after);
-        let first = replay.gap.map_or(after, |(_, last)| last) + 1;
-        for (seq, json) in (first..).zip(replay.events) {
-            participant.outbox.push(seq, json.clone());
-        }
+    }
+
+    fn tell_participants(&mut self) {
+        let list = self.fanout.list();
+        self.emit(&Event::Participants { list });
     }
 
     fn on_driver(&mut self, event: DriverEvent) {
@@ -267,7 +281,7 @@ impl Actor {
         // What was read with it comes along; the room is looked at again for each.
         for _ in 1..EVENTS_A_TURN {
             self.apply();
-            if self.farewell.is_some() || !self.fanout.has_room() {
+            if self.farewell.is_some() || !self.may_read() {
                 return;
             }
             match self.link.ready_event() {
@@ -303,7 +317,10 @@ impl Actor {
             match effect {
                 Effect::Emit(event) => self.emit(&event),
                 Effect::Reply(to, reply) => self.reply(to, &reply),
-                Effect::Send(command) => self.link.send(&command),
+                Effect::Send(command) => {
+                    self.hurried |= matches!(command, DriverCommand::Interrupt { .. });
+                    self.link.send(&command);
+                }
                 Effect::ArmTimer(after) => self.cell_deadline = Instant::now().checked_add(after),
                 Effect::DisarmTimer => self.cell_deadline = None,
                 Effect::Log(line) => tracing::debug!(session = %self.id, line, "driver"),
@@ -317,8 +334,10 @@ impl Actor {
         let ts = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         match Sequenced::encode(event, self.log.next_seq(), ts) {
             Ok(sequenced) => {
-                if let Some((_, unseen)) = &mut self.unwatched {
-                    *unseen += sequenced.json.len();
+                if self.fanout.has_holders() {
+                    self.unseen = 0;
+                } else {
+                    self.unseen += sequenced.json.len();
                 }
                 self.log.push(&sequenced);
                 self.fanout.broadcast(&sequenced);
@@ -327,6 +346,11 @@ impl Actor {
         }
         if let Event::Done { .. } = event {
             self.last_activity = Instant::now();
+            if std::mem::take(&mut self.hurried)
+                && let Err(error) = self.fanout.hurry(&self.log)
+            {
+                tracing::error!(session = %self.id, %error, "cannot encode a gap");
+            }
         }
         if let Event::Ended { reason, detail } = event {
             let code = match reason {
@@ -346,8 +370,14 @@ impl Actor {
     }
 
     fn note_leavers(&mut self) {
-        if self.fanout.sweep() && self.fanout.is_empty() {
-            self.unwatched.get_or_insert((Instant::now(), 0));
+        if !self.fanout.sweep() {
+            return;
+        }
+        if self.fanout.is_empty() {
+            self.unwatched.get_or_insert(Instant::now());
+        }
+        if self.farewell.is_none() {
+            self.tell_participants();
         }
     }
 

@@ -1,27 +1,40 @@
 //! The participants of a session and what each is to be sent.
+//!
+//! A participant is *live* while its outbox takes every event as it comes. One whose outbox is
+//! full is *behind*: it gets nothing more until there is room, and then what it missed from the
+//! log, named by a `gap` where the log has forgotten it. So memory stays flat whatever one client
+//! does, and nobody waits for anybody.
 
 use std::sync::Arc;
 
 use bytestring::ByteString;
 use tokio::sync::Notify;
 
+use super::Guest;
+use super::log::EventLog;
 use super::outbox::Outbox;
 use super::state::ParticipantId;
-use crate::protocol::event::Sequenced;
+use crate::protocol::event::{ParticipantInfo, Sequenced};
 use crate::protocol::reply::Role;
-use crate::protocol::{Close, Reply};
+use crate::protocol::{Close, CloseCode, Reply};
+
+/// Waiting output beyond which a participant who is to hear of a stopped cell's end skips it: more
+/// than this takes a slow client longer than a person waits.
+const HURRY_BYTES: usize = 64 << 10; // 64 KiB
 
 /// One attached socket.
 #[derive(Debug)]
 pub(super) struct Participant {
-    /// Its number in the session.
-    pub id: ParticipantId,
+    id: ParticipantId,
     /// Shown to others.
-    pub name: Arc<str>,
+    pub(super) name: Arc<str>,
+    /// Whether it chose its name.
+    named: bool,
     /// What it may do.
-    pub role: Role,
-    /// What it has yet to be sent.
-    pub outbox: Arc<Outbox>,
+    pub(super) role: Role,
+    outbox: Arc<Outbox>,
+    /// The first seq it has not been given, if it is behind.
+    behind: Option<u64>,
 }
 
 /// Everybody who is attached.
@@ -29,30 +42,50 @@ pub(super) struct Participant {
 pub(super) struct Fanout {
     participants: Vec<Participant>,
     last_id: ParticipantId,
+    window: usize,
     relieved: Arc<Notify>,
 }
 
 impl Fanout {
-    /// Nobody yet.
-    pub(super) fn new() -> Fanout {
-        Fanout { participants: Vec::new(), last_id: 0, relieved: Arc::new(Notify::new()) }
+    /// Nobody yet; each may have `window` bytes that wait.
+    pub(super) fn new(window: usize) -> Fanout {
+        let relieved = Arc::new(Notify::new());
+        Fanout { participants: Vec::new(), last_id: 0, window, relieved }
     }
 
-    /// An outbox for a socket that is about to join.
-    pub(super) fn outbox(&self, window: usize) -> Arc<Outbox> {
-        Arc::new(Outbox::new(window, Arc::clone(&self.relieved)))
+    /// The number of whoever joins next.
+    pub(super) fn next_id(&self) -> ParticipantId {
+        self.last_id + 1
     }
 
-    /// Adds a participant.
+    /// Adds a participant, who is given `first` and then what it has not seen from the log.
+    /// A named one takes the place of an older connection of that name and role.
     pub(super) fn join(
         &mut self,
-        name: Arc<str>,
-        role: Role,
-        outbox: Arc<Outbox>,
-    ) -> ParticipantId {
-        self.last_id += 1;
-        self.participants.push(Participant { id: self.last_id, name, role, outbox });
-        self.last_id
+        guest: &Guest,
+        first: &Reply,
+    ) -> Result<(ParticipantId, Arc<Outbox>), serde_json::Error> {
+        let first = ByteString::from(serde_json::to_string(first)?);
+        let same = |other: &Participant| {
+            guest.named && other.named && other.name == guest.name && other.role == guest.role
+        };
+        for older in self.participants.iter().filter(|other| same(other)) {
+            let text = "a newer connection of the same participant took over";
+            older.outbox.close(Close::new(CloseCode::Replaced, text));
+        }
+        self.participants.retain(|other| !same(other));
+        let outbox = Arc::new(Outbox::new(self.window, Arc::clone(&self.relieved)));
+        outbox.push_reply(first);
+        self.last_id = self.next_id();
+        self.participants.push(Participant {
+            id: self.last_id,
+            name: Arc::clone(&guest.name),
+            named: guest.named,
+            role: guest.role,
+            outbox: Arc::clone(&outbox),
+            behind: Some(guest.after.unwrap_or(0).saturating_add(1)),
+        });
+        Ok((self.last_id, outbox))
     }
 
     /// Forgets those whose sockets are gone. Answers whether anybody was.
@@ -77,9 +110,26 @@ impl Fanout {
         self.participants.is_empty()
     }
 
-    /// Whether everybody keeps up, so that more may be read from the driver.
+    /// Everybody, as told to everybody.
+    pub(super) fn list(&self) -> Vec<ParticipantInfo> {
+        let info = |one: &Participant| ParticipantInfo {
+            id: one.id,
+            name: Arc::clone(&one.name),
+            role: one.role,
+        };
+        self.participants.iter().map(info).collect()
+    }
+
+    /// Whether somebody is attached for whom output is held back rather than skipped. For a
+    /// viewer nothing waits.
+    pub(super) fn has_holders(&self) -> bool {
+        self.participants.iter().any(Participant::holds)
+    }
+
+    /// Whether at least one of those keeps up, so that more may be read from the driver.
     pub(super) fn has_room(&self) -> bool {
-        self.participants.iter().all(|participant| participant.outbox.has_room())
+        let mut holders = self.participants.iter().filter(|participant| participant.holds());
+        holders.any(|holder| holder.behind.is_none() && holder.outbox.has_room())
     }
 
     /// Waits until there may be room again or somebody left.
@@ -87,17 +137,40 @@ impl Fanout {
         self.relieved.notified().await;
     }
 
-    /// Sends an event to everybody.
-    pub(super) fn broadcast(&self, event: &Sequenced) {
-        for participant in &self.participants {
-            participant.outbox.push(event.seq, event.json.clone());
+    /// Sends an event to everybody who is live; who has no room falls behind.
+    pub(super) fn broadcast(&mut self, event: &Sequenced) {
+        for participant in &mut self.participants {
+            if participant.behind.is_none() {
+                if participant.outbox.has_room() {
+                    participant.outbox.push(event);
+                } else {
+                    participant.behind = Some(event.seq);
+                }
+            }
         }
     }
 
-    /// Sends a reply to one.
+    /// Gives those who are behind what they missed, as far as they have room.
+    pub(super) fn catch_up(&mut self, log: &EventLog) -> Result<(), serde_json::Error> {
+        for participant in &mut self.participants {
+            participant.catch_up(log)?;
+        }
+        Ok(())
+    }
+
+    /// A stopped cell has ended: whoever has much output waiting is to hear of it now, and may
+    /// come back for the output.
+    pub(super) fn hurry(&mut self, log: &EventLog) -> Result<(), serde_json::Error> {
+        for participant in &mut self.participants {
+            participant.hurry(log)?;
+        }
+        Ok(())
+    }
+
+    /// Sends a reply to one, before the events that wait for it.
     pub(super) fn reply(&self, to: ParticipantId, reply: &Reply) -> Result<(), serde_json::Error> {
         if let Some(participant) = self.get(to) {
-            participant.outbox.push(0, ByteString::from(serde_json::to_string(reply)?));
+            participant.outbox.push_reply(ByteString::from(serde_json::to_string(reply)?));
         }
         Ok(())
     }
@@ -109,10 +182,85 @@ impl Fanout {
         }
     }
 
-    /// Closes all sockets after what waits for them.
-    pub(super) fn close(&self, close: &Close) {
-        for participant in &self.participants {
+    /// Closes all sockets after what waits for them. Who is behind is given the rest first,
+    /// room or not: there is no later.
+    pub(super) fn close(&mut self, close: &Close, log: &EventLog) -> Result<(), serde_json::Error> {
+        for participant in &mut self.participants {
+            participant.give_rest(log)?;
             participant.outbox.close(close.clone());
         }
+        Ok(())
+    }
+}
+
+impl Participant {
+    fn holds(&self) -> bool {
+        self.role != Role::Viewer
+    }
+
+    fn catch_up(&mut self, log: &EventLog) -> Result<(), serde_json::Error> {
+        let Some(mut next) = self.behind else { return Ok(()) };
+        if !self.outbox.has_room() {
+            return Ok(());
+        }
+        let replay = log.after(next - 1);
+        if let Some((from, to)) = replay.gap {
+            self.outbox.push_gap(from, to)?;
+            next = to + 1;
+        }
+        for event in replay.events {
+            if !self.outbox.has_room() {
+                self.behind = Some(next);
+                return Ok(());
+            }
+            self.outbox.push(event);
+            next = event.seq + 1;
+        }
+        self.behind = None;
+        Ok(())
+    }
+
+    fn hurry(&mut self, log: &EventLog) -> Result<(), serde_json::Error> {
+        if self.behind.is_none() && self.outbox.waiting_bytes() < HURRY_BYTES {
+            return Ok(());
+        }
+        self.outbox.skip_output()?;
+        if let Some(next) = self.behind.take() {
+            self.give(log, next, true)?;
+        }
+        Ok(())
+    }
+
+    fn give_rest(&mut self, log: &EventLog) -> Result<(), serde_json::Error> {
+        match self.behind.take() {
+            Some(next) => self.give(log, next, false),
+            None => Ok(()),
+        }
+    }
+
+    /// Gives everything from `next` on, or everything but output, with gaps in its place.
+    fn give(
+        &mut self,
+        log: &EventLog,
+        next: u64,
+        without_output: bool,
+    ) -> Result<(), serde_json::Error> {
+        let replay = log.after(next.saturating_sub(1));
+        let mut skipped = replay.gap;
+        for event in replay.events {
+            if without_output && event.is_output {
+                let from = skipped.map_or(event.seq, |(from, _)| from);
+                skipped = Some((from, event.seq));
+                continue;
+            }
+            if let Some((from, to)) = skipped.take() {
+                self.outbox.push_gap(from, to)?;
+            }
+            self.outbox.push(event);
+        }
+        if let Some((from, to)) = skipped {
+            self.outbox.push_gap(from, to)?;
+        }
+        Ok(())
     }
 }

@@ -12,7 +12,7 @@ const OVERHEAD_BYTES: usize = 64;
 /// The newest events. Seqs begin at 1 and have no holes.
 #[derive(Debug)]
 pub struct EventLog {
-    events: VecDeque<ByteString>,
+    events: VecDeque<Sequenced>,
     /// Seq of the oldest event held; one past the newest if none is.
     first: u64,
     bytes: usize,
@@ -25,7 +25,7 @@ pub struct Replay<'a> {
     /// Seqs that were missed and are no longer held, first and last.
     pub gap: Option<(u64, u64)>,
     /// The rest, in order.
-    pub events: std::collections::vec_deque::Iter<'a, ByteString>,
+    pub events: std::collections::vec_deque::Iter<'a, Sequenced>,
 }
 
 impl EventLog {
@@ -48,10 +48,10 @@ impl EventLog {
     pub fn push(&mut self, event: &Sequenced) {
         debug_assert_eq!(event.seq, self.next_seq());
         self.bytes += cost(&event.json);
-        self.events.push_back(event.json.clone());
+        self.events.push_back(event.clone());
         while self.bytes > self.capacity && self.events.len() > 1 {
             if let Some(oldest) = self.events.pop_front() {
-                self.bytes -= cost(&oldest);
+                self.bytes -= cost(&oldest.json);
                 self.first += 1;
             }
         }
@@ -77,7 +77,7 @@ mod tests {
     fn fill(log: &mut EventLog, count: usize, size: usize) {
         for _ in 0..count {
             let json = ByteString::from("x".repeat(size));
-            log.push(&Sequenced { seq: log.next_seq(), json });
+            log.push(&Sequenced { seq: log.next_seq(), json, is_output: true });
         }
     }
 

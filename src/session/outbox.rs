@@ -4,9 +4,10 @@
 //!   actor ── push ──► waiting ── take ──► in the socket's hands ── sent ──► (acked)
 //!            never waits        waits                              tells the actor of room
 //! ```
-//! The actor never waits for a participant: it pushes, and asks [`Outbox::has_room`] before it
-//! reads more from the driver. Bytes count until they are on the socket, or, once the participant
-//! has sent an `ack`, until they are acknowledged.
+//! The actor never waits for a participant: it asks [`Outbox::has_room`], and what finds no room
+//! stays in the log for later. Bytes count until they are on the socket, or, once the participant
+//! has sent an `ack`, until they are acknowledged. Replies overtake events; a `gap` keeps its
+//! place among them.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytestring::ByteString;
 use tokio::sync::Notify;
 
-use crate::protocol::Close;
+use crate::protocol::event::Sequenced;
+use crate::protocol::{Close, Reply};
 
 /// Most that is taken at once: a socket write of this size is one system call or two, and an
 /// interrupt's reply waits behind no more.
@@ -33,6 +35,8 @@ pub struct Outbox {
 
 #[derive(Debug, Default)]
 struct Inner {
+    /// Replies, which go first: a `pong` should not wait for megabytes of output.
+    replies: VecDeque<ByteString>,
     waiting: VecDeque<Outgoing>,
     waiting_bytes: usize,
     /// Taken and not yet reported sent.
@@ -47,9 +51,10 @@ struct Inner {
 
 #[derive(Debug)]
 struct Outgoing {
-    /// 0 for a reply, which no `ack` covers.
+    /// 0 for a gap, which no `ack` covers.
     seq: u64,
     json: ByteString,
+    is_output: bool,
 }
 
 /// What a socket is to do next.
@@ -67,18 +72,69 @@ impl Outbox {
         Outbox { inner: Mutex::default(), filled: Notify::new(), relieved, window }
     }
 
-    /// Adds a message; never waits and never refuses. Call [`Outbox::wake`] after the last one.
-    pub fn push(&self, seq: u64, json: ByteString) {
+    /// Adds an event; never waits and never refuses. Call [`Outbox::wake`] after the last one.
+    pub fn push(&self, event: &Sequenced) {
+        let Sequenced { seq, json, is_output } = event.clone();
+        self.append(Outgoing { seq, json, is_output });
+    }
+
+    /// Adds the word that these events are left out, in its place among them.
+    pub fn push_gap(&self, from: u64, to: u64) -> Result<(), serde_json::Error> {
+        let json = ByteString::from(serde_json::to_string(&Reply::Gap { from, to })?);
+        self.append(Outgoing { seq: 0, json, is_output: false });
+        Ok(())
+    }
+
+    /// Adds a reply, before all events that wait.
+    pub fn push_reply(&self, json: ByteString) {
         let mut inner = self.lock();
         if inner.close.is_none() && !inner.left {
             inner.waiting_bytes += json.len();
-            inner.waiting.push_back(Outgoing { seq, json });
+            inner.replies.push_back(json);
+        }
+    }
+
+    /// Takes output that waits out again and leaves gaps in its place.
+    pub fn skip_output(&self) -> Result<(), serde_json::Error> {
+        let events = std::mem::take(&mut self.lock().waiting);
+        let mut skipped: Option<(u64, u64)> = None;
+        for event in events {
+            self.lock().waiting_bytes -= event.json.len();
+            if event.is_output {
+                let from = skipped.map_or(event.seq, |(from, _)| from);
+                skipped = Some((from, event.seq));
+                continue;
+            }
+            if let Some((from, to)) = skipped.take() {
+                self.push_gap(from, to)?;
+            }
+            self.append(event);
+        }
+        match skipped {
+            Some((from, to)) => self.push_gap(from, to),
+            None => Ok(()),
+        }
+    }
+
+    /// Bytes that the socket has not yet taken.
+    pub fn waiting_bytes(&self) -> usize {
+        self.lock().waiting_bytes
+    }
+
+    fn append(&self, outgoing: Outgoing) {
+        let mut inner = self.lock();
+        if inner.close.is_none() && !inner.left {
+            inner.waiting_bytes += outgoing.json.len();
+            inner.waiting.push_back(outgoing);
         }
     }
 
     /// Tells the socket that there is something to take.
     pub fn wake(&self) {
-        if !self.lock().waiting.is_empty() {
+        let inner = self.lock();
+        let any = !inner.waiting.is_empty() || !inner.replies.is_empty();
+        drop(inner);
+        if any {
             self.filled.notify_one();
         }
     }
@@ -100,6 +156,7 @@ impl Outbox {
         let mut inner = self.lock();
         inner.left = true;
         inner.waiting.clear();
+        inner.replies.clear();
         drop(inner);
         self.relieved.notify_one();
     }
@@ -140,9 +197,14 @@ impl Outbox {
         let had_room = inner.outstanding() < self.window;
         inner.taken_bytes = 0;
         let mut taken = 0;
+        while let Some(json) = inner.replies.pop_front() {
+            taken += json.len();
+            inner.waiting_bytes -= json.len();
+            into.push(json);
+        }
         while taken < BATCH_BYTES && (inner.unacked.is_none() || inner.unacked_bytes < self.window)
         {
-            let Some(Outgoing { seq, json }) = inner.waiting.pop_front() else { break };
+            let Some(Outgoing { seq, json, .. }) = inner.waiting.pop_front() else { break };
             taken += json.len();
             inner.waiting_bytes -= json.len();
             if seq > 0
@@ -188,22 +250,40 @@ mod tests {
         Outbox::new(window, Arc::new(Notify::new()))
     }
 
-    fn text(length: usize) -> ByteString {
-        ByteString::from("x".repeat(length))
+    fn text(seq: u64, length: usize) -> Sequenced {
+        Sequenced { seq, json: ByteString::from("x".repeat(length)), is_output: true }
+    }
+
+    #[tokio::test]
+    async fn replies_overtake_events_and_skipped_output_leaves_a_gap() {
+        let outbox = outbox(1000);
+        for seq in 1..=3 {
+            outbox.push(&text(seq, 10));
+        }
+        outbox.push(&Sequenced { is_output: false, ..text(4, 1) });
+        outbox.push(&text(5, 10));
+        outbox.push_reply(ByteString::from_static("pong"));
+        outbox.skip_output().unwrap();
+        let mut taken = Vec::new();
+        outbox.take(&mut taken).await;
+        let taken: Vec<&str> = taken.iter().map(|json| &**json).collect();
+        let gap = |from, to| format!(r#"{{"type":"gap","from":{from},"to":{to}}}"#);
+        assert_eq!(taken, ["pong", &gap(1, 3), "x", &gap(5, 5)]);
+        assert_eq!(outbox.waiting_bytes(), 0);
     }
 
     #[tokio::test]
     async fn there_is_room_again_when_the_socket_has_sent() {
         let outbox = outbox(100);
-        outbox.push(1, text(60));
+        outbox.push(&text(1, 60));
         assert!(outbox.has_room());
-        outbox.push(2, text(60));
+        outbox.push(&text(2, 60));
         assert!(!outbox.has_room());
         let mut taken = Vec::new();
         assert_eq!(outbox.take(&mut taken).await, Batch::Messages);
         assert_eq!(taken.len(), 2);
         assert!(!outbox.has_room(), "taken is not yet sent");
-        outbox.push(3, text(1));
+        outbox.push(&text(3, 1));
         outbox.take(&mut taken).await;
         assert!(outbox.has_room());
         outbox.relieved.notified().await;
@@ -212,10 +292,10 @@ mod tests {
     #[tokio::test]
     async fn a_close_comes_after_what_waits() {
         let outbox = outbox(100);
-        outbox.push(1, text(1));
+        outbox.push(&text(1, 1));
         let close = Close::new(CloseCode::Ended, "over");
         outbox.close(close.clone());
-        outbox.push(2, text(1));
+        outbox.push(&text(2, 1));
         let mut taken = Vec::new();
         assert_eq!(outbox.take(&mut taken).await, Batch::Messages);
         assert_eq!(outbox.take(&mut taken).await, Batch::Close(close));
@@ -227,7 +307,7 @@ mod tests {
         let outbox = outbox(100);
         outbox.ack(0);
         for seq in 1..=5 {
-            outbox.push(seq, text(40));
+            outbox.push(&text(seq, 40));
         }
         let mut taken = Vec::new();
         outbox.take(&mut taken).await;
@@ -244,9 +324,9 @@ mod tests {
     #[test]
     fn nothing_is_kept_for_who_has_left() {
         let outbox = outbox(10);
-        outbox.push(1, text(50));
+        outbox.push(&text(1, 50));
         outbox.leave();
-        outbox.push(2, text(50));
+        outbox.push(&text(2, 50));
         assert!(outbox.has_room() && outbox.has_left());
         assert!(outbox.lock().waiting.is_empty());
     }

@@ -14,6 +14,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::checker::Checker;
 use super::gateway::Gateway;
+use super::traces::Processes;
 
 /// Longest wait for any one message. A container's start on a busy machine is the slowest.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(45);
@@ -105,12 +106,15 @@ impl Client {
         text(&self.ready, "session")
     }
 
-    /// The pid namespace its sandbox has on this machine; `None` where another kernel is between.
-    pub(crate) async fn pid_namespace(&mut self) -> Option<String> {
+    /// The processes its sandbox has on this machine; none are seen of a kernel of its own.
+    pub(crate) async fn processes(&mut self) -> Processes {
         let code = "import os\nprint(os.readlink('/proc/self/ns/pid'))";
         let found = self.print(code).await.trim().to_owned();
         let own = std::fs::read_link("/proc/self/ns/pid").unwrap();
-        (own.as_os_str() != found.as_str()).then_some(found)
+        match own.as_os_str() == found.as_str() {
+            true => Processes::default(), // gVisor's first namespace has the same name as Linux's
+            false => Processes::of_namespace(&found),
+        }
     }
 
     /// Newest seq seen.

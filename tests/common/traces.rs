@@ -19,6 +19,9 @@ use super::backend::{Backend, DOCKER_SOCKET};
 /// What stays in a runtime directory on purpose: it is shared by all gateways that ever use it.
 const SHARED_FILES: [&str; 4] = ["docker", "local", "realm", "judge.lock"];
 
+/// How soon after the end of a session or a gateway, however sudden, nothing of it may be left.
+pub(crate) const GONE: Duration = Duration::from_secs(5);
+
 /// How often what has no event is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -30,8 +33,7 @@ const ENGINE_SECONDS: u64 = 60;
 pub(crate) struct Traces {
     backend: Backend,
     runtime: PathBuf,
-    /// Processes below the gateway: number and start time, which together are unique.
-    processes: Vec<(i32, u64)>,
+    processes: Processes,
     /// Directories of cgroups.
     cgroups: Vec<PathBuf>,
     /// Names of instances, as in labels.
@@ -55,15 +57,14 @@ impl Traces {
                 _ => {}
             }
         }
-        let processes = descendants(gateway.as_raw_nonzero().get());
+        let processes = Processes::below(gateway.as_raw_nonzero().get());
         Traces { backend, runtime: runtime.to_owned(), processes, cgroups, instances }
     }
 
     /// What of it is there now.
     pub(crate) async fn left(&self) -> Vec<String> {
         let mut left = Vec::new();
-        let live = self.processes.iter().filter(|(pid, start)| start_of(*pid) == Some(*start));
-        left.extend(live.map(|(pid, _)| format!("process {pid} ({})", command_line(*pid))));
+        left.extend(self.processes.alive());
         let cgroups = self.cgroups.iter().filter(|path| path.exists());
         left.extend(cgroups.map(|path| format!("cgroup {}", path.display())));
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
@@ -87,28 +88,28 @@ impl Traces {
     }
 
     /// What is there now of one session, whose gateway goes on: its cgroups, its container, and the
-    /// processes in its pid namespace (`None`: of a kernel that is not ours).
-    pub(crate) async fn left_of(&self, session: &str, pid_namespace: Option<&str>) -> Vec<String> {
+    /// processes it had.
+    pub(crate) async fn left_of(&self, session: &str, processes: &Processes) -> Vec<String> {
         let cgroups = self.cgroups.iter().map(|path| path.join(session));
         let cgroups = cgroups.filter(|path| path.exists());
         let mut left: Vec<String> =
             cgroups.map(|path| format!("cgroup {}", path.display())).collect();
-        left.extend(pid_namespace.map(in_pid_namespace).into_iter().flatten());
+        left.extend(processes.alive());
         if self.backend.is_docker() {
             left.extend(containers(&engine(), &format!("cellgate.session={session}")).await);
         }
         left
     }
 
-    /// Waits until nothing is left but files (which the next start sweeps) or the time is over;
-    /// answers what is left then.
-    pub(crate) async fn gone_but_files(&self, patience: Duration) -> Vec<String> {
+    /// Waits until nothing is left but files (which the next start sweeps), not for long; answers
+    /// what is left then.
+    pub(crate) async fn gone_but_files(&self) -> Vec<String> {
         let left = || async {
             let mut left = self.left().await;
             left.retain(|one| !one.starts_with("file "));
             left
         };
-        until_empty(patience, left).await
+        until_empty(GONE, left).await
     }
 }
 
@@ -128,12 +129,35 @@ pub(crate) async fn until_empty<F: Future<Output = Vec<String>>>(
     }
 }
 
-/// Processes of the host that are in the pid namespace `name`, such as `pid:[4026532301]`.
-pub(crate) fn in_pid_namespace(name: &str) -> Vec<String> {
-    let members = pids().filter(|pid| {
-        fs::read_link(format!("/proc/{pid}/ns/pid")).is_ok_and(|link| link.as_os_str() == name)
-    });
-    members.map(|pid| format!("process {pid} ({})", command_line(pid))).collect()
+/// Processes of this machine: number and start time, which together are unique.
+#[derive(Debug, Default)]
+pub(crate) struct Processes(Vec<(i32, u64)>);
+
+impl Processes {
+    /// Those of the pid namespace `name`, such as `pid:[4026532301]`. The kernel soon gives that
+    /// name to another namespace, so it says nothing of what is left later.
+    pub(crate) fn of_namespace(name: &str) -> Processes {
+        let member = |pid: &i32| {
+            fs::read_link(format!("/proc/{pid}/ns/pid")).is_ok_and(|link| link.as_os_str() == name)
+        };
+        Processes(pids().filter(member).filter_map(|pid| Some((pid, start_of(pid)?))).collect())
+    }
+
+    /// Those below `root`, itself not counted.
+    pub(crate) fn below(root: i32) -> Processes {
+        Processes(descendants(root))
+    }
+
+    /// How many there were.
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Those that live still.
+    pub(crate) fn alive(&self) -> Vec<String> {
+        let alive = self.0.iter().filter(|(pid, start)| start_of(*pid) == Some(*start));
+        alive.map(|(pid, _)| format!("process {pid} ({})", command_line(*pid))).collect()
+    }
 }
 
 /// The engine the tests use.
@@ -174,8 +198,7 @@ fn pids() -> impl Iterator<Item = i32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-/// All processes below `root`, itself not counted.
-pub(crate) fn descendants(root: i32) -> Vec<(i32, u64)> {
+fn descendants(root: i32) -> Vec<(i32, u64)> {
     let all: Vec<(i32, i32, u64)> = pids()
         .filter_map(|pid| {
             let fields = stat(pid)?;

@@ -1,14 +1,12 @@
 //! Gateways and sessions end, each in its way, and leave nothing.
 
-use std::time::Duration;
-
 use rustix::process::Signal;
 use serde_json::json;
 
 use crate::common::client::{self, Client, text};
 use crate::common::http;
 use crate::common::suite::{Stage, cases};
-use crate::common::traces::{self, until_empty};
+use crate::common::traces::{GONE, until_empty};
 
 cases![
     an_ended_session_leaves_nothing,
@@ -18,9 +16,6 @@ cases![
     a_killed_gateway_leaves_nothing,
     a_start_sweeps_the_dead_and_spares_the_living,
 ];
-
-/// How soon after its end, however sudden, nothing may be left.
-const GONE: Duration = Duration::from_secs(5);
 
 /// Leaves as much behind as a cell can: a daemon, a thread, children in sessions of their own.
 const ROOTS: &str = r#"
@@ -38,18 +33,13 @@ print('rooted')
 
 async fn an_ended_session_leaves_nothing(stage: &Stage) {
     let mut client = stage.session().await;
-    let namespace = client.pid_namespace().await;
-    assert_eq!(namespace.is_none(), stage.backend.is_gvisor());
     assert_eq!(client.print(ROOTS).await, "rooted\n");
+    let processes = client.processes().await;
+    assert!(processes.count() >= 4 || stage.backend.is_gvisor(), "{processes:?}");
     let traces = stage.gateway().traces().await;
     let session = client.session().to_owned();
-    let left = || traces.left_of(&session, namespace.as_deref());
-    assert!(
-        stage.backend.is_gvisor()
-            || traces::in_pid_namespace(namespace.as_deref().unwrap()).len() > 2
-    );
     client.end().await;
-    let left = until_empty(GONE, left).await;
+    let left = until_empty(GONE, || traces.left_of(&session, &processes)).await;
     assert!(left.is_empty(), "{left:#?}");
 }
 
@@ -109,7 +99,7 @@ async fn a_second_signal_ends_at_once(stage: &Stage) {
     gateway.signal(Signal::INT);
     assert_eq!(gateway.exited().await.code(), Some(1));
     assert_eq!(client.closed().await.code, 1006);
-    let left = traces.gone_but_files(GONE).await;
+    let left = traces.gone_but_files().await;
     assert!(left.is_empty(), "{left:#?}");
 }
 
@@ -117,17 +107,18 @@ async fn a_killed_gateway_leaves_nothing(stage: &Stage) {
     let gateway = stage.own(&[]);
     let mut idle = Client::create(&gateway, "python").await;
     let mut busy = Client::create(&gateway, "python").await;
-    let namespaces = [idle.pid_namespace().await, busy.pid_namespace().await];
     idle.print(ROOTS).await;
-    let id = busy.execute(&format!("{ROOTS}\nwhile True: pass")).await;
-    busy.until_text(&id, "rooted\n").await;
+    busy.print(ROOTS).await;
+    let processes = [idle.processes().await, busy.processes().await];
+    let id = busy.execute("print('up')\nwhile True: pass").await;
+    busy.until_text(&id, "up\n").await;
     let traces = gateway.traces().await;
     gateway.kill().await;
-    let left = traces.gone_but_files(GONE).await;
+    let left = traces.gone_but_files().await;
     assert!(left.is_empty(), "{left:#?}");
-    for namespace in namespaces.iter().flatten() {
-        let members = || async { traces::in_pid_namespace(namespace) };
-        assert_eq!(until_empty(GONE, members).await, Vec::<String>::new());
+    for processes in &processes {
+        let alive = until_empty(GONE, || async { processes.alive() }).await;
+        assert!(alive.is_empty(), "{alive:#?}");
     }
     // What is left of files is swept by the next start.
     let successor = gateway.successor(&[]);

@@ -47,12 +47,22 @@ def bundle():
             continue
         with open(os.path.join(SOURCES, file), "rb") as source:
             text = source.read()
-        parts.append(struct.pack("<H", len(name)) + name.encode() + struct.pack("<I", len(text)) + text)
+        parts.append(
+            struct.pack("<H", len(name)) + name.encode() + struct.pack("<I", len(text)) + text
+        )
     return b"".join(parts)
 
 
 def pack(kind, cell, payload=b"", flags=0):
     return struct.pack("<IBBHI", len(payload), kind, flags, 0, cell) + payload
+
+
+def message(kind, cell, value):
+    """A JSON value as frames."""
+    payload = json.dumps(value).encode()
+    chunks = [payload[at : at + 65536] for at in range(0, len(payload), 65536)]
+    ends = [MORE] * (len(chunks) - 1) + [0]
+    return b"".join(pack(kind, cell, chunk, flags) for chunk, flags in zip(chunks, ends))
 
 
 class Died(Exception):
@@ -128,6 +138,7 @@ class Runner:
         self.control, control = socket.socketpair()
         self.side, side = socket.socketpair()
         self.stacks, stacks_end = os.pipe()
+        self.has_stacks = stacks
         idle_out, out_end = os.pipe()
         idle_err, err_end = os.pipe()
         memory = os.memfd_create("bundle")
@@ -201,11 +212,7 @@ class Runner:
         job = {"code": code, "silent": False, "allow_input": True, **fields}
         cell = self.cells[self.number] = Cell(self.number, *self.next_pipes)
         self.next_pipes = None
-        payload = json.dumps(job).encode()
-        chunks = [payload[at : at + 65536] for at in range(0, len(payload), 65536)]
-        for at, chunk in enumerate(chunks):
-            flags = MORE if at + 1 < len(chunks) else 0
-            self.control.sendall(pack(EXECUTE, self.number, chunk, flags))
+        self.control.sendall(message(EXECUTE, self.number, job))
         return cell
 
     def run(self, code, **fields):
@@ -231,7 +238,7 @@ class Runner:
         if cursor is not None:
             question["cursor"] = cursor
         target = self.side if self.replies else self.control
-        target.sendall(pack(REQUEST, number, json.dumps(question).encode()))
+        target.sendall(message(REQUEST, number, question))
         if not wait:
             return number
         self.until(lambda: number in self.replies)
@@ -248,7 +255,8 @@ class Runner:
     def pump(self, end, read_output=True):
         poll = select.poll()
         places = {self.control.fileno(): ("control", None), self.side.fileno(): ("side", None)}
-        places[self.stacks] = ("stacks", None)
+        if self.has_stacks:
+            places[self.stacks] = ("stacks", None)
         if read_output:
             for cell in self.cells.values():
                 for name, fd in cell.pipes.items():
@@ -408,7 +416,9 @@ class RunnerTest(unittest.TestCase):
 
     def need(self, module):
         """Skips, loudly, unless the tested interpreter has `module`."""
-        cell = self.runner.run("import importlib.util; importlib.util.find_spec(%r) is not None" % module)
+        cell = self.runner.run(
+            "import importlib.util; importlib.util.find_spec(%r) is not None" % module
+        )
         if cell.text != "True":
             if os.environ.get("CELLGATE_REQUIRE") == "all":
                 self.fail("%s has no %s, and CELLGATE_REQUIRE=all asks for it" % (PYTHON, module))

@@ -3,7 +3,7 @@
 const byId = (id) => document.getElementById(id);
 const code = byId("code");
 const output = byId("output");
-const KEEP = 5000; // pieces of output in the document; older ones leave
+const KEEP_CHARACTERS = 200_000; // of output in the document; what is older leaves
 const ACK_CHARACTERS = 32 << 10; // taken in before the gateway is told
 
 let socket = null;
@@ -98,7 +98,7 @@ function receive(text) {
 }
 
 function take(message) {
-  if (message.seq !== undefined) {
+  if (message.seq !== undefined && message.type !== "ready") {
     if (message.seq <= seq) return;
     seq = message.seq;
   }
@@ -118,7 +118,7 @@ function take(message) {
     case "stderr": return write(message.text, "err");
     case "result":
     case "display": return show(message.data);
-    case "clear_output": return output.replaceChildren();
+    case "clear_output": return clear();
     case "input_request": return ask(message);
     case "error":
       style = [];
@@ -146,11 +146,29 @@ function become(state) {
 
 // --- the output ------------------------------------------------------------------------------------
 
+let kept = 0; // characters
+let following = false; // a frame that scrolls to the end was asked for
+
 function add(element) {
-  const follow = output.scrollHeight - output.scrollTop - output.clientHeight < 40;
+  if (!following && output.scrollHeight - output.scrollTop - output.clientHeight < 40) {
+    // Once a frame: asking for the height lays everything out.
+    following = true;
+    setTimeout(() => {
+      following = false;
+      output.scrollTop = output.scrollHeight;
+    }, 16);
+  }
   output.append(element);
-  while (output.childNodes.length > KEEP) output.firstChild.remove();
-  if (follow) output.scrollTop = output.scrollHeight;
+  kept += element.textContent.length;
+  while (kept > KEEP_CHARACTERS && output.firstChild !== element) {
+    kept -= output.firstChild.textContent.length;
+    output.firstChild.remove();
+  }
+}
+
+function clear() {
+  kept = 0;
+  output.replaceChildren();
 }
 
 /** Text with the basic ANSI colours; a carriage return begins the line again. */
@@ -177,6 +195,7 @@ function piece(text, kind) {
 function dropLine() {
   for (let last = output.lastChild; last?.tagName === "SPAN"; last = output.lastChild) {
     const feed = last.textContent.lastIndexOf("\n");
+    kept -= last.textContent.length - Math.max(0, feed + 1);
     if (feed >= 0) {
       last.textContent = last.textContent.slice(0, feed + 1);
       return;
@@ -242,7 +261,7 @@ function run() {
 byId("run").onclick = run;
 byId("stop").onclick = () => send({ type: "interrupt" });
 byId("restart").onclick = () => (final ? connect() : send({ type: "restart" }));
-byId("clear").onclick = () => output.replaceChildren();
+byId("clear").onclick = clear;
 byId("signin").onsubmit = (event) => {
   event.preventDefault();
   sessionStorage.setItem("cellgate.token", byId("token").value.trim());

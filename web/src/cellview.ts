@@ -14,7 +14,7 @@ import { Output } from "./output.js";
 import type { OutputHost } from "./output.js";
 import type { CellSource } from "./pure/document.js";
 import { culprit } from "./pure/traceback.js";
-import { duration, ending } from "./pure/words.js";
+import { duration, elapsed, ending } from "./pure/words.js";
 
 export type Phase =
   | { phase: "fresh" }
@@ -174,9 +174,9 @@ export class CellView {
     const text =
       phase.phase === "sent" ? "Sending …"
       : phase.phase === "waiting" ? (phase.position === 0 ? "Next in the queue" : `Queued behind ${phase.position}`)
-      : phase.phase === "running" ? `Running · ${duration(Math.max(1, Math.floor((Date.now() - phase.since) / 1000) * 1000))}`
+      : phase.phase === "running" ? `Running · ${elapsed(Date.now() - phase.since)}`
       : phase.phase === "ended" ? phase.text : "";
-    const time = phase.phase === "ended" && phase.ms >= 1 ? html`<span class="time">${duration(phase.ms)}</span>` : nothing;
+    const time = phase.phase === "ended" && phase.status !== "cancelled" && phase.status !== "lost" ? html`<span class="time">${duration(phase.ms)}</span>` : nothing;
     render(html`${by}<span class="how">${text}</span>${time}`, this.#foot);
   }
 

@@ -259,7 +259,10 @@ export class Console implements CellHost {
       return;
     }
     switch (event.type) {
-      case "usage": this.#usage = event; break;
+      case "usage":
+        this.#usage = event;
+        this.tick();
+        break;
       case "participants": this.#participants = event.list; break;
       case "restarted":
         this.#stopEnded();
@@ -318,6 +321,15 @@ export class Console implements CellHost {
     this.#pump();
     const how = status === "ok" ? `finished in ${duration(ms)}` : status === "error" ? "failed" : `ended: ${status}`;
     announce(`Cell ${cell.number} ${how}.`);
+    if (this.#own.has(run) && this.cells.selected === cell) this.#reveal(cell);
+  }
+
+  /** Shows the end of what the user just ran, unless it is more than fits. */
+  #reveal(cell: CellView): void {
+    requestAnimationFrame(() => {
+      const { height, bottom } = cell.element.getBoundingClientRect();
+      if (bottom > innerHeight && height < innerHeight - 80) cell.element.scrollIntoView({ block: "nearest" });
+    });
   }
 
   #stopEnded(): void {

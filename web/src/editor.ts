@@ -3,12 +3,12 @@
 // It lives in a shadow root: there CodeMirror puts its styles into constructed style sheets, which
 // a strict Content-Security-Policy allows, where it would make a <style> element in a document.
 
-import { acceptCompletion, autocompletion, closeBrackets, closeBracketsKeymap, completionKeymap, completionStatus, startCompletion } from "@codemirror/autocomplete";
+import { acceptCompletion, autocompletion, closeBrackets, closeBracketsKeymap, closeCompletion, completionStatus, startCompletion } from "@codemirror/autocomplete";
 import type { CompletionContext, CompletionResult } from "@codemirror/autocomplete";
 import { defaultKeymap, history, historyKeymap, indentLess, indentMore } from "@codemirror/commands";
 import { pythonLanguage } from "@codemirror/lang-python";
 import { bracketMatching, HighlightStyle, indentOnInput, indentUnit, LanguageSupport, syntaxHighlighting } from "@codemirror/language";
-import { highlightSelectionMatches, search, searchKeymap } from "@codemirror/search";
+import { highlightSelectionMatches, search, searchKeymap, searchPanelOpen } from "@codemirror/search";
 import { Compartment, EditorState, Prec, StateEffect, StateField } from "@codemirror/state";
 import { Decoration, drawSelection, EditorView, hoverTooltip, keymap, placeholder } from "@codemirror/view";
 import type { DecorationSet, Tooltip } from "@codemirror/view";
@@ -154,17 +154,21 @@ export class Editor {
         { key: "Ctrl-Enter", run: run("stay") },
         { key: "Shift-Enter", run: run("advance") },
         { key: "Alt-Enter", run: run("insert") },
+        // Escape closes what is open in the editor first, and leaves it only then.
+        { key: "Escape", run: (view) => {
+          if (completionStatus(view.state) === "active" || searchPanelOpen(view.state)) return false;
+          closeCompletion(view); // one that was still being asked for
+          host.leave();
+          return true;
+        } },
       ])),
       keymap.of([
         { key: "Tab", run: acceptCompletion },
         { key: "Tab", run: completeAfterWord },
         { key: "Tab", run: indentMore, shift: indentLess },
         ...closeBracketsKeymap,
-        ...completionKeymap,
         ...searchKeymap,
         ...historyKeymap,
-        // Escape closes what is open in the editor first, and leaves it only then.
-        { key: "Escape", run: (view) => { if (completionStatus(view.state)) return false; host.leave(); return true; } },
         { key: "ArrowUp", run: step(-1) },
         { key: "ArrowDown", run: step(1) },
         ...defaultKeymap,

@@ -3,7 +3,7 @@
 import { html, nothing, render } from "lit-html";
 import type { Console, Overview } from "./console.js";
 import { byId, icon } from "./dom.js";
-import { bytes, duration, STATE_WORDS } from "./pure/words.js";
+import { bytes, elapsed, STATE_WORDS } from "./pure/words.js";
 
 export interface HeaderActions {
   menu(button: HTMLElement): void;
@@ -24,7 +24,7 @@ function state(overview: Overview): { kind: string; text: string } {
   }
   if (overview.stopping !== "no") return { kind: "busy", text: "Stopping …" };
   if (overview.state === "busy") {
-    const ran = overview.busySince === null ? "" : ` · ${duration(Math.max(1000, Math.floor((Date.now() - overview.busySince) / 1000) * 1000))}`;
+    const ran = overview.busySince === null ? "" : ` · ${elapsed(Date.now() - overview.busySince)}`;
     const behind = overview.queued > 0 ? ` · ${overview.queued} queued` : "";
     return { kind: "busy", text: `Running${ran}${behind}` };
   }
@@ -86,5 +86,5 @@ export function drawHeader(console: Console, actions: HeaderActions): void {
         <button type="button" class="bare" ?disabled=${!open} aria-label="Share" title="Share this session" @click=${actions.share}>${icon("share")}</button>
         <button type="button" class="bare" aria-label="Menu" aria-haspopup="menu" title="Menu"
           @click=${(event: Event) => actions.menu(event.currentTarget as HTMLElement)}>${icon("more")}</button>`}
-    </div>`, byId("header"));
+    </div>`, byId("bar"));
 }

@@ -65,7 +65,8 @@ export function showMenu(console: Console, button: HTMLElement): void {
     }
     event.stopPropagation();
   });
-  byId("dialogs").append(root);
+  // In the header: it belongs to the button there.
+  byId("header").append(root);
   addEventListener("pointerdown", outside, true);
   open = close;
   items()[0]?.focus();

@@ -20,4 +20,4 @@ if (kind === "unit") {
   run("build.mjs", "dist/page");
 }
 const tests = readdirSync(`${web}/test/${kind}`).filter((file) => file.endsWith(".test.mjs")).map((file) => `test/${kind}/${file}`);
-run("--test", "--test-timeout=120000", ...tests);
+run("--test", "--test-timeout=600000", ...tests);

@@ -30,6 +30,9 @@ pub(crate) struct Interrupt {
     /// Set until SIGINT is sent: when it is sent at the latest. The runner ignores SIGINT until
     /// it has taken the cell.
     pub(crate) owed_until: Option<Instant>,
+    /// When SIGINT is sent once more, late in the grace. The first may have stopped a child alone:
+    /// system(3) ignores it for as long as its command runs.
+    pub(crate) again_at: Option<Instant>,
 }
 
 impl Interrupt {
@@ -86,7 +89,9 @@ impl Cell {
         let kill_at = now + Duration::from_millis(u64::from(grace_ms));
         let before = self.interrupt.filter(|before| before.kill_at <= kill_at);
         let (grace_ms, kill_at) = before.map_or((grace_ms, kill_at), |b| (b.grace_ms, b.kill_at));
-        self.interrupt = Some(Interrupt { grace_ms, kill_at, owed_until: Some(now + OWED) });
+        let again_at = Some(kill_at - Duration::from_millis(u64::from(grace_ms) / 4));
+        let owed_until = Some(now + OWED);
+        self.interrupt = Some(Interrupt { grace_ms, kill_at, owed_until, again_at });
     }
 
     /// Looks at the sandbox, once the cell is long. Answers what is to be sent as USAGE: nothing

@@ -40,7 +40,9 @@ impl Supervisor {
                 let interrupt = self.cell.as_ref().and_then(|cell| cell.interrupt);
                 let owed = interrupt.and_then(|interrupt| interrupt.look_again(now));
                 let owed = owed.filter(|_| runner.was_ready);
-                earliest(earliest(next, interrupt.map(|i| i.kill_at)), owed)
+                let again = interrupt.filter(|interrupt| interrupt.owed_until.is_none());
+                let again = again.and_then(|interrupt| interrupt.again_at);
+                earliest(earliest(next, interrupt.map(|i| i.kill_at)), earliest(owed, again))
             }
         }
     }
@@ -53,6 +55,7 @@ impl Supervisor {
         self.watch_memory(now);
         self.look_at_cell(now);
         self.send_owed_interrupt(now);
+        self.repeat_interrupt(now);
         self.watch_runner(now);
     }
 

@@ -208,4 +208,14 @@ impl Supervisor {
             runner.signal_group(libc::SIGINT);
         }
     }
+
+    /// Sends SIGINT a second time to a cell that has little of its grace left.
+    pub(super) fn repeat_interrupt(&mut self, now: Instant) {
+        let (Some(cell), Some(runner)) = (&mut self.cell, &self.runner) else { return };
+        let Some(interrupt) = &mut cell.interrupt else { return };
+        if interrupt.owed_until.is_none() && interrupt.again_at.is_some_and(|at| at <= now) {
+            interrupt.again_at = None;
+            runner.signal_group(libc::SIGINT);
+        }
+    }
 }

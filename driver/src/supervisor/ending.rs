@@ -201,6 +201,11 @@ impl Supervisor {
                 cell.note_memory(self.setup.memory_limit_bytes); // or it would not have died
             }
             usage = cell.usage(&mut self.meter, runner.pid, Some(cpu_us), now);
+            if ending.cause == ExitCause::Memory {
+                // Looks are rare; that it was at the limit is certain.
+                let limit = self.setup.memory_limit_bytes;
+                usage.peak_memory_bytes = usage.peak_memory_bytes.max(limit);
+            }
             self.last_cell = number;
             self.discarding = self.receiving.take();
         }

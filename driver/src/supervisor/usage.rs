@@ -103,6 +103,9 @@ pub(crate) struct Meter {
     idle_file_bytes: u64,
     oom_kills: Option<Counter>,
     oom_kills_seen: u64,
+    /// As of the look before: a process killed for memory takes a while to be dead, and a look may
+    /// fall in between.
+    oom_kills_before: u64,
     /// The counter, and by what it is divided to give microseconds.
     cpu: Option<(Counter, u64)>,
     pids: Option<Counter>,
@@ -134,12 +137,14 @@ impl Meter {
             memory: either(memory, ["memory.current", ""], ["memory.usage_in_bytes", ""]),
             idle_files: either(memory, whole, ["memory.stat", "inactive_file"]),
             idle_file_bytes: 0,
-            oom_kills_seen: oom_kills.as_ref().and_then(Counter::read).unwrap_or(0),
+            oom_kills_seen: 0,
+            oom_kills_before: 0,
             oom_kills,
             cpu: cpu("cpu.stat", "usage_usec", 1).or_else(|| cpu("cpuacct.usage", "", 1000)),
             pids: either(&cgroups.pids, ["pids.current", ""], ["pids.current", ""]),
             last_memory_bytes: 0,
         };
+        meter.oom_killed();
         meter.settle();
         meter
     }
@@ -178,14 +183,15 @@ impl Meter {
     /// were not the runner's.
     pub(crate) fn settle(&mut self) {
         self.idle_file_bytes = self.idle_files.as_ref().and_then(Counter::read).unwrap_or(0);
+        self.oom_kills_before = self.oom_kills_seen;
         self.oom_kills_seen = self.oom_kills.as_ref().and_then(Counter::read).unwrap_or(0);
     }
 
-    /// Whether the kernel killed somebody of the sandbox for memory since the last look.
+    /// Whether the kernel killed somebody of the sandbox for memory since the look before the last.
     pub(crate) fn oom_killed(&mut self) -> bool {
         let now = self.oom_kills.as_ref().and_then(Counter::read).unwrap_or(0);
-        let more = now > self.oom_kills_seen;
-        self.oom_kills_seen = now;
+        let more = now > self.oom_kills_before;
+        (self.oom_kills_before, self.oom_kills_seen) = (now, now);
         more
     }
 
@@ -260,6 +266,9 @@ mod tests {
             assert!(!meter.oom_killed());
             std::fs::write(path.join(oom), "oom_kill 3\n").unwrap();
             assert!(meter.oom_killed() && !meter.oom_killed());
+            std::fs::write(path.join(oom), "oom_kill 4\n").unwrap();
+            meter.settle();
+            assert!(meter.oom_killed(), "a look between the kill and the death hides nothing");
             std::fs::remove_dir_all(path).unwrap();
         }
     }

@@ -7,7 +7,7 @@ use crate::config::codec::{
     Address, Choice, Codec, Count, Cpus, Form, List, Location, Maybe, Secret, Size, Switch, Text,
     Time, Variables,
 };
-use crate::config::model::{BackendChoice, Config, DataPath, LogFormat};
+use crate::config::model::{BackendChoice, Config, DataPath, DetachedOutput, LogFormat};
 use crate::template::Template;
 
 use super::{Access, Place, Section, Setting};
@@ -345,7 +345,18 @@ pub(crate) const SECTIONS: &[Section] = &[
                 Some("detach-timeout"),
                 Gateway.session.detach_timeout,
                 Time { min: Duration::ZERO, ..LIFE },
-                "How long a session lives on without participants and without a running cell"
+                "How long a session lives on without participants; a cell that runs goes on meanwhile"
+            ),
+            setting!(
+                "session.detached_output",
+                Some("detached-output"),
+                Gateway.session.detached_output,
+                Choice {
+                    words: &["hold", "drop"],
+                    values: [DetachedOutput::Hold, DetachedOutput::Drop],
+                },
+                "What becomes of output while no owner or editor is attached: hold keeps it up to \
+                 the log's bound and then the cell waits; drop forgets the oldest, named by a gap"
             ),
             setting!(
                 "session.lifetime",

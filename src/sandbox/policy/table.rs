@@ -81,6 +81,8 @@ pub(super) fn entries() -> Vec<Entry> {
     let mut when = |name, nr, conditions| entries.push(Entry { name, nr, conditions });
     when("clone", SYS_clone, &[Clear(0, NAMESPACES)]);
     when("ioctl", SYS_ioctl, &[IsNot(1, TIOCSTI as u32), IsNot(1, TIOCLINUX as u32)]);
+    // Of the caller alone: the supervisor has the same user, and limits as low as they get end it.
+    when("prlimit64", SYS_prlimit64, &[Is(0, 0)]);
     for conditions in SOCKETS {
         when("socket", SYS_socket, conditions);
     }
@@ -129,7 +131,7 @@ const COMMON: &[(&str, i64)] = numbered![
     SYS_tee, SYS_vmsplice, SYS_utimensat, SYS_epoll_pwait, SYS_timerfd_create, SYS_fallocate,
     SYS_timerfd_settime, SYS_timerfd_gettime, SYS_accept4, SYS_signalfd4, SYS_eventfd2,
     SYS_epoll_create1, SYS_dup3, SYS_pipe2, SYS_inotify_init1, SYS_preadv, SYS_pwritev,
-    SYS_rt_tgsigqueueinfo, SYS_recvmmsg, SYS_prlimit64, SYS_syncfs, SYS_sendmmsg, SYS_getcpu,
+    SYS_rt_tgsigqueueinfo, SYS_recvmmsg, SYS_syncfs, SYS_sendmmsg, SYS_getcpu,
     SYS_sched_setattr, SYS_sched_getattr, SYS_renameat2, SYS_seccomp, SYS_getrandom,
     SYS_memfd_create, SYS_execveat, SYS_membarrier, SYS_mlock2, SYS_copy_file_range, SYS_preadv2,
     SYS_pwritev2, SYS_pkey_mprotect, SYS_pkey_alloc, SYS_pkey_free, SYS_statx, SYS_rseq,

@@ -81,12 +81,13 @@ export class ConsolePage {
   /** Runs, and waits until the cell has ended in that way. */
   async runTo(number, code, status = "ok") {
     await this.run(number, code);
-    await this.page.locator(`.cell[data-phase="${status}"]`).nth(0).waitFor();
     await this.phase(number, status);
   }
 
   async phase(number, phase) {
     await this.page.waitForFunction(
       ([at, wanted]) => document.querySelectorAll(".cell")[at]?.dataset.phase === wanted, [number - 1, phase]);
+    // Output is drawn with the next frame.
+    await this.page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
   }
 }

@@ -47,8 +47,7 @@ async function accessible(console_, where) {
 test("a cell runs and shows what it printed and its value", async () => {
   const console_ = await fresh();
   await console_.runTo(1, PROGRAMS.hello.code);
-  assert.deepEqual(await lines(console_, 1), ["hello"]);
-  assert.match(await console_.output(1).textContent(), /42/);
+  assert.deepEqual(await lines(console_, 1), ["hello", "42"]);
   assert.match(await console_.cell(1).locator(".time").textContent(), /ms$|s$/);
   assert.equal(new URL(console_.page.url()).hash, "", "the token stays in the address");
   assert.deepEqual(console_.complaints, []);
@@ -327,8 +326,7 @@ test("completions and documentation come from the session", async () => {
   await console_.write(1, "");
   await console_.page.keyboard.type("pri");
   await console_.page.keyboard.press("Tab");
-  await console_.cell(1).locator(".cm-tooltip-autocomplete li", { hasText: /^print/ }).first().waitFor();
-  await console_.page.keyboard.press("Enter");
+  await console_.cell(1).locator(".cm-tooltip-autocomplete li", { hasText: /^print$/ }).click();
   await console_.page.waitForFunction(() => document.querySelector(".editor").shadowRoot.querySelector(".cm-content").innerText.trim().startsWith("print"));
   await console_.write(1, "print(1)");
   await console_.page.keyboard.press("Escape");

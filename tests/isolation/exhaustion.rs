@@ -1,0 +1,219 @@
+//! Using everything up: bounded, told, and nobody else's business.
+
+use serde_json::json;
+
+use crate::common::backend::Backend;
+use crate::common::client::Client;
+use crate::common::suite::{Stage, cases};
+
+cases![
+    memory_is_bounded_and_neighbours_live,
+    memory_in_files_counts,
+    disk_space_is_bounded,
+    files_are_bounded,
+    processes_are_bounded,
+    threads_are_bounded,
+    a_reader_that_never_reads_costs_the_gateway_little,
+    the_hidden_ways_to_use_memory_are_bounded,
+];
+
+/// A session that has to live through whatever its neighbour does.
+async fn neighbour(stage: &Stage) -> Client {
+    let mut client = stage.session().await;
+    client.print("x = 42").await;
+    client
+}
+
+async fn lives(mut neighbour: Client) {
+    assert_eq!(neighbour.run("x").await.result(), "42");
+    neighbour.end().await;
+}
+
+async fn memory_is_bounded_and_neighbours_live(stage: &Stage) {
+    let neighbour = neighbour(stage).await;
+    let mut client = stage.session_of("small").await;
+    // In children that nobody waits for, so that not one allocation is the runner's.
+    let code = r#"
+import os, time
+for _ in range(6):
+    if os.fork() == 0:
+        blocks = []
+        while True: blocks.append(bytearray(b'x') * (1 << 20))
+used = 0
+for _ in range(400):
+    try: used = max(used, sum(int(open(f'/proc/{p}/statm').read().split()[1]) * 4096 for p in os.listdir('/proc') if p.isdigit()))
+    except (OSError, IndexError): pass
+    time.sleep(0.005)
+print(used >> 20)
+"#;
+    let cell = client.run(code).await;
+    if cell.status() == "ok" {
+        // Shared pages count for each, hence the room above 160 MiB.
+        let used: u64 = cell.stdout().trim().parse().unwrap();
+        assert!(used < 400, "{used} MiB of 160 were in use");
+    } else {
+        cell.expect("oom", false);
+    }
+    client.send(json!({"type": "restart"})).await;
+    client.until("restarted").await;
+    assert_eq!(client.run("6 * 7").await.result(), "42");
+    client.end().await;
+    lives(neighbour).await;
+}
+
+async fn memory_in_files_counts(stage: &Stage) {
+    let neighbour = neighbour(stage).await;
+    // The disk is larger than the memory here: what is in it is memory.
+    let gateway = stage.own(&["--memory", "128MiB", "--disk", "512MiB"]);
+    let mut client = Client::create(&gateway, "python").await;
+    let code = "with open('/work/big', 'wb') as file:\n    for _ in range(500): file.write(bytes(1 << 20))";
+    let cell = client.run(code).await;
+    assert!(["oom", "error", "exited"].contains(&cell.status()), "{:#?}", cell.events);
+    drop(client);
+    gateway.stop().await;
+    lives(neighbour).await;
+}
+
+async fn disk_space_is_bounded(stage: &Stage) {
+    let mut client = stage.session_of("small").await;
+    let code = r#"
+import os
+total = 0
+for place in ('/work', '/tmp', '/dev/shm', '/var/tmp', '/dev', '/run', '/'):
+    try: fd = os.open(place + '/fill', os.O_WRONLY | os.O_CREAT)
+    except OSError: continue
+    try:
+        while True: total += os.write(fd, bytes(1 << 16))
+    except OSError: pass
+    os.close(fd)
+    try: os.remove(place + '/fill')
+    except OSError: pass
+print(total >> 20)
+"#;
+    let written: u64 = client.print(code).await.trim().parse().unwrap();
+    // Each of /work, /tmp and /dev/shm may have 8 MiB.
+    assert!((7..=24).contains(&written), "{written} MiB");
+    // Sparse files and preallocation count what they take.
+    let code = "import os\nfd = os.open('/work/pre', os.O_WRONLY | os.O_CREAT)\n\
+                try:\n    os.posix_fallocate(fd, 0, 64 << 20)\n    print('allowed')\n\
+                except OSError as error:\n    print(error.errno in (27, 28, 95, 22))";
+    assert_eq!(client.print(code).await, "True\n");
+    client.end().await;
+}
+
+async fn files_are_bounded(stage: &Stage) {
+    if stage.backend.is_gvisor() {
+        return; // gVisor's tmpfs has no bound on inodes; its memory is bounded, which holds them
+    }
+    let mut client = stage.session_of("small").await;
+    let code = r#"
+import os
+made = 0
+for place in ('/work', '/tmp', '/dev/shm'):
+    try:
+        for number in range(5000):
+            os.mkdir(f'{place}/{number}')
+            made += 1
+    except OSError as error: print(error.errno)
+print(made)
+"#;
+    let told = client.print(code).await;
+    let made: u64 = told.lines().last().unwrap().parse().unwrap();
+    assert!((50..=300).contains(&made), "{told}");
+    assert!(told.contains("28"), "{told}"); // ENOSPC
+    client.end().await;
+}
+
+async fn processes_are_bounded(stage: &Stage) {
+    if stage.backend.is_gvisor() {
+        return; // without cgroups nothing counts runsc's processes, as the gateway says at its start
+    }
+    let neighbour = neighbour(stage).await;
+    let mut client = stage.session_of("small").await;
+    // Children of children, so that killing one stops nothing.
+    let code = "import os\nwhile True:\n    try:\n        if os.fork() == 0: os.setsid()\n    except OSError: pass";
+    let id = client.execute(code).await;
+    client.until_of("started", &id).await;
+    lives(neighbour).await;
+    // Three looks at what it uses: never more than it may.
+    for _ in 0..3 {
+        let usage = client.until("usage").await;
+        assert!(usage["processes"].as_u64().unwrap() <= 24, "{usage}");
+    }
+    client.send(json!({"type": "restart"})).await;
+    client.until_of("done", &id).await;
+    client.until("restarted").await;
+    assert_eq!(client.run("6 * 7").await.result(), "42");
+    client.end().await;
+}
+
+async fn threads_are_bounded(stage: &Stage) {
+    let mut client = stage.session_of("small").await;
+    let code = r#"
+import threading
+threading.stack_size(64 << 10)
+stop, started = threading.Event(), 0
+try:
+    for _ in range(2000):
+        threading.Thread(target=stop.wait, daemon=True).start()
+        started += 1
+except RuntimeError: print('no more')
+stop.set()
+print(started)
+"#;
+    let cell = client.run(code).await;
+    if stage.backend.is_gvisor() && cell.status() == "oom" {
+        client.end().await; // as for processes: memory is what bounds them there
+        return;
+    }
+    cell.expect("ok", true);
+    let told = cell.stdout();
+    let started: u64 = told.lines().last().unwrap().parse().unwrap();
+    assert!(told.starts_with("no more") && started < 24, "{told}");
+    assert_eq!(client.run("6 * 7").await.result(), "42");
+    client.end().await;
+}
+
+async fn a_reader_that_never_reads_costs_the_gateway_little(stage: &Stage) {
+    let neighbour = neighbour(stage).await;
+    let gateway = stage.own(&[]);
+    let mut client = Client::create(&gateway, "python").await;
+    let before = gateway.resident_bytes();
+    let id = client.execute("while True: print('x' * 4096)").await;
+    client.until_of("started", &id).await;
+    // Another session of that gateway takes its time, and the flood has to wait.
+    let mut other = Client::create(&gateway, "python").await;
+    other.print("import time\ntime.sleep(2)").await;
+    let grown = gateway.resident_bytes().saturating_sub(before);
+    assert!(grown < 64 << 20, "the gateway grew by {} MiB", grown >> 20);
+    client.send(json!({"type": "interrupt"})).await;
+    client.finish(&id).await.expect("interrupted", true);
+    client.end().await;
+    other.end().await;
+    gateway.stop().await;
+    lives(neighbour).await;
+}
+
+async fn the_hidden_ways_to_use_memory_are_bounded(stage: &Stage) {
+    if stage.backend == Backend::LocalUser {
+        return; // told at start-up: without a cgroup what belongs to no process is not counted
+    }
+    let neighbour = neighbour(stage).await;
+    let mut client = stage.session_of("small").await;
+    for code in [
+        // Files without names, pipes and sockets full of bytes: kernel memory.
+        "import os\nfds = []\ntry:\n    while True:\n        fds.append(os.memfd_create('x'))\n        \
+         os.write(fds[-1], bytes(16 << 20))\nexcept (OSError, MemoryError): pass",
+        "import ctypes\nlibc = ctypes.CDLL(None)\nfor key in range(64):\n    s = libc.shmget(key + 1, 16 << 20, 0o1600)\n    \
+         if s < 0: break\n    a = libc.shmat\n    a.restype = ctypes.c_void_p\n    p = a(s, None, 0)\n    \
+         if p in (None, 2 ** 64 - 1): break\n    ctypes.memset(p, 1, 16 << 20)",
+    ] {
+        let cell = client.run(code).await;
+        assert!(["ok", "error", "oom", "exited"].contains(&cell.status()), "{:#?}", cell.events);
+        client.send(json!({"type": "restart"})).await;
+        client.until("restarted").await;
+    }
+    assert_eq!(client.run("6 * 7").await.result(), "42");
+    client.end().await;
+    lives(neighbour).await;
+}

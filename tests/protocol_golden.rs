@@ -1,0 +1,380 @@
+//! The golden messages of the protocol against the gateway's types: what a client is told is
+//! encoded exactly so, what a client says is read. The client library checks itself against the
+//! same files.
+#![allow(clippy::unwrap_used)] // a test that cannot go on panics
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytestring::ByteString;
+use cellgate::protocol::client::{ClientMessage, Query, QueryKind};
+use cellgate::protocol::event::{
+    CellStatus, DoneUsage, EndReason, Event, NoticeLevel, Output, Sequenced, SessionState, Stream,
+};
+use cellgate::protocol::reply::{ErrorCode, Ready, ReadyLimits, Reply, Role};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+
+#[derive(Deserialize)]
+struct Golden {
+    from: String,
+    full: Value,
+    minimal: Value,
+}
+
+/// Part of the protocol that no gateway sends yet: sessions have no list of participants.
+const NOT_SENT: [&str; 1] = ["participants"];
+
+fn golden() -> Vec<(String, Golden)> {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/protocol");
+    let mut all: Vec<_> = std::fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| {
+            let path = entry.unwrap().path();
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            let text = std::fs::read_to_string(&path).unwrap();
+            let golden = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{name}: {e}"));
+            (name, golden)
+        })
+        .collect();
+    all.sort_by(|(one, _), (other, _)| one.cmp(other));
+    all
+}
+
+#[test]
+fn every_message_of_the_protocol_has_a_golden_file() {
+    let names = |from: &str| -> BTreeSet<String> {
+        golden().into_iter().filter(|(_, g)| g.from == from).map(|(name, _)| name).collect()
+    };
+    let set = |text: &str| text.split_whitespace().map(str::to_owned).collect::<BTreeSet<_>>();
+    let client = "ack complete end execute input inspect interrupt is_complete ping restart";
+    assert_eq!(names("client"), set(client));
+    let gateway = "clear_output complete_reply display done ended error gap input_request \
+                   inspect_reply is_complete_reply notice participants pong protocol_error queued \
+                   ready restarted result started status stderr stdout truncated usage";
+    assert_eq!(names("gateway"), set(gateway));
+}
+
+#[test]
+fn what_clients_say_is_read() {
+    for (name, golden) in golden().into_iter().filter(|(_, golden)| golden.from == "client") {
+        for message in [&golden.full, &golden.minimal] {
+            let read = ClientMessage::parse(&message.to_string())
+                .unwrap_or_else(|refusal| panic!("{name}: {refusal:?} of {message}"));
+            assert_eq!(said(&read, message), *message, "{name}");
+        }
+    }
+}
+
+/// What a message was read as, written as the golden one is: with the fields that one has.
+fn said(read: &ClientMessage, golden: &Value) -> Value {
+    let all = match read {
+        ClientMessage::Execute(cell) => json!({
+            "type": "execute", "code": cell.code, "id": cell.id, "timeout_ms": cell.timeout_ms,
+            "stop_on_error": cell.stop_on_error, "silent": cell.silent, "env": cell.env,
+            "allow_input": cell.allow_input,
+        }),
+        ClientMessage::Interrupt { id } => json!({"type": "interrupt", "id": id}),
+        ClientMessage::Input { id, text: Some(text) } => {
+            json!({"type": "input", "id": id, "text": text})
+        }
+        ClientMessage::Input { id, text: None } => json!({"type": "input", "id": id, "eof": true}),
+        ClientMessage::Restart => json!({"type": "restart"}),
+        ClientMessage::Query(Query { id, kind, code, cursor }) => match kind {
+            QueryKind::IsComplete => json!({"type": "is_complete", "id": id, "code": code}),
+            _ => json!({"type": kind, "id": id, "code": code, "cursor": cursor}),
+        },
+        ClientMessage::Ack { seq } => json!({"type": "ack", "seq": seq}),
+        ClientMessage::Ping { fields } => {
+            let mut all = fields.clone();
+            all.insert("type".into(), "ping".into());
+            Value::Object(all)
+        }
+        ClientMessage::End => json!({"type": "end"}),
+    };
+    let Value::Object(mut all) = all else { panic!("not an object") };
+    let golden = golden.as_object().unwrap();
+    // What a client leaves out has its default, and defaults are the types' own business.
+    all.retain(|field, value| {
+        golden.contains_key(field) || !(value.is_null() || is_default(field))
+    });
+    Value::Object(all)
+}
+
+fn is_default(field: &str) -> bool {
+    ["type", "stop_on_error", "silent", "env", "allow_input"].contains(&field)
+}
+
+#[test]
+fn what_clients_are_told_is_encoded_so() {
+    for (name, golden) in golden().into_iter().filter(|(_, golden)| golden.from == "gateway") {
+        for message in [&golden.full, &golden.minimal] {
+            let fields = Fields(message.as_object().unwrap());
+            let encoded = match (event(&name, &fields), reply(&name, &fields)) {
+                (Some(event), None) => {
+                    let placed =
+                        Sequenced::encode(&event, fields.number("seq"), fields.number("ts"));
+                    serde_json::from_str(&placed.unwrap().json).unwrap()
+                }
+                (None, Some(reply)) => serde_json::to_value(&reply).unwrap(),
+                (None, None) if NOT_SENT.contains(&name.as_str()) => continue,
+                _ => panic!("{name}: neither an event nor a reply, or both"),
+            };
+            let expected = with_later_fields(&name, message);
+            assert_eq!(with_floats(&encoded), with_floats(&expected), "{name}");
+        }
+    }
+}
+
+/// `ready.limits` may grow: a client ignores what it does not know, and so do the golden files.
+fn with_later_fields(name: &str, message: &Value) -> Value {
+    let mut message = message.clone();
+    if name == "ready" {
+        let limits = message["limits"].as_object_mut().unwrap();
+        for (field, value) in [("cpu_millis", 1), ("processes", 2), ("disk_bytes", 3)] {
+            limits.entry(field).or_insert_with(|| value.into());
+        }
+    }
+    message
+}
+
+/// Numbers as JSON has them, where 12 and 12.0 are the same.
+fn with_floats(value: &Value) -> Value {
+    match value {
+        Value::Number(number) => json!(number.as_f64()),
+        Value::Array(all) => all.iter().map(with_floats).collect(),
+        Value::Object(all) => {
+            let all: Map<_, _> = all.iter().map(|(k, v)| (k.clone(), with_floats(v))).collect();
+            Value::Object(all)
+        }
+        other => other.clone(),
+    }
+}
+
+/// The fields of a golden message.
+struct Fields<'a>(&'a Map<String, Value>);
+
+impl Fields<'_> {
+    fn at(&self, field: &str) -> &Value {
+        &self.0[field]
+    }
+
+    fn read<T: for<'de> Deserialize<'de>>(&self, field: &str) -> T {
+        let value = self.0.get(field).unwrap_or(&Value::Null);
+        serde_json::from_value(value.clone()).unwrap_or_else(|error| panic!("{field}: {error}"))
+    }
+
+    fn text(&self, field: &str) -> String {
+        self.read(field)
+    }
+
+    fn id(&self) -> Arc<str> {
+        self.text("id").into()
+    }
+
+    fn number(&self, field: &str) -> u64 {
+        self.read(field)
+    }
+
+    fn flag(&self, field: &str) -> bool {
+        self.read::<Option<bool>>(field).unwrap_or(false)
+    }
+
+    fn raw(&self, field: &str) -> Box<RawValue> {
+        serde_json::value::to_raw_value(self.at(field)).unwrap()
+    }
+
+    /// The one of `all` that is written as this field is.
+    fn word<T: serde::Serialize + Copy>(&self, field: &str, all: &[T]) -> T {
+        let wanted = self.at(field);
+        let found = all.iter().find(|one| serde_json::to_value(one).unwrap() == *wanted);
+        *found.unwrap_or_else(|| panic!("no value is written as {wanted}"))
+    }
+}
+
+fn event(name: &str, f: &Fields<'_>) -> Option<Event> {
+    let output = || Output { id: f.id(), text: f.text("text").into(), late: f.flag("late") };
+    let count = || f.read("execution_count");
+    let by = || Arc::<str>::from(f.text("by"));
+    Some(match name {
+        "queued" => {
+            let position = usize::try_from(f.number("position")).unwrap();
+            Event::Queued { id: f.id(), position, by: by() }
+        }
+        "started" => {
+            let code = ByteString::from(f.text("code"));
+            Event::Started { id: f.id(), code, execution_count: count(), by: by() }
+        }
+        "stdout" => Event::Stdout(output()),
+        "stderr" => Event::Stderr(output()),
+        "result" => Event::Result {
+            id: f.id(),
+            execution_count: count(),
+            data: f.read("data"),
+            metadata: f.raw("metadata"),
+        },
+        "display" => Event::Display {
+            id: f.id(),
+            data: f.read("data"),
+            metadata: f.raw("metadata"),
+            display_id: f.read("display_id"),
+            update: f.flag("update"),
+            late: f.flag("late"),
+        },
+        "clear_output" => Event::ClearOutput { id: f.id(), wait: f.flag("wait") },
+        "input_request" => Event::InputRequest {
+            id: f.id(),
+            prompt: f.text("prompt"),
+            password: f.flag("password"),
+        },
+        "error" => Event::Error {
+            id: f.id(),
+            name: f.text("name"),
+            value: f.text("value"),
+            traceback: f.read("traceback"),
+            frames: f.read("frames"),
+        },
+        "truncated" => Event::Truncated {
+            id: f.id(),
+            stream: f.word("stream", &[Stream::Stdout, Stream::Stderr]),
+            omitted_bytes: f.number("omitted_bytes"),
+        },
+        "done" => Event::Done {
+            id: f.id(),
+            status: f.word("status", &STATUSES),
+            execution_count: count(),
+            duration_ms: f.read("duration_ms"),
+            state_kept: f.flag("state_kept"),
+            usage: DoneUsage {
+                cpu_ms: f.at("usage")["cpu_ms"].as_f64().unwrap(),
+                peak_memory_bytes: f.at("usage")["peak_memory_bytes"].as_u64().unwrap(),
+                output_bytes: f.at("usage")["output_bytes"].as_u64().unwrap(),
+            },
+            detail: f.read("detail"),
+        },
+        "usage" => Event::Usage {
+            memory_bytes: f.number("memory_bytes"),
+            memory_limit_bytes: f.number("memory_limit_bytes"),
+            cpu_percent: f.read("cpu_percent"),
+            processes: f.read("processes"),
+        },
+        "status" => Event::Status { state: f.word("state", &STATES) },
+        "restarted" => Event::Restarted {
+            reason: f.text("reason"),
+            requested_by: f.read::<Option<String>>("requested_by").map(Arc::from),
+        },
+        "notice" => Event::Notice {
+            level: f.word("level", &[NoticeLevel::Info, NoticeLevel::Warning]),
+            code: f.text("code").leak(),
+            text: f.text("text"),
+        },
+        "ended" => Event::Ended { reason: f.word("reason", &REASONS), detail: f.text("detail") },
+        _ => return None,
+    })
+}
+
+const STATUSES: [CellStatus; 10] = [
+    CellStatus::Ok,
+    CellStatus::Error,
+    CellStatus::Interrupted,
+    CellStatus::Timeout,
+    CellStatus::Oom,
+    CellStatus::OutputLimit,
+    CellStatus::Exited,
+    CellStatus::Killed,
+    CellStatus::Cancelled,
+    CellStatus::Lost,
+];
+
+const STATES: [SessionState; 5] = [
+    SessionState::Starting,
+    SessionState::Idle,
+    SessionState::Busy,
+    SessionState::Restarting,
+    SessionState::Ended,
+];
+
+const REASONS: [EndReason; 7] = [
+    EndReason::Requested,
+    EndReason::Abandoned,
+    EndReason::IdleTimeout,
+    EndReason::Lifetime,
+    EndReason::Draining,
+    EndReason::SandboxLost,
+    EndReason::InterpreterFailed,
+];
+
+const CODES: [ErrorCode; 9] = [
+    ErrorCode::BadJson,
+    ErrorCode::BadMessage,
+    ErrorCode::UnknownType,
+    ErrorCode::DuplicateId,
+    ErrorCode::QueueFull,
+    ErrorCode::TooLarge,
+    ErrorCode::Forbidden,
+    ErrorCode::NotRunning,
+    ErrorCode::RateLimited,
+];
+
+fn reply(name: &str, f: &Fields<'_>) -> Option<Reply> {
+    let rest = |without: &[&str]| {
+        let mut all = f.0.clone();
+        all.retain(|field, _| !without.contains(&field.as_str()));
+        Value::Object(all)
+    };
+    let answer = || rest(&["type", "id"]);
+    Some(match name {
+        "ready" => Reply::Ready(Box::new(ready(f))),
+        "gap" => Reply::Gap { from: f.number("from"), to: f.number("to") },
+        "pong" => {
+            let Value::Object(fields) = rest(&["type"]) else { panic!("not an object") };
+            Reply::Pong(fields)
+        }
+        "complete_reply" => Reply::CompleteReply {
+            id: f.text("id"),
+            answer: serde_json::from_value(answer()).unwrap(),
+        },
+        "inspect_reply" => Reply::InspectReply {
+            id: f.text("id"),
+            answer: serde_json::from_str(&answer().to_string()).unwrap(),
+        },
+        "is_complete_reply" => Reply::IsCompleteReply {
+            id: f.text("id"),
+            answer: serde_json::from_value(answer()).unwrap(),
+        },
+        "protocol_error" => Reply::ProtocolError {
+            code: f.word("code", &CODES),
+            message: f.text("message"),
+            id: f.read("id"),
+        },
+        _ => return None,
+    })
+}
+
+fn ready(f: &Fields<'_>) -> Ready {
+    let limits = f.at("limits").as_object().unwrap();
+    let limits = Fields(limits);
+    Ready {
+        protocol: f.read("protocol"),
+        session: f.text("session"),
+        token: f.text("token"),
+        role: f.word("role", &[Role::Owner, Role::Editor, Role::Viewer]),
+        template: f.text("template"),
+        language: f.read("language"),
+        state: f.word("state", &STATES),
+        seq: f.number("seq"),
+        limits: ReadyLimits {
+            message_bytes: limits.number("message_bytes"),
+            queue: limits.number("queue"),
+            output_bytes: limits.read("output_bytes"),
+            timeout_ms: limits.read("timeout_ms"),
+            memory_bytes: limits.number("memory_bytes"),
+            window_bytes: limits.number("window_bytes"),
+            cpu_millis: 1,
+            processes: 2,
+            disk_bytes: 3,
+        },
+        backend: f.text("backend").leak(),
+    }
+}

@@ -1,0 +1,148 @@
+"""Interrupts: they reach the running cell, and nothing else."""
+
+import os
+import signal
+import time
+import unittest
+
+from harness import DEADLINE, Died, RunnerTest
+
+
+class Interrupt(RunnerTest):
+    def interrupted(self, code):
+        """Interrupts code once it says `go`."""
+        cell = self.runner.start(code)
+        self.runner.until(lambda: "go" in cell.stdout)
+        self.runner.interrupt()
+        self.runner.finish(cell)
+        return cell
+
+    def handled(self):
+        """Waits until no signal is pending and the runner sleeps again, waiting for its next cell."""
+        end = time.monotonic() + DEADLINE
+        while time.monotonic() < end:
+            with open("/proc/%d/status" % self.runner.pid) as file:
+                status = dict(line.split(":\t", 1) for line in file)
+            if (
+                not int(status["ShdPnd"], 16) | int(status["SigPnd"], 16)
+                and status["State"][0] == "S"
+            ):
+                return
+        self.fail("the runner did not take the signal in time")
+
+    def test_loops_sleeps_and_waits_end(self):
+        self.run_ok("import time, threading, subprocess")
+        for code in (
+            "print('go')\nwhile True: pass",
+            "print('go')\ntime.sleep(60)",
+            "print('go')\nthreading.Event().wait()",
+            "subprocess.run('echo go; sleep 60', shell=True)",
+            "!echo go; sleep 60",
+        ):
+            cell = self.interrupted(code)
+            self.assertEqual(cell.outcome, "interrupted", code)
+            self.assertEqual(cell.error["name"], "KeyboardInterrupt")
+            self.assertNotIn("<cellgate", cell.traceback)
+        self.assertEqual(self.run_ok("1").text, "1")
+
+    def test_it_tells_where_the_code_was(self):
+        cell = self.interrupted("def f():\n    print('go')\n    while True: pass\nf()")
+        self.assertRegex(cell.traceback, r"line [23], in f")
+
+    def test_code_may_catch_it(self):
+        cell = self.interrupted(
+            "try:\n    print('go')\n    while True: pass\nexcept KeyboardInterrupt:\n    print('caught')"
+        )
+        self.assertEqual((cell.outcome, cell.stdout), ("ok", "go\ncaught\n"))
+
+    def test_one_that_overtakes_its_cell_is_not_lost(self):
+        for _ in range(20):
+            cell = self.runner.start("while True: pass")
+            self.runner.interrupt()
+            self.runner.finish(cell)
+            self.assertEqual(cell.outcome, "interrupted")
+
+    def test_one_that_comes_between_cells_hits_none(self):
+        for _ in range(20):
+            self.runner.interrupt()
+            self.handled()
+            self.assertEqual(self.run_ok("sum(range(1000))").text, "499500")
+
+    def test_many_at_once_leave_the_session_whole(self):
+        for _ in range(10):
+            cell = self.runner.start("print('go')\nfor i in range(10**9): print(i)")
+            self.runner.until(lambda: "go" in cell.stdout)
+            for _ in range(5):
+                self.runner.interrupt()
+            self.runner.finish(cell)
+            self.assertEqual(cell.outcome, "interrupted")
+            self.assertEqual(self.run_ok("print('whole')\n7").text, "7")
+
+    def test_one_in_the_middle_of_displays_breaks_no_frame(self):
+        for _ in range(10):
+            cell = self.runner.start(
+                "print('go')\nwhile True: display({'text/x': 'y' * 200_000}, raw=True)"
+            )
+            self.runner.until(lambda: len(cell.displays) > 2)
+            self.runner.interrupt()
+            self.runner.finish(cell)
+            self.assertEqual(cell.outcome, "interrupted")
+        self.assertEqual(self.run_ok("2").text, "2")
+
+    def test_a_handler_of_the_users_does_not_outlive_its_cell(self):
+        for code in ("signal.SIG_IGN", "signal.SIG_DFL", "lambda *a: None"):
+            self.run_ok("import signal; signal.signal(signal.SIGINT, %s);" % code)
+            self.assertEqual(
+                self.interrupted("print('go')\nwhile True: pass").outcome, "interrupted"
+            )
+        self.run_ok("signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT]);")
+        self.assertEqual(self.interrupted("print('go')\nwhile True: pass").outcome, "interrupted")
+
+    def test_a_hanging_representation_can_be_interrupted(self):
+        cell = self.interrupted(
+            "class H:\n    def __repr__(self):\n        print('go')\n        while True: pass\nH()"
+        )
+        self.assertEqual(cell.outcome, "interrupted")
+
+    def test_an_alarm_that_rings_between_cells_harms_nobody(self):
+        self.run_ok(
+            "import signal\ndef ring(*a): raise TimeoutError('rang')\nsignal.signal(signal.SIGALRM, ring)\n"
+            "signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001);"
+        )
+        outcomes = {self.runner.run("x = 1").outcome for _ in range(100)}
+        self.assertLessEqual(outcomes, {"ok", "error"})
+        while self.runner.run("signal.setitimer(signal.ITIMER_REAL, 0);").outcome != "ok":
+            pass
+        self.assertEqual(self.run_ok("3").text, "3")
+
+
+class Stacks(RunnerTest):
+    def test_a_stubborn_cell_tells_where_it_hangs(self):
+        cell = self.runner.start(
+            "import time\ndef stubborn():\n    print('go')\n    time.sleep(60)\nstubborn()"
+        )
+        self.runner.until(lambda: "go" in cell.stdout)
+        hangs = b'File "<cell 1>", line 4 in stubborn'
+        while hangs not in self.runner.stack_bytes:  # at first it may still be printing
+            seen = len(self.runner.stack_bytes)
+            os.kill(self.runner.pid, signal.SIGUSR2)
+            self.runner.until(lambda: len(self.runner.stack_bytes) > seen)
+        self.assertIn(b"in <module>", self.runner.stack_bytes)
+
+    def test_a_crash_tells_the_cell_where(self):
+        cell = self.runner.start(
+            "def crash():\n    import ctypes\n    ctypes.string_at(0)\ncrash()"
+        )
+        with self.assertRaises(Died):
+            self.runner.finish(cell)
+        self.runner.drain(cell.number)
+        self.assertEqual(os.WTERMSIG(self.runner.wait_exit()), signal.SIGSEGV)
+        self.assertIn("in crash", cell.stderr)
+
+    def test_the_end_of_the_link_is_the_end_of_the_runner(self):
+        self.runner.control.close()
+        self.assertTrue(os.WIFEXITED(self.runner.wait_exit()))
+
+
+if __name__ == "__main__":
+    unittest.main()

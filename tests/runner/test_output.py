@@ -1,0 +1,220 @@
+"""Output: promptness, order, and whose it is."""
+
+import unittest
+
+from harness import RunnerTest
+
+
+class Promptness(RunnerTest):
+    def seen(self, code, text, stream="stdout"):
+        """Runs code that waits for the file `go`, and sees `text` arrive before it is there."""
+        cell = self.runner.start(
+            "import os, time\n" + code + "\nwhile not os.path.exists('go'): time.sleep(0.01)"
+        )
+        self.runner.until(lambda: text in getattr(cell, stream))
+        self.assertIsNone(cell.outcome)
+        open(self.runner.directory + "/go", "w").close()
+        self.runner.finish(cell)
+        self.assertEqual(cell.outcome, "ok", cell.events)
+
+    def test_a_line_arrives_while_the_cell_runs(self):
+        self.seen("print('now')", "now\n")
+
+    def test_flushed_text_without_newline_arrives(self):
+        self.seen("print('no newline', end='!', flush=True)", "no newline!")
+
+    def test_text_printed_with_an_empty_end_arrives(self):
+        self.seen("print('dot', end='')", "dot")
+
+    def test_stderr_arrives_without_newline(self):
+        self.seen("import sys; sys.stderr.write('progress')", "progress", "stderr")
+
+    def test_a_carriage_return_is_enough(self):
+        self.seen("print('50%', end='\\r')", "50%\r")
+
+    def test_what_was_not_flushed_arrives_with_the_end(self):
+        self.assertEqual(self.run_ok("import sys; sys.stdout.write('tail'); None").stdout, "tail")
+        self.assertEqual(self.run_ok("sys.stdout.buffer.write(b'raw'); None").stdout, "raw")
+
+    def test_children_and_the_descriptor_itself_write_to_the_cell(self):
+        cell = self.run_ok(
+            "import os, subprocess, sys\nprint('a')\nos.system('echo b')\nsubprocess.run(['echo', 'c'])\n"
+            "subprocess.run('echo d >&2', shell=True, stdout=sys.stdout, stderr=sys.stderr)\nos.write(1, b'e\\n');"
+        )
+        self.assertEqual((cell.stdout, cell.stderr), ("a\nb\nc\ne\n", "d\n"))
+
+    def test_megabytes_arrive_whole(self):
+        cell = self.run_ok("for i in range(20000): print('%05d' % i * 20)\nprint('x' * 3_000_000)")
+        lines = cell.stdout.split("\n")
+        self.assertEqual(lines[19999], "19999" * 20)
+        self.assertEqual(len(lines[20000]), 3_000_000)
+
+
+class Order(RunnerTest):
+    def test_stdout_and_stderr_keep_the_order_of_the_code(self):
+        cell = self.run_ok(
+            "import sys\nfor i in range(50):\n    print('o%d' % i)\n    print('e%d' % i, file=sys.stderr)"
+        )
+        wanted = [
+            (name, "%s%d\n" % (name[3], i)) for i in range(50) for name in ("stdout", "stderr")
+        ]
+        self.assertEqual(cell.order(), wanted)
+
+    def test_text_without_newline_goes_before_a_switch(self):
+        cell = self.run_ok(
+            "import sys\nprint('a', end=' ')\nprint('b', file=sys.stderr)\nprint('c')"
+        )
+        self.assertEqual(cell.order(), [("stdout", "a "), ("stderr", "b\n"), ("stdout", "c\n")])
+
+    def test_displays_stand_where_they_were_made(self):
+        cell = self.run_ok("for i in range(20):\n    print(i)\n    display(i)\n'end'")
+        order = [event if name == "stdout" else name for name, event in cell.order()]
+        wanted = [part for i in range(20) for part in ("%d\n" % i, "display")] + ["result"]
+        self.assertEqual(order, wanted)
+
+    def test_an_error_stands_after_the_output(self):
+        cell = self.run_error("print('before')\n1/0")
+        self.assertEqual([name for name, _ in cell.order()], ["stdout", "error"])
+
+
+class Ownership(RunnerTest):
+    def test_a_thread_writes_to_the_cell_that_started_it(self):
+        first = self.run_ok(
+            "import threading\ngo = threading.Event()\n"
+            "def late():\n    go.wait()\n    print('from the first')\n    print('partial', end=' ')\n"
+            "t = threading.Thread(target=late); t.start()"
+        )
+        second = self.run_ok("go.set(); t.join(); print('second')")
+        self.assertEqual(second.stdout, "second\n")
+        self.runner.until(lambda: first.late["stdout"] == b"from the first\npartial ")
+
+    def test_threads_of_threads_and_plain_ones_inherit_too(self):
+        first = self.run_ok(
+            "import _thread, threading\ngo, done = threading.Event(), threading.Event()\n"
+            "def inner(text):\n    go.wait(); print(text); done.set()\n"
+            "threading.Thread(target=lambda: _thread.start_new_thread(inner, ('inner',))).start()"
+        )
+        self.assertEqual(self.run_ok("go.set(); done.wait(); print('second')").stdout, "second\n")
+        self.runner.until(lambda: first.late["stdout"] == b"inner\n")
+
+    def test_pool_work_belongs_to_the_cell_that_submitted_it(self):
+        self.run_ok(
+            "from concurrent.futures import ThreadPoolExecutor\npool = ThreadPoolExecutor(1)\n"
+            "pool.submit(print, 'one').result()"
+        )
+        self.assertEqual(self.run_ok("pool.submit(print, 'two').result()").stdout, "two\n")
+
+    def test_a_task_writes_to_the_cell_that_made_it(self):
+        first = self.run_ok(
+            "import asyncio\ngo = asyncio.Event()\nasync def late():\n    await go.wait()\n    print('task')\n"
+            "task = asyncio.ensure_future(late())\nawait asyncio.sleep(0)"
+        )
+        second = self.run_ok("go.set()\nawait task\nprint('second')")
+        self.assertEqual(second.stdout, "second\n")
+        self.runner.until(lambda: first.late["stdout"] == b"task\n")
+
+    def test_pipes_close_when_nobody_can_write_to_them(self):
+        first = self.run_ok("print('x')")
+        self.run_ok("pass")
+        self.runner.until(lambda: first.pipes == {"stdout": None, "stderr": None})
+
+    def test_a_child_that_outlives_its_cell_keeps_its_pipe(self):
+        first = self.run_ok(
+            "import subprocess\nchild = subprocess.Popen('read line; echo late $line', shell=True, stdin=subprocess.PIPE)"
+        )
+        self.assertEqual(
+            self.run_ok("child.communicate(b'now\\n'); print('second')").stdout, "second\n"
+        )
+        self.runner.until(lambda: first.late["stdout"] == b"late now\n")
+
+    def test_a_display_of_an_ended_cell_becomes_late_text(self):
+        first = self.run_ok(
+            "import threading\ngo = threading.Event()\n"
+            "t = threading.Thread(target=lambda: (go.wait(), display('shown late'))); t.start()"
+        )
+        self.assertEqual(self.run_ok("go.set(); t.join()").events, [])
+        self.runner.until(lambda: first.late["stdout"] == b"'shown late'\n")
+
+
+class Fork(RunnerTest):
+    def test_a_fork_never_answers_for_its_parent(self):
+        cell = self.run_ok("import os\npid = os.fork()\nif pid == 0:\n    print('child')\n'value'")
+        self.assertEqual(self.run_ok("os.waitpid(pid, 0)[1]").text, "0")
+        self.assertEqual(cell.text, "'value'")
+        self.assertIn("child\n", (cell.bytes["stdout"] + cell.late["stdout"]).decode())
+
+    def test_a_fork_that_raises_or_exits_ends_with_its_code(self):
+        for code, status in (
+            ("1/0", 1),
+            ("import sys; sys.exit(7)", 7),
+            ("raise SystemExit('bye')", 1),
+        ):
+            cell = self.run_ok(
+                "import os\npid = os.fork()\nif pid == 0:\n    %s\nos.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])"
+                % code
+            )
+            self.assertEqual(cell.text, str(status))
+        self.assertIn("bye", cell.stderr)
+
+    def test_a_fork_of_buffered_text_writes_it_once(self):
+        cell = self.run_ok(
+            "import os, sys\nsys.stdout.write('once')\npid = os.fork()\nif pid: os.waitpid(pid, 0);"
+        )
+        self.assertEqual(cell.stdout, "once")
+
+    def test_a_fork_cannot_ask_or_show(self):
+        cell = self.run_ok(
+            "import os\npid = os.fork()\nif pid == 0:\n    display('as text')\n    try: input()\n"
+            "    except EOFError as e: print(e)\n    os._exit(0)\nos.waitpid(pid, 0);"
+        )
+        self.assertEqual(cell.stdout, "'as text'\na forked process cannot ask for input\n")
+
+    def test_multiprocessing_by_fork_works(self):
+        cell = self.run_ok(
+            "import multiprocessing\ndef f(x):\n    print('w%d' % x)\n    return x * x\n"
+            "with multiprocessing.get_context('fork').Pool(2) as pool:\n    r = pool.map(f, range(4))\nr"
+        )
+        self.assertEqual(cell.text, "[0, 1, 4, 9]")
+        self.assertEqual(sorted(cell.stdout.split()), ["w0", "w1", "w2", "w3"])
+
+
+class Streams(RunnerTest):
+    def test_they_look_like_text_streams(self):
+        cell = self.run_ok(
+            "import io, sys\n[isinstance(sys.stdout, io.TextIOBase), sys.stdout.encoding, sys.stdout.fileno(),"
+            " sys.stderr.fileno(), sys.stdout.isatty(), sys.stdout.closed, sys.stdout.writable(),"
+            " sys.stdout.name, sys.stdout is sys.__stdout__]"
+        )
+        self.assertEqual(
+            eval(cell.text), [True, "utf-8", 1, 2, False, False, True, "<stdout>", True]
+        )
+        self.assertEqual(self.run_ok("sys.stdout.write('abc')").text, "3")
+        self.run_error("sys.stdout.write(b'x')", "TypeError")
+        self.run_ok("sys.stdout.reconfigure(encoding='utf-8', line_buffering=True)")
+
+    def test_throughput_stays_near_that_of_a_plain_stream(self):
+        # Machines differ; what is compared is the CPU time of our stream and of the interpreter's
+        # own, over the same pipe, in the same cell.
+        cell = self.run_ok(
+            "import io, os, sys, threading, time\n"
+            "r, w = os.pipe()\n"
+            "plain = io.TextIOWrapper(io.BufferedWriter(io.FileIO(w, 'w')), 'utf-8', line_buffering=True)\n"
+            "def spin(file, n=3000):\n"
+            "    best = 9\n"
+            "    for _ in range(12):\n"
+            "        t = time.thread_time()\n"
+            "        for i in range(n): print('x' * 20, file=file)\n"
+            "        best = min(best, time.thread_time() - t)\n"
+            "    return best / n * 1e6\n"
+            "threading.Thread(target=lambda: [None for _ in iter(lambda: os.read(r, 65536), b'')], daemon=True).start()\n"
+            "ours = spin(sys.stdout); theirs = spin(plain)\n"
+            "(ours, theirs)"
+        )
+        ours, theirs = eval(cell.text)
+        self.assertLess(
+            ours, theirs * 2 + 2.0, "%.2f µs a line, a plain stream %.2f µs" % (ours, theirs)
+        )
+
+
+if __name__ == "__main__":
+    unittest.main()

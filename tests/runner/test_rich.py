@@ -1,0 +1,150 @@
+"""Libraries people use: matplotlib, pandas, numpy, Pillow, tqdm, IPython. Skips what is missing."""
+
+import base64
+import json
+import unittest
+
+from harness import RunnerTest
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+class Matplotlib(RunnerTest):
+    def setUp(self):
+        super().setUp()
+        self.need("matplotlib")
+
+    def images(self, cell):
+        for event in cell.displays:
+            self.assertEqual(base64.b64decode(event["data"]["image/png"])[:8], PNG)
+        return len(cell.displays)
+
+    def test_show_sends_and_closes(self):
+        cell = self.run_ok(
+            "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nprint('before')\nplt.show()\nprint('after')"
+        )
+        self.assertEqual(self.images(cell), 1)
+        self.assertEqual([name for name, _ in cell.order()], ["stdout", "display", "stdout"])
+        self.assertEqual(cell.stderr, "")
+        self.assertEqual(self.run_ok("plt.get_fignums()").text, "[]")
+
+    def test_what_is_open_at_the_end_is_sent_once(self):
+        cell = self.run_ok(
+            "from matplotlib import pyplot as plt\nfor i in range(2):\n    plt.figure(); plt.plot([i])\nNone"
+        )
+        self.assertEqual(self.images(cell), 2)
+        self.assertEqual(self.run_ok("1").displays, [])
+        cell = self.run_ok("fig, ax = plt.subplots()\nax.plot([1])\nfig")
+        self.assertEqual(base64.b64decode(cell.result["image/png"])[:8], PNG)
+        self.assertEqual(cell.displays, [])
+
+    def test_a_file_backend_chosen_by_the_user(self):
+        cell = self.run_ok(
+            "import matplotlib\nmatplotlib.use('Agg')\nimport matplotlib.pyplot as plt\nplt.plot([1])\nplt.show()"
+        )
+        self.assertEqual((self.images(cell), cell.stderr), (1, ""))
+
+    def test_children_are_not_told_of_our_backend(self):
+        self.run_ok("import matplotlib.pyplot")
+        cell = self.run_ok("import os; os.environ.get('MPLBACKEND')")
+        self.assertIsNone(cell.result)
+
+    def test_a_figure_that_cannot_be_drawn(self):
+        self.run_ok("import matplotlib.pyplot as plt")
+        self.run_error("plt.plot([1]); plt.title(r'$\\nosuch{$')")
+        self.assertEqual(self.images(self.run_ok("plt.plot([1]);")), 1)
+
+
+class Pandas(RunnerTest):
+    def setUp(self):
+        super().setUp()
+        self.need("pandas")
+        self.run_ok("import pandas as pd, numpy as np")
+
+    MIME = "application/vnd.dataresource+json"
+
+    def test_frames_come_as_html_text_and_table(self):
+        cell = self.run_ok("pd.DataFrame({'a': [1, 2], 'b': ['x', None], 'c': [1.5, np.nan]})")
+        self.assertIn("<table", cell.result["text/html"])
+        self.assertIn("a", cell.result["text/plain"])
+        table = cell.result[self.MIME]
+        self.assertEqual(
+            table["data"],
+            [{"index": 0, "a": 1, "b": "x", "c": 1.5}, {"index": 1, "a": 2, "b": None, "c": None}],
+        )
+        self.assertEqual(
+            [f["type"] for f in table["schema"]["fields"]],
+            ["integer", "integer", "string", "number"],
+        )
+        self.assertEqual(cell.of("result")[0]["metadata"][self.MIME]["total_rows"], 2)
+
+    def test_large_frames_are_cut(self):
+        cell = self.run_ok("pd.DataFrame({'a': range(100_000), 's': ['y' * 2000] * 100_000})")
+        table = cell.result[self.MIME]
+        self.assertLessEqual(len(json.dumps(table["data"])), 300 << 10)
+        meta = cell.of("result")[0]["metadata"][self.MIME]
+        self.assertEqual((meta["total_rows"], meta["rows"]), (100_000, len(table["data"])))
+
+    def test_odd_columns_do_not_break(self):
+        for code in (
+            "pd.DataFrame([[1, 2]], columns=['a', 'a'])",
+            "pd.DataFrame({('x', 1): [1], ('x', 2): [2]})",
+            "pd.DataFrame({'o': [object(), {1, 2}], 't': [pd.Timestamp('2020-01-01', tz='UTC'), pd.NaT]})",
+            "pd.DataFrame({'p': pd.period_range('2020', periods=2), 'i': pd.interval_range(0, 2), 'd': pd.to_timedelta([1, 2])})",
+            "pd.DataFrame({'n': pd.array([1, None], dtype='Int64'), 'b': pd.array([True, None]), 'z': [1j, 2j]})",
+            "pd.DataFrame({'c': pd.Categorical(['a', 'b']), 'f': [float('inf'), 2**70]})",
+            "pd.DataFrame(index=pd.MultiIndex.from_tuples([(1, 'a')]), data={'v': [np.array([1, 2])]})",
+            "pd.DataFrame()",
+        ):
+            cell = self.run_ok(code)
+            self.assertIn(self.MIME, cell.result, code)
+            self.assertEqual(cell.stderr, "", code)
+
+    def test_series_and_column_completion(self):
+        self.assertIn("dtype", self.run_ok("pd.Series([1])").text)
+        self.run_ok("df = pd.DataFrame({'alpha': [1], 'b c': [2]})")
+        self.assertEqual(self.runner.ask("complete", "df['")["matches"], ["alpha", "b c"])
+        self.assertEqual(self.runner.ask("complete", "df.alp")["matches"], ["alpha"])
+
+
+class Others(RunnerTest):
+    def test_numpy(self):
+        self.need("numpy")
+        self.assertEqual(self.run_ok("import numpy as np\nnp.arange(3)").text, "array([0, 1, 2])")
+        cell = self.run_ok(
+            "display({'application/json': {'a': np.float64(1.5), 'b': np.arange(2)}}, raw=True)"
+        )
+        self.assertEqual(cell.displays[0]["data"]["application/json"], {"a": 1.5, "b": [0, 1]})
+
+    def test_pillow(self):
+        self.need("PIL")
+        cell = self.run_ok("from PIL import Image\nImage.new('RGB', (3, 2), 'red')")
+        self.assertEqual(base64.b64decode(cell.result["image/png"])[:8], PNG)
+
+    def test_tqdm(self):
+        self.need("tqdm")
+        cell = self.run_ok("from tqdm.auto import tqdm\nfor i in tqdm(range(3)): pass")
+        self.assertIn("3/3", cell.stderr)
+        self.assertNotIn("Warning", cell.stderr)
+        self.run_ok("import IPython.display")
+        self.assertIn(
+            "2/2",
+            self.run_ok(
+                "from tqdm.notebook import tqdm as n" if False else "for i in tqdm(range(2)): pass"
+            ).stderr,
+        )
+
+    def test_ipython_itself(self):
+        self.need("IPython")
+        cell = self.run_ok(
+            "from IPython.display import display, HTML, clear_output, Image, update_display\nimport IPython\n"
+            "h = display(HTML('<b>'), display_id=True)\nh.update(HTML('<i>'))\nclear_output()\n"
+            "IPython.get_ipython() is get_ipython(), HTML.__module__"
+        )
+        self.assertEqual([d["data"]["text/html"] for d in cell.displays], ["<b>", "<i>"])
+        self.assertEqual(len(cell.of("clear_output")), 1)
+        self.assertTrue(cell.text.startswith("(True, 'IPython.core.display"))
+
+
+if __name__ == "__main__":
+    unittest.main()
