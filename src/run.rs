@@ -17,16 +17,19 @@ use crate::registry::Registry;
 use crate::sandbox::Backend;
 use crate::session::outbox::Batch;
 use crate::session::{Attachment, Guest};
+use crate::template::PoolSize;
 
 /// Runs the file, or standard input for `-`, and answers the exit code that tells the cell's
 /// status as a shell would.
 pub async fn run(
-    config: Config,
+    mut config: Config,
     backend: Arc<dyn Backend>,
     file: &Path,
     template: &str,
 ) -> Result<ExitCode> {
     let code = read(file)?;
+    // One sandbox is all that is wanted.
+    config.templates.iter_mut().for_each(|template| template.pool = PoolSize::OFF);
     let registry_config = registry_config(&config);
     let registry = Registry::new(backend, config.templates, registry_config);
     let session = registry.create(template).await?;

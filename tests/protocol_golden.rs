@@ -359,6 +359,7 @@ fn ready(f: &Fields<'_>) -> Ready {
         protocol: f.read("protocol"),
         session: f.text("session"),
         token: f.text("token"),
+        participant: f.read("participant"),
         role: f.word("role", &[Role::Owner, Role::Editor, Role::Viewer]),
         template: f.text("template"),
         language: f.read("language"),
