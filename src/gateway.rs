@@ -44,6 +44,9 @@ pub enum GatewayError {
     /// The kernel gives no randomness for the token.
     #[error("cannot make a token")]
     Random(#[from] getrandom::Error),
+    /// The description of the routes cannot be encoded.
+    #[error("cannot describe the routes")]
+    Describe(#[from] serde_json::Error),
     /// Accepting connections failed.
     #[error("cannot serve")]
     Serve(#[source] io::Error),
@@ -97,6 +100,7 @@ impl Gateway {
                 ping_timeout: config.socket.ping_timeout,
                 write_timeout: config.socket.write_timeout,
             },
+            upload_bytes: config.listen.upload_bytes,
             default_template: DEFAULT_TEMPLATE.to_owned(),
             connections: TaskTracker::new(),
         };
@@ -137,9 +141,11 @@ impl Gateway {
             // they come a little later.
             stream.set_nodelay(true).ok();
         });
+        let router = http::router(Arc::clone(&self.doors))?;
         let closed = CancellationToken::new();
-        let server = axum::serve(listener, http::router(Arc::clone(&self.doors)))
-            .with_graceful_shutdown(closed.clone().cancelled_owned());
+        let server = axum::serve(listener, router)
+            .with_graceful_shutdown(closed.clone().cancelled_owned())
+            .into_future();
         let drain = async {
             stop.cancelled().await;
             tracing::info!("shutting down");
@@ -150,7 +156,13 @@ impl Gateway {
             tokio::time::timeout(FAREWELL, self.doors.connections.wait()).await.ok();
             closed.cancel();
         };
-        let (served, ()) = tokio::join!(server.into_future(), drain);
+        tokio::pin!(server, drain);
+        tokio::select! {
+            served = &mut server => return served.map_err(GatewayError::Serve),
+            () = &mut drain => {}
+        }
+        // Neither is whoever asked for a long answer and does not take it.
+        let served = tokio::time::timeout(FAREWELL, server).await.unwrap_or(Ok(()));
         served.map_err(GatewayError::Serve)
     }
 }

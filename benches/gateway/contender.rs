@@ -11,6 +11,11 @@ pub(crate) trait Contender {
     /// For tables.
     fn name(&self) -> &str;
 
+    /// Whether it takes so long that it need not have every turn.
+    fn is_slow(&self) -> bool {
+        false
+    }
+
     /// Runs a cell; answers when its end has been told.
     fn cell(&mut self, code: &str) -> Result<()>;
 

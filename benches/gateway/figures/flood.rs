@@ -56,6 +56,9 @@ pub(super) fn measure(options: &Options, report: &mut Report) -> Result<()> {
         let mut rates = vec![Samples::default(); contenders.len()];
         for round in 0..=options.count(ROUNDS, 1) {
             for (contender, samples) in contenders.iter_mut().zip(&mut rates) {
+                if contender.is_slow() && round > 1 {
+                    continue;
+                }
                 let took = run(contender.as_mut(), &load)
                     .with_context(|| format!("{}, {}", contender.name(), load.name))?;
                 // The first turn grows buffers and heaps.

@@ -106,6 +106,10 @@ impl Contender for Kernel {
         "jupyter kernel gateway"
     }
 
+    fn is_slow(&self) -> bool {
+        true // tens of milliseconds a cell
+    }
+
     fn cell(&mut self, code: &str) -> Result<()> {
         self.stream(code, &mut |_| Ok(()))
     }
