@@ -13,6 +13,7 @@ use super::problem::{Document, Problem};
 #[utoipa::path(
     get,
     path = "/healthz",
+    operation_id = "isAlive",
     tag = "gateway",
     security(()),
     responses((status = 200, description = "The process lives", body = String))
@@ -25,6 +26,7 @@ pub(super) async fn live() -> &'static str {
 #[utoipa::path(
     get,
     path = "/readyz",
+    operation_id = "isReady",
     tag = "gateway",
     security(()),
     responses(
