@@ -140,6 +140,11 @@ impl Registry {
             .map_err(|error: SandboxError| CreateError::Prepare(PrepareError::Sandbox(error)))
     }
 
+    /// Whether the gateway shuts down.
+    pub fn is_draining(&self) -> bool {
+        self.tasks.is_closed()
+    }
+
     /// Refuses new sessions from now on.
     pub fn begin_shutdown(&self) {
         self.tasks.close();
