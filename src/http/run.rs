@@ -29,6 +29,7 @@ use super::auth::Caller;
 use super::problem::{Document, Problem};
 use crate::protocol::client::{ClientMessage, Execute};
 use crate::protocol::event::EndReason;
+use crate::registry::CreateError;
 use crate::session::outbox::Batch;
 use crate::session::{Attachment, Guest, SessionHandle};
 
@@ -105,7 +106,11 @@ pub(super) async fn run(
     let patience = doors.socket.write_timeout;
     doors.connections.spawn(drive(session, order.cell, tell, patience));
     // The cell is queued at once, or will never be: then there is a status to say so.
-    let first = told.recv().await.unwrap_or_else(|| Err(broken_off(UNSAID)))?;
+    let first = told.recv().await.unwrap_or_else(|| Err(broken_off(UNSAID)));
+    let first = first.map_err(|problem| match doors.registry.is_draining() {
+        true => CreateError::Draining.into(), // made just before, and ended at once
+        false => problem,
+    })?;
     if form == Form::Json {
         return collect(first, told).await.map(|answer| Json(answer).into_response());
     }
