@@ -43,6 +43,7 @@ impl Gateway {
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--backend", "local", "--log", "warn"])
             .args(["--python", PYTHON, "--insecure-no-token", "--sessions", "1000"])
+            .args(["--client-requests", "none"])
             .arg("--runtime-dir")
             .arg(runtime.path())
             .args(flags)
@@ -57,7 +58,8 @@ impl Gateway {
 
     async fn get(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();

@@ -2,16 +2,16 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{self, Config, DEFAULT_TEMPLATE};
-use crate::http::{self, AccessConfig, Doors};
+use crate::http::{self, AccessConfig, Clients, ClientsConfig, Doors, ServerConfig};
 use crate::id::Token;
 use crate::pool::PoolConfig;
 use crate::registry::{Registry, RegistryConfig};
@@ -22,10 +22,14 @@ use crate::socket::SocketConfig;
 /// For sockets to say goodbye once their sessions are over.
 const FAREWELL: Duration = Duration::from_secs(5);
 
+/// From one tidying of what grows with time to the next.
+const UPKEEP: Duration = Duration::from_secs(5);
+
 /// A gateway that holds its address and is about to serve.
 pub struct Gateway {
     listener: TcpListener,
     doors: Arc<Doors>,
+    server: ServerConfig,
     drain_timeout: Duration,
     random_token: bool,
 }
@@ -45,15 +49,13 @@ pub enum GatewayError {
     /// The kernel gives no randomness for the token.
     #[error("cannot make a token")]
     Random(#[from] getrandom::Error),
-    /// Accepting connections failed.
-    #[error("cannot serve")]
-    Serve(#[source] io::Error),
 }
 
 /// What every session is told, from the settings.
 pub fn registry_config(config: &Config) -> RegistryConfig {
     RegistryConfig {
         sessions: config.sandbox.sessions,
+        sessions_per_address: config.clients.sessions,
         waiting: config.sandbox.waiting,
         waiting_timeout: config.sandbox.waiting_timeout,
         pool: PoolConfig {
@@ -90,7 +92,19 @@ impl Gateway {
             None if random_token => Some(Token::random()?),
             given => given,
         };
+        let proxies = config.clients.trusted_proxies.iter();
+        let clients = Clients::new(ClientsConfig {
+            connections: config.clients.connections,
+            requests: config.clients.requests.and_then(NonZeroU32::new),
+            // The settings have read them already, so they read.
+            trusted_proxies: proxies.filter_map(|proxy| proxy.parse().ok()).collect(),
+        });
+        let server = ServerConfig {
+            connections: config.listen.connections,
+            header_timeout: config.listen.header_timeout,
+        };
         let doors = Doors {
+            clients: Arc::new(clients),
             registry: Registry::new(backend, config.templates, registry_config),
             token,
             access: AccessConfig {
@@ -99,6 +113,7 @@ impl Gateway {
             },
             socket: SocketConfig {
                 message_bytes: config.socket.message_bytes,
+                messages_per_second: config.clients.messages.and_then(NonZeroU32::new),
                 ping_interval: config.socket.ping_interval,
                 ping_timeout: config.socket.ping_timeout,
                 write_timeout: config.socket.write_timeout,
@@ -107,7 +122,7 @@ impl Gateway {
             connections: TaskTracker::new(),
         };
         let drain_timeout = config.listen.drain_timeout;
-        Ok(Gateway { listener, doors: Arc::new(doors), drain_timeout, random_token })
+        Ok(Gateway { listener, doors: Arc::new(doors), server, drain_timeout, random_token })
     }
 
     /// The address it holds; with port 0 in the settings, the port the kernel chose.
@@ -137,15 +152,17 @@ impl Gateway {
 
     /// Serves until `stop` is cancelled, then lets running cells finish until the drain timeout,
     /// and returns when nothing is left.
-    pub async fn serve(self, stop: CancellationToken) -> Result<(), GatewayError> {
-        let listener = self.listener.tap_io(|stream| {
-            // A cell's output is many small frames that somebody waits for. If it cannot be set,
-            // they come a little later.
-            stream.set_nodelay(true).ok();
-        });
+    pub async fn serve(self, stop: CancellationToken) {
         let closed = CancellationToken::new();
-        let server = axum::serve(listener, http::router(Arc::clone(&self.doors)))
-            .with_graceful_shutdown(closed.clone().cancelled_owned());
+        let router = http::router(Arc::clone(&self.doors));
+        let clients = Arc::clone(&self.doors.clients);
+        let server = http::serve(self.listener, router, clients, self.server, closed.clone());
+        let upkeep = closed.run_until_cancelled(async {
+            loop {
+                tokio::time::sleep(UPKEEP).await;
+                self.doors.clients.forget_idle();
+            }
+        });
         let drain = async {
             stop.cancelled().await;
             tracing::info!("shutting down");
@@ -156,7 +173,6 @@ impl Gateway {
             tokio::time::timeout(FAREWELL, self.doors.connections.wait()).await.ok();
             closed.cancel();
         };
-        let (served, ()) = tokio::join!(server.into_future(), drain);
-        served.map_err(GatewayError::Serve)
+        tokio::join!(server, drain, upkeep);
     }
 }

@@ -21,12 +21,18 @@ use crate::registry::Registry;
 use crate::socket::SocketConfig;
 
 mod access;
+mod clients;
 mod health;
 mod page;
 mod problem;
+mod server;
 mod upgrade;
 
 pub use access::AccessConfig;
+pub use clients::{Clients, ClientsConfig};
+pub use server::{ServerConfig, serve};
+
+use clients::{Client, Peer};
 
 /// What the handlers share.
 pub struct Doors {
@@ -36,6 +42,8 @@ pub struct Doors {
     pub token: Option<Token>,
     /// Who may come from where.
     pub access: AccessConfig,
+    /// Who has come, and how often.
+    pub clients: Arc<Clients>,
     /// How sockets behave.
     pub socket: SocketConfig,
     /// Template of a client that names none.
@@ -44,10 +52,13 @@ pub struct Doors {
     pub connections: tokio_util::task::TaskTracker,
 }
 
+/// Path of the WebSocket endpoint.
+const WEBSOCKET: &str = "/ws";
+
 /// All routes.
 pub fn router(doors: Arc<Doors>) -> Router {
     Router::new()
-        .route("/ws", get(upgrade::upgrade))
+        .route(WEBSOCKET, get(upgrade::upgrade))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .fallback(page::asset)
@@ -56,9 +67,16 @@ pub fn router(doors: Arc<Doors>) -> Router {
 }
 
 /// Refuses strangers' hosts and origins, and adds the headers every response has.
-async fn guard(State(doors): State<Arc<Doors>>, request: Request, next: Next) -> Response {
+async fn guard(State(doors): State<Arc<Doors>>, mut request: Request, next: Next) -> Response {
+    let client = identify(&doors, &request);
+    request.extensions_mut().insert(client);
     let mut response = match doors.access.admit(request.headers()) {
-        Ok(()) => next.run(request).await,
+        // A WebSocket's refusal has to be readable for a page, so it is upgraded before.
+        Ok(()) if request.uri().path() == WEBSOCKET => next.run(request).await,
+        Ok(()) => match doors.clients.admit(client) {
+            Ok(()) => next.run(request).await,
+            Err(wait) => problem::too_many(wait),
+        },
         Err(refusal) => problem::forbidden(&refusal.to_string()),
     };
     for (name, value) in [
@@ -74,4 +92,10 @@ async fn guard(State(doors): State<Arc<Doors>>, request: Request, next: Next) ->
         response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
     response
+}
+
+/// Whom a request is from. One that came over no connection of ours is from nowhere.
+fn identify(doors: &Doors, request: &Request) -> Client {
+    let peer = request.extensions().get::<Peer>().map(|peer| peer.address);
+    doors.clients.identify(peer.unwrap_or(Client::NOWHERE.0), request.headers())
 }

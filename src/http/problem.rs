@@ -1,5 +1,7 @@
 //! Errors as problem documents (RFC 9457).
 
+use std::time::Duration;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -28,4 +30,13 @@ pub(super) fn problem(status: StatusCode, detail: &str) -> Response {
 /// 403.
 pub(super) fn forbidden(detail: &str) -> Response {
     problem(StatusCode::FORBIDDEN, detail)
+}
+
+/// 429, with the whole seconds after which another request may come.
+pub(super) fn too_many(wait: Duration) -> Response {
+    let detail = "too many requests from this address; send fewer a second";
+    let mut response = problem(StatusCode::TOO_MANY_REQUESTS, detail);
+    let seconds = HeaderValue::from(wait.as_secs() + 1);
+    response.headers_mut().insert(header::RETRY_AFTER, seconds);
+    response
 }
