@@ -49,6 +49,9 @@ pub enum GatewayError {
     /// The kernel gives no randomness for the token.
     #[error("cannot make a token")]
     Random(#[from] getrandom::Error),
+    /// The description of the routes cannot be encoded.
+    #[error("cannot describe the routes")]
+    Describe(#[from] serde_json::Error),
 }
 
 /// What every session is told, from the settings.
@@ -118,6 +121,7 @@ impl Gateway {
                 ping_timeout: config.socket.ping_timeout,
                 write_timeout: config.socket.write_timeout,
             },
+            upload_bytes: config.listen.upload_bytes,
             default_template: DEFAULT_TEMPLATE.to_owned(),
             connections: TaskTracker::new(),
         };
@@ -152,9 +156,9 @@ impl Gateway {
 
     /// Serves until `stop` is cancelled, then lets running cells finish until the drain timeout,
     /// and returns when nothing is left.
-    pub async fn serve(self, stop: CancellationToken) {
+    pub async fn serve(self, stop: CancellationToken) -> Result<(), GatewayError> {
         let closed = CancellationToken::new();
-        let router = http::router(Arc::clone(&self.doors));
+        let router = http::router(Arc::clone(&self.doors))?;
         let clients = Arc::clone(&self.doors.clients);
         let server = http::serve(self.listener, router, clients, self.server, closed.clone());
         let upkeep = closed.run_until_cancelled(async {
@@ -173,6 +177,16 @@ impl Gateway {
             tokio::time::timeout(FAREWELL, self.doors.connections.wait()).await.ok();
             closed.cancel();
         };
-        tokio::join!(server, drain, upkeep);
+        let all = async { tokio::join!(server, upkeep) };
+        tokio::pin!(all);
+        tokio::select! {
+            // The server goes on until it is told to close, which is after the drain.
+            _ = &mut all => {}
+            () = drain => {
+                // Neither is whoever asked for a long answer and does not take it.
+                tokio::time::timeout(FAREWELL, all).await.ok();
+            }
+        }
+        Ok(())
     }
 }

@@ -1,31 +1,46 @@
 //! The doors: which request goes where, and what every response carries.
 //!
 //! ```text
-//!   GET /          page     the console and its assets
-//!   GET /ws        upgrade  a WebSocket, then socket::serve
-//!   GET /healthz   health   the process lives
-//!   GET /readyz    health   a session could be made
+//!   GET /                                  page      the console and its assets
+//!   GET /ws                                upgrade   a WebSocket, then socket::serve
+//!   GET /healthz, /readyz                  health    the process lives; a session could be made
+//!   POST /v1/run                           run       a session for one cell
+//!   GET /v1/sessions                       sessions  which there are
+//!   DELETE /v1/sessions/ID                 sessions  ends one
+//!   POST /v1/sessions/ID/tokens            sessions  lets somebody else into one
+//!   GET /v1/sessions/ID/files              files     lists a directory
+//!   GET, PUT /v1/sessions/ID/files/PATH    files     reads, writes a file
+//!   GET /v1/openapi.json                   openapi   all of this, for programs
 //! ```
+//! A route is added by the function that serves it and the description above that function, so
+//! there is none that is not described. Every refusal is a problem document.
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
-use axum::response::Response;
-use axum::routing::get;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router};
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::id::Token;
 use crate::registry::Registry;
 use crate::socket::SocketConfig;
 
 mod access;
+mod auth;
 mod clients;
+mod files;
 mod health;
+mod openapi;
 mod page;
 mod problem;
+mod run;
 mod server;
+mod sessions;
 mod upgrade;
 
 pub use access::AccessConfig;
@@ -33,6 +48,7 @@ pub use clients::{Clients, ClientsConfig};
 pub use server::{ServerConfig, serve};
 
 use clients::{Client, Peer};
+use problem::Problem;
 
 /// What the handlers share.
 pub struct Doors {
@@ -46,6 +62,8 @@ pub struct Doors {
     pub clients: Arc<Clients>,
     /// How sockets behave.
     pub socket: SocketConfig,
+    /// Longest file that may be put into a session, in bytes.
+    pub upload_bytes: u64,
     /// Template of a client that names none.
     pub default_template: String,
     /// Connections that were upgraded; the server waits for them at its end.
@@ -55,15 +73,40 @@ pub struct Doors {
 /// Path of the WebSocket endpoint.
 const WEBSOCKET: &str = "/ws";
 
-/// All routes.
-pub fn router(doors: Arc<Doors>) -> Router {
-    Router::new()
-        .route(WEBSOCKET, get(upgrade::upgrade))
-        .route("/healthz", get(health::live))
-        .route("/readyz", get(health::ready))
+impl Doors {
+    /// Whether this token opens new sessions.
+    fn opens_to(&self, offered: &str) -> bool {
+        self.token.as_ref().is_none_or(|token| token.matches(offered))
+    }
+}
+
+/// All routes. Fails only if their description cannot be encoded.
+pub fn router(doors: Arc<Doors>) -> Result<Router, serde_json::Error> {
+    let (router, description) = OpenApiRouter::with_openapi(openapi::Base::openapi())
+        .routes(routes!(upgrade::upgrade))
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+        .routes(routes!(run::run))
+        .routes(routes!(sessions::list))
+        .routes(routes!(sessions::end))
+        .routes(routes!(sessions::grant))
+        .routes(routes!(files::list))
+        .routes(routes!(files::download, files::upload))
+        .routes(routes!(openapi::description))
+        .split_for_parts();
+    let served = openapi::Served::new(description)?;
+    Ok(router
         .fallback(page::asset)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(Extension(served))
         .layer(middleware::from_fn_with_state(Arc::clone(&doors), guard))
-        .with_state(doors)
+        .with_state(doors))
+}
+
+/// The router adds which methods there are.
+async fn wrong_method() -> Problem {
+    let detail = "this address has other methods; `Allow` says which";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
 }
 
 /// Refuses strangers' hosts and origins, and adds the headers every response has.
@@ -75,9 +118,9 @@ async fn guard(State(doors): State<Arc<Doors>>, mut request: Request, next: Next
         Ok(()) if request.uri().path() == WEBSOCKET => next.run(request).await,
         Ok(()) => match doors.clients.admit(client) {
             Ok(()) => next.run(request).await,
-            Err(wait) => problem::too_many(wait),
+            Err(wait) => Problem::too_many(wait).into_response(),
         },
-        Err(refusal) => problem::forbidden(&refusal.to_string()),
+        Err(refusal) => Problem::new(StatusCode::FORBIDDEN, refusal.to_string()).into_response(),
     };
     for (name, value) in [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),

@@ -27,6 +27,10 @@ use tokio_util::io::poll_read_buf;
 use crate::protocol::event::Stream;
 use crate::sandbox::Duplex;
 
+mod transfer;
+
+pub use transfer::TransferAnswer;
+
 /// Longest message from a driver, fragments joined. 32 MiB: a large plot with room, and the most
 /// one hostile sandbox can make the gateway hold.
 pub const MAX_MESSAGE: usize = 32 << 20;
@@ -69,6 +73,13 @@ pub enum DriverCommand {
         number: u32,
         /// Encoded fields.
         json: Vec<u8>,
+    },
+    /// A step of a file's transfer.
+    File {
+        /// Number of the transfer.
+        number: u32,
+        /// The payload of [`kind::FILE`]: one frame.
+        payload: Vec<u8>,
     },
 }
 
@@ -119,6 +130,13 @@ pub enum DriverEvent {
         number: u32,
         /// The encoded answer; `None`: the runner was busy.
         json: Option<Bytes>,
+    },
+    /// Answer to a [`DriverCommand::File`].
+    File {
+        /// Number of the transfer.
+        number: u32,
+        /// The answer.
+        answer: TransferAnswer,
     },
     /// For the operator's log.
     Log(String),
@@ -220,6 +238,7 @@ impl Link {
             DriverCommand::Input { cell, json } => self.append(kind::INPUT, *cell, json),
             DriverCommand::Restart => self.append(kind::RESTART, 0, &[]),
             DriverCommand::Request { number, json } => self.append(kind::REQUEST, *number, json),
+            DriverCommand::File { number, payload } => self.append(kind::FILE, *number, payload),
         }
     }
 
@@ -383,6 +402,9 @@ impl Link {
                 }
                 kind::USAGE => DriverEvent::Usage(Usage::decode(&payload)?),
                 kind::LOG => DriverEvent::Log(String::from_utf8_lossy(&payload).into_owned()),
+                kind::FILE_ANSWER => {
+                    DriverEvent::File { number: cell, answer: TransferAnswer::read(&payload)? }
+                }
                 kind::PONG => {
                     self.pongs += 1;
                     continue;
@@ -515,6 +537,7 @@ mod tests {
             ("a length of 4 GiB", vec![0xff; HEADER_BYTES]),
             ("a gateway's frame", frame(kind::EXECUTE, 0, 1, b"{}")),
             ("an unknown kind", frame(0xee, 0, 1, b"")),
+            ("an odd FILE_ANSWER", frame(kind::FILE_ANSWER, 0, 1, b"\xff")),
             ("a short DONE", frame(kind::DONE, 0, 1, b"\0")),
             ("fragments without end", flood),
         ] {

@@ -236,7 +236,8 @@ impl Registry {
         self.backend.drained().await;
     }
 
-    fn handles(&self) -> Vec<SessionHandle> {
+    /// The sessions that live, in no order.
+    pub fn handles(&self) -> Vec<SessionHandle> {
         self.sessions.iter().map(|entry| entry.value().clone()).collect()
     }
 }

@@ -11,7 +11,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::id::{SessionId, Token};
 use crate::pool::Prepared;
@@ -21,18 +21,23 @@ use crate::protocol::reply::Role;
 
 mod actor;
 mod fanout;
+pub mod files;
 pub mod log;
 pub mod names;
 pub mod outbox;
 pub mod state;
+mod summary;
 pub mod text;
 mod tokens;
+mod transfers;
 
 use actor::Actor;
 use outbox::Outbox;
 use state::ParticipantId;
+pub use summary::{About, Summary};
 pub use tokens::GrantError;
 use tokens::Tokens;
+use transfers::{Step, Tickets};
 
 /// Commands that may wait for the actor. A socket that says more has to wait, which is what
 /// keeps a talkative client from filling memory.
@@ -103,6 +108,8 @@ enum Command {
     Attach { guest: Guest, joined: oneshot::Sender<Joined> },
     /// A participant said something.
     Message { from: ParticipantId, message: Result<ClientMessage, Refusal> },
+    /// Somebody moves a file.
+    File(Step),
     /// The session ends when its cells have.
     Drain,
     /// The session ends now.
@@ -115,6 +122,9 @@ pub struct SessionHandle {
     id: SessionId,
     /// Locked for a look or a push, never across an await.
     tokens: Arc<Mutex<Tokens>>,
+    about: Arc<About>,
+    summary: watch::Receiver<Summary>,
+    tickets: Tickets,
     commands: mpsc::Sender<Command>,
 }
 
@@ -151,8 +161,12 @@ pub fn start(
 ) -> (SessionHandle, impl Future<Output = ()> + Send + 'static) {
     let (commands, incoming) = mpsc::channel(COMMANDS);
     let tokens = Arc::new(Mutex::new(Tokens::new(token)));
-    let handle = SessionHandle { id: prepared.id.clone(), tokens, commands };
-    (handle, Actor::new(prepared, config, incoming).run())
+    let about = Arc::new(About::of(&prepared));
+    let (told, summary) = watch::channel(Summary::default());
+    let tickets = Tickets::default();
+    let (id, left) = (prepared.id.clone(), tickets.left());
+    let handle = SessionHandle { id, tokens, about, summary, tickets, commands };
+    (handle, Actor::new(prepared, config, incoming, told, left).run())
 }
 
 impl SessionHandle {
@@ -175,6 +189,21 @@ impl SessionHandle {
     /// lives.
     pub fn grant(&self, role: Role, lifetime: Option<Duration>) -> Result<Token, GrantError> {
         self.tokens().grant(role, lifetime, SystemTime::now())
+    }
+
+    /// What never changes.
+    pub fn about(&self) -> &About {
+        &self.about
+    }
+
+    /// What the session does now; `None`: it is over.
+    pub fn summary(&self) -> Option<Summary> {
+        (!self.commands.is_closed()).then(|| *self.summary.borrow())
+    }
+
+    /// Waits until the session is over and nothing of its sandbox is left.
+    pub async fn ended(&self) {
+        self.commands.closed().await;
     }
 
     fn tokens(&self) -> MutexGuard<'_, Tokens> {

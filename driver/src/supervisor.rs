@@ -6,6 +6,7 @@
 //!   gateway ════════════════► commands ─────────────────────────────► runner
 //!           ◄════════════════ relay    ◄───────────────────────────── (interpreter)
 //!           ◄════════════════ pipes    ◄── stdout, stderr of each cell ── and its children
+//!           ◄═══════════════► files    ◄─► working directory
 //! ```
 //! One thread, one loop: wait for whatever is ready, turn it into an [`Event`], act on it, then
 //! *pump*: put on the link what can go there, in the order it has to have. Invariants:
@@ -33,6 +34,7 @@ mod cell;
 mod clock;
 mod commands;
 mod ending;
+mod files;
 mod frames;
 mod harden;
 mod link;
@@ -46,6 +48,7 @@ use cell::Cell;
 use clock::earliest;
 use commands::SetupReader;
 use ending::Absence;
+use files::Files;
 pub(crate) use link::{Link, LinkSource};
 use pipes::Stream;
 use processes::Scope;
@@ -174,6 +177,7 @@ struct Supervisor {
     discarding: Option<u32>,
     /// The question that has more fragments to come, and where it goes; nowhere if refused.
     asking: Option<(u32, Option<Socket>)>,
+    files: Files,
     /// Frames that must not be lost, in order; bounded by [`Supervisor::is_paused`].
     owed: VecDeque<OwedFrame>,
     /// Pipes found ready in this turn.
@@ -214,6 +218,7 @@ impl Supervisor {
             receiving: None,
             discarding: None,
             asking: None,
+            files: Files::default(),
             owed: VecDeque::new(),
             ready_pipes: Vec::new(),
             watch_at: None,
@@ -339,6 +344,7 @@ impl Supervisor {
     /// Puts on the link what can go there now.
     fn pump(&mut self, now: Instant) -> Result<(), End> {
         self.put_owed()?;
+        self.files.put_chunks(&mut self.link)?;
         // A message from one socket may hold back the other's until it is complete.
         for socket in [Socket::Control, Socket::Side, Socket::Control] {
             self.relay(socket, now)?;

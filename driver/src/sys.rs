@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use libc::c_int;
 
+pub(crate) mod files;
 pub(crate) mod launch;
 pub(crate) mod privileges;
 

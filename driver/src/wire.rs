@@ -11,16 +11,18 @@
 //! ```
 //!
 //! Between two fragments of a message may stand what the supervisor says by itself in one frame:
-//! OUTPUT, USAGE, PONG, LOG, a busy REPLY. Two messages in fragments never interleave. EXITED voids
+//! OUTPUT, USAGE, PONG, LOG, FILE_ANSWER, a busy REPLY. Two messages in fragments never interleave. EXITED voids
 //! the message it cuts off. A frame that breaks a rule of this file ends the link: whoever sent it is either
 //! broken or hostile.
 //!
 //! ```text
-//! gateway ─► supervisor   SETUP EXECUTE INTERRUPT INPUT RESTART REQUEST PING
-//! gateway ◄─ supervisor   HELLO READY OUTPUT MESSAGE DONE EXITED USAGE REPLY PONG LOG
+//! gateway ─► supervisor   SETUP EXECUTE INTERRUPT INPUT RESTART REQUEST PING FILE
+//! gateway ◄─ supervisor   HELLO READY OUTPUT MESSAGE DONE EXITED USAGE REPLY PONG LOG FILE_ANSWER
 //! supervisor ─► runner    EXECUTE INPUT REQUEST PIPES ACK
 //! supervisor ◄─ runner    READY MESSAGE DONE REPLY SYNC
 //! ```
+
+pub mod files;
 
 /// Version of everything in this file; carried by [`kind::HELLO`] and [`kind::SETUP`].
 pub const VERSION: u16 = 1;
@@ -49,6 +51,8 @@ pub mod kind {
     pub const REQUEST: u8 = 0x06;
     /// Answered by PONG with the same payload (at most 64 bytes).
     pub const PING: u8 = 0x07;
+    /// A step of a file's transfer, whose number is in `cell`: [`super::files::FileCommand`].
+    pub const FILE: u8 = 0x08;
 
     /// Supervisor to runner: no payload, two descriptors as ancillary data: the write ends that
     /// become fd 1 and fd 2 of the next cell. Stands before that cell's EXECUTE, mostly in the
@@ -81,6 +85,8 @@ pub mod kind {
     pub const PONG: u8 = 0x89;
     /// One line of text for the operator's log. Never user output.
     pub const LOG: u8 = 0x8A;
+    /// Answer to FILE, with the transfer's number in `cell`: [`super::files::FileAnswer`].
+    pub const FILE_ANSWER: u8 = 0x8B;
     /// Runner to supervisor: no payload, always with [`super::flag::SYNC`]: "acknowledge when
     /// all output written before this is on the link".
     pub const SYNC: u8 = 0x90;

@@ -38,6 +38,8 @@ pub struct Config {
 pub struct ListenConfig {
     /// Where HTTP and WebSockets are served. Port 0 lets the kernel choose.
     pub address: SocketAddr,
+    /// Longest file that may be put into a session's working directory over HTTP, in bytes.
+    pub upload_bytes: u64,
     /// How long a gateway that was told to stop lets running cells finish.
     pub drain_timeout: Duration,
     /// Most connections at one time, WebSockets included.
@@ -203,6 +205,7 @@ impl Config {
         Config {
             listen: ListenConfig {
                 address: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+                upload_bytes: 64 << 20, // 64 MiB: a quarter of the default working directory
                 drain_timeout: Duration::from_secs(30),
                 connections: 10_000,
                 header_timeout: Duration::from_secs(10),

@@ -8,16 +8,36 @@ use axum::response::{IntoResponse, Response};
 
 use tokio::time::Instant;
 
-use super::{Doors, problem};
+use super::Doors;
+use super::problem::{Document, Problem};
 use crate::pool::ShelfStatus;
 
 /// `GET /healthz`: 200 as long as the process answers at all.
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    tag = "gateway",
+    security(()),
+    responses((status = 200, description = "The process lives", body = String))
+)]
 pub(super) async fn live() -> &'static str {
     "ok\n"
 }
 
 /// `GET /readyz`: 200 when a session could be made, with a line for each template's pool; 503 while
 /// draining, without a backend, or while attempts to make sandboxes of any template fail.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    tag = "gateway",
+    security(()),
+    responses(
+        (status = 200, description = "A session could be made; a line for each template's pool",
+         body = String),
+        (status = 503, description = "Draining, or no sandbox can be made",
+         body = Document<'static>, content_type = "application/problem+json"),
+    )
+)]
 pub(super) async fn ready(State(doors): State<Arc<Doors>>) -> Response {
     match doors.registry.check().await {
         Ok(()) => {
@@ -30,7 +50,7 @@ pub(super) async fn ready(State(doors): State<Arc<Doors>>) -> Response {
         Err(error) => {
             // Strangers learn that something is wrong; what it is stands in the log.
             tracing::warn!(error = %crate::error::Chain(&error), "not ready");
-            problem::problem(StatusCode::SERVICE_UNAVAILABLE, &error.to_string())
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).into_response()
         }
     }
 }

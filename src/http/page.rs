@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 
-use super::problem;
+use super::problem::Problem;
 
 /// A file of the page, as `build/page.rs` prepares it.
 struct Asset {
@@ -33,13 +33,13 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
 pub(super) async fn asset(method: Method, uri: Uri, headers: HeaderMap) -> Response {
     let path = if uri.path() == "/" { "/index.html" } else { uri.path() };
     let Some(asset) = ASSETS.iter().find(|asset| asset.path == path) else {
-        return problem::problem(StatusCode::NOT_FOUND, "there is nothing at this address");
+        return Problem::not_found("there is nothing at this address").into_response();
     };
     if method != Method::GET && method != Method::HEAD {
-        let mut response =
-            problem::problem(StatusCode::METHOD_NOT_ALLOWED, "this address is only for reading");
-        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return response;
+        let allowed = HeaderValue::from_static("GET, HEAD");
+        let detail = "this address is only for reading";
+        let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail);
+        return problem.with(header::ALLOW, allowed).into_response();
     }
     let caching = if asset.immutable { "public, max-age=31536000, immutable" } else { "no-cache" };
     let common = [

@@ -2,41 +2,139 @@
 
 use std::time::Duration;
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
-#[derive(Serialize)]
-struct Problem<'a> {
+use crate::error::Chain;
+use crate::id::SessionId;
+use crate::registry::CreateError;
+use crate::session::files::{FileError, Refusal};
+
+/// Seconds after which to ask again a gateway that is full: about what a short session takes.
+const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("5");
+
+/// A request that is refused: what is wrong and what to do about it.
+#[derive(Debug)]
+pub(super) struct Problem {
+    status: StatusCode,
+    detail: String,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// What is wrong with a request (RFC 9457).
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct Document<'a> {
+    /// `about:blank`: the status says it all.
     r#type: &'static str,
+    /// The status in words.
     title: &'a str,
+    /// The status.
     status: u16,
+    /// What is wrong with this request, and what to do about it.
     detail: &'a str,
 }
 
-/// A response whose body says what is wrong and what to do about it.
-pub(super) fn problem(status: StatusCode, detail: &str) -> Response {
-    let problem = Problem {
-        r#type: "about:blank",
-        title: status.canonical_reason().unwrap_or("Error"),
-        status: status.as_u16(),
-        detail,
-    };
-    let body = serde_json::to_vec(&problem).unwrap_or_default();
-    let json = HeaderValue::from_static("application/problem+json");
-    (status, [(header::CONTENT_TYPE, json)], body).into_response()
+impl Problem {
+    /// A problem with a sentence for people.
+    pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Problem {
+        Problem { status, detail: detail.into(), headers: Vec::new() }
+    }
+
+    /// 400.
+    pub(super) fn bad_request(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    /// 404.
+    pub(super) fn not_found(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::NOT_FOUND, detail)
+    }
+
+    /// 500 with a reference to the log, where the cause stands.
+    pub(super) fn internal(what: &str, cause: &(dyn std::error::Error + 'static)) -> Problem {
+        let reference = SessionId::random().map(|id| id.to_string()).unwrap_or_default();
+        tracing::error!(reference, error = %Chain(cause), "{what}");
+        let detail = format!("{what}; the gateway's log says why: {reference}");
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+    }
+
+    /// 429, with the whole seconds after which another request may come.
+    pub(super) fn too_many(wait: Duration) -> Problem {
+        let detail = "too many requests from this address; send fewer a second";
+        let seconds = HeaderValue::from(wait.as_secs() + 1);
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).with(header::RETRY_AFTER, seconds)
+    }
+
+    /// The same with a header more.
+    pub(super) fn with(mut self, name: HeaderName, value: HeaderValue) -> Problem {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// The same, to be tried again.
+    pub(super) fn for_now(self) -> Problem {
+        self.with(header::RETRY_AFTER, RETRY_SECONDS)
+    }
 }
 
-/// 403.
-pub(super) fn forbidden(detail: &str) -> Response {
-    problem(StatusCode::FORBIDDEN, detail)
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let document = Document {
+            r#type: "about:blank",
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            detail: &self.detail,
+        };
+        let body = serde_json::to_vec(&document).unwrap_or_default();
+        let json = HeaderValue::from_static("application/problem+json");
+        let mut response = (self.status, [(header::CONTENT_TYPE, json)], body).into_response();
+        response.headers_mut().extend(self.headers);
+        response
+    }
 }
 
-/// 429, with the whole seconds after which another request may come.
-pub(super) fn too_many(wait: Duration) -> Response {
-    let detail = "too many requests from this address; send fewer a second";
-    let mut response = problem(StatusCode::TOO_MANY_REQUESTS, detail);
-    let seconds = HeaderValue::from(wait.as_secs() + 1);
-    response.headers_mut().insert(header::RETRY_AFTER, seconds);
-    response
+impl From<CreateError> for Problem {
+    fn from(error: CreateError) -> Problem {
+        match error {
+            CreateError::NoTemplate { .. } => Problem::not_found(error.to_string()),
+            CreateError::TooMany(_) => {
+                Problem::new(StatusCode::TOO_MANY_REQUESTS, error.to_string()).for_now()
+            }
+            CreateError::Full(_)
+            | CreateError::LineFull(_)
+            | CreateError::Failing(_)
+            | CreateError::Draining => {
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).for_now()
+            }
+            CreateError::Prepare(_) | CreateError::Random(_) => {
+                Problem::internal("cannot start a session", &error)
+            }
+        }
+    }
+}
+
+impl From<FileError> for Problem {
+    fn from(error: FileError) -> Problem {
+        let status = match error {
+            FileError::Refused { why, .. } => match why {
+                Refusal::BadPath => StatusCode::BAD_REQUEST,
+                Refusal::NotFound => StatusCode::NOT_FOUND,
+                Refusal::Link | Refusal::Denied => StatusCode::FORBIDDEN,
+                Refusal::Directory | Refusal::NotADirectory | Refusal::Special | Refusal::Busy => {
+                    StatusCode::CONFLICT
+                }
+                Refusal::Full => StatusCode::INSUFFICIENT_STORAGE,
+                Refusal::TooMany => StatusCode::TOO_MANY_REQUESTS,
+                Refusal::NotOpen | Refusal::Failed => StatusCode::INTERNAL_SERVER_ERROR,
+            },
+            FileError::Over => StatusCode::NOT_FOUND,
+            FileError::Silent => StatusCode::GATEWAY_TIMEOUT,
+            FileError::Odd => StatusCode::BAD_GATEWAY,
+        };
+        let problem = Problem::new(status, error.to_string());
+        if status == StatusCode::TOO_MANY_REQUESTS { problem.for_now() } else { problem }
+    }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hyper::upgrade::{OnUpgrade, Parts, Upgraded};
@@ -20,8 +20,10 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role as End;
 
+use super::Doors;
+use super::auth;
 use super::clients::{Client, Peer};
-use super::{Doors, problem};
+use super::problem::{Document, Problem};
 use crate::error::Chain;
 use crate::id::{SessionId, Token};
 use crate::protocol::reply::Role;
@@ -43,7 +45,25 @@ pub(super) struct Wish {
     token: Option<String>,
 }
 
+/// Opens a WebSocket to a session: the protocol that the README describes.
+///
 /// Answers 101 and serves the connection in a task of its own.
+#[utoipa::path(
+    get,
+    path = "/ws",
+    tag = "gateway",
+    params(
+        ("template" = Option<String>, Query, description = "What a new session is made from"),
+        ("session" = Option<String>, Query, description = "A session to join instead"),
+        ("after" = Option<u64>, Query, description = "Replay what came after this seq"),
+        ("name" = Option<String>, Query, description = "Shown to other participants"),
+    ),
+    responses(
+        (status = 101, description = "A WebSocket; refusals come as its close code"),
+        (status = "4XX", description = "Not the handshake of a WebSocket",
+         body = Document<'static>, content_type = "application/problem+json"),
+    )
+)]
 pub(super) async fn upgrade(
     State(doors): State<Arc<Doors>>,
     wish: Result<Query<Wish>, axum::extract::rejection::QueryRejection>,
@@ -51,7 +71,7 @@ pub(super) async fn upgrade(
 ) -> Response {
     let Query(wish) = match wish {
         Ok(wish) => wish,
-        Err(error) => return problem::problem(StatusCode::BAD_REQUEST, &error.body_text()),
+        Err(error) => return Problem::bad_request(error.body_text()).into_response(),
     };
     let accept = match handshake(request.headers()) {
         Ok(accept) => accept,
@@ -59,7 +79,7 @@ pub(super) async fn upgrade(
     };
     let Some(on_upgrade) = request.extensions_mut().remove::<OnUpgrade>() else {
         let text = "this connection cannot be upgraded; use HTTP/1.1";
-        return problem::problem(StatusCode::BAD_REQUEST, text);
+        return Problem::bad_request(text).into_response();
     };
     let offered = offered_protocols(request.headers());
     let token = wish.token.clone().or_else(|| bearer(request.headers(), &offered));
@@ -110,11 +130,11 @@ impl WrongHandshake {
             }
             WrongHandshake::Key => (StatusCode::BAD_REQUEST, None),
         };
-        let mut response = problem::problem(status, &self.to_string());
+        let mut problem = Problem::new(status, self.to_string());
         if let Some((name, value)) = header {
-            response.headers_mut().insert(name, HeaderValue::from_static(value));
+            problem = problem.with(name, HeaderValue::from_static(value));
         }
-        response
+        problem.into_response()
     }
 }
 
@@ -144,11 +164,8 @@ fn offered_protocols(headers: &HeaderMap) -> Vec<String> {
 
 /// The token of an `Authorization: Bearer` header, or of a bearer subprotocol.
 fn bearer(headers: &HeaderMap, offered: &[String]) -> Option<String> {
-    let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    if let Some((scheme, token)) = header.and_then(|value| value.split_once(' '))
-        && scheme.eq_ignore_ascii_case("bearer")
-    {
-        return Some(token.trim().to_owned());
+    if let Some(token) = auth::bearer(headers) {
+        return Some(token.to_owned());
     }
     let encoded = offered.iter().find_map(|one| one.strip_prefix(BEARER_SUBPROTOCOL))?;
     let bytes = URL_SAFE_NO_PAD.decode(encoded.trim_end_matches('=')).ok()?;
@@ -238,7 +255,7 @@ async fn take_seat(
             (session, role, Token::new(offered))
         }
         None => {
-            if doors.token.as_ref().is_some_and(|gateway| !gateway.matches(&offered)) {
+            if !doors.opens_to(&offered) {
                 let text = "this needs the gateway's token; it stands in the URL printed at start";
                 return Err(Close::new(CloseCode::Unauthorised, text));
             }

@@ -206,6 +206,16 @@ impl ClientMessage {
     }
 }
 
+/// Whether these can be environment variables; says what is wrong with them.
+pub fn check_env(env: &BTreeMap<String, String>) -> Result<(), String> {
+    for (name, value) in env {
+        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+            return Err(format!("`env` has {name:?}: a name is not empty and has no `=` or NUL"));
+        }
+    }
+    Ok(())
+}
+
 fn read(kind: &str, text: &str) -> Result<ClientMessage, Refusal> {
     fn fields<'a, T: Deserialize<'a>>(kind: &str, text: &'a str) -> Result<T, Refusal> {
         serde_json::from_str(text).map_err(|error| {
@@ -220,13 +230,7 @@ fn read(kind: &str, text: &str) -> Result<ClientMessage, Refusal> {
                 return Err(Refusal::new(ErrorCode::BadMessage, message));
             }
             let env = raw.env.unwrap_or_default();
-            for (name, value) in &env {
-                if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
-                    let message =
-                        format!("`env` has {name:?}: a name is not empty and has no `=` or NUL");
-                    return Err(Refusal::new(ErrorCode::BadMessage, message));
-                }
-            }
+            check_env(&env).map_err(|message| Refusal::new(ErrorCode::BadMessage, message))?;
             ClientMessage::Execute(Execute {
                 code: raw.code,
                 id: raw.id,

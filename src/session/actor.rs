@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::fanout::Fanout;
 use super::log::EventLog;
 use super::state::{Effect, ParticipantId, Rules, State};
-use super::{AttachError, Command, DetachedOutput, Guest, Joined, SessionConfig};
+use super::transfers::Transfers;
+use super::{AttachError, Command, DetachedOutput, Guest, Joined, SessionConfig, Summary};
 use crate::error::Chain;
 use crate::id::SessionId;
 use crate::link::{DriverCommand, DriverEvent, Link, LinkError};
@@ -41,6 +42,10 @@ pub(super) struct Actor {
     state: State,
     log: EventLog,
     fanout: Fanout,
+    transfers: Transfers,
+    /// Cells that have ended.
+    cells: u64,
+    summary: watch::Sender<Summary>,
     /// When the running cell's time is up.
     cell_deadline: Option<Instant>,
     /// Since when nobody is attached.
@@ -63,6 +68,8 @@ enum Turn {
     Deadline(Deadline),
     /// There may be room again, or somebody left.
     Relieved,
+    /// Somebody gave up moving a file.
+    TransferLeft,
 }
 
 /// What a session does when a time has come.
@@ -79,6 +86,8 @@ impl Actor {
         prepared: Prepared,
         config: SessionConfig,
         commands: mpsc::Receiver<Command>,
+        summary: watch::Sender<Summary>,
+        transfer_left: Arc<Notify>,
     ) -> Actor {
         let limits = &prepared.template.limits;
         let rules = Rules {
@@ -98,6 +107,9 @@ impl Actor {
             state: State::new(rules),
             log: EventLog::new(config.log_bytes),
             fanout: Fanout::new(config.window_bytes),
+            transfers: Transfers::new(transfer_left),
+            cells: 0,
+            summary,
             cell_deadline: None,
             unwatched: Some(Instant::now()),
             unseen: 0,
@@ -118,6 +130,7 @@ impl Actor {
                 // Every handle and every seat is gone, so nobody can come back.
                 Turn::Command(None) => self.end(EndReason::Abandoned),
                 Turn::Relieved => {}
+                Turn::TransferLeft => self.transfers.sweep(&mut self.link),
                 Turn::Driver(Ok(event)) => self.on_driver(event),
                 Turn::Driver(Err(error)) => self.on_link_lost(error).await,
                 Turn::Deadline(Deadline::Cell) => {
@@ -132,6 +145,7 @@ impl Actor {
                 tracing::error!(session = %self.id, %error, "cannot encode a gap");
             }
             self.fanout.wake();
+            self.summarise();
         }
         if let Some(farewell) = &self.farewell
             && let Err(error) = self.fanout.close(farewell, &self.log)
@@ -160,6 +174,7 @@ impl Actor {
             command = self.commands.recv() => Turn::Command(command),
             event = self.link.turn(may_read) => Turn::Driver(event),
             () = self.fanout.relieved() => Turn::Relieved,
+            () = self.transfers.left() => Turn::TransferLeft,
             deadline = deadline => Turn::Deadline(deadline),
         }
     }
@@ -217,6 +232,10 @@ impl Actor {
                     Ok(message) => self.state.on_message(from, &name, message),
                     Err(refusal) => self.reply(from, &refusal.into()),
                 }
+            }
+            Command::File(step) => {
+                self.last_activity = Instant::now();
+                self.transfers.take(step, &mut self.link);
             }
             Command::Drain => self.state.on_drain(),
             Command::End { reason } => self.end(reason),
@@ -276,8 +295,15 @@ impl Actor {
         self.emit(&Event::Participants { list });
     }
 
+    fn hear(&mut self, event: DriverEvent) {
+        match event {
+            DriverEvent::File { number, answer } => self.transfers.on_answer(number, answer),
+            event => self.state.on_driver(event),
+        }
+    }
+
     fn on_driver(&mut self, event: DriverEvent) {
-        self.state.on_driver(event);
+        self.hear(event);
         // What was read with it comes along; the room is looked at again for each.
         for _ in 1..EVENTS_A_TURN {
             self.apply();
@@ -285,11 +311,18 @@ impl Actor {
                 return;
             }
             match self.link.ready_event() {
-                Ok(Some(event)) => self.state.on_driver(event),
+                Ok(Some(event)) => self.hear(event),
                 // The next turn meets the error again and handles it.
                 Ok(None) | Err(_) => return,
             }
         }
+    }
+
+    /// Tells whoever lists sessions, if there is anything new to tell.
+    fn summarise(&self) {
+        let (state, participants) = (self.state.phase(), self.fanout.len());
+        let now = Summary { state, participants, cells: self.cells };
+        self.summary.send_if_modified(|told| std::mem::replace(told, now) != now);
     }
 
     async fn on_link_lost(&mut self, error: LinkError) {
@@ -345,6 +378,7 @@ impl Actor {
             Err(error) => tracing::error!(session = %self.id, %error, "cannot encode an event"),
         }
         if let Event::Done { .. } = event {
+            self.cells += 1;
             self.last_activity = Instant::now();
             if std::mem::take(&mut self.hurried)
                 && let Err(error) = self.fanout.hurry(&self.log)

@@ -196,6 +196,8 @@ impl State {
             DriverEvent::Reply { number, json } => {
                 self.queries.on_reply(number, json.as_deref(), &mut self.effects);
             }
+            // The actor hands these to whoever waits for them; they change nothing here.
+            DriverEvent::File { .. } => {}
             DriverEvent::Log(line) => self.effects.push(Effect::Log(line)),
         }
     }

@@ -116,7 +116,9 @@ async fn open_files_are_bounded(stage: &Stage) {
     let code = "import resource\nopened = []\ntry:\n    while True: opened.append(os.open('/dev/null', 0))\n\
                 except OSError: pass";
     client.run(code).await.expect("ok", true);
+    client.run("for fd in opened: os.close(fd)").await.expect("ok", true);
     assert_eq!(client.print("print('still here')").await, "still here\n");
+    assert_eq!(client.run("1 / 0").await.error(), "ZeroDivisionError");
     client.end().await;
 }
 

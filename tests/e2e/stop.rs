@@ -45,7 +45,7 @@ async fn whatever_runs_can_be_interrupted(stage: &Stage) {
         "import os\nos.system('echo up; sleep 600')\nwhile True: pass",
         "import asyncio\nprint('up')\nawait asyncio.sleep(600)",
         "import threading\nprint('up')\nthreading.Event().wait()",
-        "print('up')\ntry:\n    while True: x = 1\nfinally:\n    print('tidy')",
+        "import time\ntry:\n    print('up')\n    time.sleep(600)\nfinally:\n    print('tidy')",
     ] {
         let id = begin(&mut client, code).await;
         interrupt(&mut client).await;

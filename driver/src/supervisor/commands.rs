@@ -91,6 +91,7 @@ impl Supervisor {
         match header.kind {
             kind::EXECUTE if plain => return self.execute(header, frame, now),
             kind::INPUT if plain => self.input(header.cell, frame),
+            kind::FILE if header.flags == 0 => return self.transfer(header.cell, payload),
             kind::REQUEST if plain => self.ask(header, frame),
             kind::INTERRUPT if header.flags == 0 => match *payload {
                 [a, b, c, d] => self.interrupt(header.cell, u32::from_le_bytes([a, b, c, d]), now),

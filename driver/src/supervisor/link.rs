@@ -147,6 +147,26 @@ impl Link {
         self.buffer[body..self.end].copy_from_slice(payload);
     }
 
+    /// Puts a frame whose payload `fill` writes into `most` bytes of room; it answers how many it
+    /// used. False: the link is blocked, and `fill` was not called.
+    pub(crate) fn compose(
+        &mut self,
+        kind: u8,
+        cell: u32,
+        most: usize,
+        fill: impl FnOnce(&mut [u8]) -> usize,
+    ) -> io::Result<bool> {
+        if !self.make_room(most)? {
+            return Ok(false);
+        }
+        let body = self.end + HEADER_BYTES;
+        let length = fill(&mut self.buffer[body..body + most]).min(most);
+        let header = Header { length: length as u32, kind, flags: 0, cell };
+        self.buffer[self.end..body].copy_from_slice(&header.encode());
+        self.end = body + length;
+        Ok(true)
+    }
+
     /// Reads at most `most` bytes of a pipe straight into a frame of kind `kind`.
     pub(crate) fn pull(
         &mut self,

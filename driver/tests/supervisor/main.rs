@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod endings;
+mod files;
 mod harness;
 mod hostile;
 mod hygiene;

@@ -85,6 +85,13 @@ pub(crate) const SECTIONS: &[Section] = &[
                  again later; 0s does not let anybody wait"
             ),
             setting!(
+                "upload_size",
+                Some("upload-size"),
+                Gateway.listen.upload_bytes,
+                Size { min: 1 << 10, max: 1 << 50 },
+                "Longest file that may be put into a session's working directory"
+            ),
+            setting!(
                 "drain_timeout",
                 Some("drain-timeout"),
                 Gateway.listen.drain_timeout,

@@ -81,6 +81,7 @@ impl Story {
                 format!("→input {cell} {}", String::from_utf8_lossy(json))
             }
             Effect::Send(DriverCommand::Request { number, .. }) => format!("→request {number}"),
+            Effect::Send(DriverCommand::File { .. }) => "→file".to_owned(),
             Effect::Send(DriverCommand::Restart) => "→restart".to_owned(),
             Effect::ArmTimer(after) => format!("arm {}", after.as_millis()),
             Effect::DisarmTimer => "disarm".to_owned(),

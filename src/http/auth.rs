@@ -1,0 +1,134 @@
+//! Who asks, and what that lets them do.
+//!
+//! The gateway's token opens sessions, lists them, and stands for their owner in each. A session's
+//! token gives its role in that session alone. A gateway without a token lets everybody do
+//! everything, which the settings allow on loopback only.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Query};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde::Deserialize;
+
+use super::Doors;
+use super::problem::Problem;
+use crate::id::SessionId;
+use crate::protocol::reply::Role;
+use crate::session::SessionHandle;
+
+/// The token a request came with, if any.
+pub(super) struct Caller {
+    token: String,
+}
+
+#[derive(Default, Deserialize)]
+struct TokenQuery {
+    token: Option<String>,
+}
+
+impl FromRequestParts<Arc<Doors>> for Caller {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Doors>) -> Result<Caller, Infallible> {
+        let token = bearer(&parts.headers).map(str::to_owned).or_else(|| {
+            // A query that cannot be read has no token; whoever needs the rest of it complains.
+            let query = Query::<TokenQuery>::try_from_uri(&parts.uri).ok()?;
+            query.0.token
+        });
+        Ok(Caller { token: token.unwrap_or_default() })
+    }
+}
+
+/// The token of an `Authorization: Bearer` header.
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let header = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = header.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+impl Caller {
+    /// Lets whoever may make sessions pass.
+    pub(super) fn may_make_sessions(&self, doors: &Doors) -> Result<(), Problem> {
+        if doors.opens_to(&self.token) {
+            return Ok(());
+        }
+        Err(unauthorised(
+            "this needs the gateway's token, as `Authorization: Bearer` or `token=`; it stands in \
+             the URL printed at start",
+        ))
+    }
+
+    /// The session of this id, for whoever has at least this role in it.
+    pub(super) fn session(
+        &self,
+        doors: &Doors,
+        id: &str,
+        least: Role,
+    ) -> Result<SessionHandle, Problem> {
+        let found = SessionId::parse(id).and_then(|id| doors.registry.find(&id));
+        if doors.opens_to(&self.token) {
+            return found.ok_or_else(|| Problem::not_found("there is no session of this id"));
+        }
+        // Who has no token for it cannot learn whether it exists.
+        let role = found.as_ref().and_then(|session| session.role_of(&self.token));
+        match (found, role) {
+            (Some(session), Some(role)) if covers(role, least) => Ok(session),
+            (Some(_), Some(role)) => Err(Problem::new(
+                StatusCode::FORBIDDEN,
+                format!(
+                    "this needs the role {}, and the token gives {}",
+                    least.name(),
+                    role.name()
+                ),
+            )),
+            _ => Err(unauthorised(
+                "this needs a token of a session of this id that is not over, or the gateway's, as \
+                 `Authorization: Bearer` or `token=`",
+            )),
+        }
+    }
+}
+
+/// Whether who has a role may do what needs another.
+fn covers(has: Role, needs: Role) -> bool {
+    match needs {
+        Role::Viewer => true,
+        Role::Editor => has != Role::Viewer,
+        Role::Owner => has == Role::Owner,
+    }
+}
+
+fn unauthorised(detail: &str) -> Problem {
+    let challenge = HeaderValue::from_static("Bearer realm=\"cellgate\"");
+    Problem::new(StatusCode::UNAUTHORIZED, detail).with(header::WWW_AUTHENTICATE, challenge)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bearer_is_read_whatever_its_case() {
+        let of = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, HeaderValue::from_str(value).unwrap());
+            bearer(&headers).map(str::to_owned)
+        };
+        assert_eq!(of("Bearer abc").as_deref(), Some("abc"));
+        assert_eq!(of("bearer  abc ").as_deref(), Some("abc"));
+        assert_eq!(of("Basic abc"), None);
+        assert_eq!(of("abc"), None);
+    }
+
+    #[test]
+    fn a_role_covers_itself_and_what_is_below() {
+        let roles = [Role::Owner, Role::Editor, Role::Viewer];
+        for (has, allowed) in
+            roles.into_iter().zip([[true, true, true], [false, true, true], [false, false, true]])
+        {
+            assert_eq!(roles.map(|needs| covers(has, needs)), allowed, "{has:?}");
+        }
+    }
+}

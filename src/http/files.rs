@@ -1,0 +1,250 @@
+//! `/v1/sessions/{id}/files`: the working directory of a session, from outside.
+//!
+//! A file is passed on chunk by chunk in both directions, at the pace of the slower side. Whoever
+//! may execute may move files (owner and editor): code could show and change them anyhow. A viewer
+//! may not even read, as files can hold what was never shown.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Doors;
+use super::auth::Caller;
+use super::problem::{Document, Problem};
+use crate::protocol::reply::Role;
+use crate::session::files::{EntryKind, FileReader, check_path};
+
+/// Most entries of one listing: a few megabytes of JSON.
+const MOST_ENTRIES: usize = 10_000;
+
+/// Which directory to list.
+#[derive(Debug, Deserialize)]
+pub(super) struct Where {
+    #[serde(default)]
+    path: String,
+}
+
+/// What stands in a directory.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Directory {
+    /// The directory, relative to the working directory, which is empty.
+    path: String,
+    /// What stands in it, by name.
+    entries: Vec<DirectoryEntry>,
+    /// Whether there is more: a listing ends after 10,000 entries.
+    truncated: bool,
+}
+
+/// A file, or what else has a name.
+#[derive(Serialize, ToSchema)]
+pub(super) struct DirectoryEntry {
+    /// Its name.
+    name: String,
+    /// Its path, relative to the working directory.
+    path: String,
+    /// Its size in bytes; 0 for what is not a file.
+    size: u64,
+    /// When it was last changed, in Unix milliseconds.
+    modified: u64,
+    /// What it is. Links are not followed by any request.
+    kind: Kind,
+}
+
+/// What has a name.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Link,
+    /// A pipe, a socket, a device.
+    Other,
+}
+
+/// A file that was written.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Written {
+    /// Its path, relative to the working directory.
+    path: String,
+    /// Its size in bytes.
+    size: u64,
+}
+
+/// Lists a directory.
+#[utoipa::path(
+    get,
+    path = "/v1/sessions/{id}/files",
+    tag = "files",
+    params(
+        ("id" = String, Path, description = "The session"),
+        ("path" = Option<String>, Query,
+         description = "A directory below the working directory, which it is if not given"),
+    ),
+    responses(
+        (status = 200, description = "What stands in the directory", body = Directory),
+        (status = "4XX", description = "401, 403: not allowed, or over a link · 404: no such \
+         session or directory · 409: not a directory · 400: not a path", body = Document<'static>,
+         content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn list(
+    State(doors): State<Arc<Doors>>,
+    Path(id): Path<String>,
+    asked: Result<Query<Where>, QueryRejection>,
+    caller: Caller,
+) -> Result<Json<Directory>, Problem> {
+    let session = caller.session(&doors, &id, Role::Editor)?;
+    let Query(Where { path }) = asked.map_err(|error| Problem::bad_request(error.body_text()))?;
+    // As people write a directory.
+    let path = path.trim_end_matches('/').trim_start_matches("./");
+    let path = if path == "." { "" } else { path };
+    if !path.is_empty() {
+        check_path(path.as_bytes()).map_err(Problem::bad_request)?;
+    }
+    let listing = session.list_files(path, MOST_ENTRIES).await?;
+    let entries = listing.entries.into_iter().map(|entry| DirectoryEntry {
+        path: if path.is_empty() { entry.name.clone() } else { format!("{path}/{}", entry.name) },
+        name: entry.name,
+        size: entry.size,
+        modified: entry.modified_ms,
+        kind: match entry.kind {
+            EntryKind::File => Kind::File,
+            EntryKind::Directory => Kind::Directory,
+            EntryKind::Link => Kind::Link,
+            EntryKind::Other => Kind::Other,
+        },
+    });
+    let (path, truncated) = (path.to_owned(), listing.truncated);
+    Ok(Json(Directory { path, entries: entries.collect(), truncated }))
+}
+
+/// Reads a file.
+#[utoipa::path(
+    get,
+    path = "/v1/sessions/{id}/files/{*path}",
+    tag = "files",
+    params(
+        ("id" = String, Path, description = "The session"),
+        ("path" = String, Path, description = "A file below the working directory"),
+    ),
+    responses(
+        (status = 200, description = "The file", content_type = "application/octet-stream"),
+        (status = "4XX", description = "401, 403: not allowed, or over a link · 404: no such \
+         session or file · 409: a directory, a pipe, a device · 429: too many transfers at once · \
+         400: not a path", body = Document<'static>, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn download(
+    State(doors): State<Arc<Doors>>,
+    place: Result<Path<(String, String)>, PathRejection>,
+    caller: Caller,
+) -> Result<Response, Problem> {
+    let Path((id, path)) = place.map_err(|error| Problem::bad_request(error.body_text()))?;
+    let session = caller.session(&doors, &id, Role::Editor)?;
+    check_path(path.as_bytes()).map_err(Problem::bad_request)?;
+    let file = session.read_file(&path).await?;
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let name = utf8_percent_encode(name, NON_ALPHANUMERIC);
+    let headers = [
+        (header::CONTENT_LENGTH, HeaderValue::from(file.size())),
+        // Made by hostile code and served from the console's own origin: nothing may run it.
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
+        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox")),
+        (
+            header::CONTENT_DISPOSITION,
+            HeaderValue::try_from(format!("attachment; filename*=UTF-8''{name}"))
+                .unwrap_or(HeaderValue::from_static("attachment")),
+        ),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    let chunks = futures::stream::try_unfold(file, async |mut file: FileReader| {
+        // A file that becomes shorter breaks the connection: its length was promised.
+        let chunk = file.next().await.inspect_err(|error| {
+            tracing::debug!(%error, "a download breaks off");
+        })?;
+        Ok::<_, crate::session::files::FileError>(chunk.map(|chunk| (chunk, file)))
+    });
+    Ok((headers, Body::from_stream(chunks)).into_response())
+}
+
+/// Writes a file; directories on its way are made. What was there is replaced in one step.
+#[utoipa::path(
+    put,
+    path = "/v1/sessions/{id}/files/{*path}",
+    tag = "files",
+    params(
+        ("id" = String, Path, description = "The session"),
+        ("path" = String, Path, description = "A file below the working directory"),
+    ),
+    request_body(content_type = "application/octet-stream", description = "The file"),
+    responses(
+        (status = 201, description = "The file is new", body = Written),
+        (status = 200, description = "The file was there and is replaced", body = Written),
+        (status = "4XX", description = "401, 403: not allowed, or over a link · 404: no such \
+         session · 408: the body stopped coming · 409: a directory, a pipe, a device · 413: too \
+         large · 429: too many transfers at once · 400: not a path", body = Document<'static>,
+         content_type = "application/problem+json"),
+        (status = 507, description = "The working directory is full", body = Document<'static>,
+         content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn upload(
+    State(doors): State<Arc<Doors>>,
+    place: Result<Path<(String, String)>, PathRejection>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let Path((id, path)) = place.map_err(|error| Problem::bad_request(error.body_text()))?;
+    let session = caller.session(&doors, &id, Role::Editor)?;
+    check_path(path.as_bytes()).map_err(Problem::bad_request)?;
+    let most = doors.upload_bytes;
+    let too_large = || {
+        let detail = format!("a file has at most {most} bytes; --upload-size says how many");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+    };
+    let told = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    if told.and_then(|length| length.parse::<u64>().ok()).is_some_and(|length| length > most) {
+        return Err(too_large());
+    }
+    let mut file = session.write_file(&path).await?;
+    let mut chunks = body.into_data_stream();
+    let mut size = 0;
+    while let Some(chunk) = patiently(doors.socket.write_timeout, chunks.next()).await? {
+        let chunk = chunk.map_err(|error| {
+            Problem::bad_request(format!("the body broke off after {size} bytes: {error}"))
+        })?;
+        size += chunk.len() as u64;
+        if size > most {
+            return Err(too_large());
+        }
+        file.append(&chunk).await?;
+    }
+    let status = if file.existed() { StatusCode::OK } else { StatusCode::CREATED };
+    file.commit().await?;
+    Ok((status, Json(Written { path, size })).into_response())
+}
+
+/// Waits for the next part of a body, but not for ever.
+pub(super) async fn patiently<T>(
+    patience: Duration,
+    next: impl Future<Output = T>,
+) -> Result<T, Problem> {
+    tokio::time::timeout(patience, next).await.map_err(|_| {
+        let detail = format!("nothing of the body came for {} s", patience.as_secs());
+        Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
+    })
+}

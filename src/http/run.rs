@@ -1,0 +1,217 @@
+//! `POST /v1/run`: a session for one cell.
+//!
+//! ```text
+//!   request ─► create ─► drive (a task) ── batches ──► form ─► response
+//!                          │ ends the session when the cell is done, when the
+//!                          │ response is dropped, when its reader takes nothing
+//!                          ▼
+//!                       session
+//! ```
+//! The task alone ends the session, so however a connection goes away, its cell is interrupted
+//! and its sandbox is gone. Between task and response waits one batch: a reader that is slow makes
+//! the code wait, not the gateway hold more.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use bytestring::ByteString;
+use serde::Deserialize;
+use tokio::sync::mpsc;
+
+use super::Doors;
+use super::auth::Caller;
+use super::clients::Client;
+use super::problem::{Document, Problem};
+use crate::protocol::client::{ClientMessage, Execute};
+use crate::protocol::event::EndReason;
+use crate::session::outbox::Batch;
+use crate::session::{Attachment, Guest, SessionHandle};
+
+mod collect;
+mod form;
+mod request;
+
+use collect::{Collector, RunAnswer};
+use form::Form;
+use request::{Order, RunQuery, RunRequest};
+
+/// An event of the session, or a gap.
+struct Told {
+    /// Its place; `None` for a gap.
+    seq: Option<u64>,
+    /// The cell's end, after which nothing is told.
+    is_done: bool,
+    json: ByteString,
+}
+
+/// What the task tells the response.
+type Batched = Result<Vec<Told>, Problem>;
+
+/// Runs a cell in a fresh session and streams what happens.
+///
+/// Closing the connection interrupts the cell. Nobody can answer `input()`.
+#[utoipa::path(
+    post,
+    path = "/v1/run",
+    tag = "run",
+    params(
+        ("template" = Option<String>, Query, description = "For plain code: see the JSON field"),
+        ("timeout_ms" = Option<u64>, Query, description = "For plain code: see the JSON field"),
+    ),
+    request_body(content(
+        (RunRequest = "application/json"),
+        (String = "text/plain"),
+        (String = "application/x-www-form-urlencoded"),
+    ), description = "The code as it is, whatever curl calls it; or with more fields as JSON"),
+    responses(
+        (status = 200, description = "What happens: the events of the WebSocket's protocol up to \
+         the cell's `done`, one JSON object a line; as server-sent events, `id` being the `seq`; \
+         or all in one object", content(
+            (String = "application/x-ndjson"),
+            (String = "text/event-stream"),
+            (RunAnswer = "application/json"),
+        )),
+        (status = "4XX", description = "400: a body that cannot be read · 401: not the gateway's \
+         token · 404: no such template · 406, 415: no such form · 413: too long",
+         body = Document<'static>, content_type = "application/problem+json"),
+        (status = 503, description = "All sessions are taken, or the gateway shuts down",
+         body = Document<'static>, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn run(
+    State(doors): State<Arc<Doors>>,
+    caller: Caller,
+    Extension(client): Extension<Client>,
+    query: Result<Query<RunQuery>, QueryRejection>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    caller.may_make_sessions(&doors)?;
+    let form = Form::wanted(&headers)?;
+    let Query(query) = query.map_err(|error| Problem::bad_request(error.body_text()))?;
+    let order = Order::read(query, &headers, body, &doors.socket).await?;
+    let template = order.template.as_deref().unwrap_or(&doors.default_template);
+    let session = doors.registry.create(template, Some(client.0)).await?;
+
+    let (tell, mut told) = mpsc::channel(1);
+    let patience = doors.socket.write_timeout;
+    doors.connections.spawn(drive(session, order.cell, tell, patience));
+    // The cell is queued at once, or will never be: then there is a status to say so.
+    let first = told.recv().await.unwrap_or_else(|| Err(broken_off()))?;
+    if form == Form::Json {
+        return collect(first, told).await.map(|answer| Json(answer).into_response());
+    }
+    let headers = [
+        (header::CONTENT_TYPE, form.content_type()),
+        (header::CACHE_CONTROL, "no-store"),
+        // nginx would keep the stream until it has a page full.
+        (header::HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    Ok((headers, Body::from_stream(form::stream(form, first, told))).into_response())
+}
+
+/// Runs the cell, passes on what the session says, and ends the session whatever came of it.
+async fn drive(
+    session: SessionHandle,
+    cell: Execute,
+    tell: mpsc::Sender<Batched>,
+    patience: Duration,
+) {
+    if let Err(problem) = pass_on(&session, cell, &tell, patience).await {
+        // Whoever asked may be gone, or not be reading.
+        tell.try_send(Err(problem)).ok();
+    }
+    session.begin_end(EndReason::Requested).await;
+}
+
+async fn pass_on(
+    session: &SessionHandle,
+    cell: Execute,
+    tell: &mpsc::Sender<Batched>,
+    patience: Duration,
+) -> Result<(), Problem> {
+    let guest = Guest::owner("run", session.owner_token());
+    let seat = session.attach(guest).await.map_err(|_| broken_off())?;
+    let said = seat.say(Ok(ClientMessage::Execute(cell))).await;
+    said.map_err(|_| broken_off())?;
+    let mut messages = Vec::new();
+    loop {
+        let taken = tokio::select! {
+            () = tell.closed() => return Ok(()),
+            taken = next(&seat, &mut messages) => taken?,
+        };
+        if taken.is_empty() {
+            continue;
+        }
+        let is_done = taken.last().is_some_and(|event| event.is_done);
+        match tokio::time::timeout(patience, tell.send(Ok(taken))).await {
+            Ok(Ok(())) if !is_done => {}
+            // The end; or nobody reads any more.
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// The next events, up to the cell's end; perhaps none of those that were taken is one.
+async fn next(seat: &Attachment, messages: &mut Vec<ByteString>) -> Result<Vec<Told>, Problem> {
+    #[derive(Deserialize)]
+    struct Head<'a> {
+        #[serde(rename = "type")]
+        kind: &'a str,
+        seq: Option<u64>,
+        message: Option<&'a serde_json::value::RawValue>,
+    }
+    if let Batch::Close(close) = seat.outbox().take(messages).await {
+        tracing::debug!(%close, "a run's session closed before its cell was done");
+        return Err(broken_off());
+    }
+    let mut events = Vec::with_capacity(messages.len());
+    for json in messages.drain(..) {
+        let head: Head<'_> = serde_json::from_str(&json)
+            .map_err(|error| Problem::internal("cannot read an event", &error))?;
+        let (seq, is_done) = (head.seq, head.kind == "done");
+        match head.kind {
+            // To one participant, and with a token in it.
+            "ready" => continue,
+            // The only cell of a fresh session is refused only by a gateway that shuts down.
+            "protocol_error" => {
+                let detail = head.message.and_then(|raw| serde_json::from_str(raw.get()).ok());
+                let detail: String = detail.unwrap_or_default();
+                return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).for_now());
+            }
+            _ => events.push(Told { seq, is_done, json }),
+        }
+        if is_done {
+            break;
+        }
+    }
+    Ok(events)
+}
+
+async fn collect(
+    first: Vec<Told>,
+    mut told: mpsc::Receiver<Batched>,
+) -> Result<RunAnswer, Problem> {
+    let mut collector = Collector::default();
+    let mut batch = first;
+    loop {
+        for event in &batch {
+            collector.take(&event.json)?;
+            if event.is_done {
+                return Ok(collector.finish());
+            }
+        }
+        batch = told.recv().await.unwrap_or_else(|| Err(broken_off()))?;
+    }
+}
+
+fn broken_off() -> Problem {
+    let detail = "the session ended before its cell did; try again";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).for_now()
+}

@@ -1,0 +1,186 @@
+//! The forms an answer can have, and which one a client wants (RFC 9110 §12.5.1).
+
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::http::{HeaderMap, StatusCode, header};
+use futures::Stream;
+use tokio::sync::mpsc;
+
+use super::{Batched, Problem, Told};
+
+/// How often a silent stream of events shows that it lives: proxies cut those that do not after
+/// 30 s or 60 s.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
+
+/// One way of writing the events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// An event a line; what is taken if the client does not care.
+    Lines,
+    /// Server-sent events, as the HTML standard has them.
+    Events,
+    /// One object, at the end.
+    Json,
+}
+
+impl Form {
+    /// In the order of preference.
+    const ALL: [Form; 3] = [Form::Lines, Form::Events, Form::Json];
+
+    /// The media type without parameters.
+    fn essence(self) -> &'static str {
+        match self {
+            Form::Lines => "application/x-ndjson",
+            Form::Events => "text/event-stream",
+            Form::Json => "application/json",
+        }
+    }
+
+    /// The media type to send.
+    pub(super) fn content_type(self) -> &'static str {
+        match self {
+            Form::Events => "text/event-stream; charset=utf-8",
+            other => other.essence(),
+        }
+    }
+
+    /// The form that `Accept` asks for most.
+    pub(super) fn wanted(headers: &HeaderMap) -> Result<Form, Problem> {
+        let lines = headers.get_all(header::ACCEPT).iter();
+        let ranges: Vec<&str> = lines
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .map(str::trim)
+            .filter(|range| !range.is_empty())
+            .collect();
+        if ranges.is_empty() {
+            return Ok(Form::Lines);
+        }
+        // The most specific range that fits a form decides about it. Between forms that are
+        // wanted alike the one that is named goes before one that merely fits `*/*`.
+        let mut best: Option<((f32, u8), Form)> = None;
+        for form in Form::ALL {
+            let fitting = ranges.iter().filter_map(|range| fit(range, form.essence()));
+            let Some((precision, quality)) = fitting.max_by_key(|(precision, _)| *precision) else {
+                continue;
+            };
+            if quality > 0.0 && best.is_none_or(|(before, _)| (quality, precision) > before) {
+                best = Some(((quality, precision), form));
+            }
+        }
+        best.map(|(_, form)| form).ok_or_else(|| {
+            let detail = "there are application/x-ndjson, text/event-stream and application/json";
+            Problem::new(StatusCode::NOT_ACCEPTABLE, detail)
+        })
+    }
+
+    /// The bytes of some events.
+    fn encode(self, events: &[Told]) -> Bytes {
+        let length: usize = events.iter().map(|event| event.json.len() + 40).sum();
+        let mut text = String::with_capacity(length);
+        for Told { seq, json, .. } in events {
+            if self == Form::Events {
+                if let Some(seq) = seq {
+                    text.push_str("id: ");
+                    text.push_str(&seq.to_string());
+                    text.push('\n');
+                }
+                // JSON has no line breaks but escaped ones.
+                text.push_str("data: ");
+            }
+            text.push_str(json);
+            text.push_str(if self == Form::Events { "\n\n" } else { "\n" });
+        }
+        text.into()
+    }
+}
+
+/// How precisely a range names a type (2: exactly, 1: `type/*`, 0: `*/*`), and its quality.
+fn fit(range: &str, essence: &str) -> Option<(u8, f32)> {
+    let mut parts = range.split(';').map(str::trim);
+    let name = parts.next()?.to_ascii_lowercase();
+    let quality = parts.find_map(|part| part.strip_prefix("q=").or(part.strip_prefix("Q=")));
+    let quality = quality.map_or(Some(1.0), |text| text.parse().ok())?;
+    let precision = match name.as_str() {
+        "*/*" => 0,
+        name if name == essence => 2,
+        name if essence.split('/').next() == name.strip_suffix("/*") => 1,
+        _ => return None,
+    };
+    Some((precision, quality))
+}
+
+/// What the response's body is made of.
+pub(super) fn stream(
+    form: Form,
+    first: Vec<Told>,
+    told: mpsc::Receiver<Batched>,
+) -> impl Stream<Item = Result<Bytes, axum::Error>> + Send + 'static {
+    futures::stream::unfold((Some(first), Some(told)), move |(first, told)| async move {
+        let mut told = told?;
+        let batch = match first {
+            Some(first) => Some(Ok(first)),
+            None if form == Form::Events => {
+                match tokio::time::timeout(SIGN_OF_LIFE, told.recv()).await {
+                    Ok(batch) => batch,
+                    Err(_) => return Some((Ok(Bytes::from_static(b":\n\n")), (None, Some(told)))),
+                }
+            }
+            None => told.recv().await,
+        };
+        match batch {
+            Some(Ok(events)) => {
+                let is_done = events.last().is_some_and(|event| event.is_done);
+                Some((Ok(form.encode(&events)), (None, (!is_done).then_some(told))))
+            }
+            // The head is sent: all that is left is to break the connection off.
+            Some(Err(_)) | None => {
+                Some((Err(axum::Error::new("the session ended early")), (None, None)))
+            }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    fn wanted(accept: &str) -> Option<Form> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, HeaderValue::from_str(accept).unwrap());
+        Form::wanted(&headers).ok()
+    }
+
+    #[test]
+    fn the_form_is_the_one_that_is_wanted_most() {
+        assert_eq!(Form::wanted(&HeaderMap::new()).unwrap(), Form::Lines);
+        for (accept, form) in [
+            ("*/*", Some(Form::Lines)),
+            ("", Some(Form::Lines)),
+            ("application/*", Some(Form::Lines)),
+            ("application/json", Some(Form::Json)),
+            ("application/json, */*", Some(Form::Json)),
+            ("application/json, text/plain, */*", Some(Form::Json)),
+            ("Application/JSON; charset=utf-8", Some(Form::Json)),
+            ("text/event-stream", Some(Form::Events)),
+            ("text/*", Some(Form::Events)),
+            ("text/event-stream;q=0.5, application/json;q=0.8", Some(Form::Json)),
+            ("application/x-ndjson;q=0, application/*", Some(Form::Json)),
+            ("*/*;q=0.1, application/json;q=0", Some(Form::Lines)),
+            ("text/html", None),
+            ("*/*;q=0", None),
+        ] {
+            assert_eq!(wanted(accept), form, "{accept}");
+        }
+    }
+
+    #[test]
+    fn events_are_written_as_each_form_has_them() {
+        let told = |seq, json: &'static str| Told { seq, is_done: false, json: json.into() };
+        let events = [told(Some(7), "{\"a\":1}"), told(None, "{}")];
+        assert_eq!(Form::Lines.encode(&events), "{\"a\":1}\n{}\n");
+        assert_eq!(Form::Events.encode(&events), "id: 7\ndata: {\"a\":1}\n\ndata: {}\n\n");
+    }
+}

@@ -1,0 +1,213 @@
+//! `/v1/sessions`: which there are, letting others in, ending one.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Doors;
+use super::auth::Caller;
+use super::problem::{Document, Problem};
+use crate::protocol::event::{EndReason, SessionState};
+use crate::protocol::reply::Role;
+use crate::session::GrantError;
+
+/// How long the answer to DELETE waits for the sandbox to be gone.
+const END: Duration = Duration::from_secs(10);
+
+/// The sessions that live.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Sessions {
+    sessions: Vec<SessionInfo>,
+}
+
+/// One session.
+#[derive(Serialize, ToSchema)]
+pub(super) struct SessionInfo {
+    /// Its id.
+    id: String,
+    /// What it was made from.
+    template: String,
+    /// `local` or `docker`.
+    backend: &'static str,
+    /// `idle`, `busy`, `restarting`.
+    #[schema(value_type = String)]
+    state: SessionState,
+    /// How many are attached.
+    participants: usize,
+    /// Cells that have ended.
+    cells: u64,
+    /// When it began, in Unix milliseconds.
+    created: u64,
+}
+
+/// The sessions of this gateway, oldest first.
+#[utoipa::path(
+    get,
+    path = "/v1/sessions",
+    tag = "sessions",
+    responses(
+        (status = 200, description = "The sessions that live", body = Sessions),
+        (status = 401, description = "Not the gateway's token", body = Document<'static>,
+         content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn list(
+    State(doors): State<Arc<Doors>>,
+    caller: Caller,
+) -> Result<Json<Sessions>, Problem> {
+    caller.may_make_sessions(&doors)?;
+    let mut sessions: Vec<SessionInfo> = doors
+        .registry
+        .handles()
+        .iter()
+        .filter_map(|session| {
+            let (about, summary) = (session.about(), session.summary()?);
+            Some(SessionInfo {
+                id: session.id().to_string(),
+                template: about.template.clone(),
+                backend: about.backend,
+                state: summary.state,
+                participants: summary.participants,
+                cells: summary.cells,
+                created: milliseconds(about.created),
+            })
+        })
+        .collect();
+    sessions.sort_by(|one, other| (one.created, &one.id).cmp(&(other.created, &other.id)));
+    Ok(Json(Sessions { sessions }))
+}
+
+/// Ends a session now. Answers when nothing of its sandbox is left.
+#[utoipa::path(
+    delete,
+    path = "/v1/sessions/{id}",
+    tag = "sessions",
+    params(("id" = String, Path, description = "The session")),
+    responses(
+        (status = 204, description = "The session is over"),
+        (status = 202, description = "The session is over; its sandbox is still being removed"),
+        (status = 401, description = "No token of this session", body = Document<'static>,
+         content_type = "application/problem+json"),
+        (status = 403, description = "The token does not give the role `owner`",
+         body = Document<'static>, content_type = "application/problem+json"),
+        (status = 404, description = "No such session", body = Document<'static>,
+         content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn end(
+    State(doors): State<Arc<Doors>>,
+    Path(id): Path<String>,
+    caller: Caller,
+) -> Result<StatusCode, Problem> {
+    let session = caller.session(&doors, &id, Role::Owner)?;
+    session.begin_end(EndReason::Requested).await;
+    Ok(match tokio::time::timeout(END, session.ended()).await {
+        Ok(()) => StatusCode::NO_CONTENT,
+        Err(_) => StatusCode::ACCEPTED,
+    })
+}
+
+/// Whom to let in.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct Grant {
+    /// What the token's bearer may do.
+    role: GrantedRole,
+    /// After how many milliseconds the token opens nothing any more; as long as the session lives
+    /// if not given.
+    #[serde(default)]
+    #[schema(minimum = 1)]
+    expires_in_ms: Option<u64>,
+}
+
+/// A role: an owner may do everything; an editor executes, interrupts, answers input and moves
+/// files; a viewer watches.
+#[derive(Clone, Copy, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum GrantedRole {
+    Owner,
+    Editor,
+    Viewer,
+}
+
+/// A token that lets its bearer into a session.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Granted {
+    /// For `token=` of the WebSocket, or as a bearer's.
+    token: String,
+    /// The session it opens.
+    session: String,
+    /// What it lets its bearer do.
+    role: GrantedRole,
+    /// When it expires, in Unix milliseconds; with the session if `null`.
+    expires: Option<u64>,
+}
+
+/// Makes a token that lets somebody else into a session: what share links carry.
+#[utoipa::path(
+    post,
+    path = "/v1/sessions/{id}/tokens",
+    tag = "sessions",
+    params(("id" = String, Path, description = "The session")),
+    request_body = Grant,
+    responses(
+        (status = 201, description = "The token", body = Granted),
+        (status = 400, description = "Not JSON, or not these fields", body = Document<'static>,
+         content_type = "application/problem+json"),
+        (status = 401, description = "No token of this session", body = Document<'static>,
+         content_type = "application/problem+json"),
+        (status = 403, description = "The token does not give the role `owner`",
+         body = Document<'static>, content_type = "application/problem+json"),
+        (status = 404, description = "No such session", body = Document<'static>,
+         content_type = "application/problem+json"),
+        (status = 429, description = "Too many tokens are valid already",
+         body = Document<'static>, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn grant(
+    State(doors): State<Arc<Doors>>,
+    Path(id): Path<String>,
+    caller: Caller,
+    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+) -> Result<Response, Problem> {
+    let session = caller.session(&doors, &id, Role::Owner)?;
+    let body = body.map_err(|error| Problem::new(error.status(), error.body_text()))?;
+    let grant: Grant = serde_json::from_slice(&body).map_err(|error| {
+        Problem::bad_request(format!("the body is not such as {{\"role\": \"viewer\"}}: {error}"))
+    })?;
+    if grant.expires_in_ms == Some(0) {
+        return Err(Problem::bad_request("`expires_in_ms` must be at least 1"));
+    }
+    let lifetime = grant.expires_in_ms.map(Duration::from_millis);
+    let role = match grant.role {
+        GrantedRole::Owner => Role::Owner,
+        GrantedRole::Editor => Role::Editor,
+        GrantedRole::Viewer => Role::Viewer,
+    };
+    let token = session.grant(role, lifetime).map_err(|error| match error {
+        GrantError::TooMany => {
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, error.to_string()).for_now()
+        }
+        GrantError::Random(_) => Problem::internal("cannot make a token", &error),
+    })?;
+    let expires = lifetime.and_then(|lifetime| SystemTime::now().checked_add(lifetime));
+    let granted = Granted {
+        token: token.reveal().to_owned(),
+        session: session.id().to_string(),
+        role: grant.role,
+        expires: expires.map(milliseconds),
+    };
+    let secret = [(header::CACHE_CONTROL, "no-store")];
+    Ok((StatusCode::CREATED, secret, Json(granted)).into_response())
+}
+
+fn milliseconds(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,44 @@
+//! What is told of a session to whoever may list them.
+
+use std::time::SystemTime;
+
+use crate::pool::Prepared;
+use crate::protocol::event::SessionState;
+
+/// What never changes of a session.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// Name of its template.
+    pub template: String,
+    /// Name of its backend.
+    pub backend: &'static str,
+    /// When it began.
+    pub created: SystemTime,
+}
+
+/// What changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// What it does.
+    pub state: SessionState,
+    /// How many are attached.
+    pub participants: usize,
+    /// Cells that have ended.
+    pub cells: u64,
+}
+
+impl About {
+    pub(super) fn of(prepared: &Prepared) -> About {
+        About {
+            template: prepared.template.name.clone(),
+            backend: prepared.backend.name(),
+            created: SystemTime::now(),
+        }
+    }
+}
+
+impl Default for Summary {
+    fn default() -> Summary {
+        Summary { state: SessionState::Idle, participants: 0, cells: 0 }
+    }
+}

@@ -1,0 +1,116 @@
+//! Files on their way through a session: which transfer waits for which answer.
+//!
+//! ```text
+//!   Ticket (whoever moves a file) ── Step ──► actor ── DriverCommand::File ──► driver
+//!         ▲ answer ◄───────────────────────── Transfers ◄── DriverEvent::File ──┘
+//!         └ dropped ──────────► sweep ─► ABANDON
+//! ```
+//! A transfer has at most one step under way, so that what the session holds of it is one chunk.
+//! One whose ticket is gone is abandoned: the driver forgets it and removes what was half written.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
+
+use cellgate_driver::wire::files::FileCommand;
+use tokio::sync::{Notify, oneshot};
+
+use crate::link::{DriverCommand, Link, TransferAnswer};
+
+/// Hands out the numbers of a session's transfers.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tickets {
+    last: Arc<AtomicU32>,
+    left: Arc<Notify>,
+}
+
+/// A transfer, for whoever began it. Dropping it abandons the transfer.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    number: u32,
+    left: Arc<Notify>,
+}
+
+/// What a transfer asks next.
+#[derive(Debug)]
+pub(super) struct Step {
+    /// Gone if whoever asked is.
+    pub(super) ticket: Weak<Ticket>,
+    /// The payload of a FILE frame.
+    pub(super) payload: Vec<u8>,
+    pub(super) answer: oneshot::Sender<TransferAnswer>,
+}
+
+impl Tickets {
+    /// A new transfer.
+    pub(super) fn issue(&self) -> Arc<Ticket> {
+        // Wraps after four billion transfers, long after the first of them ended.
+        let number = self.last.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        Arc::new(Ticket { number, left: Arc::clone(&self.left) })
+    }
+
+    /// Tells when a ticket was dropped.
+    pub(super) fn left(&self) -> Arc<Notify> {
+        Arc::clone(&self.left)
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.left.notify_one();
+    }
+}
+
+/// The actor's side: the open transfers by their numbers.
+#[derive(Debug)]
+pub(super) struct Transfers {
+    open: HashMap<u32, Open>,
+    left: Arc<Notify>,
+}
+
+#[derive(Debug)]
+struct Open {
+    ticket: Weak<Ticket>,
+    answer: Option<oneshot::Sender<TransferAnswer>>,
+}
+
+impl Transfers {
+    /// None yet.
+    pub(super) fn new(left: Arc<Notify>) -> Transfers {
+        Transfers { open: HashMap::new(), left }
+    }
+
+    /// Passes a step on to the driver.
+    pub(super) fn take(&mut self, step: Step, link: &mut Link) {
+        let Step { ticket, payload, answer } = step;
+        let Some(number) = ticket.upgrade().map(|ticket| ticket.number) else { return };
+        self.open.insert(number, Open { ticket, answer: Some(answer) });
+        link.send(&DriverCommand::File { number, payload });
+    }
+
+    /// Passes an answer on; one that nobody waits for is dropped.
+    pub(super) fn on_answer(&mut self, number: u32, answer: TransferAnswer) {
+        if let Some(waiting) = self.open.get_mut(&number).and_then(|open| open.answer.take()) {
+            // Whoever asked may have gone; the sweep sees to the rest.
+            waiting.send(answer).ok();
+        }
+    }
+
+    /// Waits until somebody may have given up a transfer, or come to its end.
+    pub(super) async fn left(&self) {
+        self.left.notified().await;
+    }
+
+    /// Abandons the transfers whose tickets are gone. To the driver, one that came to its end is
+    /// none any more, and this says nothing.
+    pub(super) fn sweep(&mut self, link: &mut Link) {
+        self.open.retain(|number, open| {
+            let is_held = open.ticket.strong_count() > 0;
+            if !is_held {
+                let payload = FileCommand::Abandon.encode();
+                link.send(&DriverCommand::File { number: *number, payload });
+            }
+            is_held
+        });
+    }
+}
