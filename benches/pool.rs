@@ -43,6 +43,7 @@ impl Gateway {
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--backend", "local", "--log", "warn"])
             .args(["--python", PYTHON, "--insecure-no-token", "--sessions", "1000"])
+            .args(["--client-requests", "none"])
             .arg("--runtime-dir")
             .arg(runtime.path())
             .args(flags)

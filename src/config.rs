@@ -29,8 +29,8 @@ mod suggest;
 pub use environment::Environment;
 pub use error::{ConfigError, Problem, Source};
 pub use model::{
-    AccessConfig, BackendChoice, Config, DEFAULT_TEMPLATE, DataPath, DetachedOutput, DockerConfig,
-    ListenConfig, LogConfig, LogFormat, SandboxConfig, SessionConfig, SocketConfig,
+    AccessConfig, BackendChoice, ClientsConfig, Config, DEFAULT_TEMPLATE, DataPath, DetachedOutput,
+    DockerConfig, ListenConfig, LogConfig, LogFormat, SandboxConfig, SessionConfig, SocketConfig,
 };
 pub(crate) use show::default_of;
 pub use show::{reference, show, show_json};

@@ -2,16 +2,16 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{self, Config, DEFAULT_TEMPLATE};
-use crate::http::{self, AccessConfig, Doors};
+use crate::http::{self, AccessConfig, Clients, ClientsConfig, Doors, ServerConfig};
 use crate::id::Token;
 use crate::pool::PoolConfig;
 use crate::registry::{Registry, RegistryConfig};
@@ -22,10 +22,14 @@ use crate::socket::SocketConfig;
 /// For sockets to say goodbye once their sessions are over.
 const FAREWELL: Duration = Duration::from_secs(5);
 
+/// From one tidying of what grows with time to the next.
+const UPKEEP: Duration = Duration::from_secs(5);
+
 /// A gateway that holds its address and is about to serve.
 pub struct Gateway {
     listener: TcpListener,
     doors: Arc<Doors>,
+    server: ServerConfig,
     drain_timeout: Duration,
     random_token: bool,
 }
@@ -48,15 +52,13 @@ pub enum GatewayError {
     /// The description of the routes cannot be encoded.
     #[error("cannot describe the routes")]
     Describe(#[from] serde_json::Error),
-    /// Accepting connections failed.
-    #[error("cannot serve")]
-    Serve(#[source] io::Error),
 }
 
 /// What every session is told, from the settings.
 pub fn registry_config(config: &Config) -> RegistryConfig {
     RegistryConfig {
         sessions: config.sandbox.sessions,
+        sessions_per_address: config.clients.sessions,
         waiting: config.sandbox.waiting,
         waiting_timeout: config.sandbox.waiting_timeout,
         pool: PoolConfig {
@@ -93,7 +95,19 @@ impl Gateway {
             None if random_token => Some(Token::random()?),
             given => given,
         };
+        let proxies = config.clients.trusted_proxies.iter();
+        let clients = Clients::new(ClientsConfig {
+            connections: config.clients.connections,
+            requests: config.clients.requests.and_then(NonZeroU32::new),
+            // The settings have read them already, so they read.
+            trusted_proxies: proxies.filter_map(|proxy| proxy.parse().ok()).collect(),
+        });
+        let server = ServerConfig {
+            connections: config.listen.connections,
+            header_timeout: config.listen.header_timeout,
+        };
         let doors = Doors {
+            clients: Arc::new(clients),
             registry: Registry::new(backend, config.templates, registry_config),
             token,
             access: AccessConfig {
@@ -102,6 +116,7 @@ impl Gateway {
             },
             socket: SocketConfig {
                 message_bytes: config.socket.message_bytes,
+                messages_per_second: config.clients.messages.and_then(NonZeroU32::new),
                 ping_interval: config.socket.ping_interval,
                 ping_timeout: config.socket.ping_timeout,
                 write_timeout: config.socket.write_timeout,
@@ -111,7 +126,7 @@ impl Gateway {
             connections: TaskTracker::new(),
         };
         let drain_timeout = config.listen.drain_timeout;
-        Ok(Gateway { listener, doors: Arc::new(doors), drain_timeout, random_token })
+        Ok(Gateway { listener, doors: Arc::new(doors), server, drain_timeout, random_token })
     }
 
     /// The address it holds; with port 0 in the settings, the port the kernel chose.
@@ -142,16 +157,16 @@ impl Gateway {
     /// Serves until `stop` is cancelled, then lets running cells finish until the drain timeout,
     /// and returns when nothing is left.
     pub async fn serve(self, stop: CancellationToken) -> Result<(), GatewayError> {
-        let listener = self.listener.tap_io(|stream| {
-            // A cell's output is many small frames that somebody waits for. If it cannot be set,
-            // they come a little later.
-            stream.set_nodelay(true).ok();
-        });
-        let router = http::router(Arc::clone(&self.doors))?;
         let closed = CancellationToken::new();
-        let server = axum::serve(listener, router)
-            .with_graceful_shutdown(closed.clone().cancelled_owned())
-            .into_future();
+        let router = http::router(Arc::clone(&self.doors))?;
+        let clients = Arc::clone(&self.doors.clients);
+        let server = http::serve(self.listener, router, clients, self.server, closed.clone());
+        let upkeep = closed.run_until_cancelled(async {
+            loop {
+                tokio::time::sleep(UPKEEP).await;
+                self.doors.clients.forget_idle();
+            }
+        });
         let drain = async {
             stop.cancelled().await;
             tracing::info!("shutting down");
@@ -162,13 +177,16 @@ impl Gateway {
             tokio::time::timeout(FAREWELL, self.doors.connections.wait()).await.ok();
             closed.cancel();
         };
-        tokio::pin!(server, drain);
+        let all = async { tokio::join!(server, upkeep) };
+        tokio::pin!(all);
         tokio::select! {
-            served = &mut server => return served.map_err(GatewayError::Serve),
-            () = &mut drain => {}
+            // The server goes on until it is told to close, which is after the drain.
+            _ = &mut all => {}
+            () = drain => {
+                // Neither is whoever asked for a long answer and does not take it.
+                tokio::time::timeout(FAREWELL, all).await.ok();
+            }
         }
-        // Neither is whoever asked for a long answer and does not take it.
-        let served = tokio::time::timeout(FAREWELL, server).await.unwrap_or(Ok(()));
-        served.map_err(GatewayError::Serve)
+        Ok(())
     }
 }

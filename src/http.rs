@@ -32,16 +32,22 @@ use crate::socket::SocketConfig;
 
 mod access;
 mod auth;
+mod clients;
 mod files;
 mod health;
 mod openapi;
 mod page;
 mod problem;
 mod run;
+mod server;
 mod sessions;
 mod upgrade;
 
 pub use access::AccessConfig;
+pub use clients::{Clients, ClientsConfig};
+pub use server::{ServerConfig, serve};
+
+use clients::{Client, Peer};
 use problem::Problem;
 
 /// What the handlers share.
@@ -52,6 +58,8 @@ pub struct Doors {
     pub token: Option<Token>,
     /// Who may come from where.
     pub access: AccessConfig,
+    /// Who has come, and how often.
+    pub clients: Arc<Clients>,
     /// How sockets behave.
     pub socket: SocketConfig,
     /// Longest file that may be put into a session, in bytes.
@@ -61,6 +69,9 @@ pub struct Doors {
     /// Connections that were upgraded; the server waits for them at its end.
     pub connections: tokio_util::task::TaskTracker,
 }
+
+/// Path of the WebSocket endpoint.
+const WEBSOCKET: &str = "/ws";
 
 impl Doors {
     /// Whether this token opens new sessions.
@@ -99,9 +110,16 @@ async fn wrong_method() -> Problem {
 }
 
 /// Refuses strangers' hosts and origins, and adds the headers every response has.
-async fn guard(State(doors): State<Arc<Doors>>, request: Request, next: Next) -> Response {
+async fn guard(State(doors): State<Arc<Doors>>, mut request: Request, next: Next) -> Response {
+    let client = identify(&doors, &request);
+    request.extensions_mut().insert(client);
     let mut response = match doors.access.admit(request.headers()) {
-        Ok(()) => next.run(request).await,
+        // A WebSocket's refusal has to be readable for a page, so it is upgraded before.
+        Ok(()) if request.uri().path() == WEBSOCKET => next.run(request).await,
+        Ok(()) => match doors.clients.admit(client) {
+            Ok(()) => next.run(request).await,
+            Err(wait) => Problem::too_many(wait).into_response(),
+        },
         Err(refusal) => Problem::new(StatusCode::FORBIDDEN, refusal.to_string()).into_response(),
     };
     for (name, value) in [
@@ -117,4 +135,10 @@ async fn guard(State(doors): State<Arc<Doors>>, request: Request, next: Next) ->
         response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
     response
+}
+
+/// Whom a request is from. One that came over no connection of ours is from nowhere.
+fn identify(doors: &Doors, request: &Request) -> Client {
+    let peer = request.extensions().get::<Peer>().map(|peer| peer.address);
+    doors.clients.identify(peer.unwrap_or(Client::NOWHERE.0), request.headers())
 }

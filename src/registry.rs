@@ -1,6 +1,7 @@
 //! Every session of this gateway, by id; the only place that makes and ends them.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use crate::pool::{ClaimError, Pool, PoolConfig, PrepareError, ShelfStatus};
 use crate::protocol::event::EndReason;
 use crate::sandbox::{Backend, SandboxError};
 use crate::session::{self, SessionConfig, SessionHandle};
+use crate::tally::Tally;
 use crate::template::Template;
 
 /// What the settings say about sessions as a whole.
@@ -21,6 +23,8 @@ use crate::template::Template;
 pub struct RegistryConfig {
     /// Sessions that may live at once.
     pub sessions: usize,
+    /// Sessions that one address may have made. `None`: any number.
+    pub sessions_per_address: Option<usize>,
     /// Newcomers that may wait while all are taken.
     pub waiting: usize,
     /// How long each of them waits. Zero: nobody does.
@@ -41,6 +45,8 @@ pub struct Registry {
     /// One permit a session, held until nothing of its sandbox is left. Whoever waits for one gets
     /// it in the order of coming.
     capacity: Arc<Semaphore>,
+    /// Sessions by the address they were made from, those of newcomers included.
+    by_address: Arc<Tally<IpAddr>>,
     /// One permit a newcomer that waits for capacity.
     line: Semaphore,
     tasks: TaskTracker,
@@ -60,6 +66,9 @@ pub enum CreateError {
     /// All the sessions this gateway may have are taken, and stayed so.
     #[error("all {0} sessions are taken; try again later")]
     Full(usize),
+    /// One address has made all it may have.
+    #[error("all {0} sessions that one address may have are taken; end one of them")]
+    TooMany(usize),
     /// Too many wait already.
     #[error("all sessions are taken and {0} newcomers wait already; try again later")]
     LineFull(usize),
@@ -94,6 +103,7 @@ impl Registry {
             backend,
             templates,
             capacity: Arc::new(Semaphore::new(config.sessions)),
+            by_address: Tally::new(),
             line: Semaphore::new(config.waiting),
             config,
             sessions: DashMap::new(),
@@ -101,9 +111,13 @@ impl Registry {
         })
     }
 
-    /// Makes a session of a template; waits for its turn if all are taken. Dropping the future
-    /// half-way leaves nothing behind.
-    pub async fn create(self: &Arc<Self>, template: &str) -> Result<SessionHandle, CreateError> {
+    /// Makes a session of a template for a client of that address; waits for its turn if all are
+    /// taken. Dropping the future half-way leaves nothing behind.
+    pub async fn create(
+        self: &Arc<Self>,
+        template: &str,
+        client: Option<IpAddr>,
+    ) -> Result<SessionHandle, CreateError> {
         if !self.templates.contains_key(template) {
             let mut known: Vec<&str> = self.templates.keys().map(String::as_str).collect();
             known.sort_unstable();
@@ -113,6 +127,12 @@ impl Registry {
         if self.tasks.is_closed() {
             return Err(CreateError::Draining);
         }
+        let share = match client.zip(self.config.sessions_per_address) {
+            Some((client, most)) => {
+                Some(self.by_address.take(client, most).ok_or(CreateError::TooMany(most))?)
+            }
+            None => None,
+        };
         let permit = self.wait_for_capacity().await?;
         let prepared = self.pool.claim(template).await.map_err(|error| match error {
             ClaimError::Prepare(error) => CreateError::Prepare(error),
@@ -127,7 +147,7 @@ impl Registry {
         self.tasks.spawn(async move {
             task.await;
             registry.sessions.remove(&id);
-            drop(permit);
+            drop((permit, share));
         });
         if self.tasks.is_closed() {
             // The shutdown may have looked around just before we came.

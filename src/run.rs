@@ -32,7 +32,7 @@ pub async fn run(
     config.templates.iter_mut().for_each(|template| template.pool = PoolSize::OFF);
     let registry_config = registry_config(&config);
     let registry = Registry::new(backend, config.templates, registry_config);
-    let session = registry.create(template).await?;
+    let session = registry.create(template, None).await?;
     let seat = session.attach(Guest::owner("run", session.owner_token())).await?;
     let cell = Execute { code, allow_input: file != Path::new("-"), ..Execute::default() };
     seat.say(Ok(ClientMessage::Execute(cell))).await?;

@@ -8,6 +8,7 @@
 //! `interrupt` gets through while megabytes of output are stuck. Everything the peer can hold up
 //! has a deadline.
 
+use std::num::NonZeroU32;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -21,6 +22,12 @@ use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Error as WsError, Message, Utf8Bytes};
 
+mod budget;
+
+pub use budget::BURST_SECONDS;
+
+use budget::Budget;
+
 use crate::link::MAX_MESSAGE;
 use crate::protocol::client::{ClientMessage, Refusal};
 use crate::protocol::reply::ErrorCode;
@@ -33,6 +40,9 @@ use crate::session::outbox::{Batch, Outbox};
 pub struct SocketConfig {
     /// Longest message a client may send, in bytes.
     pub message_bytes: usize,
+    /// Messages a client may send a second, and [`BURST_SECONDS`] times as many in one moment.
+    /// `None`: any number.
+    pub messages_per_second: Option<NonZeroU32>,
     /// From one ping of ours to the next.
     pub ping_interval: Duration,
     /// How long a client may be silent after a ping.
@@ -202,6 +212,7 @@ async fn read_all<S: AsyncRead + AsyncWrite + Unpin>(
     heard: &Mutex<Instant>,
     config: &SocketConfig,
 ) -> Option<Close> {
+    let mut budget = Budget::new(config.messages_per_second);
     while let Some(frame) = stream.next().await {
         *heard.lock().unwrap_or_else(|poison| poison.into_inner()) = Instant::now();
         let said = match frame {
@@ -223,6 +234,10 @@ async fn read_all<S: AsyncRead + AsyncWrite + Unpin>(
                 continue;
             }
             Err(error) => return close_for(&error),
+        };
+        let said = match budget.admit(said) {
+            Ok(said) => said,
+            Err(close) => return Some(close),
         };
         if seat.say(said).await.is_err() {
             // The session is over; the write half is about to say so.

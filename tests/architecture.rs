@@ -39,6 +39,7 @@ const ROWS: &[(&str, u8, &[&str])] = &[
     // Words. The link's wire, in the driver's crate, is one of them.
     ("protocol", 1, &["template", "id"]),
     ("metrics", 1, &[]),
+    ("tally", 1, &[]),
     ("template", 1, &[]),
     ("id", 1, &[]),
     ("error", 1, &[]),

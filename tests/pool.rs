@@ -9,6 +9,7 @@ mod fake;
 #[path = "common/scripted.rs"]
 mod scripted;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -309,7 +310,14 @@ fn registry(backend: &Arc<FakeBackend>, sessions: usize, waiting: usize) -> Arc<
         lifetime: None,
     };
     let waiting_timeout = 10 * SECOND;
-    let config = RegistryConfig { sessions, waiting, waiting_timeout, pool: config(8), session };
+    let config = RegistryConfig {
+        sessions,
+        sessions_per_address: Some(2),
+        waiting,
+        waiting_timeout,
+        pool: config(8),
+        session,
+    };
     let template = Template::clone(&template("python", 1, 4));
     Registry::new(Arc::clone(backend) as _, [template], config)
 }
@@ -318,7 +326,7 @@ type Created = Result<SessionHandle, CreateError>;
 
 fn begin_create(registry: &Arc<Registry>) -> JoinHandle<Created> {
     let registry = Arc::clone(registry);
-    tokio::spawn(async move { registry.create("python").await })
+    tokio::spawn(async move { registry.create("python", None).await })
 }
 
 /// Begins a creation and lets it reach its place in the line.
@@ -331,7 +339,7 @@ async fn queue_up(registry: &Arc<Registry>) -> JoinHandle<Created> {
 #[tokio::test(start_paused = true)]
 async fn newcomers_wait_in_line_for_a_session_to_end() {
     let registry = registry(&FakeBackend::open(), 1, 8);
-    let mut living = registry.create("python").await.unwrap();
+    let mut living = registry.create("python", None).await.unwrap();
     let mut line = Vec::new();
     for _ in 0..4 {
         line.push(queue_up(&registry).await);
@@ -349,10 +357,10 @@ async fn newcomers_wait_in_line_for_a_session_to_end() {
 #[tokio::test(start_paused = true)]
 async fn who_waits_too_long_and_who_finds_the_line_full_are_told_so() {
     let registry = registry(&FakeBackend::open(), 1, 2);
-    let _living = registry.create("python").await.unwrap();
+    let _living = registry.create("python", None).await.unwrap();
     let before = Instant::now();
     let line = [queue_up(&registry).await, queue_up(&registry).await];
-    let refused = registry.create("python").await;
+    let refused = registry.create("python", None).await;
     assert!(matches!(refused, Err(CreateError::LineFull(2))));
     assert!(before.elapsed() < SECOND, "at once");
     for created in line {
@@ -366,10 +374,27 @@ async fn who_waits_too_long_and_who_finds_the_line_full_are_told_so() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_address_has_so_many_sessions_and_gets_room_when_one_ends() {
+    let registry = registry(&FakeBackend::open(), 8, 8);
+    let address = |last| Some(IpAddr::from([192, 0, 2, last]));
+    let first = registry.create("python", address(1)).await.unwrap();
+    let _second = registry.create("python", address(1)).await.unwrap();
+    let refused = registry.create("python", address(1)).await;
+    assert!(matches!(refused, Err(CreateError::TooMany(2))));
+    let _other = registry.create("python", address(2)).await.unwrap();
+    first.begin_end(EndReason::Requested).await;
+    while registry.len() > 2 {
+        tokio::task::yield_now().await;
+    }
+    tokio::task::yield_now().await;
+    registry.create("python", address(1)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_shutdown_sends_the_line_away_and_leaves_nothing() {
     let backend = FakeBackend::open();
     let registry = registry(&backend, 1, 8);
-    let _living = registry.create("python").await.unwrap();
+    let _living = registry.create("python", None).await.unwrap();
     let waiting = queue_up(&registry).await;
     registry.shutdown(SECOND).await;
     assert!(matches!(waiting.await.unwrap(), Err(CreateError::Draining)));

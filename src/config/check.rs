@@ -30,6 +30,15 @@ pub(super) fn host(text: &str) -> Result<String, String> {
     }
 }
 
+/// An address or a network, kept as a network.
+pub(super) fn network(text: &str) -> Result<String, String> {
+    let network = text.parse::<ipnet::IpNet>().ok();
+    let address = || text.parse::<std::net::IpAddr>().ok().map(ipnet::IpNet::from);
+    network.or_else(address).map(|network| network.trunc().to_string()).ok_or_else(|| {
+        format!("{text:?} is no address or network: write one such as \"10.0.0.0/8\" or \"::1\"")
+    })
+}
+
 /// `host[:port]`.
 fn is_authority(text: &str) -> bool {
     let (host, port) = match text.rsplit_once(':') {
@@ -145,6 +154,22 @@ mod tests {
             "https://*",
         ] {
             assert!(origin(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn networks() {
+        for (text, kept) in [
+            ("10.1.2.3/8", "10.0.0.0/8"),
+            ("127.0.0.1", "127.0.0.1/32"),
+            ("::1", "::1/128"),
+            ("2001:db8::/32", "2001:db8::/32"),
+        ] {
+            assert_eq!(network(text).as_deref(), Ok(kept));
+            assert_eq!(network(kept).as_deref(), Ok(kept));
+        }
+        for bad in ["", "*", "10.0.0.0/33", "10.0.0", "proxy.example"] {
+            assert!(network(bad).is_err(), "{bad}");
         }
     }
 

@@ -23,6 +23,8 @@ pub struct Config {
     pub session: SessionConfig,
     /// Rules of every WebSocket.
     pub socket: SocketConfig,
+    /// What one client may ask for.
+    pub clients: ClientsConfig,
     /// The Docker backend.
     pub docker: DockerConfig,
     /// The operator's log.
@@ -40,6 +42,25 @@ pub struct ListenConfig {
     pub upload_bytes: u64,
     /// How long a gateway that was told to stop lets running cells finish.
     pub drain_timeout: Duration,
+    /// Most connections at one time, WebSockets included.
+    pub connections: usize,
+    /// How long a client may take to send the head of a request.
+    pub header_timeout: Duration,
+}
+
+/// What one client may ask for: an address, or an IPv6 network of 64 bits.
+#[derive(Clone, Debug)]
+pub struct ClientsConfig {
+    /// Most sessions made from one address. `None`: only the gateway's own bound.
+    pub sessions: Option<usize>,
+    /// Most connections open from one address. `None`: only the gateway's own bound.
+    pub connections: Option<usize>,
+    /// Requests a second from one address. `None`: no bound.
+    pub requests: Option<u32>,
+    /// Messages a second on one WebSocket. `None`: no bound.
+    pub messages: Option<u32>,
+    /// Addresses or networks whose `X-Forwarded-For` is believed; known to parse.
+    pub trusted_proxies: Vec<String>,
 }
 
 /// Who is let in.
@@ -186,6 +207,8 @@ impl Config {
                 address: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
                 upload_bytes: 64 << 20, // 64 MiB: a quarter of the default working directory
                 drain_timeout: Duration::from_secs(30),
+                connections: 10_000,
+                header_timeout: Duration::from_secs(10),
             },
             access: AccessConfig::default(),
             sandbox: SandboxConfig {
@@ -212,6 +235,13 @@ impl Config {
                 ping_interval: Duration::from_secs(20), // proxies cut silent connections at 30 s or 60 s
                 ping_timeout: Duration::from_secs(20),
                 write_timeout: Duration::from_secs(30),
+            },
+            clients: ClientsConfig {
+                sessions: None,           // who has the gateway's token is trusted with all of them
+                connections: Some(1_000), // a school behind one address
+                requests: Some(200),
+                messages: Some(5_000), // a program that waits for each tiny cell sends fewer
+                trusted_proxies: Vec::new(),
             },
             docker: DockerConfig::default(),
             log: LogConfig { filter: "info".into(), format: LogFormat::Text },

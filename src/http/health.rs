@@ -34,9 +34,10 @@ pub(super) async fn live() -> &'static str {
     tag = "gateway",
     security(()),
     responses(
-        (status = 200, description = "A session could be made", body = String),
-        (status = 503, description = "Draining, or no backend works", body = Document<'static>,
-         content_type = "application/problem+json"),
+        (status = 200, description = "A session could be made; a line for each template's pool",
+         body = String),
+        (status = 503, description = "Draining, or no sandbox can be made",
+         body = Document<'static>, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn ready(State(doors): State<Arc<Doors>>) -> Response {

@@ -1,5 +1,7 @@
 //! Errors as problem documents (RFC 9457).
 
+use std::time::Duration;
+
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -59,6 +61,13 @@ impl Problem {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
     }
 
+    /// 429, with the whole seconds after which another request may come.
+    pub(super) fn too_many(wait: Duration) -> Problem {
+        let detail = "too many requests from this address; send fewer a second";
+        let seconds = HeaderValue::from(wait.as_secs() + 1);
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).with(header::RETRY_AFTER, seconds)
+    }
+
     /// The same with a header more.
     pub(super) fn with(mut self, name: HeaderName, value: HeaderValue) -> Problem {
         self.headers.push((name, value));
@@ -91,6 +100,9 @@ impl From<CreateError> for Problem {
     fn from(error: CreateError) -> Problem {
         match error {
             CreateError::NoTemplate { .. } => Problem::not_found(error.to_string()),
+            CreateError::TooMany(_) => {
+                Problem::new(StatusCode::TOO_MANY_REQUESTS, error.to_string()).for_now()
+            }
             CreateError::Full(_)
             | CreateError::LineFull(_)
             | CreateError::Failing(_)

@@ -14,18 +14,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use bytestring::ByteString;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use super::Doors;
 use super::auth::Caller;
+use super::clients::Client;
 use super::problem::{Document, Problem};
 use crate::protocol::client::{ClientMessage, Execute};
 use crate::protocol::event::EndReason;
@@ -91,6 +92,7 @@ type Batched = Result<Vec<Told>, Problem>;
 pub(super) async fn run(
     State(doors): State<Arc<Doors>>,
     caller: Caller,
+    Extension(client): Extension<Client>,
     query: Result<Query<RunQuery>, QueryRejection>,
     headers: HeaderMap,
     body: Body,
@@ -100,7 +102,7 @@ pub(super) async fn run(
     let Query(query) = query.map_err(|error| Problem::bad_request(error.body_text()))?;
     let order = Order::read(query, &headers, body, &doors.socket).await?;
     let template = order.template.as_deref().unwrap_or(&doors.default_template);
-    let session = doors.registry.create(template).await?;
+    let session = doors.registry.create(template, Some(client.0)).await?;
 
     let (tell, mut told) = mpsc::channel(1);
     let patience = doors.socket.write_timeout;

@@ -22,6 +22,7 @@ use tokio_tungstenite::tungstenite::protocol::Role as End;
 
 use super::Doors;
 use super::auth;
+use super::clients::{Client, Peer};
 use super::problem::{Document, Problem};
 use crate::error::Chain;
 use crate::id::{SessionId, Token};
@@ -85,7 +86,14 @@ pub(super) async fn upgrade(
     let token = wish.token.clone().or_else(|| bearer(request.headers(), &offered));
     let speaks_ours = offered.iter().any(|protocol| protocol == SUBPROTOCOL);
 
-    doors.connections.spawn(serve(Arc::clone(&doors), on_upgrade, wish, token));
+    let client = *request.extensions().get::<Client>().unwrap_or(&Client::NOWHERE);
+    let place = request.extensions_mut().remove::<Peer>().map(|peer| peer.place);
+    let connection = serve(Arc::clone(&doors), on_upgrade, wish, token, client);
+    doors.connections.spawn(async move {
+        connection.await;
+        // It was one of the connections there may be until now.
+        drop(place);
+    });
 
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -165,7 +173,13 @@ fn bearer(headers: &HeaderMap, offered: &[String]) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-async fn serve(doors: Arc<Doors>, on_upgrade: OnUpgrade, wish: Wish, token: Option<String>) {
+async fn serve(
+    doors: Arc<Doors>,
+    on_upgrade: OnUpgrade,
+    wish: Wish,
+    token: Option<String>,
+    client: Client,
+) {
     let upgraded = match on_upgrade.await {
         Ok(upgraded) => upgraded,
         Err(error) => {
@@ -181,7 +195,7 @@ async fn serve(doors: Arc<Doors>, on_upgrade: OnUpgrade, wish: Wish, token: Opti
             let io = io.into_inner();
             let stream = WebSocketStream::from_partially_read(io, read, End::Server, config).await;
             let seat = tokio::select! {
-                seat = take_seat(&doors, wish, token) => seat,
+                seat = take_seat(&doors, wish, token, client) => seat,
                 // Whoever is gone keeps nobody behind them waiting.
                 () = departure(stream.get_ref()) => return,
             };
@@ -190,7 +204,7 @@ async fn serve(doors: Arc<Doors>, on_upgrade: OnUpgrade, wish: Wish, token: Opti
         Err(upgraded) => {
             let io: TokioIo<Upgraded> = TokioIo::new(upgraded);
             let stream = WebSocketStream::from_raw_socket(io, End::Server, config).await;
-            let seat = take_seat(&doors, wish, token).await;
+            let seat = take_seat(&doors, wish, token, client).await;
             sit_and_serve(&doors, stream, seat).await;
         }
     }
@@ -218,7 +232,16 @@ async fn sit_and_serve<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// A seat in a new session, or in the one asked for.
-async fn take_seat(doors: &Doors, wish: Wish, token: Option<String>) -> Result<Attachment, Close> {
+async fn take_seat(
+    doors: &Doors,
+    wish: Wish,
+    token: Option<String>,
+    client: Client,
+) -> Result<Attachment, Close> {
+    if doors.clients.admit(client).is_err() {
+        let text = "too many connections from this address in too short a time; try again later";
+        return Err(Close::new(CloseCode::TooMany, text));
+    }
     let offered = token.unwrap_or_default();
     let (session, role, token) = match &wish.session {
         Some(id) => {
@@ -238,7 +261,7 @@ async fn take_seat(doors: &Doors, wish: Wish, token: Option<String>) -> Result<A
                 return Err(Close::new(CloseCode::Unauthorised, text));
             }
             let template = wish.template.as_deref().unwrap_or(&doors.default_template);
-            let created = doors.registry.create(template).await;
+            let created = doors.registry.create(template, Some(client.0)).await;
             let session = created.map_err(|error| close_for(&error))?;
             let token = session.owner_token();
             (session, Role::Owner, token)
@@ -261,6 +284,7 @@ fn close_for(error: &CreateError) -> Close {
         CreateError::Full(_) | CreateError::LineFull(_) | CreateError::Failing(_) => {
             Close::new(CloseCode::NoCapacity, error.to_string())
         }
+        CreateError::TooMany(_) => Close::new(CloseCode::TooMany, error.to_string()),
         CreateError::Draining => Close::new(CloseCode::Draining, error.to_string()),
         CreateError::Prepare(_) | CreateError::Random(_) => {
             let reference = SessionId::random().map(|id| id.to_string()).unwrap_or_default();

@@ -13,6 +13,7 @@ mod common;
 
 mod access;
 mod cells;
+mod clients;
 mod command;
 mod exits;
 mod flood;
@@ -41,6 +42,7 @@ fn main() -> std::process::ExitCode {
         queries::CASES,
         protocol::CASES,
         access::CASES,
+        clients::CASES,
         resume::CASES,
         lifecycle::CASES,
         command::CASES,

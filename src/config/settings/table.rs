@@ -98,6 +98,21 @@ pub(crate) const SECTIONS: &[Section] = &[
                 Time { min: Duration::ZERO, max: DAY },
                 "How long running cells may go on once the gateway is told to stop"
             ),
+            setting!(
+                "connections",
+                Some("connections"),
+                Gateway.listen.connections,
+                Count { min: 1, max: 1_000_000 },
+                "Most connections at one time, WebSockets included; who comes then waits to be accepted"
+            ),
+            setting!(
+                "header_timeout",
+                Some("header-timeout"),
+                Gateway.listen.header_timeout,
+                TIMEOUT,
+                "How long a client may take to send the head of a request, and with it its token, \
+                 before it is disconnected"
+            ),
         ],
     },
     Section {
@@ -406,6 +421,51 @@ pub(crate) const SECTIONS: &[Section] = &[
                 Gateway.socket.write_timeout,
                 TIMEOUT,
                 "How long a write may make no progress before the participant counts as too slow"
+            ),
+        ],
+    },
+    Section {
+        title: "Limits of one client",
+        table: "clients",
+        sandbox: false,
+        settings: &[
+            setting!(
+                "clients.sessions",
+                Some("client-sessions"),
+                Gateway.clients.sessions,
+                Maybe { word: "none", some: Count { min: 1, max: 100_000 } },
+                "Most sessions made from one address; an IPv6 network of 64 bits counts as one"
+            ),
+            setting!(
+                "clients.connections",
+                Some("client-connections"),
+                Gateway.clients.connections,
+                Maybe { word: "none", some: Count { min: 1, max: 1_000_000 } },
+                "Most connections open from one address, trusted proxies excepted"
+            ),
+            setting!(
+                "clients.requests",
+                Some("client-requests"),
+                Gateway.clients.requests,
+                Maybe { word: "none", some: Count { min: 1, max: 1_000_000 } },
+                "HTTP requests and WebSockets a second from one address; ten times as many may \
+                 come in one moment"
+            ),
+            setting!(
+                "clients.messages",
+                Some("client-messages"),
+                Gateway.clients.messages,
+                Maybe { word: "none", some: Count { min: 1, max: 1_000_000 } },
+                "Messages a second on one WebSocket; ten times as many may come in one moment. \
+                 What goes beyond is refused as rate_limited, and who goes on is disconnected"
+            ),
+            setting!(
+                "clients.trusted_proxies",
+                Some("trusted-proxy"),
+                Gateway.clients.trusted_proxies,
+                List { metavar: "NETWORK", check: check::network },
+                "Address or network of a proxy, such as 10.0.0.0/8, whose X-Forwarded-For says who \
+                 the client is; nobody else's is believed"
             ),
         ],
     },

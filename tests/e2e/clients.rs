@@ -1,0 +1,182 @@
+//! What one client may ask for, and what it is told when it asks for more.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::common::client::{self, Client, text};
+use crate::common::gateway::Gateway;
+use crate::common::http;
+use crate::common::suite::{Stage, cases};
+
+cases![
+    a_request_that_comes_by_drops_is_cut_off,
+    an_address_that_asks_too_often_is_told_when_to_come_back,
+    a_proxys_clients_are_told_apart,
+    an_address_has_so_many_connections,
+    an_address_has_so_many_sessions,
+    a_flood_of_messages_is_refused_and_then_ended,
+    who_leaves_the_line_does_not_come_back_as_a_session,
+];
+
+/// Far more than a limit of a second needs, even here.
+const SOON: Duration = Duration::from_secs(20);
+
+async fn closed_with(gateway: &Gateway, path: &str) -> client::Closed {
+    let (mut stream, _) = client::open(gateway, client::request(gateway, path)).await.unwrap();
+    client::next_frame(&mut stream).await.unwrap_err()
+}
+
+async fn a_request_that_comes_by_drops_is_cut_off(stage: &Stage) {
+    let gateway = stage.own(&["--header-timeout", "500ms"]);
+    let began = Instant::now();
+    let mut slow = TcpStream::connect(gateway.address).await.unwrap();
+    slow.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n").await.unwrap();
+    let mut silent = TcpStream::connect(gateway.address).await.unwrap();
+    for stream in [&mut slow, &mut silent] {
+        let mut answer = Vec::new();
+        // A reset is as good an end as any.
+        tokio::time::timeout(SOON, stream.read_to_end(&mut answer)).await.unwrap().ok();
+        assert!(!answer.starts_with(b"HTTP/1.1 200"));
+    }
+    assert!(began.elapsed() >= Duration::from_millis(450), "{:?}", began.elapsed());
+    // A WebSocket that says nothing is none of the slow.
+    let mut quiet = Client::create(&gateway, "python").await;
+    assert_eq!(quiet.run("import time; time.sleep(1); 1").await.result(), "1");
+    quiet.end().await;
+    gateway.stop().await;
+}
+
+async fn an_address_that_asks_too_often_is_told_when_to_come_back(stage: &Stage) {
+    let gateway = stage.own(&["--client-requests", "1"]);
+    let refused = loop {
+        let answer = http::get(&gateway, "/healthz", &[]).await;
+        if answer.status != 200 {
+            break answer;
+        }
+    };
+    assert_eq!(refused.status, 429);
+    assert!(refused.head.to_lowercase().contains("retry-after: 1"), "{}", refused.head);
+    let closed = closed_with(&gateway, &format!("/ws?token={}", gateway.token)).await;
+    assert_eq!(closed.code, 4429, "{closed:?}");
+    gateway.stop().await;
+}
+
+async fn a_proxys_clients_are_told_apart(stage: &Stage) {
+    let gateway = stage.own(&["--client-requests", "1", "--trusted-proxy", "127.0.0.0/8"]);
+    let ask = |client: &'static str| {
+        let gateway = &gateway;
+        let header = format!("x-forwarded-for: {client}");
+        async move { http::get(gateway, "/healthz", &[&header]).await.status }
+    };
+    while ask("203.0.113.1").await != 429 {}
+    assert_eq!(ask("203.0.113.2").await, 200);
+    // What a client writes before its own address is nobody's.
+    assert_eq!(ask("203.0.113.3, 203.0.113.1").await, 429);
+    gateway.stop().await;
+}
+
+async fn an_address_has_so_many_connections(stage: &Stage) {
+    let gateway = stage.own(&["--client-connections", "2"]);
+    let first = Client::create(&gateway, "python").await;
+    let mut second = TcpStream::connect(gateway.address).await.unwrap();
+    let mut third = TcpStream::connect(gateway.address).await.unwrap();
+    let request = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    second.write_all(request).await.unwrap();
+    let mut answer = [0; 12];
+    second.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
+    // One too many is closed without a word, however far its request got.
+    third.write_all(request).await.ok();
+    let mut nothing = Vec::new();
+    tokio::time::timeout(SOON, third.read_to_end(&mut nothing)).await.unwrap().ok();
+    assert_eq!(nothing, b"");
+    // A WebSocket holds its place until it is gone, and not for longer.
+    first.end().await;
+    let again = async {
+        loop {
+            let mut stream = TcpStream::connect(gateway.address).await.unwrap();
+            stream.write_all(request).await.ok();
+            if stream.read_exact(&mut [0; 12]).await.is_ok() {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(SOON, again).await.unwrap();
+    drop(second);
+    gateway.stop().await;
+}
+
+async fn an_address_has_so_many_sessions(stage: &Stage) {
+    let gateway = stage.own(&["--client-sessions", "1"]);
+    let client = Client::create(&gateway, "python").await;
+    let closed = closed_with(&gateway, &format!("/ws?token={}", gateway.token)).await;
+    assert_eq!(closed.code, 4429, "{closed:?}");
+    // Joining one is not making one.
+    let second = Client::join(&gateway, &client.ready, None).await;
+    drop(second);
+    client.end().await;
+    gateway.stop().await;
+}
+
+async fn a_flood_of_messages_is_refused_and_then_ended(stage: &Stage) {
+    let gateway = stage.own(&["--client-messages", "5"]);
+    let mut client = Client::create(&gateway, "python").await;
+    for _ in 0..60 {
+        client.send(json!({"type": "interrupt"})).await;
+    }
+    let refused = client.until("protocol_error").await;
+    assert_eq!(text(&refused, "code"), "rate_limited");
+    // Who says less is heard again.
+    let mut pace = tokio::time::interval(Duration::from_millis(250));
+    let id = loop {
+        pace.tick().await;
+        let id = client.execute("6 * 7").await;
+        let told = client
+            .next_where(|event| {
+                event["id"] == id
+                    && (event["type"] == "queued" || event["type"] == "protocol_error")
+            })
+            .await;
+        if told["type"] == "queued" {
+            break id;
+        }
+    };
+    assert_eq!(client.finish(&id).await.result(), "42");
+    for _ in 0..500 {
+        client.send(json!({"type": "interrupt"})).await;
+    }
+    assert_eq!(client.closed().await.code, 4429);
+    gateway.stop().await;
+}
+
+async fn who_leaves_the_line_does_not_come_back_as_a_session(stage: &Stage) {
+    let gateway = stage.own(&["--sessions", "1", "--waiting", "1", "--waiting-timeout", "60s"]);
+    let client = Client::create(&gateway, "python").await;
+    let path = format!("/ws?token={}", gateway.token);
+    let request = || client::request(&gateway, &path);
+    let (impatient, _) = client::open(&gateway, request()).await.unwrap();
+    // There is one place in the line: once it is taken, the next one is told at once.
+    let full = async { while closed_with(&gateway, &path).await.code != 1013 {} };
+    tokio::time::timeout(SOON, full).await.unwrap();
+    drop(impatient);
+    // Its place is free before anything else has happened.
+    let next = async {
+        loop {
+            let (mut stream, _) = client::open(&gateway, request()).await.unwrap();
+            let first = client::next_frame(&mut stream);
+            match tokio::time::timeout(Duration::from_millis(300), first).await {
+                Ok(told) => assert_eq!(told.unwrap_err().code, 1013),
+                Err(_) => break stream,
+            }
+        }
+    };
+    let mut waiting = tokio::time::timeout(SOON, next).await.unwrap();
+    client.end().await;
+    let ready = client::next_frame(&mut waiting).await.unwrap();
+    assert!(ready.contains("\"ready\""), "{ready}");
+    drop(waiting);
+    gateway.stop().await;
+}
