@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::{self, Config, DEFAULT_TEMPLATE};
 use crate::http::{self, AccessConfig, Doors};
 use crate::id::Token;
+use crate::pool::PoolConfig;
 use crate::registry::{Registry, RegistryConfig};
 use crate::sandbox::Backend;
 use crate::session::{DetachedOutput, SessionConfig};
@@ -56,7 +57,12 @@ pub enum GatewayError {
 pub fn registry_config(config: &Config) -> RegistryConfig {
     RegistryConfig {
         sessions: config.sandbox.sessions,
-        create_timeout: config.sandbox.create_timeout,
+        waiting: config.sandbox.waiting,
+        waiting_timeout: config.sandbox.waiting_timeout,
+        pool: PoolConfig {
+            creations: config.sandbox.creations,
+            create_timeout: config.sandbox.create_timeout,
+        },
         session: SessionConfig {
             queue: config.session.queue,
             window_bytes: config.session.window_bytes,

@@ -142,6 +142,16 @@ pub enum DriverEvent {
     Log(String),
 }
 
+impl DriverEvent {
+    /// Whether a healthy driver may say this while no cell was ever sent.
+    pub fn is_of_no_cell(&self) -> bool {
+        matches!(
+            self,
+            DriverEvent::Output { cell: 0, .. } | DriverEvent::Usage(_) | DriverEvent::Log(_)
+        )
+    }
+}
+
 /// Why a link is of no use any more.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
@@ -174,6 +184,8 @@ pub struct Link {
     /// The last read filled its room.
     flood: bool,
     ended: bool,
+    /// PONG frames so far.
+    pongs: u64,
 }
 
 impl Link {
@@ -187,6 +199,7 @@ impl Link {
             shortfalls: Vec::new(),
             flood: false,
             ended: false,
+            pongs: 0,
         };
         let (header, payload) = loop {
             if let Some(frame) = link.take_frame()? {
@@ -250,6 +263,28 @@ impl Link {
                 }
                 if let Err(error) = std::task::ready!(self.poll_fill(cx)) {
                     return Poll::Ready(Err(error));
+                }
+            }
+        })
+        .await
+    }
+
+    /// Waits for a sign of life on a link on which no cell was sent; the caller sets the deadline.
+    /// Fails if the driver says anything but what is of no cell.
+    pub async fn ping(&mut self) -> Result<(), LinkError> {
+        let before = self.pongs;
+        self.append(kind::PING, 0, &[]);
+        poll_fn(|cx| {
+            if let Poll::Ready(Err(error)) = self.poll_write_all(cx) {
+                return Poll::Ready(Err(error));
+            }
+            loop {
+                match self.take_event()? {
+                    Some(event) if event.is_of_no_cell() => continue,
+                    // Of what may come at all, it is the interpreter's end that does.
+                    Some(_) => return Poll::Ready(Err(LinkError::Unexpected(kind::EXITED))),
+                    None if self.pongs > before => return Poll::Ready(Ok(())),
+                    None => std::task::ready!(self.poll_fill(cx))?,
                 }
             }
         })
@@ -370,7 +405,10 @@ impl Link {
                 kind::FILE_ANSWER => {
                     DriverEvent::File { number: cell, answer: TransferAnswer::read(&payload)? }
                 }
-                kind::PONG => continue,
+                kind::PONG => {
+                    self.pongs += 1;
+                    continue;
+                }
                 other => return Err(LinkError::Unexpected(other)),
             };
             return Ok(Some(event));
@@ -462,6 +500,30 @@ mod tests {
         assert_eq!(seen[..], frame(kind::INTERRUPT, 0, 1, &250u32.to_le_bytes())[..]);
         let event = link.turn(true).await.unwrap();
         assert!(matches!(event, DriverEvent::Output { .. }));
+    }
+
+    #[tokio::test]
+    async fn a_ping_is_answered_or_says_that_the_interpreter_is_gone() {
+        let (mut link, mut driver) = linked(1024).await;
+        let answer = async {
+            let mut seen = [0; HEADER_BYTES];
+            driver.read_exact(&mut seen).await.unwrap();
+            assert_eq!(seen[..], frame(kind::PING, 0, 0, b"")[..]);
+            driver.write_all(&frame(kind::LOG, 0, 0, b"awake")).await.unwrap();
+            driver.write_all(&frame(kind::PONG, 0, 0, b"")).await.unwrap();
+        };
+        let (pinged, ()) = tokio::join!(link.ping(), answer);
+        pinged.unwrap();
+        let gone = Exited {
+            cause: wire::ExitCause::Own,
+            signalled: false,
+            status: 0,
+            memory_limit_bytes: 0,
+            usage: wire::CellUsage::default(),
+            detail: String::new(),
+        };
+        driver.write_all(&frame(kind::EXITED, 0, 0, &gone.encode())).await.unwrap();
+        assert!(matches!(link.ping().await, Err(LinkError::Unexpected(kind::EXITED))));
     }
 
     #[tokio::test]

@@ -1,21 +1,62 @@
-//! Sandboxes with an interpreter that is ready for its first cell.
+//! Sandboxes with an interpreter that is ready for its first cell: made ahead of time and parked,
+//! used once each.
 //!
-//! Today each is made when it is wanted; parking them ahead of time belongs here too.
+//! ```text
+//!   Pool::claim ── Wish ──► Actor ─ Shelf a template ─┬─ parked: links watched, oldest goes first
+//!        ▲                    │  (demand, back-off)   └─ creating: newcomers first, then refills
+//!        └─── a Parked, or why there is none ──┘
+//! ```
+//! A newcomer gets the oldest parked sandbox of its template; else it waits, first come first
+//! served, for the next one that is made, whoever it was begun for. How many are being made at one
+//! time is bounded; refills never take the last places, so that newcomers need not wait for them.
+//!
+//! A parked sandbox that dies is noticed at once and replaced. One that has been parked for long
+//! has to answer a ping before it is given away. When making them fails, refills back off; a
+//! newcomer is always worth an attempt, and is told what came of it.
+//!
+//! One task owns everything; dropping the [`Pool`] ends it, and with it all that is parked.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use serde::Deserialize;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
 
 use crate::id::SessionId;
-use crate::link::{DriverEvent, Link, LinkError};
+use crate::link::{Link, LinkError};
 use crate::protocol::reply::LanguageInfo;
-use crate::sandbox::{Backend, BackendKind, SandboxError, SandboxHandle, SandboxSpec};
+use crate::sandbox::{Backend, BackendKind, SandboxError, SandboxHandle};
 use crate::template::Template;
 
-/// Most of what a failing interpreter says that is kept, in bytes.
-const LAST_WORDS_BYTES: usize = 4 << 10;
+mod actor;
+mod backoff;
+mod demand;
+mod prepare;
+mod shelf;
+
+use actor::{Actor, Wish};
+
+/// Wishes on their way to the actor; who comes when they are this many waits to be heard.
+const WISHES: usize = 64;
+
+/// How long a sandbox may be parked and count as alive because its link is open. A supervisor that
+/// was stopped or swapped out keeps its link.
+const FRESH: Duration = Duration::from_secs(30);
+
+/// What a parked supervisor has to answer a ping. It does nothing else, so a healthy one needs
+/// tens of microseconds; a busy machine is forgiven a lot.
+const PING_DEADLINE: Duration = Duration::from_millis(250);
+
+/// What the settings say about making sandboxes.
+#[derive(Clone, Debug)]
+pub struct PoolConfig {
+    /// Sandboxes being made at one time, at least 1.
+    pub creations: usize,
+    /// From the wish for a sandbox to an interpreter that is ready.
+    pub create_timeout: Duration,
+}
 
 /// A sandbox whose interpreter waits for a cell.
 pub struct Prepared {
@@ -48,72 +89,164 @@ pub enum PrepareError {
     /// What it says of itself cannot be read.
     #[error("the interpreter's first message cannot be read")]
     Ready(#[from] serde_json::Error),
+    /// The kernel gives no randomness for its name.
+    #[error("cannot make an id")]
+    Random(#[from] getrandom::Error),
+    /// Making it panicked.
+    #[error("making a sandbox failed unexpectedly")]
+    Panicked,
     /// All that took too long.
     #[error("no interpreter was ready within {} ms", .0.as_millis())]
     Deadline(Duration),
 }
 
-/// Makes a sandbox and waits until its interpreter is ready. When this fails or is dropped
-/// half-way, the sandbox goes too.
-pub async fn prepare(
-    backend: &dyn Backend,
-    spec: SandboxSpec,
-    deadline: Duration,
-) -> Result<Prepared, PrepareError> {
-    tokio::time::timeout(deadline, prepare_unbounded(backend, spec))
-        .await
-        .unwrap_or(Err(PrepareError::Deadline(deadline)))
+/// Why a claim came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ClaimError {
+    /// The pool was not given this template.
+    #[error("the pool has no template {0:?}")]
+    NoTemplate(String),
+    /// The pool is being emptied for good.
+    #[error("the pool is closed")]
+    Closed,
+    /// Making a sandbox failed.
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
 }
 
-async fn prepare_unbounded(
-    backend: &dyn Backend,
-    spec: SandboxSpec,
-) -> Result<Prepared, PrepareError> {
-    #[derive(Deserialize)]
-    struct Introduction {
-        language: LanguageInfo,
-    }
-    let sandbox = backend.create(&spec).await?;
-    let mut link = Link::open(sandbox.link, &sandbox.setup).await?;
-    for shortfall in link.shortfalls() {
-        tracing::debug!(session = %spec.session, shortfall, "the driver could not protect");
-    }
-    let introduction: Introduction = serde_json::from_slice(&wait_until_ready(&mut link).await?)?;
-    Ok(Prepared {
-        id: spec.session,
-        template: spec.template,
-        backend: backend.kind(),
-        link,
-        handle: sandbox.handle,
-        language: introduction.language,
-    })
+/// One template's sandboxes at a moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ShelfStatus {
+    /// The template.
+    pub template: Arc<Template>,
+    /// Parked and ready.
+    pub parked: usize,
+    /// How many should be.
+    pub target: usize,
+    /// Being made, for newcomers too.
+    pub creating: usize,
+    /// Newcomers that wait for one.
+    pub waiting: usize,
+    /// Failures since the last success.
+    pub failures: u32,
+    /// While backing off: when the next refill is tried.
+    pub retry_at: Option<Instant>,
 }
 
-async fn wait_until_ready(link: &mut Link) -> Result<Bytes, PrepareError> {
-    let mut last_words = Vec::new();
-    loop {
-        match link.turn(true).await? {
-            DriverEvent::Ready(json) => return Ok(json),
-            DriverEvent::Output { bytes, .. } => {
-                let room = LAST_WORDS_BYTES.saturating_sub(last_words.len());
-                last_words.extend_from_slice(&bytes[..bytes.len().min(room)]);
+impl ShelfStatus {
+    /// Whether a newcomer has nothing to hope for: attempts fail and none is parked.
+    pub fn is_failing(&self) -> bool {
+        self.retry_at.is_some() && self.parked == 0
+    }
+}
+
+/// A sandbox and since when it is parked.
+struct Parked {
+    prepared: Prepared,
+    since: Instant,
+}
+
+/// Gives away sandboxes. Dropping it ends those that are parked.
+pub struct Pool {
+    /// In the order of the shelves.
+    templates: Vec<Arc<Template>>,
+    wishes: mpsc::Sender<Wish>,
+    /// Somebody who waited does no longer.
+    gone: Arc<Notify>,
+    status: watch::Receiver<Vec<ShelfStatus>>,
+    config: PoolConfig,
+    stop: CancellationToken,
+    task: TaskTracker,
+    _stop_on_drop: DropGuard,
+}
+
+impl Pool {
+    /// Starts to fill the shelves of these templates.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime, as tokio does.
+    pub fn start(
+        backend: Arc<dyn Backend>,
+        templates: impl IntoIterator<Item = Arc<Template>>,
+        config: PoolConfig,
+    ) -> Pool {
+        let (wishes, incoming) = mpsc::channel(WISHES);
+        let gone = Arc::new(Notify::new());
+        let stop = CancellationToken::new();
+        let templates: Vec<_> = templates.into_iter().collect();
+        let (actor, status) =
+            Actor::new(backend, &templates, config.clone(), incoming, Arc::clone(&gone));
+        let task = TaskTracker::new();
+        task.spawn(actor.run(stop.clone()));
+        task.close();
+        let _stop_on_drop = stop.clone().drop_guard();
+        Pool { templates, wishes, gone, status, config, stop, task, _stop_on_drop }
+    }
+
+    /// A sandbox of this template, parked or made for the caller. Dropping the future leaves the
+    /// line; what was being made for it is parked if there is room.
+    pub async fn claim(&self, template: &str) -> Result<Prepared, ClaimError> {
+        let claimed = timeout(self.config.create_timeout, self.claim_healthy(template)).await;
+        claimed.unwrap_or(Err(PrepareError::Deadline(self.config.create_timeout).into()))
+    }
+
+    async fn claim_healthy(&self, template: &str) -> Result<Prepared, ClaimError> {
+        let mut again = false;
+        loop {
+            let mut parked = self.ask(template, again).await?;
+            if parked.since.elapsed() < FRESH {
+                return Ok(parked.prepared);
             }
-            DriverEvent::Exited { exited, .. } => {
-                let end = match (exited.detail.as_str(), exited.signalled) {
-                    ("", true) => format!("it was ended by signal {}", exited.status),
-                    ("", false) => format!("it ended with exit code {}", exited.status),
-                    (detail, _) => detail.to_owned(),
-                };
-                let words = String::from_utf8_lossy(&last_words);
-                let text = if words.trim().is_empty() {
-                    end
-                } else {
-                    format!("{end}; it said:\n{}", words.trim_end())
-                };
-                return Err(PrepareError::Interpreter(text));
-            }
-            DriverEvent::Log(line) => tracing::debug!(line, "driver"),
-            _ => {}
+            let link = &mut parked.prepared.link;
+            let why = match timeout(PING_DEADLINE, link.ping()).await {
+                Ok(Ok(())) => return Ok(parked.prepared),
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => format!("no answer within {} ms", PING_DEADLINE.as_millis()),
+            };
+            tracing::warn!(session = %parked.prepared.id, why, "a parked sandbox was given up");
+            // It has waited once, and goes before those who come now.
+            again = true;
         }
+    }
+
+    async fn ask(&self, template: &str, again: bool) -> Result<Parked, ClaimError> {
+        let shelf = self.templates.iter().position(|known| known.name == template);
+        let shelf = shelf.ok_or_else(|| ClaimError::NoTemplate(template.to_owned()))?;
+        let (reply, answer) = oneshot::channel();
+        let wish = Wish { shelf, again, reply };
+        self.wishes.send(wish).await.map_err(|_| ClaimError::Closed)?;
+        // Told whenever we stop waiting, also because we were served.
+        let _leave = NotifyOnDrop(&self.gone);
+        Ok(answer.await.map_err(|_| ClaimError::Closed)??)
+    }
+
+    /// What the shelves hold at this moment, a template each.
+    pub fn status(&self) -> Vec<ShelfStatus> {
+        self.status.borrow().clone()
+    }
+
+    /// Waits until the shelves are as `wanted` says.
+    pub async fn until(&self, wanted: impl FnMut(&Vec<ShelfStatus>) -> bool) {
+        // An error says that the pool has ended, and it will not be as wanted any more.
+        self.status.clone().wait_for(wanted).await.ok();
+    }
+
+    /// Ends what is parked and refuses whoever waits, from now on.
+    pub fn begin_shutdown(&self) {
+        self.stop.cancel();
+    }
+
+    /// Waits until all that was parked has been given to the backend's reaper.
+    pub async fn shutdown(&self) {
+        self.begin_shutdown();
+        self.task.wait().await;
+    }
+}
+
+struct NotifyOnDrop<'a>(&'a Notify);
+
+impl Drop for NotifyOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.notify_one();
     }
 }

@@ -10,6 +10,7 @@
 
 pub mod client;
 pub mod close;
+mod escape;
 pub mod event;
 pub mod reply;
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader, Stdin};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::Config;
 use crate::gateway::registry_config;
@@ -16,16 +17,19 @@ use crate::registry::Registry;
 use crate::sandbox::Backend;
 use crate::session::outbox::Batch;
 use crate::session::{Attachment, Guest};
+use crate::template::PoolSize;
 
 /// Runs the file, or standard input for `-`, and answers the exit code that tells the cell's
 /// status as a shell would.
 pub async fn run(
-    config: Config,
+    mut config: Config,
     backend: Arc<dyn Backend>,
     file: &Path,
     template: &str,
 ) -> Result<ExitCode> {
     let code = read(file)?;
+    // One sandbox is all that is wanted.
+    config.templates.iter_mut().for_each(|template| template.pool = PoolSize::OFF);
     let registry_config = registry_config(&config);
     let registry = Registry::new(backend, config.templates, registry_config);
     let session = registry.create(template).await?;
@@ -33,7 +37,11 @@ pub async fn run(
     let cell = Execute { code, allow_input: file != Path::new("-"), ..Execute::default() };
     seat.say(Ok(ClientMessage::Execute(cell))).await?;
 
-    let mut terminal = Terminal { stdin: BufReader::new(tokio::io::stdin()), status: None };
+    let mut terminal = Terminal {
+        stdin: BufReader::new(tokio::io::stdin()),
+        interrupts: signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?,
+        status: None,
+    };
     let streamed = terminal.stream(&seat).await;
     // The sandbox goes whatever came of the cell, and before we do.
     drop(seat);
@@ -69,6 +77,8 @@ fn exit_code(status: &str) -> u8 {
 
 struct Terminal {
     stdin: BufReader<Stdin>,
+    /// One for the whole run: it keeps what comes while we are busy with something else.
+    interrupts: Signal,
     status: Option<String>,
 }
 
@@ -81,7 +91,7 @@ impl Terminal {
                 taken = seat.outbox().take(&mut batch) => if let Batch::Close(close) = taken {
                     bail!("the session closed: {}", close.reason());
                 },
-                _ = tokio::signal::ctrl_c() => {
+                _ = self.interrupts.recv() => {
                     seat.say(Ok(ClientMessage::Interrupt { id: None })).await?;
                 }
             }
@@ -111,7 +121,13 @@ impl Terminal {
                 print!("{}", text("prompt"));
                 std::io::stdout().flush()?;
                 let mut line = String::new();
-                let read = self.stdin.read_line(&mut line).await?;
+                let read = tokio::select! {
+                    read = self.stdin.read_line(&mut line) => read?,
+                    _ = self.interrupts.recv() => {
+                        seat.say(Ok(ClientMessage::Interrupt { id: None })).await?;
+                        return Ok(());
+                    }
+                };
                 let answer = (read > 0).then(|| line.trim_end_matches(['\r', '\n']).to_owned());
                 let id = text("id").to_owned();
                 seat.say(Ok(ClientMessage::Input { id, text: answer })).await?;

@@ -20,6 +20,30 @@ pub struct Template {
     pub env: Vec<(String, String)>,
     /// What a session of this template may use.
     pub limits: Limits,
+    /// How many sandboxes of it wait for visitors.
+    pub pool: PoolSize,
+}
+
+/// Bounds on the sandboxes that are parked, ready for a visitor each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolSize {
+    /// Parked even if nobody comes; `max` bounds it.
+    pub min: usize,
+    /// Parked at most, however many come. 0: none ever is.
+    pub max: usize,
+}
+
+impl PoolSize {
+    /// None is parked: each sandbox is made when it is wanted.
+    pub const OFF: PoolSize = PoolSize { min: 0, max: 0 };
+}
+
+impl Default for PoolSize {
+    /// The first visitor waits for nothing, a small class does not wait either; an idle Python
+    /// takes about 10 MiB.
+    fn default() -> PoolSize {
+        PoolSize { min: 1, max: 8 }
+    }
 }
 
 /// A language that has an embedded runner.

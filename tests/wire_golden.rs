@@ -1,6 +1,8 @@
 //! Checks the Rust side of the link's wire against the golden file that the runner is checked
 //! against too (`tests/runner/test_wire.py`), so that two languages cannot drift apart.
 
+#![allow(clippy::unwrap_used)] // a test that cannot go on panics
+
 use std::collections::BTreeSet;
 
 use cellgate_driver::wire::{

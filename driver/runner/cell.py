@@ -9,9 +9,10 @@ supervisor sees the end of the file.
 import _thread
 from _contextvars import Context, ContextVar
 from _io import BufferedWriter, FileIO, TextIOWrapper
-from posix import dup, dup2
+from posix import close, dup, dup2
 
 STDOUT, STDERR = 1, 2
+_EMFILE = 24  # the process has as many descriptors as it may
 
 # The cell that started what runs here. Tasks inherit it with their context, threads by
 # `inherit_in_threads`. Whoever has none (a thread made by a C library) writes to the newest cell.
@@ -23,14 +24,14 @@ class Pipes:
 
     __slots__ = ("out", "err")
 
-    def __init__(self, out_fd, err_fd):
-        self.out = _text(out_fd)
-        self.err = _text(err_fd)
+    def __init__(self, out_fd, err_fd, owned=True):
+        self.out = _text(out_fd, owned)
+        self.err = _text(err_fd, owned)
 
 
-def _text(fd):
+def _text(fd, owned):
     # Half a surrogate pair must not make print raise, hence `backslashreplace`.
-    buffer = BufferedWriter(FileIO(fd, "w"))
+    buffer = BufferedWriter(FileIO(fd, "w", owned))
     return TextIOWrapper(buffer, "utf-8", "backslashreplace", "\n", line_buffering=True)
 
 
@@ -109,7 +110,19 @@ def _through(stream):
 
 def spare_pipes():
     """Pipes for a cell that was sent none: what descriptors 1 and 2 are now."""
-    return Pipes(dup(STDOUT), dup(STDERR))
+    duplicates = []
+    try:
+        for fd in (STDOUT, STDERR):
+            duplicates.append(dup(fd))
+    except OSError as error:
+        for fd in duplicates:
+            close(fd)
+        if error.errno != _EMFILE:
+            raise
+        # User code has used up all descriptors. It can run all the same, if only to close some;
+        # what it prints meanwhile goes where the last cell's output went.
+        return Pipes(STDOUT, STDERR, False)
+    return Pipes(*duplicates)
 
 
 start_plain_thread = _thread.start_new_thread

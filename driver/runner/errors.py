@@ -80,8 +80,10 @@ def _steps(error):
             steps.append((trace.tb_frame, trace.tb_lineno, _positions(code, trace.tb_lasti)))
         trace = trace.tb_next
     # The event loop stands between us and a cell that awaits.
-    first = next((at for at, step in enumerate(steps) if _file(step) in execute.sources), 0)
-    return steps[first:]
+    first = next((at for at, step in enumerate(steps) if _file(step) in execute.sources), None)
+    if first is None and isinstance(error, KeyboardInterrupt):
+        return []  # it hit before the cell's code went on
+    return steps[first or 0 :]
 
 
 def _positions(code, instruction):

@@ -173,7 +173,7 @@ def _variables():
 
 
 def _remember(cell, code):
-    """Keeps a cell's lines, for tracebacks of functions it defined; drops the oldest if too many."""
+    """Keeps a cell's lines, for tracebacks of what it defined; drops the oldest if too many."""
     global _kept_chars
     lines = code.splitlines(True)
     sources[cell.file] = (cell.id, lines)

@@ -111,7 +111,7 @@ try:
         raise TypeError("no JSON for a " + type(value).__name__)
 
 except ImportError:  # an interpreter without the C half
-    from json import JSONEncoder, loads
+    from json import JSONEncoder, loads  # noqa: F401
 
     _encode = JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
     quote = _encode

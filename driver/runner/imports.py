@@ -12,6 +12,8 @@ _AFTER = {
     "asyncio": "asyncio",
     "concurrent.futures.thread": "executor",
     "matplotlib": "matplotlib",
+    "plotly.io": "plotly",
+    "tqdm.notebook": "tqdm_notebook",
     "IPython.core.getipython": "ipython_getipython",
     "IPython.core.display_functions": "ipython_display",
     "IPython.core.display": "ipython_display",

@@ -136,7 +136,7 @@ class Link:
         """Takes what is there (the reader only) and hands it out."""
         shut = signals.shut()
         try:
-            data, ancillary, _, _ = self.socket.recvmsg(
+            data, ancillary, told, _ = self.socket.recvmsg(
                 _READ_BYTES, 64, flags | _socket.MSG_CMSG_CLOEXEC
             )
             if not data:
@@ -145,7 +145,10 @@ class Link:
                 if (level, kind) == (_socket.SOL_SOCKET, _socket.SCM_RIGHTS):
                     for at in range(0, len(block) - 3, 4):
                         fd = int.from_bytes(block[at : at + 4], byteorder)
-                        self._descriptors.append(_above_standard(fd))
+                        if told & _socket.MSG_CTRUNC:
+                            close(fd)  # one without the other: user code has used them up
+                        else:
+                            self._descriptors.append(_above_standard(fd))
             for kind, _, cell, payload in self._parser.feed(data):
                 self._take(kind, cell, payload)
             self._received += len(data)

@@ -7,6 +7,7 @@ the plain text is always there.
 
 import sys
 
+from _cellgate import bundle as bundle_of_modules
 from _cellgate import jsonable
 
 _MAX_PLAIN = 1 << 20  # characters of text/plain
@@ -14,7 +15,7 @@ _PRETTY_ABOVE = 79  # a container whose repr is wider is laid out on several lin
 _PRETTY_BELOW = 64 << 10  # and beyond this that takes too long
 _MAX_ITEMS = 100_000  # of a container shown as a whole
 
-_METHODS = (
+METHODS = (
     ("text/html", "_repr_html_"),
     ("text/markdown", "_repr_markdown_"),
     ("image/svg+xml", "_repr_svg_"),
@@ -54,7 +55,7 @@ def _ask(value, data, metadata, include, exclude):
             metadata.update(extra or {})
         if isinstance(answer, dict):
             data.update({str(kind): item for kind, item in answer.items() if item is not None})
-    for kind, name in _METHODS:
+    for kind, name in METHODS:
         method = _method(value, name)
         if method is None or kind in data:
             continue
@@ -63,6 +64,13 @@ def _ask(value, data, metadata, include, exclude):
             answer, metadata[kind] = answer
         if answer is not None:
             data[kind] = answer
+    if "formatters" in bundle_of_modules.loaded:
+        from _cellgate import formatters
+
+        for kind, function in formatters.registered(value):
+            answer = _try(value, "the formatter for " + kind, function)
+            if answer is not None:
+                data[kind] = answer
     if (
         type(value).__name__ == "DataFrame"
         and str(type(value).__module__).split(".")[0] == "pandas"
@@ -134,7 +142,7 @@ def plain_text(value):
     """The text of `value`, bounded, whatever its `__repr__` does."""
     pretty = _method(value, "_repr_pretty_") if type(value) not in _PLAIN_TYPES else None
     if pretty is not None and not isinstance(value, type):
-        printer = _Printer()
+        printer = Printer()
         text = _try(value, "_repr_pretty_", lambda: (pretty(printer, False), printer.text())[1])
         if text:
             return _cut(text)
@@ -165,7 +173,7 @@ def _cut(text):
     return "%s\n… %d characters in all" % (text[:_MAX_PLAIN], len(text))
 
 
-class _Printer:
+class Printer:
     """As much of IPython's pretty printer as `_repr_pretty_` methods use."""
 
     def __init__(self):

@@ -53,6 +53,13 @@ class CellgateShell:
         return "<CellgateShell>"
 
     @property
+    def display_formatter(self):
+        """Where libraries register how to show objects."""
+        from _cellgate import formatters
+
+        return formatters.DISPLAY_FORMATTER
+
+    @property
     def user_ns(self):
         """The namespace of `__main__`."""
         return session.namespace

@@ -34,6 +34,22 @@ def matplotlib(module):
     module.rcParams["backend"] = "module://_cellgate.figures"
 
 
+def plotly(module):
+    """Figures are shown by `display`, without a browser or Jupyter."""
+    from _cellgate import charts
+
+    charts.adopt(module.renderers)
+
+
+def tqdm_notebook(module):
+    """Without widgets the plain bar is better than an ImportError."""
+    if getattr(module, "IProgress", None) is None:
+        from tqdm.std import tqdm, trange
+
+        module.tqdm = module.tqdm_notebook = tqdm
+        module.trange = module.tnrange = trange
+
+
 def ipython_getipython(module):
     import builtins
 

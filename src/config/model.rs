@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::id::Token;
-use crate::template::{Language, Limits, Template};
+use crate::template::{Language, Limits, PoolSize, Template};
 
 /// The template that always exists; the keys outside `[templates]` describe it.
 pub const DEFAULT_TEMPLATE: &str = "python";
@@ -71,6 +71,12 @@ pub struct SandboxConfig {
     pub create_timeout: Duration,
     /// Most sessions at one time.
     pub sessions: usize,
+    /// Most newcomers that wait while all are taken.
+    pub waiting: usize,
+    /// How long a newcomer waits for a session to become free. Zero: not at all.
+    pub waiting_timeout: Duration,
+    /// Most sandboxes being made at one time.
+    pub creations: usize,
 }
 
 /// Rules of every session.
@@ -187,6 +193,9 @@ impl Config {
                 runtime_dir,
                 create_timeout: Duration::from_secs(30),
                 sessions: 100,
+                waiting: 100,
+                waiting_timeout: Duration::from_secs(10),
+                creations: 8, // more at once only slow each other down, also with an engine
             },
             session: SessionConfig {
                 queue: 64,
@@ -214,6 +223,7 @@ impl Config {
                 image: "cellgate-python".into(),
                 env: Vec::new(),
                 limits: Limits::default(),
+                pool: PoolSize::default(),
             }],
         }
     }

@@ -6,8 +6,11 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
+use tokio::time::Instant;
+
 use super::Doors;
 use super::problem::{Document, Problem};
+use crate::pool::ShelfStatus;
 
 /// `GET /healthz`: 200 as long as the process answers at all.
 #[utoipa::path(
@@ -22,7 +25,8 @@ pub(super) async fn live() -> &'static str {
     "ok\n"
 }
 
-/// `GET /readyz`: 200 when a session could be made, 503 while draining or without a backend.
+/// `GET /readyz`: 200 when a session could be made, with a line for each template's pool; 503 while
+/// draining, without a backend, or while attempts to make sandboxes of any template fail.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -37,11 +41,31 @@ pub(super) async fn live() -> &'static str {
 )]
 pub(super) async fn ready(State(doors): State<Arc<Doors>>) -> Response {
     match doors.registry.check().await {
-        Ok(()) => "ready\n".into_response(),
+        Ok(()) => {
+            let mut text = "ready\n".to_owned();
+            for shelf in doors.registry.pool() {
+                text += &describe(&shelf);
+            }
+            text.into_response()
+        }
         Err(error) => {
             // Strangers learn that something is wrong; what it is stands in the log.
             tracing::warn!(error = %crate::error::Chain(&error), "not ready");
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).into_response()
         }
     }
+}
+
+/// One template's pool in a line. Strangers may read it: it says how many, and nothing of why.
+fn describe(shelf: &ShelfStatus) -> String {
+    let ShelfStatus { template, parked, target, creating, waiting, failures, retry_at } = shelf;
+    let mut line = format!(
+        "pool {}: {parked} parked of {target}, {creating} being made, {waiting} waiting",
+        template.name
+    );
+    if let Some(at) = retry_at {
+        let wait = at.saturating_duration_since(Instant::now()).as_secs_f64();
+        line += &format!("; failed {failures} times, next attempt in {wait:.1} s");
+    }
+    line + "\n"
 }

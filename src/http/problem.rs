@@ -91,7 +91,10 @@ impl From<CreateError> for Problem {
     fn from(error: CreateError) -> Problem {
         match error {
             CreateError::NoTemplate { .. } => Problem::not_found(error.to_string()),
-            CreateError::Full(_) | CreateError::Draining => {
+            CreateError::Full(_)
+            | CreateError::LineFull(_)
+            | CreateError::Failing(_)
+            | CreateError::Draining => {
                 Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).for_now()
             }
             CreateError::Prepare(_) | CreateError::Random(_) => {

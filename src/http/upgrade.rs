@@ -14,7 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hyper::upgrade::{OnUpgrade, Parts, Upgraded};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, Interest};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -180,23 +180,38 @@ async fn serve(doors: Arc<Doors>, on_upgrade: OnUpgrade, wish: Wish, token: Opti
             let read = read_buf.to_vec();
             let io = io.into_inner();
             let stream = WebSocketStream::from_partially_read(io, read, End::Server, config).await;
-            seat_and_serve(&doors, stream, wish, token).await;
+            let seat = tokio::select! {
+                seat = take_seat(&doors, wish, token) => seat,
+                // Whoever is gone keeps nobody behind them waiting.
+                () = departure(stream.get_ref()) => return,
+            };
+            sit_and_serve(&doors, stream, seat).await;
         }
         Err(upgraded) => {
             let io: TokioIo<Upgraded> = TokioIo::new(upgraded);
             let stream = WebSocketStream::from_raw_socket(io, End::Server, config).await;
-            seat_and_serve(&doors, stream, wish, token).await;
+            let seat = take_seat(&doors, wish, token).await;
+            sit_and_serve(&doors, stream, seat).await;
         }
     }
 }
 
-async fn seat_and_serve<S: AsyncRead + AsyncWrite + Unpin>(
+/// Waits until the peer has closed its side, whatever it sent before that nobody has read yet.
+async fn departure(stream: &TcpStream) {
+    // The one interest that wakes for a closed side and not for bytes.
+    match stream.ready(Interest::PRIORITY).await {
+        // Urgent data, of which there is none in our protocols: no more can be told this way.
+        Ok(ready) if !ready.is_read_closed() => std::future::pending().await,
+        Ok(_) | Err(_) => {}
+    }
+}
+
+async fn sit_and_serve<S: AsyncRead + AsyncWrite + Unpin>(
     doors: &Doors,
     stream: WebSocketStream<S>,
-    wish: Wish,
-    token: Option<String>,
+    seat: Result<Attachment, Close>,
 ) {
-    match take_seat(doors, wish, token).await {
+    match seat {
         Ok(seat) => socket::serve(stream, seat, &doors.socket).await,
         Err(close) => socket::refuse(stream, &close, &doors.socket).await,
     }
@@ -243,7 +258,9 @@ async fn take_seat(doors: &Doors, wish: Wish, token: Option<String>) -> Result<A
 fn close_for(error: &CreateError) -> Close {
     match error {
         CreateError::NoTemplate { .. } => Close::new(CloseCode::NoSuchSession, error.to_string()),
-        CreateError::Full(_) => Close::new(CloseCode::NoCapacity, error.to_string()),
+        CreateError::Full(_) | CreateError::LineFull(_) | CreateError::Failing(_) => {
+            Close::new(CloseCode::NoCapacity, error.to_string())
+        }
         CreateError::Draining => Close::new(CloseCode::Draining, error.to_string()),
         CreateError::Prepare(_) | CreateError::Random(_) => {
             let reference = SessionId::random().map(|id| id.to_string()).unwrap_or_default();

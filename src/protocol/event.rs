@@ -7,6 +7,7 @@ use bytestring::ByteString;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::escape::push_json_string;
 use super::reply::Role;
 
 /// MIME type to value, as the runner wrote it: base64 text for images, JSON for `…json` types.
@@ -325,26 +326,59 @@ pub struct Sequenced {
 impl Sequenced {
     /// Gives `event` its place and encodes it. `ts`: Unix milliseconds.
     pub fn encode(event: &Event, seq: u64, ts: u64) -> Result<Sequenced, serde_json::Error> {
-        #[derive(Serialize)]
-        struct Placed<'a> {
-            #[serde(flatten)]
-            event: &'a Event,
-            seq: u64,
-            ts: u64,
-        }
-        let text = match event {
-            Event::Stdout(output) | Event::Stderr(output) => output.text.len(),
-            _ => 0,
+        let json = match event {
+            Event::Stdout(output) => encode_output("stdout", output, seq, ts),
+            Event::Stderr(output) => encode_output("stderr", output, seq, ts),
+            _ => serde_json::to_string(&Placed { event, seq, ts })?,
         };
-        // One allocation for a chunk of ordinary text: a sixteenth more for its escapes.
-        let mut json = Vec::with_capacity(text + text / 16 + 192);
-        serde_json::to_writer(&mut json, &Placed { event, seq, ts })?;
-        let json = ByteString::try_from(json).map_err(serde::ser::Error::custom)?;
         let is_output = matches!(event, Event::Stdout(_) | Event::Stderr(_));
-        Ok(Sequenced { seq, json, is_output })
+        Ok(Sequenced { seq, json: ByteString::from(json), is_output })
     }
+}
+
+#[derive(Serialize)]
+struct Placed<'a> {
+    #[serde(flatten)]
+    event: &'a Event,
+    seq: u64,
+    ts: u64,
+}
+
+/// What serde would write, without looking at each byte of the text by itself.
+fn encode_output(kind: &str, output: &Output, seq: u64, ts: u64) -> String {
+    let text = &output.text;
+    // One allocation for a chunk of ordinary text: a sixteenth more for its escapes.
+    let mut json = String::with_capacity(text.len() + text.len() / 16 + output.id.len() + 128);
+    json.push_str("{\"type\":\"");
+    json.push_str(kind);
+    json.push_str("\",\"id\":");
+    push_json_string(&mut json, &output.id);
+    json.push_str(",\"text\":");
+    push_json_string(&mut json, text);
+    if output.late {
+        json.push_str(",\"late\":true");
+    }
+    json.push_str(&format!(",\"seq\":{seq},\"ts\":{ts}}}"));
+    json
 }
 
 fn is_false(flag: &bool) -> bool {
     !flag
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_is_encoded_as_serde_would() {
+        for late in [false, true] {
+            let output = Output { id: "a\"7".into(), text: "1\n\u{1b}[0m€".into(), late };
+            for event in [Event::Stdout(output.clone()), Event::Stderr(output)] {
+                let expected = serde_json::to_string(&Placed { event: &event, seq: 7, ts: 8 });
+                let encoded = Sequenced::encode(&event, 7, 8).unwrap();
+                assert_eq!(&*encoded.json, expected.unwrap());
+            }
+        }
+    }
 }

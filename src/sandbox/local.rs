@@ -395,5 +395,6 @@ pub(crate) fn test_template() -> Template {
         image: "python:3-slim".into(),
         env: Vec::new(),
         limits: Limits::default(),
+        pool: crate::template::PoolSize::OFF,
     }
 }

@@ -16,20 +16,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytestring::ByteString;
-use cellgate_driver::wire::{Done, ExitCause, Exited, Usage};
 use serde::Serialize;
 
 use crate::link::{DriverCommand, DriverEvent};
-use crate::protocol::client::{ClientMessage, Execute, Query, Refusal};
+use crate::protocol::client::{ClientMessage, Execute};
 use crate::protocol::event::{
     CellStatus, DoneUsage, EndReason, Event, NoticeLevel, SessionState, Stream,
 };
-use crate::protocol::reply::{ErrorCode, Reply};
+use crate::protocol::reply::Reply;
 use crate::session::names::Names;
 
+mod commands;
 mod ending;
 mod message;
 mod queries;
+mod reports;
 mod running;
 
 #[cfg(test)]
@@ -94,6 +95,8 @@ pub struct State {
     waiting: VecDeque<Waiting>,
     running: Option<Running>,
     execution_count: u32,
+    /// The interpreter that lives, or lived last, has been ready: its end is followed by another.
+    was_ready: bool,
     /// Why a fresh interpreter is being started, and who asked.
     restart: Option<(String, Option<Arc<str>>)>,
     /// Cells that wait for an answer of `input`.
@@ -103,6 +106,8 @@ pub struct State {
     late: HashMap<(u32, Stream), crate::session::text::TextDecoder>,
     /// CPU time at the last USAGE, for the percentage.
     last_cpu_us: Option<u64>,
+    /// People were told that memory runs out.
+    memory_warned: bool,
     /// The gateway shuts down: what was accepted may finish, nothing new is.
     draining: bool,
     effects: Vec<Effect>,
@@ -118,11 +123,13 @@ impl State {
             waiting: VecDeque::new(),
             running: None,
             execution_count: 0,
+            was_ready: true,
             restart: None,
             asking: HashSet::new(),
             queries: Queries::default(),
             late: HashMap::new(),
             last_cpu_us: None,
+            memory_warned: false,
             draining: false,
             effects: Vec::new(),
         }
@@ -237,92 +244,6 @@ impl State {
         self.effects.push(Effect::End);
     }
 
-    fn on_execute(&mut self, by: &Arc<str>, execute: Execute) -> Result<(), Refusal> {
-        let named = |refusal: Refusal| match &execute.id {
-            Some(id) => refusal.of(id.clone()),
-            None => refusal,
-        };
-        if self.draining {
-            let message = "the gateway shuts down and takes no more cells";
-            return Err(named(Refusal::new(ErrorCode::QueueFull, message)));
-        }
-        if self.waiting.len() >= self.rules.queue {
-            let message = format!("{} cells wait already; try again later", self.rules.queue);
-            return Err(named(Refusal::new(ErrorCode::QueueFull, message)));
-        }
-        let Some((number, id)) = self.names.add(execute.id.clone()) else {
-            let message = "a cell of this id was accepted before; ids are used once";
-            return Err(named(Refusal::new(ErrorCode::DuplicateId, message)));
-        };
-        let position = self.waiting.len() + usize::from(self.running.is_some());
-        self.emit(Event::Queued { id: Arc::clone(&id), position, by: Arc::clone(by) });
-        self.waiting.push_back(Waiting { number, id, by: Arc::clone(by), execute });
-        self.start_next();
-        Ok(())
-    }
-
-    fn on_interrupt(&mut self, by: &Arc<str>, id: Option<String>) -> Result<(), Refusal> {
-        let Some(id) = id else {
-            self.stop_running(Stop::Interrupt { by: Arc::clone(by) });
-            return Ok(());
-        };
-        if self.running.as_ref().is_some_and(|running| *running.id == *id) {
-            self.stop_running(Stop::Interrupt { by: Arc::clone(by) });
-        } else if let Some(at) = self.waiting.iter().position(|cell| *cell.id == *id) {
-            if let Some(cell) = self.waiting.remove(at) {
-                self.cancel(cell, &format!("cancelled by {by}"));
-            }
-        } else if !self.names.knows(&id) {
-            let message = "no cell of this id was accepted";
-            return Err(Refusal::new(ErrorCode::NotRunning, message).of(id));
-        }
-        // A cell that has ended: somebody was faster, which is not an error.
-        Ok(())
-    }
-
-    fn on_input(&mut self, id: String, text: Option<String>) -> Result<(), Refusal> {
-        #[derive(Serialize)]
-        #[serde(untagged)]
-        enum Answer {
-            Text { text: String },
-            Eof { eof: bool },
-        }
-        let cell = self
-            .asking
-            .iter()
-            .copied()
-            .find(|number| self.names.name(*number).is_some_and(|name| **name == *id));
-        let Some(cell) = cell else {
-            let message = "this cell does not wait for input";
-            return Err(Refusal::new(ErrorCode::NotRunning, message).of(id));
-        };
-        self.asking.remove(&cell);
-        let answer = match text {
-            Some(text) => Answer::Text { text },
-            None => Answer::Eof { eof: true },
-        };
-        self.send_json(&answer, |json| DriverCommand::Input { cell, json });
-        Ok(())
-    }
-
-    fn on_restart(&mut self, by: &Arc<str>) {
-        self.cancel_waiting("the session was restarted before the cell's turn came");
-        if self.phase == SessionState::Restarting {
-            return;
-        }
-        if let Some(running) = &mut self.running {
-            running.stop = Some(Stop::Restart);
-            self.effects.push(Effect::DisarmTimer);
-        }
-        self.restart = Some(("asked for by a participant".to_owned(), Some(Arc::clone(by))));
-        self.effects.push(Effect::Send(DriverCommand::Restart));
-        self.enter(SessionState::Restarting);
-    }
-
-    fn on_query(&mut self, from: ParticipantId, query: Query) -> Result<(), Refusal> {
-        self.queries.ask(from, query, self.phase, &mut self.effects)
-    }
-
     fn start_next(&mut self) {
         if self.running.is_some() || self.phase == SessionState::Restarting {
             return;
@@ -375,126 +296,6 @@ impl State {
             timeout,
             cell.execute.stop_on_error,
         ));
-    }
-
-    fn on_output(&mut self, cell: u32, stream: Stream, late: bool, bytes: bytes::Bytes) {
-        let Some(id) = self.names.name(cell).cloned() else { return };
-        let mut spent = false;
-        let text = match &mut self.running {
-            Some(running) if running.number == cell => {
-                let Some(text) = running.take_output(stream, bytes, self.rules.output_bytes) else {
-                    self.stop_running(Stop::OutputLimit);
-                    return;
-                };
-                spent = running.is_over_budget();
-                text
-            }
-            _ => {
-                let mut decoder = self.late.remove(&(cell, stream)).unwrap_or_default();
-                let text = decoder.push(bytes);
-                if decoder.holds_any() {
-                    self.late.insert((cell, stream), decoder);
-                }
-                text
-            }
-        };
-        self.emit_text(id, stream, text, late);
-        if spent {
-            self.stop_running(Stop::OutputLimit);
-        }
-    }
-
-    fn emit_text(&mut self, id: Arc<str>, stream: Stream, text: ByteString, late: bool) {
-        if text.is_empty() {
-            return;
-        }
-        let output = crate::protocol::event::Output { id, text, late };
-        self.emit(match stream {
-            Stream::Stdout => Event::Stdout(output),
-            Stream::Stderr => Event::Stderr(output),
-        });
-    }
-
-    fn on_rich(&mut self, cell: u32, late: bool, json: &[u8]) {
-        let Some(id) = self.names.name(cell).cloned() else { return };
-        let execution_count = match &self.running {
-            Some(running) if running.number == cell => running.execution_count,
-            _ => None,
-        };
-        match message::read(id, execution_count, late, json) {
-            Ok(event) => {
-                if matches!(event, Event::InputRequest { .. }) {
-                    self.asking.insert(cell);
-                }
-                self.emit(event);
-            }
-            Err(error) => self.effects.push(Effect::Log(format!("a runner's message: {error}"))),
-        }
-    }
-
-    fn on_done(&mut self, cell: u32, done: Done) {
-        let Some(running) = self.running.take_if(|running| running.number == cell) else {
-            self.effects.push(Effect::Log(format!("a DONE for cell {cell}, which does not run")));
-            return;
-        };
-        let (status, detail) = ending::of_done(&running, &done);
-        let failed = status != CellStatus::Ok && running.stop_on_error;
-        let usage = ending::usage(&done.usage);
-        self.finish(running, status, usage, done.usage.duration_us, true, detail);
-        if failed {
-            self.cancel_waiting("an earlier cell with stop_on_error did not end ok");
-        }
-        self.queries.ask_again(&mut self.effects);
-        self.start_next();
-    }
-
-    fn on_exited(&mut self, cell: u32, exited: &Exited) {
-        let (status, detail) = ending::of_exit(self.running.as_ref(), exited);
-        if let Some(running) = self.running.take_if(|running| running.number == cell) {
-            let usage = ending::usage(&exited.usage);
-            let duration = exited.usage.duration_us;
-            self.finish(running, status, usage, duration, false, Some(detail.clone()));
-        }
-        self.late.clear();
-        self.execution_count = 0;
-        self.last_cpu_us = None;
-        self.queries.give_up(&mut self.effects);
-        if exited.cause != ExitCause::Restart {
-            self.cancel_waiting("the interpreter ended before the cell's turn came");
-        }
-        if self.phase == SessionState::Restarting && exited.cause == ExitCause::Own {
-            let text = format!("a fresh interpreter could not be started: {detail}");
-            self.end(EndReason::InterpreterFailed, &text);
-            return;
-        }
-        self.restart.get_or_insert((detail, None));
-        self.enter(SessionState::Restarting);
-    }
-
-    fn on_ready(&mut self) {
-        if self.phase != SessionState::Restarting {
-            self.effects.push(Effect::Log("a READY that nothing asked for".to_owned()));
-            return;
-        }
-        if let Some((reason, requested_by)) = self.restart.take() {
-            self.emit(Event::Restarted { reason, requested_by });
-        }
-        // Neither idle nor busy, so that whichever comes now is told.
-        self.phase = SessionState::Starting;
-        self.queries.ask_again(&mut self.effects);
-        self.start_next();
-    }
-
-    fn on_usage(&mut self, usage: Usage) {
-        let before = self.last_cpu_us.replace(usage.cpu_us);
-        let used = before.map_or(0, |before| usage.cpu_us.saturating_sub(before));
-        self.emit(Event::Usage {
-            memory_bytes: usage.memory_bytes,
-            memory_limit_bytes: usage.memory_limit_bytes,
-            // One USAGE a second: microseconds in it, as a percentage of a core.
-            cpu_percent: used as f64 / 10_000.0,
-            processes: usage.processes,
-        });
     }
 
     fn stop_running(&mut self, stop: Stop) {

@@ -20,11 +20,8 @@ impl TextDecoder {
             self.held.extend_from_slice(&chunk);
             self.held.split().freeze()
         };
-        match std::str::from_utf8(&bytes) {
-            // Checks again, at memory speed, and copies nothing.
-            Ok(_) => ByteString::try_from(bytes).unwrap_or_default(),
-            Err(_) => self.mend(&bytes),
-        }
+        // Copies a reference; checks once.
+        ByteString::try_from(bytes.clone()).unwrap_or_else(|_| self.mend(&bytes))
     }
 
     /// What is held back, as U+FFFD: the stream is over.

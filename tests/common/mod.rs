@@ -1,5 +1,5 @@
 //! What several test programs share.
-#![allow(dead_code)] // each program uses its own part
+#![allow(dead_code, unused_macros, unused_imports)] // each program uses its own part
 #![allow(clippy::unwrap_used)] // a test that cannot go on panics
 
 pub(crate) mod backend;

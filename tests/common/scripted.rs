@@ -8,7 +8,7 @@ use cellgate::link::Link;
 use cellgate::pool::Prepared;
 use cellgate::protocol::reply::LanguageInfo;
 use cellgate::sandbox::{BackendKind, EndCause, SandboxHandle};
-use cellgate::template::{Language, Limits, Template};
+use cellgate::template::{Language, Limits, PoolSize, Template};
 use cellgate_driver::wire::{self, HEADER_BYTES, Header, Setup, kind};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -16,15 +16,16 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 /// The driver's end of the link.
 pub(crate) struct ScriptedDriver {
-    stream: DuplexStream,
+    pub(crate) stream: DuplexStream,
 }
 
 /// Whether the sandbox was ended.
 pub(crate) type Ended = Arc<AtomicBool>;
 
-struct FakeHandle {
-    cause: EndCause,
-    ended: Ended,
+/// Power over a sandbox that is none.
+pub(crate) struct FakeHandle {
+    pub(crate) cause: EndCause,
+    pub(crate) ended: Ended,
 }
 
 impl SandboxHandle for FakeHandle {
@@ -53,6 +54,7 @@ pub(crate) fn template(limits: Limits) -> Template {
         image: "none".into(),
         env: Vec::new(),
         limits,
+        pool: PoolSize::OFF,
     }
 }
 

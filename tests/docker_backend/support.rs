@@ -11,7 +11,7 @@ use bollard::query_parameters::{ListContainersOptionsBuilder, WaitContainerOptio
 use cellgate::id::SessionId;
 use cellgate::sandbox::docker::{DockerBackend, DockerConfig};
 use cellgate::sandbox::{Backend, Duplex, Sandbox, SandboxSpec};
-use cellgate::template::{Language, Limits, Template};
+use cellgate::template::{Language, Limits, PoolSize, Template};
 use cellgate_driver::wire::{HEADER_BYTES, Header, VERSION, append_message, kind};
 use futures::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -65,6 +65,7 @@ pub(crate) fn spec() -> SandboxSpec {
         image: IMAGE.into(),
         env: vec![("FROM_TEMPLATE".into(), "1".into())],
         limits: Limits::default(),
+        pool: PoolSize::OFF,
     };
     SandboxSpec { session: SessionId::random().unwrap(), template: Arc::new(template) }
 }

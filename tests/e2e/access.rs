@@ -112,7 +112,7 @@ async fn a_template_that_does_not_exist_is_told(stage: &Stage) {
 }
 
 async fn a_gateway_that_is_full_says_so(stage: &Stage) {
-    let gateway = stage.own(&["--sessions", "1", "--participants", "1"]);
+    let gateway = stage.own(&["--sessions", "1", "--participants", "1", "--waiting-timeout", "0s"]);
     let client = Client::create(&gateway, "python").await;
     let path = format!("/ws?token={}", gateway.token);
     let closed = closed_with(&gateway, client::request(&gateway, &path)).await;

@@ -130,6 +130,17 @@ async fn a_run_can_be_interrupted(stage: &Stage) {
     let (code, _, err) = end_of(child).await;
     assert_eq!(code, Some(130), "{err}");
     assert!(err.contains("KeyboardInterrupt"), "{err}");
+    // Also while it waits for a line.
+    let mut child = run.spawn("input('name? ')", &[]);
+    let mut stdout = child.stdout.take().unwrap();
+    let mut prompt = [0; 6];
+    tokio::time::timeout(DEADLINE, stdout.read_exact(&mut prompt)).await.unwrap().unwrap();
+    assert_eq!(&prompt, b"name? ");
+    let pid = Pid::from_raw(child.id().unwrap().cast_signed()).unwrap();
+    let open = child.stdin.take(); // an end of input would be an answer
+    kill_process(pid, Signal::INT).unwrap();
+    assert_eq!(end_of(child).await.0, Some(130));
+    drop(open);
 }
 
 async fn a_setting_that_makes_no_sense_ends_the_program(stage: &Stage) {

@@ -61,6 +61,14 @@ async fn a_fork_bomb_stays_in_its_sandbox(stage: &Stage) {
                 time.sleep(600)\n            os._exit(0)\n        children += 1\n\
                 except OSError as error:\n    print(type(error).__name__)\nchildren";
     let cell = client.run(code).await;
+    if stage.backend.is_gvisor() && cell.status() == "oom" {
+        // Where runsc has no cgroups nothing counts its processes, as the gateway says at its start;
+        // what they are made of is bounded.
+        client.until("restarted").await;
+        assert_eq!(client.run("6 * 7").await.result(), "42");
+        client.end().await;
+        return;
+    }
     cell.expect("ok", true);
     assert_eq!(cell.stdout(), "BlockingIOError\n");
     let children: u32 = cell.result().parse().unwrap();
@@ -108,7 +116,9 @@ async fn open_files_are_bounded(stage: &Stage) {
     let code = "import resource\nopened = []\ntry:\n    while True: opened.append(os.open('/dev/null', 0))\n\
                 except OSError: pass";
     client.run(code).await.expect("ok", true);
+    client.run("for fd in opened: os.close(fd)").await.expect("ok", true);
     assert_eq!(client.print("print('still here')").await, "still here\n");
+    assert_eq!(client.run("1 / 0").await.error(), "ZeroDivisionError");
     client.end().await;
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use cellgate::id::SessionId;
 use cellgate::sandbox::local::LocalBackend;
 use cellgate::sandbox::{Backend, Duplex, Sandbox, SandboxHandle, SandboxSpec};
-use cellgate::template::{Language, Limits, Template};
+use cellgate::template::{Language, Limits, PoolSize, Template};
 use cellgate_driver::wire::{self, Exited, HEADER_BYTES, Header, kind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -20,6 +20,7 @@ pub(crate) fn template() -> Template {
         image: String::new(),
         env: vec![("GIVEN".into(), "1".into())],
         limits: Limits::default(),
+        pool: PoolSize::OFF,
     }
 }
 

@@ -83,7 +83,7 @@ class Await(RunnerTest):
     def test_interrupts_reach_what_waits_and_what_computes(self):
         self.run_ok("import asyncio, time")
         for code in (
-            "print('go')\nawait asyncio.sleep(60)",
+            "async def w():\n    print('go')\n    await asyncio.sleep(60)\nawait w()",
             "async def f():\n    print('go')\n    while True: pass\nawait f()",
             "async def g():\n    print('go')\n    await asyncio.gather(asyncio.sleep(60), asyncio.sleep(60))\nawait g()",
         ):

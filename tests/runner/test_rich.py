@@ -134,6 +134,33 @@ class Others(RunnerTest):
             ).stderr,
         )
 
+    def test_tqdm_for_notebooks_without_widgets(self):
+        self.need("tqdm")
+        code = "from tqdm.notebook import tqdm, trange\nfor i in tqdm(range(2)): pass"
+        self.assertIn("2/2", self.run_ok(code).stderr)
+
+    def test_plotly(self):
+        self.need("plotly")
+        cell = self.run_ok("import plotly.graph_objects as go\nf = go.Figure(go.Bar(y=[1, 2]))\nf")
+        (shown,) = cell.displays
+        self.assertEqual(shown["data"]["application/vnd.plotly.v1+json"]["data"][0]["type"], "bar")
+        self.assertLess(len(shown["data"]["text/html"]), 100_000)
+        self.assertEqual(len(self.run_ok("f.show()").displays), 1)
+
+    def test_altair(self):
+        self.need("altair")
+        cell = self.run_ok("import altair as a\na.Chart(a.Data(values=[{'x': 1}])).mark_bar()")
+        self.assertIn("vega", cell.result["text/html"])
+
+    def test_sympy(self):
+        self.need("sympy")
+        cell = self.run_ok("import sympy\nx = sympy.symbols('x')\nx**2")
+        self.assertIn("x^{2}", cell.result["text/latex"])
+        cell = self.run_ok("sympy.init_printing(use_latex='mathjax')\nx**3")
+        self.assertIn("x^{3}", cell.result["text/latex"])
+        self.assertIn("3", cell.text.split("\n")[0])  # laid out in two lines, by its formatter
+        self.assertEqual(cell.stderr, "")
+
     def test_ipython_itself(self):
         self.need("IPython")
         cell = self.run_ok(

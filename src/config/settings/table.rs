@@ -67,7 +67,22 @@ pub(crate) const SECTIONS: &[Section] = &[
                 Some("sessions"),
                 Gateway.sandbox.sessions,
                 Count { min: 1, max: 100_000 },
-                "Most sessions at one time"
+                "Most sessions at one time; what the pool has parked comes on top"
+            ),
+            setting!(
+                "waiting",
+                Some("waiting"),
+                Gateway.sandbox.waiting,
+                Count { min: 0, max: 100_000 },
+                "Most newcomers that wait in line while all sessions are taken"
+            ),
+            setting!(
+                "waiting_timeout",
+                Some("waiting-timeout"),
+                Gateway.sandbox.waiting_timeout,
+                Time { min: Duration::ZERO, max: DAY },
+                "How long a newcomer waits for a session to become free before it is told to try \
+                 again later; 0s does not let anybody wait"
             ),
             setting!(
                 "upload_size",
@@ -259,6 +274,36 @@ pub(crate) const SECTIONS: &[Section] = &[
                 Template.limits.interrupt_grace,
                 Time { min: Duration::ZERO, max: Duration::from_secs(60) },
                 "How long a cell may ignore an interrupt before it is killed"
+            ),
+        ],
+    },
+    Section {
+        title: "Warm pool",
+        table: "pool",
+        sandbox: false,
+        settings: &[
+            setting!(
+                "pool.min",
+                Some("pool-min"),
+                Template.pool.min,
+                Count { min: 0, max: 1_000 },
+                "Sandboxes that are parked, ready for a visitor each, even if nobody comes; never more \
+                 than pool.max"
+            ),
+            setting!(
+                "pool.max",
+                Some("pool-max"),
+                Template.pool.max,
+                Count { min: 0, max: 1_000 },
+                "Most sandboxes that are parked when many visitors come; 0 parks none. An idle \
+                 Python takes about 10 MiB"
+            ),
+            setting!(
+                "pool.creations",
+                Some("pool-creations"),
+                Gateway.sandbox.creations,
+                Count { min: 1, max: 1_000 },
+                "Most sandboxes being made at one time, for visitors and for the pool together"
             ),
         ],
     },

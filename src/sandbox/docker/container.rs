@@ -267,7 +267,7 @@ fn environment(image: &[String], template: &[(String, String)]) -> Vec<Vec<u8>> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::template::Language;
+    use crate::template::{Language, PoolSize};
 
     fn template() -> Template {
         Template {
@@ -278,6 +278,7 @@ mod tests {
             image: "cellgate-python".into(),
             env: vec![("PATH".into(), "/opt/bin".into()), ("A".into(), "1".into())],
             limits: Limits::default(),
+            pool: PoolSize::OFF,
         }
     }
 

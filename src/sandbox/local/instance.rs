@@ -91,6 +91,8 @@ fn own_directory(path: &Path) -> io::Result<()> {
 pub(super) struct Instance {
     /// Below [`INSTANCES`].
     pub(super) number: u32,
+    /// Tells our cgroups from those of a gateway with another directory and the same number.
+    tag: u64,
     dir: PathBuf,
     path: PathBuf,
     record: File,
@@ -100,9 +102,8 @@ impl Instance {
     /// Takes a number nobody has.
     pub(super) fn new(dir: &Path) -> io::Result<Instance> {
         own_directory(dir)?;
-        let mut random = [0; 4];
-        getrandom::fill(&mut random).map_err(io::Error::other)?;
-        let first = u32::from_le_bytes(random) % INSTANCES;
+        let first = getrandom::u32().map_err(io::Error::other)? % INSTANCES;
+        let tag = getrandom::u64().map_err(io::Error::other)?;
         for step in 0..INSTANCES {
             let number = (first + step) % INSTANCES;
             let path = dir.join(format!("{number}.instance"));
@@ -116,15 +117,15 @@ impl Instance {
             // A sweep may have looked at the file before we locked it, and removed it.
             let locked = flock(&record, FlockOperation::NonBlockingLockExclusive).is_ok();
             if locked && is_at(&record, &path) {
-                return Ok(Instance { number, dir: dir.to_owned(), path, record });
+                return Ok(Instance { number, tag, dir: dir.to_owned(), path, record });
             }
         }
         Err(io::Error::other(format!("all {INSTANCES} numbers in {} are taken", dir.display())))
     }
 
-    /// Names this gateway's cgroups.
+    /// Names this gateway's cgroups; no other gateway of the machine has the same.
     pub(super) fn name(&self) -> String {
-        format!("cellgate-{}", self.number)
+        format!("cellgate-{}-{:016x}", self.number, self.tag)
     }
 
     /// Writes down what will have to be removed, before it is made.

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use cellgate_driver::spec::{Access, INSIDE_ID, Spec, Step};
 
 use super::python::Python;
-use crate::template::{Language, Limits, Template};
+use crate::template::{Language, Limits, PoolSize, Template};
 
 /// Working directory and home.
 pub(super) const WORKDIR: &str = "/work";
@@ -125,6 +125,7 @@ pub(super) fn probe() -> io::Result<Spec> {
         image: String::new(),
         env: Vec::new(),
         limits: Limits::default(),
+        pool: PoolSize::OFF,
     };
     let python = Python { interpreter: PathBuf::new(), directories: Vec::new() };
     Ok(Spec { probe: true, ..plan(&template, &python)? })

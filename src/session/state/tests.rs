@@ -1,9 +1,10 @@
 //! The rules, each as a table or a short story.
 
-use cellgate_driver::wire::{CellUsage, Outcome};
+use bytes::Bytes;
+use cellgate_driver::wire::{CellUsage, Done, ExitCause, Exited, Outcome, Usage};
 
 use super::*;
-use crate::protocol::client::QueryKind;
+use crate::protocol::client::{Query, QueryKind};
 
 fn rules() -> Rules {
     Rules { queue: 3, timeout: None, output_bytes: None, interrupt_grace: Duration::from_secs(2) }
@@ -40,7 +41,7 @@ fn exited(cell: u32, cause: ExitCause, signalled: bool, status: i32) -> DriverEv
 }
 
 fn output(cell: u32, text: &'static str, late: bool) -> DriverEvent {
-    let bytes = bytes::Bytes::from_static(text.as_bytes());
+    let bytes = Bytes::from_static(text.as_bytes());
     DriverEvent::Output { cell, stream: Stream::Stdout, late, bytes }
 }
 
@@ -80,6 +81,7 @@ impl Story {
                 format!("→input {cell} {}", String::from_utf8_lossy(json))
             }
             Effect::Send(DriverCommand::Request { number, .. }) => format!("→request {number}"),
+            Effect::Send(DriverCommand::File { .. }) => "→file".to_owned(),
             Effect::Send(DriverCommand::Restart) => "→restart".to_owned(),
             Effect::ArmTimer(after) => format!("arm {}", after.as_millis()),
             Effect::DisarmTimer => "disarm".to_owned(),
@@ -230,7 +232,7 @@ fn a_dead_interpreter_cancels_what_waits_and_a_fresh_one_takes_over() {
     );
     assert_eq!(story.say(execute("c")), ["queued c 0"], "it waits for the fresh one");
     assert_eq!(
-        story.hear(DriverEvent::Ready(bytes::Bytes::new())),
+        story.hear(DriverEvent::Ready(Bytes::new())),
         ["restarted by None", "busy", "→execute 3", "started c [1]"]
     );
 }
@@ -239,7 +241,7 @@ fn a_dead_interpreter_cancels_what_waits_and_a_fresh_one_takes_over() {
 fn an_interpreter_may_die_while_idle() {
     let mut story = Story::new(rules());
     assert_eq!(story.hear(exited(0, ExitCause::Own, false, 0)), ["restarting"]);
-    let told = story.hear(DriverEvent::Ready(bytes::Bytes::new()));
+    let told = story.hear(DriverEvent::Ready(Bytes::new()));
     assert_eq!(told, ["restarted by None", "idle"]);
 }
 
@@ -250,6 +252,25 @@ fn an_interpreter_that_cannot_start_again_ends_the_session() {
     let told = story.hear(exited(0, ExitCause::Own, false, 1));
     assert_eq!(told, ["ended", "ended InterpreterFailed", "end"]);
     assert_eq!(story.say(execute("a")), Vec::<String>::new());
+}
+
+#[test]
+fn an_interpreter_that_cannot_start_for_lack_of_memory_ends_the_session_too() {
+    let mut story = Story::new(rules());
+    // What fills the memory are files, which outlive the interpreter.
+    story.hear(exited(0, ExitCause::Memory, true, 9));
+    let told = story.hear(exited(0, ExitCause::Memory, true, 9));
+    assert_eq!(told, ["ended", "ended InterpreterFailed", "end"]);
+}
+
+#[test]
+fn an_interpreter_that_ends_while_a_restart_is_on_its_way_ends_nothing_else() {
+    let mut story = Story::new(rules());
+    story.say(ClientMessage::Restart);
+    // It ended by itself before the RESTART came, and had been ready: another follows.
+    assert!(!story.hear(exited(0, ExitCause::Own, false, 1)).contains(&"end".to_owned()));
+    assert!(!story.hear(exited(0, ExitCause::Restart, true, 9)).contains(&"end".to_owned()));
+    assert_eq!(story.hear(DriverEvent::Ready(Bytes::new())).last().unwrap(), "idle");
 }
 
 #[test]
@@ -266,7 +287,7 @@ fn a_restart_cancels_the_queue_and_says_who_asked() {
         story.hear(exited(1, ExitCause::Restart, true, 9)),
         ["done a Interrupted state lost"]
     );
-    let told = story.hear(DriverEvent::Ready(bytes::Bytes::new()));
+    let told = story.hear(DriverEvent::Ready(Bytes::new()));
     assert_eq!(told, ["restarted by Some(\"ada\")", "idle"]);
 }
 
@@ -312,7 +333,7 @@ fn input_goes_to_the_cell_that_asked_and_to_no_other() {
     };
     story.say(execute("a"));
     assert_eq!(story.say(input(Some("early"))), ["refused NotRunning"]);
-    let json = bytes::Bytes::from_static(b"{\"type\":\"input_request\",\"prompt\":\"? \"}");
+    let json = Bytes::from_static(b"{\"type\":\"input_request\",\"prompt\":\"? \"}");
     let asks = DriverEvent::Message { cell: 1, late: false, json };
     assert_eq!(story.hear(asks.clone()), ["asks a \"? \""]);
     assert_eq!(story.say(input(Some("x"))), ["→input 1 {\"text\":\"x\"}"]);
@@ -329,13 +350,13 @@ fn questions_are_passed_on_or_answered_busy() {
         ClientMessage::Query(query)
     };
     assert_eq!(story.say(ask(QueryKind::Complete)), ["→request 1"]);
-    let json = bytes::Bytes::from_static(br#"{"matches":["print"],"start":0,"end":3}"#);
+    let json = Bytes::from_static(br#"{"matches":["print"],"start":0,"end":3}"#);
     let answered = story.hear(DriverEvent::Reply { number: 1, json: Some(json) });
     assert_eq!(answered, ["completed [\"print\"] busy=false"]);
     story.say(ask(QueryKind::Complete));
     let answered = story.hear(DriverEvent::Reply { number: 2, json: None });
     assert_eq!(answered, ["completed [] busy=true"]);
-    let garbage = bytes::Bytes::from_static(b"[");
+    let garbage = Bytes::from_static(b"[");
     story.say(ask(QueryKind::Complete));
     let answered = story.hear(DriverEvent::Reply { number: 3, json: Some(garbage) });
     assert_eq!(answered, ["log", "completed [] busy=true"]);
@@ -368,7 +389,7 @@ fn a_hostile_driver_cannot_make_a_second_end() {
     story.say(execute("a"));
     story.hear(done(1, Outcome::Ok, 1));
     for event in
-        [done(1, Outcome::Ok, 1), done(7, Outcome::Ok, 1), DriverEvent::Ready(bytes::Bytes::new())]
+        [done(1, Outcome::Ok, 1), done(7, Outcome::Ok, 1), DriverEvent::Ready(Bytes::new())]
     {
         assert_eq!(story.hear(event), ["log"]);
     }
@@ -393,4 +414,23 @@ fn a_drained_session_finishes_what_it_accepted_and_takes_no_more() {
         story.hear(done(2, Outcome::Ok, 1)),
         ["done b Ok", "ended", "ended Draining", "end"]
     );
+}
+
+#[test]
+fn people_are_warned_once_before_memory_runs_out() {
+    let mut story = Story::new(rules());
+    let mut warned = |used: u64| {
+        let usage = Usage {
+            memory_bytes: used << 20,
+            memory_limit_bytes: 100 << 20,
+            cpu_us: 0,
+            processes: 2,
+        };
+        let told = story.hear(DriverEvent::Usage(usage));
+        told.iter().filter(|line| line.contains("memory_high")).count()
+    };
+    let told: Vec<usize> = [50, 79, 80, 95, 75, 85, 60, 81].map(&mut warned).to_vec();
+    assert_eq!(told, [0, 0, 1, 0, 0, 0, 0, 1]);
+    let unlimited = Usage { memory_bytes: 1 << 40, ..Usage::default() };
+    assert_eq!(story.hear(DriverEvent::Usage(unlimited)).len(), 1);
 }

@@ -1,0 +1,53 @@
+//! The benchmarks: what a cell, a byte and a session cost, each beside a floor of the same run.
+//!
+//! ```text
+//!   main ─► figures::{round_trip, lag, flood, …}     one question each, answered with rows
+//!             ├ client, gateway                      a `cellgate serve` and a raw WebSocket to it
+//!             ├ rivals::{pipe, websocketd, …}        the floor, and others who do the same
+//!             └ samples, report, process             quantiles, tables, /proc
+//! ```
+//! These are programs that measure, not tests that may fail on a slow machine: contenders take
+//! turns (A B A B …), so that whatever else the machine does hits all of them, and what counts is
+//! the ratio. `docs/benchmarks.md` has the method and the results.
+
+mod client;
+mod contender;
+mod figures;
+mod gateway;
+mod options;
+mod process;
+mod report;
+mod rivals;
+mod samples;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+
+use figures::FIGURES;
+use options::Options;
+use report::Report;
+
+fn main() -> Result<ExitCode> {
+    let options = Options::parse();
+    for wanted in &options.figures {
+        if !FIGURES.iter().any(|figure| figure.name == wanted) {
+            let names: Vec<&str> = FIGURES.iter().map(|figure| figure.name).collect();
+            bail!("there is no figure {wanted:?}; there are: {}", names.join(", "));
+        }
+    }
+    let mut report = Report::default();
+    report.print_machine(&options);
+    for figure in FIGURES {
+        if !options.figures.is_empty() && !options.figures.iter().any(|name| name == figure.name) {
+            continue;
+        }
+        report.begin(figure.name, figure.question);
+        (figure.measure)(&options, &mut report)
+            .with_context(|| format!("cannot measure {}", figure.name))?;
+        report.finish_figure();
+    }
+    report.print_summary();
+    Ok(if options.strict && report.missed() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}

@@ -1,0 +1,104 @@
+//! What participants ask for.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::running::Stop;
+use super::{Effect, ParticipantId, State, Waiting};
+use crate::link::DriverCommand;
+use crate::protocol::client::{Execute, Query, Refusal};
+use crate::protocol::event::{Event, SessionState};
+use crate::protocol::reply::ErrorCode;
+
+impl State {
+    pub(super) fn on_execute(&mut self, by: &Arc<str>, execute: Execute) -> Result<(), Refusal> {
+        let named = |refusal: Refusal| match &execute.id {
+            Some(id) => refusal.of(id.clone()),
+            None => refusal,
+        };
+        if self.draining {
+            let message = "the gateway shuts down and takes no more cells";
+            return Err(named(Refusal::new(ErrorCode::QueueFull, message)));
+        }
+        if self.waiting.len() >= self.rules.queue {
+            let message = format!("{} cells wait already; try again later", self.rules.queue);
+            return Err(named(Refusal::new(ErrorCode::QueueFull, message)));
+        }
+        let Some((number, id)) = self.names.add(execute.id.clone()) else {
+            let message = "a cell of this id was accepted before; ids are used once";
+            return Err(named(Refusal::new(ErrorCode::DuplicateId, message)));
+        };
+        let position = self.waiting.len() + usize::from(self.running.is_some());
+        self.emit(Event::Queued { id: Arc::clone(&id), position, by: Arc::clone(by) });
+        self.waiting.push_back(Waiting { number, id, by: Arc::clone(by), execute });
+        self.start_next();
+        Ok(())
+    }
+
+    pub(super) fn on_interrupt(
+        &mut self,
+        by: &Arc<str>,
+        id: Option<String>,
+    ) -> Result<(), Refusal> {
+        let Some(id) = id else {
+            self.stop_running(Stop::Interrupt { by: Arc::clone(by) });
+            return Ok(());
+        };
+        if self.running.as_ref().is_some_and(|running| *running.id == *id) {
+            self.stop_running(Stop::Interrupt { by: Arc::clone(by) });
+        } else if let Some(at) = self.waiting.iter().position(|cell| *cell.id == *id) {
+            if let Some(cell) = self.waiting.remove(at) {
+                self.cancel(cell, &format!("cancelled by {by}"));
+            }
+        } else if !self.names.knows(&id) {
+            let message = "no cell of this id was accepted";
+            return Err(Refusal::new(ErrorCode::NotRunning, message).of(id));
+        }
+        // A cell that has ended: somebody was faster, which is not an error.
+        Ok(())
+    }
+
+    pub(super) fn on_input(&mut self, id: String, text: Option<String>) -> Result<(), Refusal> {
+        #[derive(Serialize)]
+        #[serde(untagged)]
+        enum Answer {
+            Text { text: String },
+            Eof { eof: bool },
+        }
+        let cell = self
+            .asking
+            .iter()
+            .copied()
+            .find(|number| self.names.name(*number).is_some_and(|name| **name == *id));
+        let Some(cell) = cell else {
+            let message = "this cell does not wait for input";
+            return Err(Refusal::new(ErrorCode::NotRunning, message).of(id));
+        };
+        self.asking.remove(&cell);
+        let answer = match text {
+            Some(text) => Answer::Text { text },
+            None => Answer::Eof { eof: true },
+        };
+        self.send_json(&answer, |json| DriverCommand::Input { cell, json });
+        Ok(())
+    }
+
+    pub(super) fn on_restart(&mut self, by: &Arc<str>) {
+        self.cancel_waiting("the session was restarted before the cell's turn came");
+        if self.phase == SessionState::Restarting {
+            return;
+        }
+        if let Some(running) = &mut self.running {
+            running.stop = Some(Stop::Restart);
+            self.effects.push(Effect::DisarmTimer);
+        }
+        self.restart = Some(("asked for by a participant".to_owned(), Some(Arc::clone(by))));
+        self.effects.push(Effect::Send(DriverCommand::Restart));
+        self.enter(SessionState::Restarting);
+    }
+
+    pub(super) fn on_query(&mut self, from: ParticipantId, query: Query) -> Result<(), Refusal> {
+        self.queries.ask(from, query, self.phase, &mut self.effects)
+    }
+}

@@ -1,0 +1,162 @@
+//! What the driver reports.
+
+use std::sync::Arc;
+
+use bytestring::ByteString;
+use cellgate_driver::wire::{Done, ExitCause, Exited, Usage};
+
+use super::running::Stop;
+use super::{Effect, State, ending, message};
+use crate::protocol::event::{
+    CellStatus, EndReason, Event, NoticeLevel, Output, SessionState, Stream,
+};
+
+/// Memory in use at which people are warned: early enough to save something.
+const MEMORY_HIGH_PERCENT: u64 = 80;
+
+/// Memory in use below which a later rise is news again.
+const MEMORY_CALM_PERCENT: u64 = 70;
+
+impl State {
+    pub(super) fn on_output(&mut self, cell: u32, stream: Stream, late: bool, bytes: bytes::Bytes) {
+        let Some(id) = self.names.name(cell).cloned() else { return };
+        let mut spent = false;
+        let text = match &mut self.running {
+            Some(running) if running.number == cell => {
+                let Some(text) = running.take_output(stream, bytes, self.rules.output_bytes) else {
+                    self.stop_running(Stop::OutputLimit);
+                    return;
+                };
+                spent = running.is_over_budget();
+                text
+            }
+            _ => {
+                let mut decoder = self.late.remove(&(cell, stream)).unwrap_or_default();
+                let text = decoder.push(bytes);
+                if decoder.holds_any() {
+                    self.late.insert((cell, stream), decoder);
+                }
+                text
+            }
+        };
+        self.emit_text(id, stream, text, late);
+        if spent {
+            self.stop_running(Stop::OutputLimit);
+        }
+    }
+
+    pub(super) fn emit_text(&mut self, id: Arc<str>, stream: Stream, text: ByteString, late: bool) {
+        if text.is_empty() {
+            return;
+        }
+        let output = Output { id, text, late };
+        self.emit(match stream {
+            Stream::Stdout => Event::Stdout(output),
+            Stream::Stderr => Event::Stderr(output),
+        });
+    }
+
+    pub(super) fn on_rich(&mut self, cell: u32, late: bool, json: &[u8]) {
+        let Some(id) = self.names.name(cell).cloned() else { return };
+        let execution_count = match &self.running {
+            Some(running) if running.number == cell => running.execution_count,
+            _ => None,
+        };
+        match message::read(id, execution_count, late, json) {
+            Ok(event) => {
+                if matches!(event, Event::InputRequest { .. }) {
+                    self.asking.insert(cell);
+                }
+                self.emit(event);
+            }
+            Err(error) => self.effects.push(Effect::Log(format!("a runner's message: {error}"))),
+        }
+    }
+
+    pub(super) fn on_done(&mut self, cell: u32, done: Done) {
+        let Some(running) = self.running.take_if(|running| running.number == cell) else {
+            self.effects.push(Effect::Log(format!("a DONE for cell {cell}, which does not run")));
+            return;
+        };
+        let (status, detail) = ending::of_done(&running, &done);
+        let failed = status != CellStatus::Ok && running.stop_on_error;
+        let usage = ending::usage(&done.usage);
+        self.finish(running, status, usage, done.usage.duration_us, true, detail);
+        if failed {
+            self.cancel_waiting("an earlier cell with stop_on_error did not end ok");
+        }
+        self.queries.ask_again(&mut self.effects);
+        self.start_next();
+    }
+
+    pub(super) fn on_exited(&mut self, cell: u32, exited: &Exited) {
+        let (status, detail) = ending::of_exit(self.running.as_ref(), exited);
+        if let Some(running) = self.running.take_if(|running| running.number == cell) {
+            let usage = ending::usage(&exited.usage);
+            let duration = exited.usage.duration_us;
+            self.finish(running, status, usage, duration, false, Some(detail.clone()));
+        }
+        self.late.clear();
+        self.execution_count = 0;
+        self.last_cpu_us = None;
+        self.queries.give_up(&mut self.effects);
+        if exited.cause != ExitCause::Restart {
+            self.cancel_waiting("the interpreter ended before the cell's turn came");
+        }
+        // Whatever ended it: nothing follows one that never was ready, unless somebody asks.
+        let was_ready = std::mem::replace(&mut self.was_ready, false);
+        if !was_ready && exited.cause != ExitCause::Restart {
+            let text = format!("a fresh interpreter could not be started: {detail}");
+            self.end(EndReason::InterpreterFailed, &text);
+            return;
+        }
+        self.restart.get_or_insert((detail, None));
+        self.enter(SessionState::Restarting);
+    }
+
+    pub(super) fn on_ready(&mut self) {
+        if self.phase != SessionState::Restarting {
+            self.effects.push(Effect::Log("a READY that nothing asked for".to_owned()));
+            return;
+        }
+        self.was_ready = true;
+        if let Some((reason, requested_by)) = self.restart.take() {
+            self.emit(Event::Restarted { reason, requested_by });
+        }
+        // Neither idle nor busy, so that whichever comes now is told.
+        self.phase = SessionState::Starting;
+        self.queries.ask_again(&mut self.effects);
+        self.start_next();
+    }
+
+    /// Says that memory runs out before it has: once, until there is clearly room again.
+    fn warn_of_memory(&mut self, usage: &Usage) {
+        let limit = usage.memory_limit_bytes;
+        let percent = (usage.memory_bytes.saturating_mul(100)).checked_div(limit).unwrap_or(0);
+        if percent < MEMORY_CALM_PERCENT {
+            self.memory_warned = false;
+        } else if percent >= MEMORY_HIGH_PERCENT && !self.memory_warned {
+            self.memory_warned = true;
+            let text = format!(
+                "{percent} % of the sandbox's memory is in use: {} of {} MiB; at the limit the \
+                 interpreter ends",
+                usage.memory_bytes >> 20,
+                limit >> 20,
+            );
+            self.emit(Event::Notice { level: NoticeLevel::Warning, code: "memory_high", text });
+        }
+    }
+
+    pub(super) fn on_usage(&mut self, usage: Usage) {
+        self.warn_of_memory(&usage);
+        let before = self.last_cpu_us.replace(usage.cpu_us);
+        let used = before.map_or(0, |before| usage.cpu_us.saturating_sub(before));
+        self.emit(Event::Usage {
+            memory_bytes: usage.memory_bytes,
+            memory_limit_bytes: usage.memory_limit_bytes,
+            // One USAGE a second: microseconds in it, as a percentage of a core.
+            cpu_percent: used as f64 / 10_000.0,
+            processes: usage.processes,
+        });
+    }
+}

@@ -1,0 +1,69 @@
+//! Runs the page's own tests (`web/test`), so that one `cargo test` covers it: the client library
+//! and the pure parts under Node, then the whole page in headless Chromium, first against a
+//! scripted gateway and then against the real one.
+
+#![allow(clippy::unwrap_used)] // a test that cannot go on panics
+
+mod common;
+
+use std::path::Path;
+use std::process::Command;
+
+use common::backend::Backend;
+use common::gateway::Gateway;
+use common::require::Missing;
+
+fn web() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/web"))
+}
+
+/// Node with the packages of the page's tests. `build.rs` installs what the page is made of; the
+/// rest, as cargo does with dev-dependencies, is fetched when a test first wants it.
+fn missing() -> Option<Missing> {
+    let node = Command::new("node").arg("--version").output();
+    if !node.is_ok_and(|output| output.status.success()) {
+        return Some(Missing::new("node", "install Node 20 or newer and build again"));
+    }
+    if web().join("node_modules/typescript").exists() {
+        return None;
+    }
+    let install = Command::new("npm").current_dir(web()).args(["ci", "--silent"]).status();
+    let installed = install.is_ok_and(|status| status.success());
+    (!installed).then(|| Missing::new("node", "`npm ci` in web/ does not succeed"))
+}
+
+fn npm(script: &str, environment: &[(&str, &str)]) {
+    // Not captured: which of its tests were skipped, and why, belongs in front of everybody.
+    let status = Command::new("npm")
+        .current_dir(web())
+        .args(["run", "--silent", script])
+        .envs(environment.iter().copied())
+        .status()
+        .unwrap();
+    assert!(status.success(), "npm run {script} failed; what it printed stands above");
+}
+
+/// One after the other: they share what they build, in `web/dist`.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_passes_its_tests() {
+    if let Some(missing) = missing() {
+        return missing.skip("the page's tests").unwrap();
+    }
+    npm("test", &[]);
+    if !Path::new("/usr/bin/chromium").exists() {
+        let missing = Missing::new("chromium", "install the package chromium");
+        return missing.skip("the page in a browser").unwrap();
+    }
+    npm("test:browser", &[]);
+    let backends = [Backend::LocalRoot, Backend::LocalUser];
+    let Some(backend) = backends.into_iter().find(|backend| backend.missing().is_none()) else {
+        let missing = Missing::new("local", "this machine allows no local sandboxes");
+        return missing.skip("the page against the real gateway").unwrap();
+    };
+    let gateway = Gateway::start(backend, &[]);
+    let url = format!("http://{}", gateway.address);
+    let token = gateway.token.clone();
+    let against = [("CELLGATE_URL", url.as_str()), ("CELLGATE_TOKEN", token.as_str())];
+    tokio::task::block_in_place(|| npm("test:browser", &against));
+    gateway.stop().await;
+}
