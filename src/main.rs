@@ -122,7 +122,7 @@ async fn serve(config: Config) -> Result<ExitCode> {
     }
     let gateway = Gateway::bind(config, backend).await?;
     println!("cellgate {} ({kind} sandboxes) at {}", env!("CARGO_PKG_VERSION"), gateway.url()?);
-    gateway.serve(stop_on_signals()?).await;
+    gateway.serve(stop_on_signals()?).await?;
     Ok(ExitCode::SUCCESS)
 }
 
