@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::{self, Config, DEFAULT_TEMPLATE};
 use crate::http::{self, AccessConfig, Clients, ClientsConfig, Doors, ServerConfig};
 use crate::id::Token;
+use crate::metrics::{BuildError, Metrics};
 use crate::pool::PoolConfig;
 use crate::registry::{Registry, RegistryConfig};
 use crate::sandbox::Backend;
@@ -49,6 +50,9 @@ pub enum GatewayError {
     /// The kernel gives no randomness for the token.
     #[error("cannot make a token")]
     Random(#[from] getrandom::Error),
+    /// The metrics' buckets are not as they have to be.
+    #[error("cannot set up the metrics")]
+    Metrics(#[from] BuildError),
     /// The description of the routes cannot be encoded.
     #[error("cannot describe the routes")]
     Describe(#[from] serde_json::Error),
@@ -106,9 +110,12 @@ impl Gateway {
             connections: config.listen.connections,
             header_timeout: config.listen.header_timeout,
         };
+        let metrics = Metrics::recording()?;
         let doors = Doors {
             clients: Arc::new(clients),
-            registry: Registry::new(backend, config.templates, registry_config),
+            registry: Registry::new(backend, config.templates, registry_config, metrics.clone()),
+            metrics,
+            metrics_public: config.access.metrics_public,
             token,
             access: AccessConfig {
                 hosts: config.access.allow_host,
@@ -160,11 +167,14 @@ impl Gateway {
         let closed = CancellationToken::new();
         let router = http::router(Arc::clone(&self.doors))?;
         let clients = Arc::clone(&self.doors.clients);
-        let server = http::serve(self.listener, router, clients, self.server, closed.clone());
+        let metrics = self.doors.metrics.clone();
+        let server =
+            http::serve(self.listener, router, clients, self.server, metrics, closed.clone());
         let upkeep = closed.run_until_cancelled(async {
             loop {
                 tokio::time::sleep(UPKEEP).await;
                 self.doors.clients.forget_idle();
+                self.doors.metrics.tidy();
             }
         });
         let drain = async {

@@ -4,6 +4,7 @@
 //!   GET /                                  page      the console and its assets
 //!   GET /ws                                upgrade   a WebSocket, then socket::serve
 //!   GET /healthz, /readyz                  health    the process lives; a session could be made
+//!   GET /metrics                           metrics   what is counted and measured
 //!   POST /v1/run                           run       a session for one cell
 //!   GET /v1/sessions                       sessions  which there are
 //!   DELETE /v1/sessions/ID                 sessions  ends one
@@ -27,6 +28,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::id::Token;
+use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::socket::SocketConfig;
 
@@ -35,6 +37,7 @@ mod auth;
 mod clients;
 mod files;
 mod health;
+mod metrics;
 mod openapi;
 mod page;
 mod problem;
@@ -48,6 +51,7 @@ pub use clients::{Clients, ClientsConfig};
 pub use server::{ServerConfig, serve};
 
 use clients::{Client, Peer};
+use metrics::Pending;
 use problem::Problem;
 
 /// What the handlers share.
@@ -58,6 +62,10 @@ pub struct Doors {
     pub token: Option<Token>,
     /// Who may come from where.
     pub access: AccessConfig,
+    /// Where everything is counted.
+    pub metrics: Metrics,
+    /// Whether they are shown to whoever asks, and not just to holders of the token.
+    pub metrics_public: bool,
     /// Who has come, and how often.
     pub clients: Arc<Clients>,
     /// How sockets behave.
@@ -86,6 +94,7 @@ pub fn router(doors: Arc<Doors>) -> Result<Router, serde_json::Error> {
         .routes(routes!(upgrade::upgrade))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
+        .routes(routes!(metrics::scrape))
         .routes(routes!(run::run))
         .routes(routes!(sessions::list))
         .routes(routes!(sessions::end))
@@ -113,6 +122,7 @@ async fn wrong_method() -> Problem {
 async fn guard(State(doors): State<Arc<Doors>>, mut request: Request, next: Next) -> Response {
     let client = identify(&doors, &request);
     request.extensions_mut().insert(client);
+    let pending = Pending::of(&request);
     let mut response = match doors.access.admit(request.headers()) {
         // A WebSocket's refusal has to be readable for a page, so it is upgraded before.
         Ok(()) if request.uri().path() == WEBSOCKET => next.run(request).await,
@@ -134,6 +144,7 @@ async fn guard(State(doors): State<Arc<Doors>>, mut request: Request, next: Next
     ] {
         response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
+    pending.answered(&doors, &response);
     response
 }
 

@@ -26,6 +26,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::id::SessionId;
 use crate::link::{Link, LinkError};
+use crate::metrics::{self, Metrics};
 use crate::protocol::reply::LanguageInfo;
 use crate::sandbox::{Backend, BackendKind, SandboxError, SandboxHandle};
 use crate::template::Template;
@@ -150,6 +151,7 @@ struct Parked {
 pub struct Pool {
     /// In the order of the shelves.
     templates: Vec<Arc<Template>>,
+    metrics: Metrics,
     wishes: mpsc::Sender<Wish>,
     /// Somebody who waited does no longer.
     gone: Arc<Notify>,
@@ -169,18 +171,19 @@ impl Pool {
         backend: Arc<dyn Backend>,
         templates: impl IntoIterator<Item = Arc<Template>>,
         config: PoolConfig,
+        metrics: Metrics,
     ) -> Pool {
         let (wishes, incoming) = mpsc::channel(WISHES);
         let gone = Arc::new(Notify::new());
         let stop = CancellationToken::new();
         let templates: Vec<_> = templates.into_iter().collect();
         let (actor, status) =
-            Actor::new(backend, &templates, config.clone(), incoming, Arc::clone(&gone));
+            Actor::new(backend, &templates, config.clone(), incoming, Arc::clone(&gone), &metrics);
         let task = TaskTracker::new();
         task.spawn(actor.run(stop.clone()));
         task.close();
         let _stop_on_drop = stop.clone().drop_guard();
-        Pool { templates, wishes, gone, status, config, stop, task, _stop_on_drop }
+        Pool { templates, metrics, wishes, gone, status, config, stop, task, _stop_on_drop }
     }
 
     /// A sandbox of this template, parked or made for the caller. Dropping the future leaves the
@@ -204,6 +207,7 @@ impl Pool {
                 Err(_) => format!("no answer within {} ms", PING_DEADLINE.as_millis()),
             };
             tracing::warn!(session = %parked.prepared.id, why, "a parked sandbox was given up");
+            self.metrics.count(&metrics::POOL_LOST, &[template]);
             // It has waited once, and goes before those who come now.
             again = true;
         }
@@ -218,6 +222,22 @@ impl Pool {
         // Told whenever we stop waiting, also because we were served.
         let _leave = NotifyOnDrop(&self.gone);
         Ok(answer.await.map_err(|_| ClaimError::Closed)??)
+    }
+
+    /// Sets the gauges of what the shelves hold at this moment.
+    pub fn measure(&self) {
+        for shelf in self.status.borrow().iter() {
+            let template = [shelf.template.name.as_str()];
+            for (metric, value) in [
+                (&metrics::POOL_PARKED, shelf.parked),
+                (&metrics::POOL_TARGET, shelf.target),
+                (&metrics::POOL_CREATING, shelf.creating),
+                (&metrics::POOL_WAITING, shelf.waiting),
+                (&metrics::POOL_FAILURES, shelf.failures as usize),
+            ] {
+                self.metrics.set(metric, &template, value as f64);
+            }
+        }
     }
 
     /// What the shelves hold at this moment, a template each.

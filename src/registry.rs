@@ -9,10 +9,12 @@ use dashmap::DashMap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use crate::id::{SessionId, Token};
+use crate::metrics::{self, Metrics};
 use crate::pool::{ClaimError, Pool, PoolConfig, PrepareError, ShelfStatus};
-use crate::protocol::event::EndReason;
+use crate::protocol::event::{EndReason, SessionState};
 use crate::sandbox::{Backend, SandboxError};
 use crate::session::{self, SessionConfig, SessionHandle};
 use crate::tally::Tally;
@@ -42,6 +44,7 @@ pub struct Registry {
     pool: Pool,
     config: RegistryConfig,
     sessions: DashMap<SessionId, SessionHandle>,
+    metrics: Metrics,
     /// One permit a session, held until nothing of its sandbox is left. Whoever waits for one gets
     /// it in the order of coming.
     capacity: Arc<Semaphore>,
@@ -51,6 +54,10 @@ pub struct Registry {
     line: Semaphore,
     tasks: TaskTracker,
 }
+
+/// What a session that lives may do.
+const STATES: [SessionState; 4] =
+    [SessionState::Starting, SessionState::Idle, SessionState::Busy, SessionState::Restarting];
 
 /// Why there is no new session.
 #[derive(Debug, thiserror::Error)]
@@ -86,12 +93,27 @@ pub enum CreateError {
     Random(#[from] getrandom::Error),
 }
 
+impl CreateError {
+    /// In a word, for those who count.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            CreateError::NoTemplate { .. } => "no_template",
+            CreateError::Full(_) => "full",
+            CreateError::TooMany(_) => "too_many_of_address",
+            CreateError::LineFull(_) => "line_full",
+            CreateError::Draining => "draining",
+            CreateError::Failing(_) | CreateError::Prepare(_) | CreateError::Random(_) => "failed",
+        }
+    }
+}
+
 impl Registry {
     /// No sessions yet.
     pub fn new(
         backend: Arc<dyn Backend>,
         templates: impl IntoIterator<Item = Template>,
         config: RegistryConfig,
+        metrics: Metrics,
     ) -> Arc<Registry> {
         let templates: HashMap<_, _> = templates
             .into_iter()
@@ -99,7 +121,7 @@ impl Registry {
             .collect();
         let parked = templates.values().map(Arc::clone);
         Arc::new(Registry {
-            pool: Pool::start(Arc::clone(&backend), parked, config.pool.clone()),
+            pool: Pool::start(Arc::clone(&backend), parked, config.pool.clone(), metrics.clone()),
             backend,
             templates,
             capacity: Arc::new(Semaphore::new(config.sessions)),
@@ -107,6 +129,7 @@ impl Registry {
             line: Semaphore::new(config.waiting),
             config,
             sessions: DashMap::new(),
+            metrics,
             tasks: TaskTracker::new(),
         })
     }
@@ -114,6 +137,23 @@ impl Registry {
     /// Makes a session of a template for a client of that address; waits for its turn if all are
     /// taken. Dropping the future half-way leaves nothing behind.
     pub async fn create(
+        self: &Arc<Self>,
+        template: &str,
+        client: Option<IpAddr>,
+    ) -> Result<SessionHandle, CreateError> {
+        let began = Instant::now();
+        let created = self.try_create(template, client).await;
+        match &created {
+            Ok(_) => {
+                self.metrics.count(&metrics::SESSIONS_CREATED, &[template]);
+                self.metrics.observe(&metrics::SESSION_WAIT, &[], began.elapsed());
+            }
+            Err(error) => self.metrics.count(&metrics::SESSIONS_REFUSED, &[error.reason()]),
+        }
+        created
+    }
+
+    async fn try_create(
         self: &Arc<Self>,
         template: &str,
         client: Option<IpAddr>,
@@ -141,11 +181,12 @@ impl Registry {
         })?;
         let id = prepared.id.clone();
         let (handle, task) =
-            session::start(prepared, self.config.session.clone(), Token::random()?);
+            session::start(prepared, self.config.session.clone(), Token::random()?, &self.metrics);
         self.sessions.insert(id.clone(), handle.clone());
         let registry = Arc::clone(self);
+        let span = handle.span();
         self.tasks.spawn(async move {
-            task.await;
+            task.instrument(span).await;
             registry.sessions.remove(&id);
             drop((permit, share));
         });
@@ -205,6 +246,26 @@ impl Registry {
             .check()
             .await
             .map_err(|error: SandboxError| CreateError::Prepare(PrepareError::Sandbox(error)))
+    }
+
+    /// Sets the gauges of what lives at this moment.
+    pub fn measure(&self) {
+        let mut states = STATES.map(|state| (state, 0_usize));
+        let mut participants = 0;
+        // One that has just ended is none that lives.
+        for summary in self.handles().iter().filter_map(SessionHandle::summary) {
+            participants += summary.participants;
+            for (_, count) in states.iter_mut().filter(|(state, _)| *state == summary.state) {
+                *count += 1;
+            }
+        }
+        let backend = self.backend.kind().name();
+        for (state, count) in states {
+            let labels = [backend, &metrics::word(&state)];
+            self.metrics.set(&metrics::SESSIONS, &labels, count as f64);
+        }
+        self.metrics.set(&metrics::PARTICIPANTS, &[], participants as f64);
+        self.pool.measure();
     }
 
     /// What is parked and what is being made, a template each.

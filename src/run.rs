@@ -12,6 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::Config;
 use crate::gateway::registry_config;
+use crate::metrics::Metrics;
 use crate::protocol::client::{ClientMessage, Execute};
 use crate::registry::Registry;
 use crate::sandbox::Backend;
@@ -31,7 +32,7 @@ pub async fn run(
     // One sandbox is all that is wanted.
     config.templates.iter_mut().for_each(|template| template.pool = PoolSize::OFF);
     let registry_config = registry_config(&config);
-    let registry = Registry::new(backend, config.templates, registry_config);
+    let registry = Registry::new(backend, config.templates, registry_config, Metrics::default());
     let session = registry.create(template, None).await?;
     let seat = session.attach(Guest::owner("run", session.owner_token())).await?;
     let cell = Execute { code, allow_input: file != Path::new("-"), ..Execute::default() };

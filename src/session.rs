@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::id::{SessionId, Token};
+use crate::metrics::Metrics;
 use crate::pool::Prepared;
 use crate::protocol::client::{ClientMessage, Refusal};
 use crate::protocol::event::EndReason;
@@ -23,6 +24,7 @@ mod actor;
 mod fanout;
 pub mod files;
 pub mod log;
+mod meter;
 pub mod names;
 pub mod outbox;
 pub mod state;
@@ -158,6 +160,7 @@ pub fn start(
     prepared: Prepared,
     config: SessionConfig,
     token: Token,
+    metrics: &Metrics,
 ) -> (SessionHandle, impl Future<Output = ()> + Send + 'static) {
     let (commands, incoming) = mpsc::channel(COMMANDS);
     let tokens = Arc::new(Mutex::new(Tokens::new(token)));
@@ -166,13 +169,19 @@ pub fn start(
     let tickets = Tickets::default();
     let (id, left) = (prepared.id.clone(), tickets.left());
     let handle = SessionHandle { id, tokens, about, summary, tickets, commands };
-    (handle, Actor::new(prepared, config, incoming, told, left).run())
+    (handle, Actor::new(prepared, config, incoming, told, left, metrics.clone()).run())
 }
 
 impl SessionHandle {
     /// The session's id.
     pub fn id(&self) -> &SessionId {
         &self.id
+    }
+
+    /// The span in which the log's lines about this session stand.
+    pub fn span(&self) -> tracing::Span {
+        // At the highest level, so that no filter takes it from a line that is logged.
+        tracing::error_span!("session", id = %self.id)
     }
 
     /// The token that its creator is given.

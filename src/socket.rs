@@ -29,6 +29,7 @@ pub use budget::BURST_SECONDS;
 use budget::Budget;
 
 use crate::link::MAX_MESSAGE;
+use crate::metrics::{self, Counter, Histogram, Metrics, Present};
 use crate::protocol::client::{ClientMessage, Refusal};
 use crate::protocol::reply::ErrorCode;
 use crate::protocol::{Close, CloseCode};
@@ -75,16 +76,21 @@ impl SocketConfig {
 }
 
 /// Serves one participant until either side closes. `stream` is past the handshake.
-pub async fn serve<S>(stream: WebSocketStream<S>, seat: Attachment, config: &SocketConfig)
-where
+pub async fn serve<S>(
+    stream: WebSocketStream<S>,
+    seat: Attachment,
+    config: &SocketConfig,
+    metrics: &Metrics,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let (sink, mut stream) = stream.split();
     let heard = Mutex::new(Instant::now());
+    let traffic = Traffic::new(metrics);
     let mut writer = Writer { sink, config };
     let ended = {
-        let write = writer.run(seat.outbox(), &heard);
-        let read = read_all(&mut stream, &seat, &heard, config);
+        let write = writer.run(seat.outbox(), &heard, &traffic);
+        let read = read_all(&mut stream, &seat, &heard, config, &traffic);
         tokio::pin!(write, read);
         tokio::select! {
             ended = &mut write => ended,
@@ -98,17 +104,26 @@ where
             },
         }
     };
-    if let WriteEnd::Close(close) = ended {
-        writer.close(&close).await;
-        wait_for_close(&mut stream).await;
+    match ended {
+        WriteEnd::Close(close) => {
+            metrics.count(&metrics::SOCKET_CLOSES, &[&close.code.number().to_string()]);
+            writer.close(&close).await;
+            wait_for_close(&mut stream).await;
+        }
+        WriteEnd::Gone => metrics.count(&metrics::SOCKET_CLOSES, &["none"]),
     }
 }
 
 /// Closes a connection that never got a seat.
-pub async fn refuse<S>(stream: WebSocketStream<S>, close: &Close, config: &SocketConfig)
-where
+pub async fn refuse<S>(
+    stream: WebSocketStream<S>,
+    close: &Close,
+    config: &SocketConfig,
+    metrics: &Metrics,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    metrics.count(&metrics::SOCKET_CLOSES, &[&close.code.number().to_string()]);
     let (sink, mut stream) = stream.split();
     Writer { sink, config }.close(close).await;
     wait_for_close(&mut stream).await;
@@ -122,6 +137,25 @@ where
     let drain = async { while let Some(Ok(_)) = stream.next().await {} };
     // A peer that does not answer is cut off, which is all that is left to do.
     timeout(CLOSE_DEADLINE, drain).await.ok();
+}
+
+/// What one connection counts often.
+struct Traffic {
+    sent: Counter,
+    write: Histogram,
+    received: Counter,
+    _open: Present,
+}
+
+impl Traffic {
+    fn new(metrics: &Metrics) -> Traffic {
+        Traffic {
+            sent: metrics.counter(&metrics::SOCKET_SENT, &[]),
+            write: metrics.histogram(&metrics::SOCKET_WRITE, &[]),
+            received: metrics.counter(&metrics::SOCKET_RECEIVED, &[]),
+            _open: metrics.present(&metrics::SOCKETS, &[]),
+        }
+    }
 }
 
 /// Why the write half ended.
@@ -138,7 +172,12 @@ struct Writer<'a, S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
-    async fn run(&mut self, outbox: &Outbox, heard: &Mutex<Instant>) -> WriteEnd {
+    async fn run(
+        &mut self,
+        outbox: &Outbox,
+        heard: &Mutex<Instant>,
+        traffic: &Traffic,
+    ) -> WriteEnd {
         let mut batch: Vec<ByteString> = Vec::new();
         let first = Instant::now() + self.config.ping_interval;
         let mut pings = interval_at(first, self.config.ping_interval);
@@ -148,8 +187,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
                 taken = outbox.take(&mut batch) => match taken {
                     Batch::Close(close) => return WriteEnd::Close(close),
                     Batch::Messages => {
+                        let bytes: usize = batch.iter().map(|message| message.len()).sum();
+                        let began = Instant::now();
                         let messages = batch.drain(..).map(text_message);
-                        timeout(self.config.write_timeout, send_all(&mut self.sink, messages)).await
+                        let sending = send_all(&mut self.sink, messages);
+                        let sent = timeout(self.config.write_timeout, sending).await;
+                        traffic.sent.increment(bytes as u64);
+                        traffic.write.record(began.elapsed());
+                        sent
                     }
                 },
                 now = pings.tick() => {
@@ -211,6 +256,7 @@ async fn read_all<S: AsyncRead + AsyncWrite + Unpin>(
     seat: &Attachment,
     heard: &Mutex<Instant>,
     config: &SocketConfig,
+    traffic: &Traffic,
 ) -> Option<Close> {
     let mut budget = Budget::new(config.messages_per_second);
     while let Some(frame) = stream.next().await {
@@ -235,6 +281,7 @@ async fn read_all<S: AsyncRead + AsyncWrite + Unpin>(
             }
             Err(error) => return close_for(&error),
         };
+        traffic.received.increment(1);
         let said = match budget.admit(said) {
             Ok(said) => said,
             Err(close) => return Some(close),

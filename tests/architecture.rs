@@ -37,8 +37,8 @@ const ROWS: &[(&str, u8, &[&str])] = &[
     ("link", 2, &["sandbox"]), // the byte stream a backend hands over
     ("sandbox", 2, &[]),
     // Words. The link's wire, in the driver's crate, is one of them.
-    ("protocol", 1, &["template", "id"]),
     ("metrics", 1, &[]),
+    ("protocol", 1, &["template", "id"]),
     ("tally", 1, &[]),
     ("template", 1, &[]),
     ("id", 1, &[]),

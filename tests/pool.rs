@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cellgate::id::SessionId;
+use cellgate::metrics::Metrics;
 use cellgate::pool::{ClaimError, Pool, PoolConfig, PrepareError, Prepared, ShelfStatus};
 use cellgate::protocol::event::EndReason;
 use cellgate::registry::{CreateError, Registry, RegistryConfig};
@@ -37,7 +38,12 @@ fn config(creations: usize) -> PoolConfig {
 
 fn pool(backend: &Arc<FakeBackend>, min: usize, max: usize, creations: usize) -> Arc<Pool> {
     let backend = Arc::clone(backend);
-    Arc::new(Pool::start(backend, [template("python", min, max)], config(creations)))
+    Arc::new(Pool::start(
+        backend,
+        [template("python", min, max)],
+        config(creations),
+        Metrics::default(),
+    ))
 }
 
 /// Waits until the only shelf is as wanted.
@@ -252,7 +258,8 @@ async fn the_shelf_grows_with_demand_and_shrinks_with_quiet() {
 async fn templates_share_the_places_and_neither_starves() {
     let backend = FakeBackend::gated(0);
     let templates = [template("a", 0, 0), template("b", 0, 0)];
-    let pool = Arc::new(Pool::start(Arc::clone(&backend) as _, templates, config(2)));
+    let pool =
+        Arc::new(Pool::start(Arc::clone(&backend) as _, templates, config(2), Metrics::default()));
     let ask = |name: &'static str| {
         let pool = Arc::clone(&pool);
         tokio::spawn(async move { pool.claim(name).await.unwrap().template.name.clone() })
@@ -319,7 +326,7 @@ fn registry(backend: &Arc<FakeBackend>, sessions: usize, waiting: usize) -> Arc<
         session,
     };
     let template = Template::clone(&template("python", 1, 4));
-    Registry::new(Arc::clone(backend) as _, [template], config)
+    Registry::new(Arc::clone(backend) as _, [template], config, Metrics::default())
 }
 
 type Created = Result<SessionHandle, CreateError>;

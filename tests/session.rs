@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cellgate::id::Token;
+use cellgate::metrics::Metrics;
 use cellgate::protocol::client::{ClientMessage, Execute};
 use cellgate::protocol::reply::Role;
 use cellgate::protocol::{Close, CloseCode};
@@ -50,7 +51,8 @@ struct Stage {
 
 async fn stage(config: SessionConfig, limits: Limits, cause: EndCause) -> Stage {
     let (prepared, driver, ended) = scripted::prepared(limits, cause, 4 << 10).await;
-    let (handle, task) = cellgate::session::start(prepared, config, Token::new("t"));
+    let (handle, task) =
+        cellgate::session::start(prepared, config, Token::new("t"), &Metrics::default());
     Stage { handle, driver, ended, task: tokio::spawn(task) }
 }
 

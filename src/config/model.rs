@@ -73,6 +73,8 @@ pub struct AccessConfig {
     pub token_file: Option<PathBuf>,
     /// Whether everybody who reaches the port may create sessions. Only on loopback addresses.
     pub insecure_no_token: bool,
+    /// Whether whoever reaches the port may read the metrics without a token.
+    pub metrics_public: bool,
     /// Origins, as `scheme://host[:port]` in lower case, whose pages may connect beside the
     /// gateway's own. `*`: any.
     pub allow_origin: Vec<String>,

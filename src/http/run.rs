@@ -23,6 +23,7 @@ use axum::{Extension, Json};
 use bytestring::ByteString;
 use serde::Deserialize;
 use tokio::sync::mpsc;
+use tracing::Instrument;
 
 use super::Doors;
 use super::auth::Caller;
@@ -106,7 +107,8 @@ pub(super) async fn run(
 
     let (tell, mut told) = mpsc::channel(1);
     let patience = doors.socket.write_timeout;
-    doors.connections.spawn(drive(session, order.cell, tell, patience));
+    let span = session.span();
+    doors.connections.spawn(drive(session, order.cell, tell, patience).instrument(span));
     // The cell is queued at once, or will never be: then there is a status to say so.
     let first = told.recv().await.unwrap_or_else(|| Err(broken_off(UNSAID)));
     let first = first.map_err(|problem| match doors.registry.is_draining() {

@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use super::clients::{Clients, Peer, Place};
+use crate::metrics::{self, Metrics};
 
 /// What the settings say about the server.
 #[derive(Clone, Debug)]
@@ -39,6 +40,7 @@ pub async fn serve(
     router: Router,
     clients: Arc<Clients>,
     config: ServerConfig,
+    metrics: Metrics,
     closed: CancellationToken,
 ) {
     let places = Arc::new(Semaphore::new(config.connections));
@@ -48,7 +50,7 @@ pub async fn serve(
     loop {
         let accepted = tokio::select! {
             () = closed.cancelled() => break,
-            accepted = accept(&listener, &places, &clients) => accepted,
+            accepted = accept(&listener, &places, &clients, &metrics) => accepted,
         };
         let Some((stream, peer)) = accepted else { continue };
         let connection = http.serve_connection(TokioIo::new(stream), service(&router, peer));
@@ -78,6 +80,7 @@ async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
     clients: &Clients,
+    metrics: &Metrics,
 ) -> Option<(TcpStream, Peer)> {
     // Never closed, so there is always a permit to come.
     let permit = Arc::clone(places).acquire_owned().await.ok()?;
@@ -92,6 +95,7 @@ async fn accept(
     };
     let address = address.ip();
     let Ok(share) = clients.connect(address) else {
+        metrics.count(&metrics::CONNECTIONS_REFUSED, &[]);
         tracing::debug!(%address, "too many connections of one address");
         return None;
     };

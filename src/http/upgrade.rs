@@ -19,6 +19,7 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role as End;
+use tracing::{Instrument, Span};
 
 use super::Doors;
 use super::auth;
@@ -223,11 +224,13 @@ async fn departure(stream: &TcpStream) {
 async fn sit_and_serve<S: AsyncRead + AsyncWrite + Unpin>(
     doors: &Doors,
     stream: WebSocketStream<S>,
-    seat: Result<Attachment, Close>,
+    seat: Result<(Attachment, Span), Close>,
 ) {
     match seat {
-        Ok(seat) => socket::serve(stream, seat, &doors.socket).await,
-        Err(close) => socket::refuse(stream, &close, &doors.socket).await,
+        Ok((seat, span)) => {
+            socket::serve(stream, seat, &doors.socket, &doors.metrics).instrument(span).await;
+        }
+        Err(close) => socket::refuse(stream, &close, &doors.socket, &doors.metrics).await,
     }
 }
 
@@ -237,7 +240,7 @@ async fn take_seat(
     wish: Wish,
     token: Option<String>,
     client: Client,
-) -> Result<Attachment, Close> {
+) -> Result<(Attachment, Span), Close> {
     if doors.clients.admit(client).is_err() {
         let text = "too many connections from this address in too short a time; try again later";
         return Err(Close::new(CloseCode::TooMany, text));
@@ -269,7 +272,8 @@ async fn take_seat(
     };
     let (name, named) = participant_name(wish.name.as_deref(), role);
     let guest = Guest { name, named, role, token, after: wish.after };
-    session.attach(guest).await.map_err(|error| {
+    let seated = session.attach(guest).await;
+    seated.map(|seat| (seat, session.span())).map_err(|error| {
         let code = match error {
             AttachError::Over => CloseCode::NoSuchSession,
             AttachError::Full(_) => CloseCode::NoCapacity,

@@ -9,12 +9,14 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::prepare::prepare;
 use super::shelf::{Answer, Shelf};
 use super::{PoolConfig, PrepareError, Prepared, ShelfStatus};
 use crate::error::Chain;
 use crate::id::SessionId;
+use crate::metrics::{self, Metrics};
 use crate::sandbox::{Backend, SandboxSpec};
 use crate::template::Template;
 
@@ -36,6 +38,7 @@ pub(super) struct Actor {
     wishes: mpsc::Receiver<Wish>,
     gone: Arc<Notify>,
     status: watch::Sender<Vec<ShelfStatus>>,
+    metrics: Metrics,
 }
 
 /// How a creation's task ended.
@@ -61,13 +64,15 @@ impl Actor {
         config: PoolConfig,
         wishes: mpsc::Receiver<Wish>,
         gone: Arc<Notify>,
+        metrics: &Metrics,
     ) -> (Actor, watch::Receiver<Vec<ShelfStatus>>) {
         let now = Instant::now();
         let shelves = templates.iter().map(|template| Shelf::new(Arc::clone(template), now));
         let shelves: Vec<Shelf> = shelves.collect();
         let (status, seen) = watch::channel(shelves.iter().map(|s| s.status(now)).collect());
         let creations = JoinSet::new();
-        (Actor { backend, config, shelves, creations, wishes, gone, status }, seen)
+        let metrics = metrics.clone();
+        (Actor { backend, config, shelves, creations, wishes, gone, status, metrics }, seen)
     }
 
     /// Lives until it is stopped; then nothing is parked and nothing is being made.
@@ -77,7 +82,11 @@ impl Actor {
             match self.turn(&stop).await {
                 Turn::Stop | Turn::Wish(None) => break,
                 Turn::Wish(Some(Wish { shelf, again, reply })) => {
-                    self.shelves[shelf].serve(reply, again, Instant::now());
+                    let shelf = &mut self.shelves[shelf];
+                    let result =
+                        if shelf.serve(reply, again, Instant::now()) { "hit" } else { "miss" };
+                    let labels = [shelf.template.name.as_str(), result];
+                    self.metrics.count(&metrics::POOL_CLAIMS, &labels);
                 }
                 Turn::Gone => self.shelves.iter_mut().for_each(Shelf::forget_gone),
                 Turn::Made(made) => self.on_made(*made),
@@ -137,6 +146,8 @@ impl Actor {
         match made {
             Ok(prepared) => shelf.stock(prepared, Instant::now()),
             Err(error) => {
+                let labels = [self.backend.kind().name(), shelf.template.name.as_str()];
+                self.metrics.count(&metrics::SANDBOX_FAILURES, &labels);
                 shelf.backoff.fail(Instant::now(), jitter());
                 if let Err(untold) = shelf.fail(error) {
                     let failures = shelf.backoff.failures();
@@ -152,6 +163,7 @@ impl Actor {
         let shelf = &mut self.shelves[shelf];
         for (session, why) in dead {
             tracing::warn!(%session, why, "a parked sandbox died");
+            self.metrics.count(&metrics::POOL_LOST, &[shelf.template.name.as_str()]);
         }
         // What kills one soon kills the next.
         shelf.backoff.fail(Instant::now(), jitter());
@@ -169,14 +181,14 @@ impl Actor {
         while self.under_way() < self.config.creations {
             let most = self.shelves.iter_mut().filter(|shelf| shelf.unserved() > 0);
             let Some(shelf) = most.min_by_key(|shelf| shelf.creating.len()) else { break };
-            begin(shelf, &mut self.creations, &self.backend, &self.config);
+            begin(shelf, &mut self.creations, &self.backend, &self.config, &self.metrics);
         }
         // Refills leave half of the places to newcomers yet to come.
         while self.under_way() < self.config.creations.div_ceil(2) {
             let mut shelves = self.shelves.iter_mut();
             let missing = shelves.find(|s| s.missing(now) > 0 && s.backoff.may_try(now));
             let Some(shelf) = missing else { break };
-            begin(shelf, &mut self.creations, &self.backend, &self.config);
+            begin(shelf, &mut self.creations, &self.backend, &self.config, &self.metrics);
         }
         let status: Vec<_> = self.shelves.iter().map(|shelf| shelf.status(now)).collect();
         self.status.send_if_modified(|old| {
@@ -197,13 +209,21 @@ fn begin(
     creations: &mut JoinSet<Result<Prepared, PrepareError>>,
     backend: &Arc<dyn Backend>,
     config: &PoolConfig,
+    metrics: &Metrics,
 ) {
     let backend = Arc::clone(backend);
     let template = Arc::clone(&shelf.template);
     let deadline = config.create_timeout;
+    let labels = [backend.kind().name(), template.name.as_str()];
+    let took = metrics.histogram(&metrics::SANDBOX_CREATE, &labels);
     shelf.creating.push(creations.spawn(async move {
-        let spec = SandboxSpec { session: SessionId::random()?, template };
-        prepare(&*backend, spec, deadline).await
+        let began = Instant::now();
+        let session = SessionId::random()?;
+        let span = tracing::error_span!("session", id = %session);
+        let spec = SandboxSpec { session, template };
+        let prepared = prepare(&*backend, spec, deadline).instrument(span).await?;
+        took.record(began.elapsed());
+        Ok(prepared)
     }));
 }
 

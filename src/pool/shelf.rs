@@ -47,8 +47,13 @@ impl Shelf {
     }
 
     /// Somebody wants one: gives the oldest, or puts them into the line, at its head if they had
-    /// got one before that was dead.
-    pub(super) fn serve(&mut self, reply: oneshot::Sender<Answer>, again: bool, now: Instant) {
+    /// got one before that was dead. Answers whether there was one.
+    pub(super) fn serve(
+        &mut self,
+        reply: oneshot::Sender<Answer>,
+        again: bool,
+        now: Instant,
+    ) -> bool {
         if self.parked.len() <= 1 {
             self.demand.on_empty(now);
         }
@@ -57,10 +62,12 @@ impl Shelf {
                 if let Err(Ok(unwanted)) = reply.send(Ok(parked)) {
                     self.parked.push_front(unwanted);
                 }
+                return true;
             }
             None if again => self.waiting.push_front(reply),
             None => self.waiting.push_back(reply),
         }
+        false
     }
 
     /// A sandbox is ready: the first in the line gets it; if there is no line it is parked.

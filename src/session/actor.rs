@@ -8,12 +8,14 @@ use tokio::time::{Instant, sleep_until};
 
 use super::fanout::Fanout;
 use super::log::EventLog;
+use super::meter::Meter;
 use super::state::{Effect, ParticipantId, Rules, State};
 use super::transfers::Transfers;
 use super::{AttachError, Command, DetachedOutput, Guest, Joined, SessionConfig, Summary};
 use crate::error::Chain;
 use crate::id::SessionId;
 use crate::link::{DriverCommand, DriverEvent, Link, LinkError};
+use crate::metrics::Metrics;
 use crate::pool::Prepared;
 use crate::protocol::client::{ClientMessage, Refusal};
 use crate::protocol::event::{EndReason, Event, Sequenced, SessionState};
@@ -59,6 +61,7 @@ pub(super) struct Actor {
     began: Instant,
     /// Why sockets close, once the session is over.
     farewell: Option<Close>,
+    meter: Meter,
 }
 
 /// What an actor waits for.
@@ -88,6 +91,7 @@ impl Actor {
         commands: mpsc::Receiver<Command>,
         summary: watch::Sender<Summary>,
         transfer_left: Arc<Notify>,
+        metrics: Metrics,
     ) -> Actor {
         let limits = &prepared.template.limits;
         let rules = Rules {
@@ -117,13 +121,14 @@ impl Actor {
             last_activity: Instant::now(),
             began: Instant::now(),
             farewell: None,
+            meter: Meter::new(metrics),
             config,
         }
     }
 
     /// Lives until the session is over and nothing of its sandbox is left.
     pub(super) async fn run(mut self) {
-        tracing::info!(session = %self.id, template = self.template.name, "session begins");
+        tracing::info!(template = self.template.name, "session begins");
         while self.farewell.is_none() {
             match self.turn().await {
                 Turn::Command(Some(command)) => self.on_command(command),
@@ -142,7 +147,7 @@ impl Actor {
             self.apply();
             self.note_leavers();
             if let Err(error) = self.fanout.catch_up(&self.log) {
-                tracing::error!(session = %self.id, %error, "cannot encode a gap");
+                tracing::error!(%error, "cannot encode a gap");
             }
             self.fanout.wake();
             self.summarise();
@@ -150,14 +155,15 @@ impl Actor {
         if let Some(farewell) = &self.farewell
             && let Err(error) = self.fanout.close(farewell, &self.log)
         {
-            tracing::error!(session = %self.id, %error, "cannot encode a gap");
+            tracing::error!(%error, "cannot encode a gap");
         }
         self.handle.end().await;
-        tracing::info!(session = %self.id, "session ended");
+        tracing::info!("session ended");
     }
 
     async fn turn(&mut self) -> Turn {
         let may_read = self.may_read();
+        self.meter.reading(may_read);
         let next = self.next_deadline();
         let deadline = async move {
             match next {
@@ -249,7 +255,7 @@ impl Actor {
         let (id, outbox) = match self.fanout.join(&guest, &ready) {
             Ok(seat) => seat,
             Err(error) => {
-                tracing::error!(session = %self.id, %error, "cannot encode `ready`");
+                tracing::error!(%error, "cannot encode `ready`");
                 return;
             }
         };
@@ -329,7 +335,7 @@ impl Actor {
         let cause = tokio::time::timeout(CAUSE_DEADLINE, self.handle.cause())
             .await
             .unwrap_or(EndCause::Unknown);
-        tracing::warn!(session = %self.id, error = %Chain(&error), ?cause, "the link is lost");
+        tracing::warn!(error = %Chain(&error), ?cause, "the link is lost");
         let detail = match (&error, cause) {
             (_, EndCause::OutOfMemory { limit_bytes }) => {
                 format!("the sandbox ran out of memory: limit {} MiB", limit_bytes >> 20)
@@ -356,13 +362,14 @@ impl Actor {
                 }
                 Effect::ArmTimer(after) => self.cell_deadline = Instant::now().checked_add(after),
                 Effect::DisarmTimer => self.cell_deadline = None,
-                Effect::Log(line) => tracing::debug!(session = %self.id, line, "driver"),
+                Effect::Log(line) => tracing::debug!(line, "driver"),
                 Effect::End => {}
             }
         }
     }
 
     fn emit(&mut self, event: &Event) {
+        self.meter.event(event);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let ts = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         match Sequenced::encode(event, self.log.next_seq(), ts) {
@@ -375,7 +382,7 @@ impl Actor {
                 self.log.push(&sequenced);
                 self.fanout.broadcast(&sequenced);
             }
-            Err(error) => tracing::error!(session = %self.id, %error, "cannot encode an event"),
+            Err(error) => tracing::error!(%error, "cannot encode an event"),
         }
         if let Event::Done { .. } = event {
             self.cells += 1;
@@ -383,7 +390,7 @@ impl Actor {
             if std::mem::take(&mut self.hurried)
                 && let Err(error) = self.fanout.hurry(&self.log)
             {
-                tracing::error!(session = %self.id, %error, "cannot encode a gap");
+                tracing::error!(%error, "cannot encode a gap");
             }
         }
         if let Event::Ended { reason, detail } = event {
@@ -398,8 +405,9 @@ impl Actor {
     }
 
     fn reply(&self, to: ParticipantId, reply: &Reply) {
+        self.meter.reply(reply);
         if let Err(error) = self.fanout.reply(to, reply) {
-            tracing::error!(session = %self.id, %error, "cannot encode a reply");
+            tracing::error!(%error, "cannot encode a reply");
         }
     }
 

@@ -27,6 +27,7 @@ mod resume;
 mod rich;
 mod spoil;
 mod stop;
+mod watching;
 
 fn main() -> std::process::ExitCode {
     common::suite::run(&[
@@ -45,6 +46,7 @@ fn main() -> std::process::ExitCode {
         clients::CASES,
         resume::CASES,
         lifecycle::CASES,
+        watching::CASES,
         command::CASES,
     ])
 }

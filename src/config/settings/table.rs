@@ -144,6 +144,13 @@ pub(crate) const SECTIONS: &[Section] = &[
                  on a loopback address"
             ),
             setting!(
+                "metrics_public",
+                Some("metrics-public"),
+                Gateway.access.metrics_public,
+                Switch,
+                "Show /metrics to whoever asks, not just to holders of the token"
+            ),
+            setting!(
                 "allow_origin",
                 Some("allow-origin"),
                 Gateway.access.allow_origin,

@@ -1,0 +1,66 @@
+//! `GET /metrics`, and the counting of requests.
+
+use std::sync::Arc;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{Method, header};
+use axum::response::{IntoResponse, Response};
+use tokio::time::Instant;
+
+use super::Doors;
+use super::auth::Caller;
+use super::problem::{Document, Problem};
+use crate::metrics;
+
+/// Prometheus' text format, version 0.0.4.
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What the gateway counts and measures, for Prometheus.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "gateway",
+    responses(
+        (status = 200, description = "Prometheus' text format", body = String),
+        (status = 401, description = "Not the gateway's token, and the metrics are not public",
+         body = Document<'static>, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn scrape(
+    State(doors): State<Arc<Doors>>,
+    caller: Caller,
+) -> Result<Response, Problem> {
+    if !doors.metrics_public {
+        caller.may_make_sessions(&doors)?;
+    }
+    doors.registry.measure();
+    let text = doors.metrics.render();
+    Ok(([(header::CONTENT_TYPE, TEXT), (header::CACHE_CONTROL, "no-store")], text).into_response())
+}
+
+/// A request under way: what is known of it before it is answered.
+pub(super) struct Pending {
+    began: Instant,
+    method: Method,
+    route: Option<MatchedPath>,
+}
+
+impl Pending {
+    /// The clock runs from now on.
+    pub(super) fn of(request: &Request) -> Pending {
+        let route = request.extensions().get::<MatchedPath>().cloned();
+        Pending { began: Instant::now(), method: request.method().clone(), route }
+    }
+
+    /// Its answer begins.
+    pub(super) fn answered(self, doors: &Doors, response: &Response) {
+        let route = self.route.as_ref().map_or("other", MatchedPath::as_str);
+        // Clients make up methods.
+        let known = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE];
+        let method = if known.contains(&self.method) { self.method.as_str() } else { "other" };
+        let status = response.status();
+        let labels = [method, route, status.as_str()];
+        doors.metrics.count(&metrics::HTTP_REQUESTS, &labels);
+        doors.metrics.observe(&metrics::HTTP_DURATION, &[route], self.began.elapsed());
+    }
+}
