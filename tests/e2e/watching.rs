@@ -18,7 +18,8 @@ fn value(metrics: &str, series: &str) -> f64 {
 async fn metrics_tell_what_happens(stage: &Stage) {
     let gateway = stage.own(&[]);
     let bearer = format!("Authorization: Bearer {}", gateway.token);
-    let scrape = || http::get(&gateway, "/metrics", std::slice::from_ref(&bearer));
+    let headers = [bearer.as_str()];
+    let scrape = || http::get(&gateway, "/metrics", &headers);
     assert_eq!(http::get(&gateway, "/metrics", &[]).await.status, 401);
     let before = scrape().await;
     assert!(before.head.contains("text/plain; version=0.0.4"), "{}", before.head);
