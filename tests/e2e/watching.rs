@@ -18,8 +18,8 @@ fn value(metrics: &str, series: &str) -> f64 {
 async fn metrics_tell_what_happens(stage: &Stage) {
     let gateway = stage.own(&[]);
     let bearer = format!("Authorization: Bearer {}", gateway.token);
-    let bearer = [bearer.as_str()];
-    let scrape = || http::get(&gateway, "/metrics", &bearer);
+    let headers = [bearer.as_str()];
+    let scrape = || http::get(&gateway, "/metrics", &headers);
     assert_eq!(http::get(&gateway, "/metrics", &[]).await.status, 401);
     let before = scrape().await;
     assert!(before.head.contains("text/plain; version=0.0.4"), "{}", before.head);
@@ -59,7 +59,7 @@ async fn metrics_tell_what_happens(stage: &Stage) {
     let hits = ["hit", "miss"].map(|result| {
         let series =
             format!("cellgate_pool_claims_total{{template=\"python\",result=\"{result}\"}}");
-        if metrics.contains(&series) { value(&metrics, &series) } else { 0.0 }
+        metrics.contains(&series).then(|| value(&metrics, &series)).unwrap_or_default()
     });
     assert_eq!(hits[0] + hits[1], 1.0);
     // Everything that is served has a meaning.
