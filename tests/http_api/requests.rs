@@ -17,6 +17,9 @@ use crate::common::gateway::Gateway;
 /// Longest wait for anything.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(45);
 
+/// From one look to the next.
+const PACE: Duration = Duration::from_millis(20);
+
 /// A request on its way to be sent.
 pub(crate) struct Ask<'a> {
     gateway: &'a Gateway,
@@ -215,7 +218,10 @@ pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
     mut look: impl FnMut() -> F,
 ) -> T {
     let looking = async {
+        // Asking without a pause would take the machine from what is waited for.
+        let mut pace = tokio::time::interval(PACE);
         loop {
+            pace.tick().await;
             if let Some(found) = look().await {
                 return found;
             }

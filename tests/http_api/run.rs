@@ -179,7 +179,9 @@ async fn an_answer_that_nobody_waits_for_ends_its_session(stage: &Stage) {
         .await;
     };
     tokio::select! {
-        reply = ask.reply() => panic!("an answer to a cell without end: {reply:?}"),
+        reply = ask.reply() => {
+            panic!("an answer to a cell without end: {reply:?}\n{}", gateway.log())
+        }
         () = busy => {}
     }
     eventually("the session is gone", async || sessions(&gateway).await.is_empty().then_some(()))
