@@ -47,7 +47,7 @@ class Link:
         shut = signals.shut()
         try:
             with self._sending:
-                if self.closed or unless_ended is not None and unless_ended.ended:
+                if self.closed or (unless_ended is not None and unless_ended.ended):
                     return self._syncs
                 if flags & frames.SYNC:
                     self._syncs = self._syncs + 1 & _WORD
@@ -67,7 +67,7 @@ class Link:
             self.wait(lambda: (self._acks - number) & _WORD < _WORD // 2)
 
     def say(self, cell, payload):
-        """Sends a rich event of a Cell. From the main thread it keeps its place among the output."""
+        """Sends a Cell's rich event. From the main thread it keeps its place among the output."""
         if get_ident() == signals.MAIN:
             self.send_synced(frames.MESSAGE, cell.number, payload, cell)
         else:

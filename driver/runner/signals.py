@@ -10,8 +10,8 @@ that was among them is the one that is meant; any other interrupt came too late 
 """
 
 import _signal
-from _thread import get_ident, interrupt_main
-from time import monotonic
+from _thread import get_ident, start_new_thread
+from time import monotonic, sleep
 
 IDLE, STARTING, RUNNING, ENDING = range(4)
 SIGINT, SIGUSR2 = int(_signal.SIGINT), int(_signal.SIGUSR2)
@@ -30,7 +30,9 @@ _ADMITTED = _DEFERRED | {SIGINT}
 phase = IDLE
 _pending = False
 _PATIENCE_SECONDS = 1.0  # a finaliser that takes longer is interrupted all the same
+_RETRY_SECONDS = 0.005
 _patience_ends = 0.0
+_cell = 0  # counts the cells
 _held = False
 _admitted = False
 _mark = 0  # bytes that had come down the link when an interrupt found the runner idle
@@ -84,8 +86,9 @@ def defer():
 
 def start(bytes_before):
     """A cell was taken that came after `bytes_before`; interrupts are for it from now on."""
-    global phase, _pending, _mark
+    global phase, _pending, _mark, _cell
     phase = STARTING
+    _cell += 1
     if _mark > bytes_before:
         _pending = True
     _mark = 0
@@ -137,13 +140,20 @@ def _would_be_lost(frame):
     return False
 
 
+def _again(cell):
+    """In a thread of its own: interrupts the same cell once more, a moment later."""
+    sleep(_RETRY_SECONDS)
+    if phase == RUNNING and cell == _cell:
+        _signal.pthread_kill(MAIN, SIGINT)
+
+
 def _on_interrupt(number, frame):
     global _pending, _patience_ends
     if phase == RUNNING:
         if _held:
             _pending = True
         elif _would_be_lost(frame):
-            interrupt_main()  # comes back here after the next few instructions
+            start_new_thread(_again, (_cell,))
         elif yields_softly is None or not yields_softly(frame):
             _patience_ends = 0.0
             raise KeyboardInterrupt
