@@ -79,7 +79,11 @@ impl Backend {
             Backend::LocalRoot | Backend::LocalUser => add("--python", PYTHON),
             Backend::Docker => add("--docker-data-path", "socket"),
             Backend::DockerStdio => add("--docker-data-path", "stdio"),
-            Backend::DockerRunsc => add("--docker-runtime", "runsc"),
+            Backend::DockerRunsc => {
+                add("--docker-runtime", "runsc");
+                // gVisor delivers a signal late when the machine is busy.
+                add("--interrupt-grace", "6s");
+            }
         }
         if self.is_docker() {
             add("--docker-host", &format!("unix://{DOCKER_SOCKET}"));

@@ -32,7 +32,7 @@ const LOG_LINES: usize = 30;
 /// Settings of the shared gateways: templates with limits small enough to be reached quickly.
 const SETTINGS: &str = r#"
 [limits]
-interrupt_grace = "1s"
+interrupt_grace = "2s"
 
 [socket]
 message_size = "256KiB"
