@@ -34,12 +34,15 @@ pub(super) struct Actor {
     backend: Arc<dyn Backend>,
     config: PoolConfig,
     shelves: Vec<Shelf>,
-    creations: JoinSet<Result<Prepared, PrepareError>>,
+    creations: JoinSet<Made>,
     wishes: mpsc::Receiver<Wish>,
     gone: Arc<Notify>,
     status: watch::Sender<Vec<ShelfStatus>>,
     metrics: Metrics,
 }
+
+/// What comes of making a sandbox.
+type Made = Result<Box<Prepared>, PrepareError>;
 
 /// What the actor waits for.
 enum Turn {
@@ -47,7 +50,7 @@ enum Turn {
     Wish(Option<Wish>),
     /// A newcomer waits no longer.
     Gone,
-    Made(Result<(Id, Result<Prepared, PrepareError>), JoinError>),
+    Made(Result<(Id, Made), JoinError>),
     /// Parked sandboxes of a shelf died, for these reasons.
     Dead(usize, Vec<(SessionId, String)>),
     /// A target fell, or a back-off is over.
@@ -126,7 +129,7 @@ impl Actor {
         }
     }
 
-    fn on_made(&mut self, made: Result<(Id, Result<Prepared, PrepareError>), JoinError>) {
+    fn on_made(&mut self, made: Result<(Id, Made), JoinError>) {
         let (id, made) = match made {
             Ok(made) => made,
             // It was stopped, and taken from its shelf then.
@@ -141,7 +144,7 @@ impl Actor {
         // Made in the very moment it was stopped: it goes with `made`.
         let Some(shelf) = owner else { return };
         match made {
-            Ok(prepared) => shelf.stock(prepared, Instant::now()),
+            Ok(prepared) => shelf.stock(*prepared, Instant::now()),
             Err(error) => {
                 let labels = [self.backend.kind().name(), shelf.template.name.as_str()];
                 self.metrics.count(&metrics::SANDBOX_FAILURES, &labels);
@@ -203,7 +206,7 @@ impl Actor {
 
 fn begin(
     shelf: &mut Shelf,
-    creations: &mut JoinSet<Result<Prepared, PrepareError>>,
+    creations: &mut JoinSet<Made>,
     backend: &Arc<dyn Backend>,
     config: &PoolConfig,
     metrics: &Metrics,
@@ -220,7 +223,7 @@ fn begin(
         let spec = SandboxSpec { session, template };
         let prepared = prepare(&*backend, spec, deadline).instrument(span).await?;
         took.record(began.elapsed());
-        Ok(prepared)
+        Ok(Box::new(prepared))
     }));
 }
 
