@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use cellgate::backends::{self, Chosen};
@@ -16,6 +17,10 @@ use tracing_subscriber::EnvFilter;
 
 /// A setting that is wrong, wherever it stands.
 const WRONG_SETTING: u8 = 2;
+
+/// For connections whose peer takes nothing any more: they go with the runtime, and what they hold
+/// of the backend with them.
+const LAST_CONNECTIONS: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os()) {
@@ -46,15 +51,16 @@ fn execute(command: Command) -> ExitCode {
     let outcome = match command {
         Command::Config { format: ConfigFormat::Toml, .. } => print(&config::show(&loaded)),
         Command::Config { format: ConfigFormat::Json, .. } => print(&config::show_json(&loaded)),
-        Command::Doctor { json, .. } => with_runtime(examine(loaded.config, json)),
+        Command::Doctor { json, .. } => with_runtime(Duration::ZERO, examine(loaded.config, json)),
         Command::Run(arguments) => {
             // A person looks at the output; the log speaks when something is wrong.
             start_log(&LogConfig { filter: "warn".to_owned(), ..loaded.config.log.clone() });
-            with_runtime(run_file(loaded.config, arguments))
+            // A read of standard input may be stuck in a thread.
+            with_runtime(Duration::ZERO, run_file(loaded.config, arguments))
         }
         Command::Serve { .. } | Command::Completions { .. } => {
             start_log(&loaded.config.log);
-            with_runtime(serve(loaded.config))
+            with_runtime(LAST_CONNECTIONS, serve(loaded.config))
         }
     };
     outcome.unwrap_or_else(|error| {
@@ -87,14 +93,17 @@ fn start_log(config: &LogConfig) {
     }
 }
 
-fn with_runtime(work: impl Future<Output = Result<ExitCode>>) -> Result<ExitCode> {
+/// Runs to the end, and then waits at most so long for tasks and threads that are left.
+fn with_runtime(
+    patience: Duration,
+    work: impl Future<Output = Result<ExitCode>>,
+) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
     let outcome = runtime.block_on(work);
-    // A read of standard input may be stuck in a thread; nothing else is left by now.
-    runtime.shutdown_background();
+    runtime.shutdown_timeout(patience);
     outcome
 }
 

@@ -273,6 +273,11 @@ impl Registry {
         self.pool.status()
     }
 
+    /// Whether the gateway shuts down.
+    pub fn is_draining(&self) -> bool {
+        self.tasks.is_closed()
+    }
+
     /// Refuses new sessions from now on, also to those who wait, and ends what is parked.
     pub fn begin_shutdown(&self) {
         self.tasks.close();

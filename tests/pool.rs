@@ -82,7 +82,7 @@ async fn an_empty_shelf_makes_what_is_wanted_and_nothing_else_when_it_is_off() {
     let pool = pool(&backend, 5, 0, 4);
     assert_eq!(backend.begun(), 0);
     let prepared = claim(&pool).await;
-    assert_eq!(backend.ids(), [prepared.id.clone()]);
+    assert_eq!(backend.ids(), std::slice::from_ref(&prepared.id));
     let shelf = &pool.status()[0];
     assert_eq!((shelf.target, shelf.parked, shelf.creating), (0, 0, 0));
     assert!(

@@ -1,8 +1,11 @@
 //! Checks the Rust side of the link's wire against the golden file that the runner is checked
 //! against too (`tests/runner/test_wire.py`), so that two languages cannot drift apart.
 
+#![allow(clippy::unwrap_used)] // a test that cannot go on panics
+
 use std::collections::BTreeSet;
 
+use cellgate_driver::wire::files::{FileAnswer, FileCommand};
 use cellgate_driver::wire::{
     Done, Exited, HEADER_BYTES, Header, Setup, Usage, append_message, flag, kind,
 };
@@ -58,6 +61,8 @@ fn payloads_with_a_layout_are_read_and_written_back_the_same() {
                 whole.resize(40, 0);
                 Done::decode(&whole).unwrap().encode()[..1].to_vec()
             }
+            kind::FILE => FileCommand::decode(&payload).unwrap().encode(),
+            kind::FILE_ANSWER => FileAnswer::decode(&payload).unwrap().encode(),
             kind::EXECUTE | kind::INPUT | kind::REQUEST | kind::READY | kind::REPLY
                 if case.flags & (flag::MORE | flag::BUSY) == 0 && case.cell != u32::MAX =>
             {
@@ -69,7 +74,14 @@ fn payloads_with_a_layout_are_read_and_written_back_the_same() {
         assert_eq!(again, payload, "{}", case.name);
         checked.insert(case.kind);
     }
-    let layouts = BTreeSet::from([kind::SETUP, kind::EXITED, kind::USAGE, kind::DONE]);
+    let layouts = BTreeSet::from([
+        kind::SETUP,
+        kind::EXITED,
+        kind::USAGE,
+        kind::DONE,
+        kind::FILE,
+        kind::FILE_ANSWER,
+    ]);
     assert_eq!(checked, layouts);
 }
 
@@ -84,6 +96,7 @@ fn every_kind_and_every_flag_is_in_the_golden_file() {
         kind::RESTART,
         kind::REQUEST,
         kind::PING,
+        kind::FILE,
         kind::PIPES,
         kind::ACK,
         kind::HELLO,
@@ -96,6 +109,7 @@ fn every_kind_and_every_flag_is_in_the_golden_file() {
         kind::REPLY,
         kind::PONG,
         kind::LOG,
+        kind::FILE_ANSWER,
         kind::SYNC,
     ]);
     assert_eq!(kinds, known);

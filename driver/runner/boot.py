@@ -11,6 +11,7 @@ def boot():
 
     if sys.version_info < (3, 9):
         sys.exit("cellgate needs Python 3.9 or newer; this is " + sys.version.split()[0])
+    from _thread import RLock
     from posix import fstat, pread
 
     bundle_fd = 5
@@ -23,6 +24,7 @@ def boot():
         def __init__(self):
             self.places = {}
             self.loaded = {}
+            self.lock = RLock()
             # What user code does to `builtins` must not reach our own modules.
             self.builtins = dict(vars(builtins))
             data = pread(bundle_fd, fstat(bundle_fd).st_size, 0)
@@ -39,21 +41,29 @@ def boot():
 
         def load(self, name):
             """The module `_cellgate.<name>`, executed once. Raises AttributeError if unknown."""
-            module = self.loaded.get(name)
-            if module is not None:
+            with self.lock:  # no thread may see half a module
+                module = self.loaded.get(name)
+                if module is not None:
+                    return module
+                if name not in self.places:
+                    raise AttributeError("the runner has no module " + repr(name))
+                start, length = self.places[name]
+                source = pread(bundle_fd, length, start).decode()
+                full_name = root + "." + name
+                module = module_type(full_name)
+                module.__package__ = root
+                module.__builtins__ = self.builtins
+                self.loaded[name] = sys.modules[full_name] = module
+                try:
+                    exec(
+                        compile(source, "<cellgate/" + name + ".py>", "exec", 0, True), vars(module)
+                    )
+                except BaseException:  # an interrupt: the next one to need it tries again
+                    del self.loaded[name]
+                    sys.modules.pop(full_name, None)
+                    raise
+                setattr(self.package, name, module)
                 return module
-            if name not in self.places:
-                raise AttributeError("the runner has no module " + repr(name))
-            start, length = self.places[name]
-            source = pread(bundle_fd, length, start).decode()
-            full_name = root + "." + name
-            module = module_type(full_name)
-            module.__package__ = root
-            module.__builtins__ = self.builtins
-            self.loaded[name] = sys.modules[full_name] = module
-            exec(compile(source, "<cellgate/" + name + ".py>", "exec", 0, True), vars(module))
-            setattr(self.package, name, module)
-            return module
 
         # The import protocol, for imports by name from outside (matplotlib's backend) and for
         # our own after user code emptied sys.modules: always answers the modules it has.

@@ -10,6 +10,7 @@ import _thread
 from _contextvars import Context, ContextVar
 from _io import BufferedWriter, FileIO, TextIOWrapper
 from posix import close, dup, dup2
+from sys import modules
 
 STDOUT, STDERR = 1, 2
 _EMFILE = 24  # the process has as many descriptors as it may
@@ -92,9 +93,8 @@ class Cell:
 
     def end(self):
         """The cell has ended: what is still written is rare and must not wait for a newline."""
-        self.flush()
-        self.ended = True
         self.write_out = _through(self.out)
+        self.flush()
 
 
 def _through(stream):
@@ -138,6 +138,10 @@ def inherit_in_threads():
         original = getattr(_thread, name, None)
         if original is not None:
             setattr(_thread, name, _inheriting(original))
+    threading = modules.get("threading")  # if `site` imported it, it has the originals
+    for name in ("_start_new_thread", "_start_joinable_thread"):
+        if hasattr(threading, name):
+            setattr(threading, name, getattr(_thread, name[1:]))
 
 
 def _inheriting(original):

@@ -50,6 +50,7 @@ def run(number, job, pipes):
     if changed:
         _variables().restore(changed)
     cell.end()
+    session.link.end(cell)
     return outcome
 
 

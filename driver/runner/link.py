@@ -33,18 +33,22 @@ class Link:
         self._syncs = 0
         self._acks = 0
         self._received = 0
+        self._taking = self._asked_while_taking = False
         self._sending = allocate_lock()
         self._reading = allocate_lock()
         self._sleepers = []
 
-    def send(self, kind, cell, payload=b"", flags=0):
-        """Sends a message; answers how many SYNCs were sent so far, this one's included."""
+    def send(self, kind, cell, payload=b"", flags=0, unless_ended=None):
+        """Sends a message; answers how many SYNCs were sent so far, this one's included.
+
+        Given a Cell as `unless_ended`, sends nothing once that has ended: no event follows DONE.
+        """
         data = frames.message(kind, flags, cell, payload)
         shut = signals.shut()
         try:
             with self._sending:
-                if self.closed:
-                    return 0
+                if self.closed or (unless_ended is not None and unless_ended.ended):
+                    return self._syncs
                 if flags & frames.SYNC:
                     self._syncs = self._syncs + 1 & _WORD
                 try:
@@ -56,39 +60,61 @@ class Link:
             if shut:
                 signals.reopen()
 
-    def send_synced(self, kind, cell, payload=b""):
+    def send_synced(self, kind, cell, payload=b"", unless_ended=None):
         """Sends a message and waits until everything written before it is on its way."""
-        number = self.send(kind, cell, payload, frames.SYNC)
+        number = self.send(kind, cell, payload, frames.SYNC, unless_ended)
         if not self.closed:
             self.wait(lambda: (self._acks - number) & _WORD < _WORD // 2)
 
     def say(self, cell, payload):
-        """Sends a rich event. From the main thread it keeps its place among the output."""
+        """Sends a Cell's rich event. From the main thread it keeps its place among the output."""
         if get_ident() == signals.MAIN:
-            self.send_synced(frames.MESSAGE, cell, payload)
+            self.send_synced(frames.MESSAGE, cell.number, payload, cell)
         else:
-            self.send(frames.MESSAGE, cell, payload)
+            self.send(frames.MESSAGE, cell.number, payload, 0, cell)
+
+    def end(self, cell):
+        """Marks a cell as ended: from here on none of its threads sends an event."""
+        with self._sending:
+            cell.ended = True
 
     def wait(self, ready):
-        """Returns when `ready()` is true; it is asked again whenever something came down."""
-        while not ready():
-            if self._reading.acquire(False):
-                try:
-                    if ready():
-                        return
-                    # Looking without taking: an exception raised here (an interrupt, a user's
-                    # alarm) loses no byte.
-                    self._peek(0)
-                    self.read()
-                finally:
-                    self._reading.release()
-                    self.wake()
-            else:
-                sleeper = allocate_lock()
-                sleeper.acquire()
-                self._sleepers.append(sleeper.release)
-                if not ready() and self._reading.locked():
+        """Returns when `ready()` is true; it is asked again whenever something came down.
+
+        An interrupt, or an alarm of the user's, may end the waiting; it can do so only while this
+        thread sleeps, or it might leave with the reader's place taken for ever.
+        """
+        shut = signals.shut()
+        try:
+            while not ready():
+                if self._reading.acquire(False):
+                    try:
+                        if not ready():
+                            # Looking without taking: an exception raised here loses no byte.
+                            self._sleep(shut, self._peek)
+                            self.read()
+                    finally:
+                        self._reading.release()
+                        self.wake()
+                else:
+                    sleeper = allocate_lock()
                     sleeper.acquire()
+                    self._sleepers.append(sleeper.release)
+                    if not ready() and self._reading.locked():
+                        self._sleep(shut, sleeper.acquire)
+        finally:
+            if shut:
+                signals.reopen()
+
+    @staticmethod
+    def _sleep(shut, block):
+        try:
+            if shut:
+                signals.reopen()
+            block()
+        finally:
+            if shut:
+                signals.shut()
 
     def lead(self):
         """Tries to become the reader without waiting; an event loop reads by `read`."""
@@ -118,23 +144,22 @@ class Link:
         from fcntl import ioctl
         from termios import FIONREAD
 
+        if self._taking:
+            self._asked_while_taking = True
+            return 0  # what is being taken is in neither count; `read` tells later
         waiting = ioctl(self.socket, FIONREAD, b"\0\0\0\0")
         return self._received + int.from_bytes(waiting, byteorder)
 
     def quiet(self, seconds):
         """Whether nothing comes for so long."""
-        self.socket.settimeout(seconds)
-        try:
-            self._peek(0)
-            return False
-        except OSError:
-            return True
-        finally:
-            self.socket.settimeout(None)
+        from select import select
+
+        return not select([self.socket], [], [], seconds)[0]
 
     def read(self, flags=0):
         """Takes what is there (the reader only) and hands it out."""
         shut = signals.shut()
+        self._taking = True
         try:
             data, ancillary, told, _ = self.socket.recvmsg(
                 _READ_BYTES, 64, flags | _socket.MSG_CMSG_CLOEXEC
@@ -157,6 +182,10 @@ class Link:
         except (OSError, frames.WireError):
             _exit(70)  # EX_SOFTWARE: nothing sensible can be said on a broken link
         finally:
+            self._taking = False
+            if self._asked_while_taking:
+                self._asked_while_taking = False
+                signals.mark()
             if shut:
                 signals.reopen()
 
@@ -168,8 +197,8 @@ class Link:
         self._sleepers.clear()
         self.socket.close()
 
-    def _peek(self, flags):
-        return self.socket.recv(1, flags | _socket.MSG_PEEK)
+    def _peek(self):
+        return self.socket.recv(1, _socket.MSG_PEEK)
 
     def _take(self, kind, cell, payload):
         if kind == frames.EXECUTE:

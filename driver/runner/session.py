@@ -42,4 +42,4 @@ def publish(cell, event, text=None, last=False):
     if last:
         link.send(frames.MESSAGE, cell.number, payload)
     else:
-        link.say(cell.number, payload)
+        link.say(cell, payload)

@@ -10,7 +10,8 @@ that was among them is the one that is meant; any other interrupt came too late 
 """
 
 import _signal
-from _thread import get_ident
+from _thread import get_ident, start_new_thread
+from time import monotonic, sleep
 
 IDLE, STARTING, RUNNING, ENDING = range(4)
 SIGINT, SIGUSR2 = int(_signal.SIGINT), int(_signal.SIGUSR2)
@@ -28,7 +29,12 @@ _ADMITTED = _DEFERRED | {SIGINT}
 
 phase = IDLE
 _pending = False
+_PATIENCE_SECONDS = 1.0  # a finaliser that takes longer is interrupted all the same
+_RETRY_SECONDS = 0.005
+_patience_ends = 0.0
+_cell = 0  # counts the cells
 _held = False
+_admitted = False
 _mark = 0  # bytes that had come down the link when an interrupt found the runner idle
 _bytes_so_far = None  # tells that number
 yields_softly = None  # set by `tasks`: takes an interrupt that hits a waiting event loop
@@ -66,18 +72,23 @@ def leave(to=ENDING):
 
 def admit():
     """Lets the user's signal handlers run."""
+    global _admitted
+    _admitted = True
     _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _ADMITTED)
 
 
 def defer():
     """Keeps the user's signal handlers from running."""
+    global _admitted
     _signal.pthread_sigmask(_signal.SIG_BLOCK, _DEFERRED)
+    _admitted = False
 
 
 def start(bytes_before):
     """A cell was taken that came after `bytes_before`; interrupts are for it from now on."""
-    global phase, _pending, _mark
+    global phase, _pending, _mark, _cell
     phase = STARTING
+    _cell += 1
     if _mark > bytes_before:
         _pending = True
     _mark = 0
@@ -89,10 +100,10 @@ def shut():
     Answers whether `reopen` has to be called.
     """
     global _held
-    if phase != RUNNING or get_ident() != MAIN:
+    if not _admitted or get_ident() != MAIN:
         return False  # handlers run in the main thread only
-    defer()
     _held = True
+    defer()
     return True
 
 
@@ -101,7 +112,14 @@ def reopen():
     global _held
     _held = False
     admit()
-    _raise_pending()
+    if phase == RUNNING:
+        _raise_pending()
+
+
+def mark():
+    """Notes what had come down the link by the time of an interrupt that found nothing running."""
+    global _mark
+    _mark = _bytes_so_far()
 
 
 def _raise_pending():
@@ -111,14 +129,35 @@ def _raise_pending():
         raise KeyboardInterrupt
 
 
+def _would_be_lost(frame):
+    """Whether code runs whose exceptions Python prints and drops: finalisers, weak references."""
+    global _patience_ends
+    while frame is not None:
+        if frame.f_code.co_name in ("__del__", "_remove"):
+            _patience_ends = _patience_ends or monotonic() + _PATIENCE_SECONDS
+            return monotonic() < _patience_ends
+        frame = frame.f_back
+    return False
+
+
+def _again(cell):
+    """In a thread of its own: interrupts the same cell once more, a moment later."""
+    sleep(_RETRY_SECONDS)
+    if phase == RUNNING and cell == _cell:
+        _signal.pthread_kill(MAIN, SIGINT)
+
+
 def _on_interrupt(number, frame):
-    global _pending, _mark
+    global _pending, _patience_ends
     if phase == RUNNING:
         if _held:
             _pending = True
+        elif _would_be_lost(frame):
+            start_new_thread(_again, (_cell,))
         elif yields_softly is None or not yields_softly(frame):
+            _patience_ends = 0.0
             raise KeyboardInterrupt
     elif phase == STARTING:
         _pending = True
     elif phase == IDLE:
-        _mark = _bytes_so_far()
+        mark()

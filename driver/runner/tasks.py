@@ -8,7 +8,7 @@ import asyncio
 from _socket import MSG_DONTWAIT
 from contextvars import copy_context
 
-from _cellgate import session, signals
+from _cellgate import execute, session, signals
 from _cellgate.cell import CELL
 
 loop = None
@@ -75,29 +75,46 @@ def run(coroutine):
     _running = task
     try:
         return turning.run_until_complete(task)
-    except asyncio.CancelledError as error:
-        if task.cancelled() and _interrupted:
-            raise KeyboardInterrupt().with_traceback(error.__traceback__) from None
+    except asyncio.CancelledError:
+        if task.cancelled() and _interrupted and _cancelled_at:
+            raise KeyboardInterrupt().with_traceback(_cancelled_at.pop()) from None
         raise
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        shows_a_cell = _shows_a_cell(error.__traceback__)
         if not task.done():
             _unwind(turning, task)
+        if _cancelled_at and not shows_a_cell:
+            # It hit a task of asyncio's own; what waits for that one says more.
+            raise error.with_traceback(_cancelled_at.pop()) from None
         raise
     finally:
         _running = None
         _interrupted.clear()
+        _cancelled_at.clear()
         _carry_back()
 
 
 _interrupted = []  # not empty: the cancellation under way is an interrupt
+_cancelled_at = []  # the traceback of where it hit the cell's code; before 3.11 asyncio loses it
 _carried = []
 
 
 async def _carrying(coroutine):
     try:
         return await coroutine
+    except (asyncio.CancelledError, KeyboardInterrupt) as error:
+        _cancelled_at[:] = [error.__traceback__]
+        raise
     finally:
         _carried[:] = [copy_context()]
+
+
+def _shows_a_cell(trace):
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename in execute.sources:
+            return True
+        trace = trace.tb_next
+    return False
 
 
 def _carry_back():

@@ -4,9 +4,10 @@ import builtins
 import faulthandler
 import sys
 from _operator import itemgetter
+from _thread import RLock
 from os import close, fstat, register_at_fork
 
-from _cellgate import cell, imports, session, signals, streams
+from _cellgate import bundle, cell, imports, session, signals, streams
 
 _SIDE_FD, _STACKS_FD = 4, 6
 _LEAST_RECURSION = 500  # below this the runner itself could not work
@@ -29,6 +30,7 @@ def make(control):
     session.namespace = vars(session.main_module)
     session.current = cell.Cell(0, {}, cell.spare_pipes())
     session.current.end()
+    control.end(session.current)
     control.on_pipes = lambda out, err: _pipes.append(cell.Pipes(out, err))
     control.on_request = _on_first_request
     _catch_faults()
@@ -174,6 +176,7 @@ def _before_fork():
 
 def _in_child():
     session.in_child = True
+    bundle.lock = RLock()  # another thread of the parent may have held it
     session.link.close_in_child()
     for fd in (_SIDE_FD, _STACKS_FD):
         try:

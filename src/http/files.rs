@@ -87,6 +87,7 @@ pub(super) struct Written {
 #[utoipa::path(
     get,
     path = "/v1/sessions/{id}/files",
+    operation_id = "listFiles",
     tag = "files",
     params(
         ("id" = String, Path, description = "The session"),
@@ -135,6 +136,7 @@ pub(super) async fn list(
 #[utoipa::path(
     get,
     path = "/v1/sessions/{id}/files/{*path}",
+    operation_id = "readFile",
     tag = "files",
     params(
         ("id" = String, Path, description = "The session"),
@@ -184,6 +186,7 @@ pub(super) async fn download(
 #[utoipa::path(
     put,
     path = "/v1/sessions/{id}/files/{*path}",
+    operation_id = "writeFile",
     tag = "files",
     params(
         ("id" = String, Path, description = "The session"),

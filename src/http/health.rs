@@ -16,6 +16,7 @@ use crate::pool::ShelfStatus;
 #[utoipa::path(
     get,
     path = "/healthz",
+    operation_id = "isAlive",
     tag = "gateway",
     security(()),
     responses((status = 200, description = "The process lives", body = String))
@@ -29,6 +30,7 @@ pub(super) async fn live() -> &'static str {
 #[utoipa::path(
     get,
     path = "/readyz",
+    operation_id = "isReady",
     tag = "gateway",
     security(()),
     responses(

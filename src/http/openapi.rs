@@ -56,6 +56,7 @@ impl Served {
 #[utoipa::path(
     get,
     path = "/v1/openapi.json",
+    operation_id = "describe",
     tag = "gateway",
     security(()),
     responses((status = 200, description = "An OpenAPI 3.1 document", content_type = "application/json"))

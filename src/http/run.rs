@@ -31,6 +31,7 @@ use super::clients::Client;
 use super::problem::{Document, Problem};
 use crate::protocol::client::{ClientMessage, Execute};
 use crate::protocol::event::EndReason;
+use crate::registry::CreateError;
 use crate::session::outbox::Batch;
 use crate::session::{Attachment, Guest, SessionHandle};
 
@@ -41,6 +42,9 @@ mod request;
 use collect::{Collector, RunAnswer};
 use form::Form;
 use request::{Order, RunQuery, RunRequest};
+
+/// Why a session ended that had no time to say so.
+const UNSAID: &str = "the gateway's log says why";
 
 /// An event of the session, or a gap.
 struct Told {
@@ -60,6 +64,7 @@ type Batched = Result<Vec<Told>, Problem>;
 #[utoipa::path(
     post,
     path = "/v1/run",
+    operation_id = "runCell",
     tag = "run",
     params(
         ("template" = Option<String>, Query, description = "For plain code: see the JSON field"),
@@ -105,7 +110,11 @@ pub(super) async fn run(
     let span = session.span();
     doors.connections.spawn(drive(session, order.cell, tell, patience).instrument(span));
     // The cell is queued at once, or will never be: then there is a status to say so.
-    let first = told.recv().await.unwrap_or_else(|| Err(broken_off()))?;
+    let first = told.recv().await.unwrap_or_else(|| Err(broken_off(UNSAID)));
+    let first = first.map_err(|problem| match doors.registry.is_draining() {
+        true => CreateError::Draining.into(), // made just before, and ended at once
+        false => problem,
+    })?;
     if form == Form::Json {
         return collect(first, told).await.map(|answer| Json(answer).into_response());
     }
@@ -139,9 +148,9 @@ async fn pass_on(
     patience: Duration,
 ) -> Result<(), Problem> {
     let guest = Guest::owner("run", session.owner_token());
-    let seat = session.attach(guest).await.map_err(|_| broken_off())?;
+    let seat = session.attach(guest).await.map_err(|error| broken_off(&error.to_string()))?;
     let said = seat.say(Ok(ClientMessage::Execute(cell))).await;
-    said.map_err(|_| broken_off())?;
+    said.map_err(|error| broken_off(&error.to_string()))?;
     let mut messages = Vec::new();
     loop {
         let taken = tokio::select! {
@@ -170,8 +179,7 @@ async fn next(seat: &Attachment, messages: &mut Vec<ByteString>) -> Result<Vec<T
         message: Option<&'a serde_json::value::RawValue>,
     }
     if let Batch::Close(close) = seat.outbox().take(messages).await {
-        tracing::debug!(%close, "a run's session closed before its cell was done");
-        return Err(broken_off());
+        return Err(broken_off(close.reason()));
     }
     let mut events = Vec::with_capacity(messages.len());
     for json in messages.drain(..) {
@@ -209,11 +217,11 @@ async fn collect(
                 return Ok(collector.finish());
             }
         }
-        batch = told.recv().await.unwrap_or_else(|| Err(broken_off()))?;
+        batch = told.recv().await.unwrap_or_else(|| Err(broken_off(UNSAID)))?;
     }
 }
 
-fn broken_off() -> Problem {
-    let detail = "the session ended before its cell did; try again";
+fn broken_off(why: &str) -> Problem {
+    let detail = format!("the session ended before its cell did: {why}; try again");
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).for_now()
 }

@@ -51,6 +51,7 @@ pub(super) struct SessionInfo {
 #[utoipa::path(
     get,
     path = "/v1/sessions",
+    operation_id = "listSessions",
     tag = "sessions",
     responses(
         (status = 200, description = "The sessions that live", body = Sessions),
@@ -88,6 +89,7 @@ pub(super) async fn list(
 #[utoipa::path(
     delete,
     path = "/v1/sessions/{id}",
+    operation_id = "endSession",
     tag = "sessions",
     params(("id" = String, Path, description = "The session")),
     responses(
@@ -153,6 +155,7 @@ pub(super) struct Granted {
 #[utoipa::path(
     post,
     path = "/v1/sessions/{id}/tokens",
+    operation_id = "grantToken",
     tag = "sessions",
     params(("id" = String, Path, description = "The session")),
     request_body = Grant,

@@ -52,6 +52,7 @@ pub(super) struct Wish {
 #[utoipa::path(
     get,
     path = "/ws",
+    operation_id = "openSocket",
     tag = "gateway",
     params(
         ("template" = Option<String>, Query, description = "What a new session is made from"),

@@ -34,15 +34,15 @@ pub(super) struct Actor {
     backend: Arc<dyn Backend>,
     config: PoolConfig,
     shelves: Vec<Shelf>,
-    creations: JoinSet<Made>,
+    creations: JoinSet<Result<Prepared, PrepareError>>,
     wishes: mpsc::Receiver<Wish>,
     gone: Arc<Notify>,
     status: watch::Sender<Vec<ShelfStatus>>,
     metrics: Metrics,
 }
 
-/// What comes of making a sandbox.
-type Made = Result<Box<Prepared>, PrepareError>;
+/// How a creation's task ended.
+type Made = Result<(Id, Result<Prepared, PrepareError>), JoinError>;
 
 /// What the actor waits for.
 enum Turn {
@@ -50,7 +50,7 @@ enum Turn {
     Wish(Option<Wish>),
     /// A newcomer waits no longer.
     Gone,
-    Made(Result<(Id, Made), JoinError>),
+    Made(Box<Made>),
     /// Parked sandboxes of a shelf died, for these reasons.
     Dead(usize, Vec<(SessionId, String)>),
     /// A target fell, or a back-off is over.
@@ -89,7 +89,7 @@ impl Actor {
                     self.metrics.count(&metrics::POOL_CLAIMS, &labels);
                 }
                 Turn::Gone => self.shelves.iter_mut().for_each(Shelf::forget_gone),
-                Turn::Made(made) => self.on_made(made),
+                Turn::Made(made) => self.on_made(*made),
                 Turn::Dead(shelf, dead) => self.on_dead(shelf, dead),
                 Turn::Deadline => {}
             }
@@ -123,13 +123,13 @@ impl Actor {
             () = stop.cancelled() => Turn::Stop,
             dead = dead => dead,
             wish = self.wishes.recv() => Turn::Wish(wish),
-            Some(made) = self.creations.join_next_with_id() => Turn::Made(made),
+            Some(made) = self.creations.join_next_with_id() => Turn::Made(Box::new(made)),
             () = self.gone.notified() => Turn::Gone,
             () = deadline => Turn::Deadline,
         }
     }
 
-    fn on_made(&mut self, made: Result<(Id, Made), JoinError>) {
+    fn on_made(&mut self, made: Result<(Id, Result<Prepared, PrepareError>), JoinError>) {
         let (id, made) = match made {
             Ok(made) => made,
             // It was stopped, and taken from its shelf then.
@@ -144,7 +144,7 @@ impl Actor {
         // Made in the very moment it was stopped: it goes with `made`.
         let Some(shelf) = owner else { return };
         match made {
-            Ok(prepared) => shelf.stock(*prepared, Instant::now()),
+            Ok(prepared) => shelf.stock(prepared, Instant::now()),
             Err(error) => {
                 let labels = [self.backend.kind().name(), shelf.template.name.as_str()];
                 self.metrics.count(&metrics::SANDBOX_FAILURES, &labels);
@@ -206,7 +206,7 @@ impl Actor {
 
 fn begin(
     shelf: &mut Shelf,
-    creations: &mut JoinSet<Made>,
+    creations: &mut JoinSet<Result<Prepared, PrepareError>>,
     backend: &Arc<dyn Backend>,
     config: &PoolConfig,
     metrics: &Metrics,
@@ -223,7 +223,7 @@ fn begin(
         let spec = SandboxSpec { session, template };
         let prepared = prepare(&*backend, spec, deadline).instrument(span).await?;
         took.record(began.elapsed());
-        Ok(Box::new(prepared))
+        Ok(prepared)
     }));
 }
 

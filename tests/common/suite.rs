@@ -45,7 +45,7 @@ disk = "8MiB"
 disk_files = 100
 
 [templates.brief.limits]
-timeout = "700ms"
+timeout = "2500ms"
 
 [templates.terse.limits]
 output = "64KiB"

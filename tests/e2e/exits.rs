@@ -76,7 +76,7 @@ async fn cells_behind_an_exit_are_cancelled(stage: &Stage) {
 async fn an_interpreter_that_ends_while_idle_is_replaced(stage: &Stage) {
     let mut client = stage.session().await;
     client.print("before = 1").await;
-    let code = "import os, threading\nthreading.Timer(0.05, os._exit, (9,)).start()";
+    let code = "import os, threading\nthreading.Timer(1.0, os._exit, (9,)).start()";
     client.print(code).await;
     works_afresh(&mut client).await;
     client.end().await;

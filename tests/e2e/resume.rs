@@ -1,6 +1,6 @@
 //! Connections come and go; the session stays, and nothing of it is missed.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::common::client::{self, Client, text};
 use crate::common::suite::{Stage, cases};
@@ -67,9 +67,18 @@ async fn what_the_log_forgot_is_named(stage: &Stage) {
     gateway.stop().await;
 }
 
+/// How many are attached, if the message tells.
+fn seats(message: &Value) -> Option<usize> {
+    (message["type"] == "participants").then(|| message["list"].as_array().unwrap().len())
+}
+
 async fn two_participants_see_the_same(stage: &Stage) {
     let mut ada = stage.session().await;
     let mut bob = Client::join(stage.gateway(), &ada.ready, None).await;
+    let list = ada.next_where(|event| seats(event) == Some(2)).await;
+    let names: Vec<_> = list["list"].as_array().unwrap().iter().map(|p| text(p, "name")).collect();
+    assert_eq!(names, ["owner", "second"]);
+    assert_ne!(ada.ready["participant"], bob.ready["participant"]);
     bob.send(json!({"code": "x = 1\nprint('shared')", "id": "b1"})).await;
     for client in [&mut ada, &mut bob] {
         let cell = client.finish("b1").await;
@@ -90,6 +99,7 @@ async fn two_participants_see_the_same(stage: &Stage) {
     bob.send(json!({"type": "fly"})).await;
     bob.until("protocol_error").await;
     bob.close().await;
+    ada.next_where(|event| seats(event) == Some(1)).await;
     assert_eq!(ada.run("x").await.result(), "1");
     ada.end().await;
 }

@@ -199,7 +199,6 @@ async fn the_hidden_ways_to_use_memory_are_bounded(stage: &Stage) {
         return; // told at start-up: without a cgroup what belongs to no process is not counted
     }
     let neighbour = neighbour(stage).await;
-    let mut client = stage.session_of("small").await;
     for code in [
         // Files without names, pipes and sockets full of bytes: kernel memory.
         "import os\nfds = []\ntry:\n    while True:\n        fds.append(os.memfd_create('x'))\n        \
@@ -208,12 +207,20 @@ async fn the_hidden_ways_to_use_memory_are_bounded(stage: &Stage) {
          if s < 0: break\n    a = libc.shmat\n    a.restype = ctypes.c_void_p\n    p = a(s, None, 0)\n    \
          if p in (None, 2 ** 64 - 1): break\n    ctypes.memset(p, 1, 16 << 20)",
     ] {
+        let mut client = stage.session_of("small").await;
         let cell = client.run(code).await;
-        assert!(["ok", "error", "oom", "exited"].contains(&cell.status()), "{:#?}", cell.events);
+        let status = cell.status();
+        if status == "lost" {
+            // What belongs to no process may leave the kernel none but the supervisor to end.
+            assert!(cell.detail().contains("memory"), "{:#?}", cell.events);
+            client.closed().await;
+            continue;
+        }
+        assert!(["ok", "error", "oom", "exited"].contains(&status), "{:#?}", cell.events);
         client.send(json!({"type": "restart"})).await;
         client.until("restarted").await;
+        assert_eq!(client.run("6 * 7").await.result(), "42");
+        client.end().await;
     }
-    assert_eq!(client.run("6 * 7").await.result(), "42");
-    client.end().await;
     lives(neighbour).await;
 }

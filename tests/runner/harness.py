@@ -417,7 +417,8 @@ class RunnerTest(unittest.TestCase):
     def need(self, module):
         """Skips, loudly, unless the tested interpreter has `module`."""
         cell = self.runner.run(
-            "import importlib.util as u; getattr(u.find_spec(%r), 'origin', None) is not None" % module
+            "import importlib.util as u; getattr(u.find_spec(%r), 'origin', None) is not None"
+            % module
         )
         if cell.text != "True":
             if os.environ.get("CELLGATE_REQUIRE") == "all":

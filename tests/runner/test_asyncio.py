@@ -56,7 +56,7 @@ class Await(RunnerTest):
             "import asyncio\nasync def tick():\n    for i in range(3):\n        await asyncio.sleep(0.01)\n        print(i)\n"
             "t = asyncio.create_task(tick())\nawait asyncio.sleep(0)"
         )
-        self.runner.until(lambda: cell.late["stdout"] + cell.bytes["stdout"] == b"0\n1\n2\n")
+        self.runner.until(lambda: cell.bytes["stdout"] + cell.late["stdout"] == b"0\n1\n2\n")
         self.assertEqual(self.run_ok("await t").outcome, "ok")
 
     def test_a_server_answers_between_cells(self):

@@ -76,6 +76,7 @@ class Interrupt(RunnerTest):
                 self.runner.interrupt()
             self.runner.finish(cell)
             self.assertEqual(cell.outcome, "interrupted")
+            self.handled()  # those that came too late
             self.assertEqual(self.run_ok("print('whole')\n7").text, "7")
 
     def test_one_in_the_middle_of_displays_breaks_no_frame(self):
@@ -97,6 +98,14 @@ class Interrupt(RunnerTest):
             )
         self.run_ok("signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT]);")
         self.assertEqual(self.interrupted("print('go')\nwhile True: pass").outcome, "interrupted")
+
+    def test_one_that_hits_a_finaliser_is_not_lost(self):
+        cell = self.interrupted(
+            "import time\nclass D:\n    def __del__(self):\n        print('go', flush=True)\n"
+            "        end = time.monotonic() + 0.3\n        while time.monotonic() < end: pass\n"
+            "D()\nwhile True: pass"
+        )
+        self.assertEqual((cell.outcome, cell.stderr), ("interrupted", ""))
 
     def test_a_hanging_representation_can_be_interrupted(self):
         cell = self.interrupted(
@@ -127,7 +136,7 @@ class Stacks(RunnerTest):
             seen = len(self.runner.stack_bytes)
             os.kill(self.runner.pid, signal.SIGUSR2)
             self.runner.until(lambda: len(self.runner.stack_bytes) > seen)
-        self.assertIn(b"in <module>", self.runner.stack_bytes)
+        self.runner.until(lambda: b"in <module>" in self.runner.stack_bytes.split(hangs)[-1])
 
     def test_a_crash_tells_the_cell_where(self):
         cell = self.runner.start(

@@ -430,9 +430,7 @@ export class Console implements CellHost {
   memoryLimit(): number | undefined { return this.#ready?.limits.memory_bytes; }
 
   runBy(participant: string): string | null {
-    if (this.#participants.length < 2) return null;
-    const who = this.#participants.find((p) => p.id === participant);
-    return who?.name ? who.name : null;
+    return this.#participants.length < 2 || !participant ? null : participant;
   }
 
   canAnswer(): boolean { return this.canRun(); }

@@ -188,7 +188,7 @@ export interface Usage extends Stamp {
 export interface Status extends Stamp { type: "status"; state: SessionState }
 
 /** Somebody attached to the session. */
-export interface Participant { id: string; name: string; role: Role }
+export interface Participant { id: number; name: string; role: Role }
 
 export interface Participants extends Stamp { type: "participants"; list: Participant[] }
 
@@ -230,6 +230,8 @@ export interface Ready {
   session: string;
   /** Resumes or shares this session. */
   token: string;
+  /** This participant's number, as in `participants`. */
+  participant: number;
   role: Role;
   template: string;
   language: { name: string; version: string };

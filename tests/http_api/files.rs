@@ -1,0 +1,273 @@
+//! Files in and out of a session's working directory.
+
+use axum::body::Body;
+use futures::StreamExt;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::common::client::{self, Client};
+use crate::common::gateway::Gateway;
+use crate::common::suite::{Stage, cases};
+use crate::requests::{ask, eventually};
+
+cases![
+    ten_megabytes_go_in_and_come_out_unchanged,
+    what_is_written_is_the_codes_own,
+    names_may_be_anything,
+    a_file_is_replaced_in_one_step,
+    directories_are_listed,
+    a_long_listing_is_cut_and_says_so,
+    files_move_while_a_cell_floods,
+    what_is_too_long_is_refused,
+    a_full_disk_is_told_and_left_as_it_was,
+    an_upload_that_breaks_off_leaves_nothing,
+    roles_decide_who_moves_files,
+    downloads_cannot_run_in_the_console,
+];
+
+/// The address of a file of a client's session.
+fn place(client: &Client, path: &str) -> String {
+    format!("/v1/sessions/{}/files/{path}", client.session())
+}
+
+/// Lists a directory: what stands in it, and whether there is more.
+async fn list(gateway: &Gateway, client: &Client, path: &str) -> (Vec<Value>, bool) {
+    let path = format!("/v1/sessions/{}/files?path={path}", client.session());
+    let listed = ask(gateway, "GET", path).reply().await.json(200);
+    (listed["entries"].as_array().unwrap().clone(), listed["truncated"].as_bool().unwrap())
+}
+
+/// The names in a directory.
+async fn names(gateway: &Gateway, client: &Client, path: &str) -> Vec<String> {
+    let (entries, _) = list(gateway, client, path).await;
+    entries.iter().map(|entry| client::text(entry, "name").to_owned()).collect()
+}
+
+async fn ten_megabytes_go_in_and_come_out_unchanged(stage: &Stage) {
+    let gateway = stage.gateway();
+    let mut client = stage.session().await;
+    let bytes: Vec<u8> =
+        (0..10u32 << 20).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let sum: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let written = ask(gateway, "PUT", place(&client, "big.bin")).body(bytes.clone()).reply().await;
+    assert_eq!(written.json(201), json!({"path": "big.bin", "size": 10 << 20}));
+    let code = "import hashlib\nhashlib.sha256(open('big.bin', 'rb').read()).hexdigest()";
+    assert_eq!(client.run(code).await.result(), format!("'{sum}'"));
+    let read = ask(gateway, "GET", place(&client, "big.bin")).reply().await;
+    assert_eq!(read.status, 200);
+    assert_eq!(read.header("content-length"), (10 << 20).to_string());
+    assert!(read.body == bytes, "the bytes differ");
+    client.end().await;
+}
+
+async fn what_is_written_is_the_codes_own(stage: &Stage) {
+    let gateway = stage.gateway();
+    let mut client = stage.session().await;
+    let written = ask(gateway, "PUT", place(&client, "a/b/file")).body("text").reply().await;
+    assert_eq!(written.status, 201);
+    let code = "import os, stat\n\
+                assert os.stat('a/b/file').st_uid == os.getuid() == os.stat('a').st_uid\n\
+                assert stat.S_IMODE(os.stat('a/b/file').st_mode) & 0o600 == 0o600\n\
+                open('a/b/file', 'a').write('!')\nopen('a/b/new', 'w').write('new')\n\
+                os.getcwd()";
+    let cell = client.run(code).await;
+    cell.expect("ok", true);
+    assert_eq!(ask(gateway, "GET", place(&client, "a/b/file")).reply().await.body, "text!");
+    assert_eq!(ask(gateway, "GET", place(&client, "a/b/new")).reply().await.body, "new");
+    client.end().await;
+}
+
+async fn names_may_be_anything(stage: &Stage) {
+    let gateway = stage.gateway();
+    let mut client = stage.session().await;
+    let long = "n".repeat(255);
+    for (encoded, name) in [
+        ("na%C3%AFve%20%F0%9F%90%8D.txt", "naïve 🐍.txt"),
+        ("%25%3F%23%22", "%?#\""),
+        ("...", "..."),
+        ("-rf", "-rf"),
+        ("line%0Abreak", "line\nbreak"),
+        (long.as_str(), long.as_str()),
+    ] {
+        let written = ask(gateway, "PUT", place(&client, encoded)).body(name.to_owned());
+        assert_eq!(written.reply().await.json(201)["path"], name);
+        let code = format!("open({name:?}).read() == {name:?}");
+        assert_eq!(client.run(&code).await.result(), "True", "{name}");
+        let read = ask(gateway, "GET", place(&client, encoded)).reply().await;
+        assert_eq!(read.body, name);
+        let shown = read.header("content-disposition");
+        assert!(shown.starts_with("attachment; filename*=UTF-8''"), "{shown}");
+        assert!(names(gateway, &client, "").await.contains(&name.to_owned()));
+    }
+    client.end().await;
+}
+
+async fn a_file_is_replaced_in_one_step(stage: &Stage) {
+    let gateway = stage.gateway();
+    let client = stage.session().await;
+    for (body, status) in [("one", 201), ("two, longer", 200), ("", 200)] {
+        let written = ask(gateway, "PUT", place(&client, "file")).body(body).reply().await;
+        assert_eq!(written.json(status)["size"], body.len());
+        assert_eq!(ask(gateway, "GET", place(&client, "file")).reply().await.body, body);
+    }
+    assert_eq!(names(gateway, &client, "").await, ["file"]);
+    client.end().await;
+}
+
+async fn directories_are_listed(stage: &Stage) {
+    let gateway = stage.gateway();
+    let mut client = stage.session().await;
+    let code = "import os\nos.makedirs('d/empty')\nopen('d/f', 'w').write('12345')\n\
+                os.symlink('f', 'd/link')\nos.mkfifo('d/pipe')\nos.utime('d/f', (1e9, 1e9))";
+    client.run(code).await.expect("ok", true);
+    let (entries, truncated) = list(gateway, &client, "d").await;
+    assert!(!truncated);
+    let told: Vec<(&str, &str)> = entries
+        .iter()
+        .map(|entry| (client::text(entry, "path"), client::text(entry, "kind")))
+        .collect();
+    let expected =
+        [("d/empty", "directory"), ("d/f", "file"), ("d/link", "link"), ("d/pipe", "other")];
+    assert_eq!(told, expected);
+    assert_eq!(
+        entries[1],
+        json!({"name": "f", "path": "d/f", "size": 5, "modified": 1_000_000_000_000u64,
+               "kind": "file"})
+    );
+    assert_eq!(names(gateway, &client, "").await, ["d"]);
+    assert_eq!(names(gateway, &client, ".").await, ["d"]);
+    assert_eq!(names(gateway, &client, "d/empty/").await, Vec::<String>::new());
+    for (path, status) in [("d/f", 409), ("missing", 404), ("..", 400), ("/etc", 400)] {
+        let path = format!("/v1/sessions/{}/files?path={path}", client.session());
+        ask(gateway, "GET", path).reply().await.problem(status);
+    }
+    client.end().await;
+}
+
+async fn a_long_listing_is_cut_and_says_so(stage: &Stage) {
+    let gateway = stage.gateway();
+    let mut client = stage.session().await;
+    client.run("for n in range(10_007): open(str(n), 'w').close()").await.expect("ok", true);
+    let (entries, truncated) = list(gateway, &client, "").await;
+    assert_eq!((entries.len(), truncated), (10_000, true));
+    client.end().await;
+}
+
+async fn files_move_while_a_cell_floods(stage: &Stage) {
+    let gateway = stage.gateway();
+    let mut client = stage.session().await;
+    let id = client.execute("while True: print('flood' * 100)").await;
+    client.until_of("stdout", &id).await;
+    let bytes = vec![b'z'; 1 << 20];
+    let path = place(&client, "file");
+    // Somebody has to take the flood, or the files wait behind it.
+    let reading = async { while client.read().await.is_ok() {} };
+    let moving = async {
+        let written = ask(gateway, "PUT", path.as_str()).body(bytes.clone()).reply().await;
+        assert_eq!(written.status, 201, "{written:?}");
+        let read = ask(gateway, "GET", path.as_str()).reply().await;
+        assert!(read.body == bytes);
+    };
+    tokio::select! {
+        () = moving => {}
+        () = reading => panic!("the session closed"),
+    }
+    client.end().await;
+}
+
+async fn what_is_too_long_is_refused(stage: &Stage) {
+    let gateway = stage.own(&["--upload-size", "1MiB"]);
+    let client = Client::create(&gateway, "python").await;
+    let exact = ask(&gateway, "PUT", place(&client, "exact")).body(vec![0; 1 << 20]).reply().await;
+    exact.json(201);
+    let long = ask(&gateway, "PUT", place(&client, "long")).body(vec![0; (1 << 20) + 1]);
+    assert!(long.reply().await.problem(413).contains("1048576"));
+    // Without a length told ahead it is noticed on the way.
+    let chunks = futures::stream::iter(0..40).map(|_| Ok::<_, std::io::Error>(vec![0u8; 32 << 10]));
+    let long = ask(&gateway, "PUT", place(&client, "long")).body(Body::from_stream(chunks));
+    assert!(long.reply().await.problem(413).contains("1048576"));
+    eventually("nothing is left", async || {
+        (names(&gateway, &client, "").await == ["exact"]).then_some(())
+    })
+    .await;
+    client.end().await;
+    gateway.stop().await;
+}
+
+async fn a_full_disk_is_told_and_left_as_it_was(stage: &Stage) {
+    let gateway = stage.gateway();
+    let client = stage.session_of("small").await; // 8 MiB
+    let kept = ask(gateway, "PUT", place(&client, "kept")).body("kept").reply().await;
+    assert_eq!(kept.status, 201);
+    let big = ask(gateway, "PUT", place(&client, "kept")).body(vec![1; 12 << 20]).reply().await;
+    let detail = big.problem(507);
+    assert!(detail.contains("write the file"), "{detail}");
+    assert_eq!(ask(gateway, "GET", place(&client, "kept")).reply().await.body, "kept");
+    assert_eq!(names(gateway, &client, "").await, ["kept"]);
+    let fits = ask(gateway, "PUT", place(&client, "fits")).body(vec![1; 4 << 20]).reply().await;
+    assert_eq!(fits.status, 201);
+    client.end().await;
+}
+
+async fn an_upload_that_breaks_off_leaves_nothing(stage: &Stage) {
+    let gateway = stage.gateway();
+    let client = stage.session().await;
+    let pending = futures::stream::iter([Ok::<_, std::io::Error>(vec![7u8; 200 << 10])])
+        .chain(futures::stream::pending());
+    let upload = ask(gateway, "PUT", place(&client, "half")).body(Body::from_stream(pending));
+    let begun = eventually_named(gateway, &client, 1);
+    tokio::select! {
+        reply = upload.reply() => panic!("an answer to half a file: {reply:?}"),
+        found = begun => assert!(found[0].starts_with(".cellgate-upload-"), "{found:?}"),
+    }
+    eventually_named(gateway, &client, 0).await;
+    client.end().await;
+}
+
+/// Waits until so many names stand in the working directory.
+async fn eventually_named(gateway: &Gateway, client: &Client, count: usize) -> Vec<String> {
+    eventually("so many names", async || {
+        let names = names(gateway, client, "").await;
+        (names.len() == count).then_some(names)
+    })
+    .await
+}
+
+async fn roles_decide_who_moves_files(stage: &Stage) {
+    let gateway = stage.gateway();
+    let client = stage.session().await;
+    let tokens = format!("/v1/sessions/{}/tokens", client.session());
+    let file = place(&client, "file");
+    let files = format!("/v1/sessions/{}/files", client.session());
+    for (role, put, get) in [("owner", 201, 200), ("editor", 200, 200), ("viewer", 403, 403)] {
+        let asked = json!({"role": role});
+        let granted = ask(gateway, "POST", tokens.as_str()).json(&asked).reply().await.json(201);
+        let token = client::text(&granted, "token");
+        let written = ask(gateway, "PUT", file.as_str()).token(token).body(role).reply().await;
+        assert_eq!(written.status, put, "{role}: {written:?}");
+        for path in [&file, &files] {
+            let read = ask(gateway, "GET", path.as_str()).token(token).reply().await;
+            assert_eq!(read.status, get, "{role}: {read:?}");
+            if get == 403 {
+                assert!(read.problem(403).contains("editor"));
+            }
+        }
+    }
+    client.end().await;
+}
+
+async fn downloads_cannot_run_in_the_console(stage: &Stage) {
+    let gateway = stage.gateway();
+    let client = stage.session().await;
+    let html = "<script>alert(1)</script>";
+    ask(gateway, "PUT", place(&client, "page.html")).body(html).reply().await.json(201);
+    let read = ask(gateway, "GET", place(&client, "page.html")).reply().await;
+    assert_eq!(read.header("content-type"), "application/octet-stream");
+    assert_eq!(read.header("x-content-type-options"), "nosniff");
+    assert!(read.header("content-security-policy").contains("sandbox"));
+    assert!(read.header("content-disposition").starts_with("attachment"));
+    let head = ask(gateway, "HEAD", place(&client, "page.html")).reply().await;
+    assert_eq!((head.status, head.body.len()), (200, 0));
+    assert_eq!(head.header("content-length"), html.len().to_string());
+    client.end().await;
+}

@@ -1,0 +1,146 @@
+//! Sessions from outside: which there are, who is let in, ending one.
+
+use serde_json::json;
+
+use crate::common::client::{self, Client};
+use crate::common::suite::{Stage, cases};
+use crate::requests::{anonymous, ask, eventually, sessions};
+
+cases![
+    sessions_are_listed_with_what_they_do,
+    a_granted_token_lets_in_with_its_role,
+    only_an_owner_lets_others_in,
+    a_token_can_expire,
+    odd_grants_are_refused,
+    a_session_is_ended_by_its_owner,
+];
+
+async fn sessions_are_listed_with_what_they_do(stage: &Stage) {
+    let gateway = stage.own(&["--drain-timeout", "0s"]);
+    assert_eq!(sessions(&gateway).await, Vec::<serde_json::Value>::new());
+    let mut one = Client::create(&gateway, "python").await;
+    one.run("1").await;
+    let id = one.execute("while True: pass").await;
+    one.until_of("started", &id).await;
+    let other = Client::create(&gateway, "python").await;
+    let listed = sessions(&gateway).await;
+    assert_eq!(listed.len(), 2);
+    let created = listed[0]["created"].as_u64().unwrap();
+    assert!(created > 1_600_000_000_000 && created <= listed[1]["created"].as_u64().unwrap());
+    assert_eq!(
+        listed[0],
+        json!({
+            "id": one.session(), "template": "python", "backend": stage.backend.told_as(),
+            "state": "busy", "participants": 1, "cells": 1, "created": created,
+        })
+    );
+    assert_eq!(
+        (&listed[1]["id"], &listed[1]["state"], &listed[1]["cells"]),
+        (&json!(other.session()), &json!("idle"), &json!(0))
+    );
+    other.close().await;
+    eventually("somebody left", async || {
+        (sessions(&gateway).await[1]["participants"] == 0).then_some(())
+    })
+    .await;
+    gateway.stop().await;
+}
+
+async fn a_granted_token_lets_in_with_its_role(stage: &Stage) {
+    let gateway = stage.gateway();
+    let owner = stage.session().await;
+    let tokens = format!("/v1/sessions/{}/tokens", owner.session());
+    for role in ["viewer", "editor", "owner"] {
+        let reply =
+            ask(gateway, "POST", tokens.as_str()).json(&json!({"role": role})).reply().await;
+        let granted = reply.json(201);
+        assert_eq!(reply.header("cache-control"), "no-store");
+        assert_eq!(granted["role"], role);
+        assert_eq!(granted["session"], owner.session());
+        assert_eq!(granted["expires"], serde_json::Value::Null);
+        let guest = Client::join(gateway, &granted, None).await;
+        assert_eq!(guest.ready["role"], role);
+        guest.close().await;
+    }
+    owner.end().await;
+}
+
+async fn only_an_owner_lets_others_in(stage: &Stage) {
+    let gateway = stage.gateway();
+    let owner = stage.session().await;
+    let other = stage.session().await;
+    let session = format!("/v1/sessions/{}", owner.session());
+    let tokens = format!("{session}/tokens");
+    let own = client::text(&owner.ready, "token");
+    for role in ["viewer", "editor"] {
+        let asked = json!({"role": role});
+        let granted = ask(gateway, "POST", tokens.as_str()).token(own).json(&asked).reply().await;
+        let granted = granted.json(201);
+        let token = client::text(&granted, "token");
+        let more = ask(gateway, "POST", tokens.as_str()).token(token).json(&asked).reply().await;
+        assert!(more.problem(403).contains(role));
+        ask(gateway, "DELETE", session.as_str()).token(token).reply().await.problem(403);
+        ask(gateway, "GET", "/v1/sessions").token(token).reply().await.problem(401);
+        ask(gateway, "POST", "/v1/run").token(token).body("1").reply().await.problem(401);
+    }
+    let strange = client::text(&other.ready, "token");
+    let asked = json!({"role": "viewer"});
+    ask(gateway, "POST", tokens).token(strange).json(&asked).reply().await.problem(401);
+    owner.end().await;
+    other.end().await;
+}
+
+async fn a_token_can_expire(stage: &Stage) {
+    let gateway = stage.gateway();
+    let owner = stage.session().await;
+    let path = format!("/v1/sessions/{}/tokens", owner.session());
+    let asked = json!({"role": "editor", "expires_in_ms": 300});
+    let granted = ask(gateway, "POST", path).json(&asked).reply().await.json(201);
+    assert!(granted["expires"].as_u64().unwrap() > 1_600_000_000_000);
+    let token = client::text(&granted, "token");
+    let files = format!("/v1/sessions/{}/files", owner.session());
+    eventually("the token expires", async || {
+        let reply = anonymous(gateway, "GET", files.as_str()).token(token).reply().await;
+        match reply.status {
+            401 => Some(()),
+            status => {
+                assert_eq!(status, 200);
+                None
+            }
+        }
+    })
+    .await;
+    owner.end().await;
+}
+
+async fn odd_grants_are_refused(stage: &Stage) {
+    let gateway = stage.gateway();
+    let owner = stage.session().await;
+    let path = format!("/v1/sessions/{}/tokens", owner.session());
+    for text in
+        ["", "{", "{}", "{\"role\": \"king\"}", "{\"role\": \"viewer\", \"expires_in_ms\": 0}"]
+    {
+        let ask = ask(gateway, "POST", path.as_str()).header("content-type", "application/json");
+        ask.body(text).reply().await.problem(400);
+    }
+    owner.end().await;
+}
+
+async fn a_session_is_ended_by_its_owner(stage: &Stage) {
+    let gateway = stage.gateway();
+    for by_gateway in [true, false] {
+        let mut owner = stage.session().await;
+        let path = format!("/v1/sessions/{}", owner.session());
+        let own = client::text(&owner.ready, "token").to_owned();
+        let token = if by_gateway { &gateway.token } else { &own };
+        let reply = ask(gateway, "DELETE", path.as_str()).token(token).reply().await;
+        assert_eq!((reply.status, reply.body.len()), (204, 0), "{reply:?}");
+        let ended = owner.until("ended").await;
+        assert_eq!(ended["reason"], "requested");
+        assert_eq!(owner.closed().await.code, 1000);
+        let id = owner.session().to_owned();
+        assert!(sessions(gateway).await.iter().all(|one| one["id"] != id));
+        ask(gateway, "DELETE", path.as_str()).reply().await.problem(404);
+        ask(gateway, "DELETE", path).token(&own).reply().await.problem(401);
+    }
+}
