@@ -209,6 +209,7 @@ impl Registry {
         }
         let waiting = self.config.waiting;
         let _place = self.line.try_acquire().map_err(|_| CreateError::LineFull(waiting))?;
+        let _counted = self.metrics.present(&metrics::SESSIONS_WAITING, &[]);
         match timeout(limit, capacity.acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) => Err(CreateError::Draining),

@@ -34,6 +34,8 @@ metrics! {
         "Sessions that ended, by the reason of their `ended` event";
     SESSIONS_REFUSED = Counter "cellgate_sessions_refused_total" ["reason"]
         "Sessions that were asked for and not made";
+    SESSIONS_WAITING = Gauge "cellgate_sessions_waiting" []
+        "Newcomers in line while all sessions are taken";
     SESSION_WAIT = Histogram "cellgate_session_wait_seconds" []
         "From a newcomer's wish to its session, in line or not, if it got one";
 

@@ -29,6 +29,15 @@ async fn closed_with(gateway: &Gateway, path: &str) -> client::Closed {
     client::next_frame(&mut stream).await.unwrap_err()
 }
 
+/// Waits until so many newcomers are in line.
+async fn in_line(gateway: &Gateway, count: usize) {
+    let wanted = format!("cellgate_sessions_waiting {count}");
+    let reached = async {
+        while !http::get(gateway, "/metrics", &[]).await.body.lines().any(|line| line == wanted) {}
+    };
+    tokio::time::timeout(SOON, reached).await.unwrap();
+}
+
 async fn a_request_that_comes_by_drops_is_cut_off(stage: &Stage) {
     let gateway = stage.own(&["--header-timeout", "500ms"]);
     let began = Instant::now();
@@ -153,27 +162,28 @@ async fn a_flood_of_messages_is_refused_and_then_ended(stage: &Stage) {
 }
 
 async fn who_leaves_the_line_does_not_come_back_as_a_session(stage: &Stage) {
-    let gateway = stage.own(&["--sessions", "1", "--waiting", "1", "--waiting-timeout", "60s"]);
+    let gateway = stage.own(&[
+        "--sessions",
+        "1",
+        "--waiting",
+        "1",
+        "--waiting-timeout",
+        "60s",
+        "--metrics-public",
+        "--client-requests",
+        "none",
+    ]);
     let client = Client::create(&gateway, "python").await;
     let path = format!("/ws?token={}", gateway.token);
     let request = || client::request(&gateway, &path);
     let (impatient, _) = client::open(&gateway, request()).await.unwrap();
-    // There is one place in the line: once it is taken, the next one is told at once.
-    let full = async { while closed_with(&gateway, &path).await.code != 1013 {} };
-    tokio::time::timeout(SOON, full).await.unwrap();
+    in_line(&gateway, 1).await;
+    // There is one place in the line: who comes now is told at once.
+    assert_eq!(closed_with(&gateway, &path).await.code, 1013);
     drop(impatient);
-    // Its place is free before anything else has happened.
-    let next = async {
-        loop {
-            let (mut stream, _) = client::open(&gateway, request()).await.unwrap();
-            let first = client::next_frame(&mut stream);
-            match tokio::time::timeout(Duration::from_millis(300), first).await {
-                Ok(told) => assert_eq!(told.unwrap_err().code, 1013),
-                Err(_) => break stream,
-            }
-        }
-    };
-    let mut waiting = tokio::time::timeout(SOON, next).await.unwrap();
+    in_line(&gateway, 0).await;
+    let (mut waiting, _) = client::open(&gateway, request()).await.unwrap();
+    in_line(&gateway, 1).await;
     client.end().await;
     let ready = client::next_frame(&mut waiting).await.unwrap();
     assert!(ready.contains("\"ready\""), "{ready}");
