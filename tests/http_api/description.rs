@@ -10,10 +10,11 @@ use crate::requests::{anonymous, ask};
 cases![the_description_is_whole, every_route_that_is_described_is_there];
 
 /// The routes of the contract.
-const ROUTES: [(&str, &str); 11] = [
+const ROUTES: [(&str, &str); 12] = [
     ("get", "/ws"),
     ("get", "/healthz"),
     ("get", "/readyz"),
+    ("get", "/metrics"),
     ("post", "/v1/run"),
     ("get", "/v1/sessions"),
     ("delete", "/v1/sessions/{id}"),
