@@ -76,6 +76,7 @@ pub fn registry_config(config: &Config) -> RegistryConfig {
             message_bytes: config.socket.message_bytes,
             participants: config.session.participants,
             detach_timeout: config.session.detach_timeout,
+            silence_timeout: config.session.silence_timeout,
             detached_output: match config.session.detached_output {
                 config::DetachedOutput::Hold => DetachedOutput::Hold,
                 config::DetachedOutput::Drop => DetachedOutput::Drop,

@@ -186,6 +186,8 @@ pub struct Link {
     ended: bool,
     /// PONG frames so far.
     pongs: u64,
+    /// Reads that brought something.
+    heard: u64,
 }
 
 impl Link {
@@ -200,6 +202,7 @@ impl Link {
             flood: false,
             ended: false,
             pongs: 0,
+            heard: 0,
         };
         let (header, payload) = loop {
             if let Some(frame) = link.take_frame()? {
@@ -269,11 +272,21 @@ impl Link {
         .await
     }
 
+    /// Asks for a sign of life, which [`Link::heard`] will count.
+    pub fn send_ping(&mut self) {
+        self.append(kind::PING, 0, &[]);
+    }
+
+    /// How many reads brought something: one that stands still is a silent driver.
+    pub fn heard(&self) -> u64 {
+        self.heard
+    }
+
     /// Waits for a sign of life on a link on which no cell was sent; the caller sets the deadline.
     /// Fails if the driver says anything but what is of no cell.
     pub async fn ping(&mut self) -> Result<(), LinkError> {
         let before = self.pongs;
-        self.append(kind::PING, 0, &[]);
+        self.send_ping();
         poll_fn(|cx| {
             if let Poll::Ready(Err(error)) = self.poll_write_all(cx) {
                 return Poll::Ready(Err(error));
@@ -331,6 +344,7 @@ impl Link {
             self.ended = true;
             return Poll::Ready(Err(LinkError::Closed));
         }
+        self.heard += 1;
         Poll::Ready(Ok(()))
     }
 

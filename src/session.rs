@@ -32,6 +32,7 @@ mod summary;
 pub mod text;
 mod tokens;
 mod transfers;
+mod vigil;
 
 use actor::Actor;
 use outbox::Outbox;
@@ -62,6 +63,8 @@ pub struct SessionConfig {
     pub participants: usize,
     /// How long the session lives on without participants and without a running cell.
     pub detach_timeout: Duration,
+    /// How long its driver may be silent while something is expected of it.
+    pub silence_timeout: Duration,
     /// How long it may do nothing: no cell, no message. `None`: for ever.
     pub idle_timeout: Option<Duration>,
     /// How long it may live at all. `None`: for ever.

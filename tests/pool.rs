@@ -313,6 +313,7 @@ fn registry(backend: &Arc<FakeBackend>, sessions: usize, waiting: usize) -> Arc<
         detached_output: DetachedOutput::default(),
         participants: 2,
         detach_timeout: 3600 * SECOND,
+        silence_timeout: 30 * SECOND,
         idle_timeout: None,
         lifetime: None,
     };

@@ -33,6 +33,7 @@ fn config() -> SessionConfig {
         detached_output: DetachedOutput::Hold,
         participants: 2,
         detach_timeout: Duration::from_secs(60),
+        silence_timeout: Duration::from_secs(30),
         idle_timeout: Some(Duration::from_secs(3600)),
         lifetime: None,
     }
@@ -461,4 +462,59 @@ async fn detached_output_may_be_dropped_instead_of_held() {
     let gap = back.next().await.unwrap();
     assert_eq!((&gap["type"], &gap["from"]), (&"gap".into(), &(seen + 1).into()));
     back.until("done").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_driver_that_falls_silent_is_given_up() {
+    let Stage { handle, mut driver, ended, task } = usual().await;
+    let mut client = Client::join(&handle, None).await;
+    client.execute("a").await;
+    client.execute("b").await;
+    driver.expect(kind::EXECUTE).await;
+    // Two signs of life, then none.
+    for _ in 0..2 {
+        driver.expect(kind::PING).await;
+        driver.send(kind::PONG, 0, 0, b"").await;
+    }
+    let heard = tokio::time::Instant::now();
+    driver.expect(kind::PING).await;
+    let done = client.until("done").await;
+    assert_eq!((&done["id"], &done["status"]), (&"a".into(), &"lost".into()));
+    assert!(done["detail"].as_str().unwrap().contains("said nothing for 30s"), "{done}");
+    assert!(heard.elapsed() >= config().silence_timeout);
+    assert!(heard.elapsed() <= 2 * config().silence_timeout);
+    assert_eq!(client.until("done").await["status"], "cancelled");
+    assert_eq!(client.until("ended").await["reason"], "sandbox_lost");
+    assert_eq!(client.until_close().await.code, CloseCode::Internal);
+    task.await.unwrap();
+    assert!(ended.load(Ordering::SeqCst), "the link is there still: only this ends the sandbox");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_driver_may_be_silent_when_nothing_is_expected_of_it_or_nobody_reads() {
+    let Stage { handle, mut driver, .. } = usual().await;
+    let mut client = Client::join(&handle, None).await;
+    client.until("participants").await;
+    tokio::time::advance(10 * config().silence_timeout).await;
+    client.execute("a").await;
+    // The first thing it is sent: no ping came before.
+    let cell = driver.expect(kind::EXECUTE).await;
+    client.until("started").await;
+    // More than the participant takes: the gateway stops reading, and the driver cannot say a word.
+    let page = vec![b'x'; 16 << 10];
+    let say = async {
+        for _ in 0..8 {
+            driver.send(kind::OUTPUT, 0, cell, &page).await;
+        }
+        driver.done(cell, Outcome::Ok).await;
+        driver
+    };
+    let listen = async {
+        for _ in 0..20 {
+            tokio::time::advance(config().silence_timeout / 2).await;
+        }
+        client.until("done").await
+    };
+    let (_driver, done) = tokio::join!(say, listen);
+    assert_eq!(done["status"], "ok", "{done}");
 }

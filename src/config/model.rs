@@ -117,6 +117,8 @@ pub struct SessionConfig {
     pub idle_timeout: Option<Duration>,
     /// How long a session lives on without participants.
     pub detach_timeout: Duration,
+    /// How long a sandbox may be silent while something is expected of it.
+    pub silence_timeout: Duration,
     /// What becomes of output while no owner or editor is attached.
     pub detached_output: DetachedOutput,
     /// How long a session may live at all. `None`: for ever.
@@ -229,6 +231,7 @@ impl Config {
                 participants: 64,
                 idle_timeout: Some(Duration::from_secs(60 * 60)),
                 detach_timeout: Duration::from_secs(2 * 60), // a reload, a tunnel, a lift
+                silence_timeout: Duration::from_secs(30), // a machine that swaps is slow, not dead
                 detached_output: DetachedOutput::Hold,
                 lifetime: None,
             },

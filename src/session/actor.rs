@@ -11,6 +11,7 @@ use super::log::EventLog;
 use super::meter::Meter;
 use super::state::{Effect, ParticipantId, Rules, State};
 use super::transfers::Transfers;
+use super::vigil::{Finding, Vigil};
 use super::{AttachError, Command, DetachedOutput, Guest, Joined, SessionConfig, Summary};
 use crate::error::Chain;
 use crate::id::SessionId;
@@ -45,6 +46,7 @@ pub(super) struct Actor {
     log: EventLog,
     fanout: Fanout,
     transfers: Transfers,
+    vigil: Vigil,
     /// Cells that have ended.
     cells: u64,
     summary: watch::Sender<Summary>,
@@ -80,6 +82,8 @@ enum Turn {
 enum Deadline {
     /// The running cell is stopped.
     Cell,
+    /// The driver is looked after.
+    Silence,
     /// The session ends.
     End(EndReason),
 }
@@ -112,6 +116,7 @@ impl Actor {
             log: EventLog::new(config.log_bytes),
             fanout: Fanout::new(config.window_bytes),
             transfers: Transfers::new(transfer_left),
+            vigil: Vigil::new(config.silence_timeout),
             cells: 0,
             summary,
             cell_deadline: None,
@@ -142,6 +147,7 @@ impl Actor {
                     self.cell_deadline = None;
                     self.state.on_cell_timeout();
                 }
+                Turn::Deadline(Deadline::Silence) => self.look_after_driver(),
                 Turn::Deadline(Deadline::End(reason)) => self.end(reason),
             }
             self.apply();
@@ -164,6 +170,8 @@ impl Actor {
     async fn turn(&mut self) -> Turn {
         let may_read = self.may_read();
         self.meter.reading(may_read);
+        let expected = self.state.expects_answer() || !self.transfers.is_empty();
+        self.vigil.keep(may_read && expected, self.link.heard());
         let next = self.next_deadline();
         let deadline = async move {
             match next {
@@ -205,6 +213,7 @@ impl Actor {
         let idle = self.state.phase() == SessionState::Idle;
         [
             (self.cell_deadline, Deadline::Cell),
+            (self.vigil.due(), Deadline::Silence),
             (
                 self.unwatched.and_then(|since| after(since, Some(config.detach_timeout))),
                 Deadline::End(EndReason::Abandoned),
@@ -349,6 +358,19 @@ impl Actor {
             (error, _) => format!("the sandbox was given up: {error}"),
         };
         self.state.on_lost(&detail);
+    }
+
+    fn look_after_driver(&mut self) {
+        match self.vigil.look(self.link.heard()) {
+            Finding::Well => {}
+            Finding::Ask => self.link.send_ping(),
+            Finding::Silent => {
+                let patience = self.vigil.patience();
+                tracing::warn!(?patience, "the driver is silent and given up");
+                let detail = format!("the sandbox was given up: it said nothing for {patience:?}");
+                self.state.on_lost(&detail);
+            }
+        }
     }
 
     fn apply(&mut self) {

@@ -140,6 +140,12 @@ impl State {
         self.phase
     }
 
+    /// Whether the driver has something to do that it will have to tell us about.
+    pub fn expects_answer(&self) -> bool {
+        use SessionState::{Ended, Idle};
+        !matches!(self.phase, Idle | Ended) || !self.queries.is_empty()
+    }
+
     /// Takes what is to be done, in order.
     pub fn take_effects(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.effects)

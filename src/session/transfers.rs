@@ -80,6 +80,11 @@ impl Transfers {
         Transfers { open: HashMap::new(), left }
     }
 
+    /// Whether none is under way.
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
     /// Passes a step on to the driver.
     pub(super) fn take(&mut self, step: Step, link: &mut Link) {
         let Step { ticket, payload, answer } = step;

@@ -377,6 +377,14 @@ pub(crate) const SECTIONS: &[Section] = &[
                 "How long a session lives on without participants; a cell that runs goes on meanwhile"
             ),
             setting!(
+                "session.silence_timeout",
+                Some("silence-timeout"),
+                Gateway.session.silence_timeout,
+                Time { min: Duration::from_secs(1), max: Duration::from_secs(3_600) },
+                "How long a sandbox may say nothing while a cell runs or a question is open, pings \
+                 unanswered, before it is given up and the cell is lost"
+            ),
+            setting!(
                 "session.detached_output",
                 Some("detached-output"),
                 Gateway.session.detached_output,

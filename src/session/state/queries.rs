@@ -23,6 +23,11 @@ pub(super) struct Queries {
 }
 
 impl Queries {
+    /// Whether none is open.
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
     /// Passes a question on, or answers at once that it cannot be.
     pub(super) fn ask(
         &mut self,

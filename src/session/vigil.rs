@@ -1,0 +1,112 @@
+//! Watches whether a driver of which something is expected still gives signs of life.
+//!
+//! ```text
+//!   expected ──half the patience without a byte──► ask (a ping) ──the other half──► silent
+//!      ▲ a byte, or nothing is expected any more ──────┴───────┘
+//! ```
+//! A supervisor that is stopped or stuck keeps its link, so nothing else would ever tell. Looked at
+//! only when a deadline comes, so that traffic pays nothing for it. Pure: the clock and the count
+//! of what was heard are told to it.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// What a look finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Finding {
+    /// Something was heard, or nothing is expected.
+    Well,
+    /// Nothing was heard: ask.
+    Ask,
+    /// It was asked and said nothing.
+    Silent,
+}
+
+/// The watch over one driver.
+#[derive(Debug)]
+pub(super) struct Vigil {
+    patience: Duration,
+    watch: Option<Watch>,
+}
+
+#[derive(Debug)]
+struct Watch {
+    since: Instant,
+    /// What had been heard then.
+    heard: u64,
+    asked: bool,
+}
+
+impl Vigil {
+    /// A watch that gives up after `patience` without a byte.
+    pub(super) fn new(patience: Duration) -> Vigil {
+        Vigil { patience, watch: None }
+    }
+
+    /// How long a driver may be silent.
+    pub(super) fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// Whether anything is expected now: not of a driver that has nothing to do, nor of one whose
+    /// link we do not read. `heard` counts reads of the link.
+    pub(super) fn keep(&mut self, expected: bool, heard: u64) {
+        if !expected {
+            self.watch = None;
+        } else if self.watch.is_none() {
+            self.watch = Some(Watch { since: Instant::now(), heard, asked: false });
+        }
+    }
+
+    /// When to look.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.watch.as_ref()?.since.checked_add(self.patience / 2)
+    }
+
+    /// Looks, at the time that [`Vigil::due`] named.
+    pub(super) fn look(&mut self, heard: u64) -> Finding {
+        let Some(watch) = &mut self.watch else { return Finding::Well };
+        if watch.heard == heard && watch.asked {
+            return Finding::Silent;
+        }
+        let asked = watch.heard == heard;
+        *watch = Watch { since: Instant::now(), heard, asked };
+        if asked { Finding::Ask } else { Finding::Well }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_is_asked_about_and_then_final() {
+        let mut vigil = Vigil::new(PATIENCE);
+        assert_eq!(vigil.due(), None);
+        vigil.keep(true, 7);
+        let began = Instant::now();
+        let mut findings = Vec::new();
+        // A byte in the first half, none later.
+        for heard in [8, 8, 8] {
+            tokio::time::advance(vigil.due().unwrap() - Instant::now()).await;
+            vigil.keep(true, heard);
+            findings.push((vigil.look(heard), began.elapsed().as_secs()));
+        }
+        assert_eq!(findings, [(Finding::Well, 15), (Finding::Ask, 30), (Finding::Silent, 45)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_nothing_to_do_may_be_silent() {
+        let mut vigil = Vigil::new(PATIENCE);
+        vigil.keep(true, 0);
+        tokio::time::advance(PATIENCE / 2).await;
+        assert_eq!(vigil.look(0), Finding::Ask);
+        vigil.keep(false, 0);
+        assert_eq!((vigil.due(), vigil.look(0)), (None, Finding::Well));
+        vigil.keep(true, 0);
+        assert_eq!(vigil.look(0), Finding::Ask, "the clock begins anew");
+    }
+}
