@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{self, Config, DEFAULT_TEMPLATE};
-use crate::http::{self, AccessConfig, Clients, ClientsConfig, Doors, ServerConfig};
+use crate::http::{self, AccessConfig, Clients, ClientsConfig, Doors, Page, ServerConfig};
 use crate::id::Token;
 use crate::metrics::{BuildError, Metrics};
 use crate::pool::PoolConfig;
@@ -122,6 +122,7 @@ impl Gateway {
                 hosts: config.access.allow_host,
                 origins: config.access.allow_origin,
             },
+            page: Page::new(&config.access.allow_embed),
             socket: SocketConfig {
                 message_bytes: config.socket.message_bytes,
                 messages_per_second: config.clients.messages.and_then(NonZeroU32::new),

@@ -44,10 +44,13 @@ mod problem;
 mod run;
 mod server;
 mod sessions;
+#[cfg(test)]
+mod typescript;
 mod upgrade;
 
 pub use access::AccessConfig;
 pub use clients::{Clients, ClientsConfig};
+pub use page::Page;
 pub use server::{ServerConfig, serve};
 
 use clients::{Client, Peer};
@@ -62,6 +65,8 @@ pub struct Doors {
     pub token: Option<Token>,
     /// Who may come from where.
     pub access: AccessConfig,
+    /// The console.
+    pub page: Page,
     /// Where everything is counted.
     pub metrics: Metrics,
     /// Whether they are shown to whoever asks, and not just to holders of the token.

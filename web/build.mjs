@@ -25,12 +25,12 @@ const TYPES = {
   ".svg": "image/svg+xml",
 };
 
-// No inline script or style, nothing from elsewhere, and no HTML from strings but what the two
+// The gateway adds `frame-ancestors`, which its settings decide. No inline script or style, nothing from elsewhere, and no HTML from strings but what the two
 // named policies made safe. `connect-src 'self'` covers the WebSocket of the same origin.
 const PAGE_CSP = [
   "default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self' data: blob:",
   "media-src data: blob:", "connect-src 'self'", "frame-src 'self'", "base-uri 'none'", "form-action 'none'",
-  "frame-ancestors 'self'", "require-trusted-types-for 'script'", "trusted-types lit-html dompurify",
+  "require-trusted-types-for 'script'", "trusted-types lit-html dompurify",
 ].join("; ");
 
 // What a cell shows may run scripts, but in an origin of its own and without any network.

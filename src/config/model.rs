@@ -78,6 +78,8 @@ pub struct AccessConfig {
     /// Origins, as `scheme://host[:port]` in lower case, whose pages may connect beside the
     /// gateway's own. `*`: any.
     pub allow_origin: Vec<String>,
+    /// Origins, as in `allow_origin`, whose pages may show the console in a frame. `*`: any.
+    pub allow_embed: Vec<String>,
     /// Names, in lower case and without port, under which the gateway answers beside `localhost`
     /// and bare addresses. `*`: any.
     pub allow_host: Vec<String>,

@@ -36,6 +36,7 @@ pub(super) struct Where {
 
 /// What stands in a directory.
 #[derive(Serialize, ToSchema)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub(super) struct Directory {
     /// The directory, relative to the working directory, which is empty.
     path: String,
@@ -47,6 +48,7 @@ pub(super) struct Directory {
 
 /// A file, or what else has a name.
 #[derive(Serialize, ToSchema)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub(super) struct DirectoryEntry {
     /// Its name.
     name: String,
@@ -63,7 +65,8 @@ pub(super) struct DirectoryEntry {
 /// What has a name.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-enum Kind {
+#[cfg_attr(test, derive(ts_rs::TS), ts(rename = "EntryKind"))]
+pub(super) enum Kind {
     /// A regular file.
     File,
     /// A directory.
@@ -76,6 +79,7 @@ enum Kind {
 
 /// A file that was written.
 #[derive(Serialize, ToSchema)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub(super) struct Written {
     /// Its path, relative to the working directory.
     path: String,

@@ -1,9 +1,13 @@
 //! The console: assets that the build embedded.
 
+use std::sync::Arc;
+
 use axum::body::Body;
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 
+use super::Doors;
 use super::problem::Problem;
 
 /// A file of the page, as `build/page.rs` prepares it.
@@ -26,11 +30,42 @@ include!(concat!(env!("OUT_DIR"), "/page.rs"));
 /// Nothing from elsewhere, nothing inline; images may be data, because results carry them.
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
     img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; frame-src 'self'; \
-    worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; \
-    frame-ancestors 'self'";
+    worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'";
+
+/// How the console is served.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The policy's last directive: who may show the console in a frame.
+    ancestors: String,
+}
+
+impl Page {
+    /// `embedders`: origins (`https://blog.example`) whose pages may show it in a frame, beside its
+    /// own. `*`: any.
+    pub fn new(embedders: &[String]) -> Page {
+        let mut ancestors = String::from("frame-ancestors 'self'");
+        for origin in embedders {
+            ancestors.push(' ');
+            ancestors.push_str(origin);
+        }
+        Page { ancestors }
+    }
+
+    /// A whole policy. What could not be a header is no origin, so the settings refuse it; were it
+    /// to come here, the page would do nothing.
+    fn policy(&self, asset: &Asset) -> HeaderValue {
+        let policy = format!("{}; {}", asset.csp.unwrap_or(PAGE_POLICY), self.ancestors);
+        HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
+    }
+}
 
 /// Serves an asset, or says that there is nothing of that name.
-pub(super) async fn asset(method: Method, uri: Uri, headers: HeaderMap) -> Response {
+pub(super) async fn asset(
+    State(doors): State<Arc<Doors>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
     let path = if uri.path() == "/" { "/index.html" } else { uri.path() };
     let Some(asset) = ASSETS.iter().find(|asset| asset.path == path) else {
         return Problem::not_found("there is nothing at this address").into_response();
@@ -43,10 +78,10 @@ pub(super) async fn asset(method: Method, uri: Uri, headers: HeaderMap) -> Respo
     }
     let caching = if asset.immutable { "public, max-age=31536000, immutable" } else { "no-cache" };
     let common = [
-        (header::ETAG, asset.etag),
-        (header::CACHE_CONTROL, caching),
-        (header::VARY, "accept-encoding"),
-        (header::CONTENT_SECURITY_POLICY, asset.csp.unwrap_or(PAGE_POLICY)),
+        (header::ETAG, HeaderValue::from_static(asset.etag)),
+        (header::CACHE_CONTROL, HeaderValue::from_static(caching)),
+        (header::VARY, HeaderValue::from_static("accept-encoding")),
+        (header::CONTENT_SECURITY_POLICY, doors.page.policy(asset)),
     ];
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
     let known = text(header::IF_NONE_MATCH);
@@ -72,4 +107,53 @@ pub(super) async fn asset(method: Method, uri: Uri, headers: HeaderMap) -> Respo
         out.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policies(embedders: &[&str]) -> Vec<String> {
+        let embedders: Vec<String> = embedders.iter().map(|origin| (*origin).to_owned()).collect();
+        let page = Page::new(&embedders);
+        let text = |asset| page.policy(asset).to_str().map(str::to_owned);
+        ASSETS.iter().map(|asset| text(asset).unwrap()).collect()
+    }
+
+    #[test]
+    fn only_the_origins_listed_may_frame_the_page() {
+        for policy in policies(&[]) {
+            assert!(policy.ends_with("; frame-ancestors 'self'"), "{policy}");
+            assert_eq!(policy.matches("frame-ancestors").count(), 1, "{policy}");
+        }
+        for policy in policies(&["https://a.example", "http://b.example:8080"]) {
+            let wanted = "; frame-ancestors 'self' https://a.example http://b.example:8080";
+            assert!(policy.ends_with(wanted), "{policy}");
+        }
+    }
+
+    #[test]
+    fn nothing_inline_and_nothing_from_elsewhere() {
+        let page = ASSETS.iter().find(|asset| asset.path == "/index.html").unwrap();
+        let policy = page.csp.unwrap();
+        for directive in ["default-src 'none'", "script-src 'self'", "style-src 'self'"] {
+            assert!(policy.split("; ").any(|one| one == directive), "{directive}: {policy}");
+        }
+        let text = std::str::from_utf8(page.identity).unwrap();
+        assert!(!text.contains("<style") && !text.contains(" style="), "{text}");
+        for script in text.split("<script").skip(1) {
+            assert!(script.starts_with(" type=\"module\" src=\""), "{script}");
+        }
+    }
+
+    #[test]
+    fn the_first_load_is_small() {
+        let index = ASSETS.iter().find(|asset| asset.path == "/index.html").unwrap();
+        let text = std::str::from_utf8(index.identity).unwrap();
+        let sent = |asset: &Asset| asset.gzip.unwrap_or(asset.identity).len();
+        let named = |asset: &&Asset| text.contains(&asset.path[1..]);
+        let first: usize = sent(index) + ASSETS.iter().filter(named).map(sent).sum::<usize>();
+        // The page, and whatever it names: gzip, the larger of the two forms.
+        assert!(first <= 200 << 10, "{first} bytes");
+    }
 }

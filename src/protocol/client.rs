@@ -7,6 +7,9 @@ use serde_json::value::RawValue;
 
 use super::reply::ErrorCode;
 
+#[cfg(test)]
+pub(crate) mod typescript;
+
 /// Longest cell or request id, in bytes: it is repeated in every event of the cell.
 pub const MAX_ID_BYTES: usize = 128;
 
@@ -125,43 +128,66 @@ struct Probe<'a> {
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 struct RawExecute {
+    /// What to run.
     code: String,
+    /// The client's name for the cell, unique in the session; the gateway gives one if it is absent.
     id: Option<String>,
+    /// Wall clock for the cell, in milliseconds.
     timeout_ms: Option<u64>,
+    /// Whether cells queued behind this one are cancelled if it fails; they are not unless told.
     stop_on_error: Option<bool>,
+    /// No result event and no execution count.
     silent: Option<bool>,
+    /// Variables of the environment while the cell runs.
     env: Option<BTreeMap<String, String>>,
+    /// Whether `input()` may ask; it may unless told otherwise.
     allow_input: Option<bool>,
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 struct RawInterrupt {
+    /// The cell; the one that runs if it is absent.
     id: Option<String>,
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 struct RawInput {
+    /// The cell that asked.
     id: String,
+    /// A line without its end.
     text: Option<String>,
+    /// In the place of a line: the end of the input.
     eof: Option<bool>,
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 struct RawQuery {
+    /// Repeated in the reply.
     id: String,
+    /// What it is about.
     code: String,
+    /// Position in the code, in Unicode characters.
     cursor: u64,
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 struct RawIsComplete {
+    /// Repeated in the reply.
     id: String,
+    /// What it is about.
     code: String,
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 struct RawAck {
+    /// Everything up to it was taken in.
     seq: u64,
 }
 

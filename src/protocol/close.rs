@@ -5,6 +5,7 @@ use std::fmt;
 /// A close code of the protocol. RFC 6455 gives the 1xxx, the 4xxx are ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(repr(enum)))]
 pub enum CloseCode {
     /// The session ended as somebody asked.
     Ended = 1000,

@@ -16,6 +16,7 @@ pub type MimeBundle = BTreeMap<String, Box<RawValue>>;
 /// An event of a session, before it has its place in the log.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub enum Event {
     /// A cell was accepted.
     Queued {
@@ -31,6 +32,7 @@ pub enum Event {
         /// The cell.
         id: Arc<str>,
         /// Its code.
+        #[cfg_attr(test, ts(type = "string"))]
         code: ByteString,
         /// Rises by one with each cell that is not silent; starts again with the interpreter.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,8 +52,10 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         execution_count: Option<u32>,
         /// The value in all its forms.
+        #[cfg_attr(test, ts(type = "MimeBundle"))]
         data: MimeBundle,
         /// What the value says about its forms.
+        #[cfg_attr(test, ts(type = "Metadata"))]
         metadata: Box<RawValue>,
     },
     /// Something was shown.
@@ -59,17 +63,21 @@ pub enum Event {
         /// The cell.
         id: Arc<str>,
         /// The thing in all its forms.
+        #[cfg_attr(test, ts(type = "MimeBundle"))]
         data: MimeBundle,
         /// What it says about them.
+        #[cfg_attr(test, ts(type = "Metadata"))]
         metadata: Box<RawValue>,
         /// Names it for later updates.
         #[serde(skip_serializing_if = "Option::is_none")]
         display_id: Option<String>,
         /// Replaces what was shown under `display_id`.
         #[serde(skip_serializing_if = "is_false")]
+        #[cfg_attr(test, ts(optional, as = "Option<_>"))]
         update: bool,
         /// The cell had already ended.
         #[serde(skip_serializing_if = "is_false")]
+        #[cfg_attr(test, ts(optional, as = "Option<_>"))]
         late: bool,
     },
     /// What the cell has shown so far is to be removed.
@@ -178,6 +186,7 @@ pub enum Event {
 
 /// A participant as the others see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct ParticipantInfo {
     /// Its number in the session.
     pub id: u32,
@@ -189,18 +198,22 @@ pub struct ParticipantInfo {
 
 /// Fields of `stdout` and `stderr`.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(rename = "OutputFields"))]
 pub struct Output {
     /// The cell.
     pub id: Arc<str>,
     /// The text.
+    #[cfg_attr(test, ts(type = "string"))]
     pub text: ByteString,
     /// The cell had already ended.
     #[serde(skip_serializing_if = "is_false")]
+    #[cfg_attr(test, ts(optional, as = "Option<_>"))]
     pub late: bool,
 }
 
 /// One frame of a traceback, outermost first.
 #[derive(Clone, Debug, PartialEq, Serialize, serde::Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct Frame {
     /// The cell whose code it is in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -222,6 +235,7 @@ pub struct Frame {
 /// Which output stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub enum Stream {
     /// File descriptor 1.
     Stdout,
@@ -232,6 +246,7 @@ pub enum Stream {
 /// How a cell ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub enum CellStatus {
     /// It ran to its end.
     Ok,
@@ -257,6 +272,7 @@ pub enum CellStatus {
 
 /// What a cell used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct DoneUsage {
     /// CPU time, in milliseconds.
     pub cpu_ms: f64,
@@ -269,6 +285,7 @@ pub struct DoneUsage {
 /// What a session does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub enum SessionState {
     /// The sandbox is being made.
     Starting,
@@ -285,6 +302,7 @@ pub enum SessionState {
 /// How bad a notice is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub enum NoticeLevel {
     /// Good to know.
     Info,
@@ -295,6 +313,7 @@ pub enum NoticeLevel {
 /// Why a session is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub enum EndReason {
     /// Its owner ended it.
     Requested,
@@ -336,11 +355,15 @@ impl Sequenced {
     }
 }
 
+/// Whatever happens in a session.
 #[derive(Serialize)]
-struct Placed<'a> {
+#[cfg_attr(test, derive(ts_rs::TS), ts(rename = "SessionEvent"))]
+pub(crate) struct Placed<'a> {
     #[serde(flatten)]
     event: &'a Event,
+    /// Rises by one with every event of the session.
     seq: u64,
+    /// Unix time in milliseconds.
     ts: u64,
 }
 

@@ -9,6 +9,7 @@ use super::event::SessionState;
 /// A message to one participant.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub enum Reply {
     /// Always the first message of a connection.
     Ready(Box<Ready>),
@@ -20,7 +21,10 @@ pub enum Reply {
         to: u64,
     },
     /// What a `ping` carried.
-    Pong(serde_json::Map<String, serde_json::Value>),
+    Pong(
+        #[cfg_attr(test, ts(type = "Record<string, unknown>"))]
+        serde_json::Map<String, serde_json::Value>,
+    ),
     /// Answer to `complete`.
     CompleteReply {
         /// The question's id.
@@ -66,6 +70,7 @@ impl From<Refusal> for Reply {
 /// Why a message was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub enum ErrorCode {
     /// Not JSON.
     BadJson,
@@ -89,8 +94,9 @@ pub enum ErrorCode {
 
 /// What a connection needs to know.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(rename = "ReadyFields"))]
 pub struct Ready {
-    /// [`super::VERSION`].
+    /// The protocol's number.
     pub protocol: u32,
     /// The session's id.
     pub session: String,
@@ -116,6 +122,7 @@ pub struct Ready {
 
 /// The interpreter's language.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct LanguageInfo {
     /// `python`.
     pub name: String,
@@ -125,6 +132,7 @@ pub struct LanguageInfo {
 
 /// Limits as told to clients. What is `null` has no limit.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(rename = "Limits"))]
 pub struct ReadyLimits {
     /// Longest client message.
     pub message_bytes: u64,
@@ -149,6 +157,7 @@ pub struct ReadyLimits {
 /// What a participant may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub enum Role {
     /// Everything.
     Owner,
@@ -171,6 +180,7 @@ impl Role {
 
 /// Fields of `complete_reply`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, serde::Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct CompleteAnswer {
     /// Texts that fit.
     #[serde(default)]
@@ -183,19 +193,23 @@ pub struct CompleteAnswer {
     pub end: u64,
     /// The interpreter could not be asked now.
     #[serde(default, skip_serializing_if = "is_false")]
+    #[cfg_attr(test, ts(optional, as = "Option<_>"))]
     pub busy: bool,
 }
 
 /// Fields of `inspect_reply`.
 #[derive(Clone, Debug, Serialize, serde::Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct InspectAnswer {
     /// Whether there is anything to say.
     pub found: bool,
     /// MIME type to value.
     #[serde(default = "empty_object")]
+    #[cfg_attr(test, ts(type = "MimeBundle"))]
     pub data: Box<RawValue>,
     /// The interpreter could not be asked now.
     #[serde(default, skip_serializing_if = "is_false")]
+    #[cfg_attr(test, ts(optional, as = "Option<_>"))]
     pub busy: bool,
 }
 
@@ -207,6 +221,7 @@ impl Default for InspectAnswer {
 
 /// Fields of `is_complete_reply`.
 #[derive(Clone, Debug, PartialEq, Serialize, serde::Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct IsCompleteAnswer {
     /// The verdict.
     pub status: Completeness,
@@ -218,6 +233,7 @@ pub struct IsCompleteAnswer {
 /// Whether code is a whole cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub enum Completeness {
     /// It can run.
     Complete,

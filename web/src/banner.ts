@@ -1,11 +1,10 @@
 // Above the cells: what is wrong with the connection, and what can be done about it.
 
 import { html, nothing, render } from "lit-html";
+import { CloseCode } from "../client/src/index.js";
 import { byId } from "./dom.js";
 import type { Link, LinkState } from "./link.js";
 import { sentence } from "./pure/words.js";
-
-const REPLACED = 4409;
 
 export class Banner {
   readonly #root = byId("banner");
@@ -37,8 +36,8 @@ export class Banner {
           <button type="button" @click=${() => this.#link.retryNow()}>Reconnect now</button></div>`;
       case "over":
         return html`<div class="banner"><p>The session is over: ${sentence(state.why)} Your code is still here; its variables are not.</p>
-          <button type="button" class="primary" @click=${() => (state.code === REPLACED ? void this.#link.start() : this.#link.startNew())}>
-            ${state.code === REPLACED ? "Use it here" : "Start a new session"}</button></div>`;
+          <button type="button" class="primary" @click=${() => (state.code === CloseCode.Replaced ? void this.#link.start() : this.#link.startNew())}>
+            ${state.code === CloseCode.Replaced ? "Use it here" : "Start a new session"}</button></div>`;
       default:
         return nothing;
     }

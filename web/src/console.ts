@@ -471,12 +471,12 @@ export class Console implements CellHost {
   }
 
   /** Puts files into the working directory. */
-  async upload(files: File[]): Promise<void> {
+  async upload(files: File[], directory = ""): Promise<void> {
     const session = this.#link.session;
     if (!session) return toast("There is no session to put files into.");
     for (const file of files) {
       try {
-        await session.files.put(file.name, file);
+        await session.files.put(directory ? `${directory}/${file.name}` : file.name, file);
         toast(`${file.name} is in the working directory (${bytes(file.size)}).`);
       } catch (error) {
         toast(`${file.name} was not taken: ${(error as Error).message}`);

@@ -1,17 +1,17 @@
-// Dialogs: keys, sharing, documents, examples, files, renaming.
+// Dialogs: keys, sharing, documents, examples, renaming.
 
 import { html, nothing, render } from "lit-html";
 import type { TemplateResult } from "lit-html";
 import type { Role } from "../client/src/index.js";
 import type { Console } from "./console.js";
 import { keepName, ownName } from "./credentials.js";
-import { byId, copy, download, h, icon } from "./dom.js";
+import { byId, copy, h, icon } from "./dom.js";
 import { EXAMPLES } from "./examples.js";
 import { HELP } from "./keys.js";
 import { newDocument, toFragment } from "./pure/document.js";
 
 /** Opens a dialog; `draw` is called again by `redraw`. */
-function open(title: string, draw: (redraw: () => void, close: () => void) => TemplateResult): void {
+export function openDialog(title: string, draw: (redraw: () => void, close: () => void) => TemplateResult): void {
   const body = h("div", { className: "content" });
   const heading = h("h2", { id: `dialog-${title.replace(/\W+/g, "-")}`, textContent: title });
   const close = h("button", { type: "button", className: "bare", aria: { label: "Close" }, onclick: () => dialog.close() });
@@ -27,7 +27,7 @@ function open(title: string, draw: (redraw: () => void, close: () => void) => Te
 }
 
 export function showKeys(): void {
-  open("Keys", () => html`<div class="keys">${HELP.map((group) => html`
+  openDialog("Keys", () => html`<div class="keys">${HELP.map((group) => html`
     <section><h3>${group.title}</h3><dl>${group.keys.map(({ keys, does }) => html`
       <div><dt>${keys.split(" ").map((key) => (key === "/" ? " / " : html`<kbd>${key}</kbd>`))}</dt><dd>${does}</dd></div>`)}</dl></section>`)}</div>`);
 }
@@ -55,7 +55,7 @@ export function showShare(console: Console): void {
   const offered = roles.filter(([value]) => own === "owner" || value === own);
   role = offered[0]![0];
   let begun = false;
-  open("Share", (redraw) => {
+  openDialog("Share", (redraw) => {
     if (!begun) { begun = true; void make(redraw); }
     return html`
       <fieldset><legend>Who has the link can</legend>${offered.map(([value, name, does]) => html`
@@ -81,7 +81,7 @@ export async function copyCodeLink(console: Console): Promise<void> {
 }
 
 export function showDocuments(console: Console): void {
-  open("Documents", (redraw, close) => {
+  openDialog("Documents", (redraw, close) => {
     const list = console.store.list();
     const current = console.document.id;
     return html`<p class="hint">Kept in this browser.</p>
@@ -97,62 +97,17 @@ export function showDocuments(console: Console): void {
 }
 
 export function showExamples(console: Console): void {
-  open("Examples", (_, close) => html`<ul class="list">${EXAMPLES.map(({ title, codes }) => html`<li>
+  openDialog("Examples", (_, close) => html`<ul class="list">${EXAMPLES.map(({ title, codes }) => html`<li>
     <button type="button" class="item" @click=${() => { void console.open(newDocument(codes, title)); close(); }}>
       <strong>${title}</strong><span>${codes.length} cells</span></button></li>`)}</ul>
     <p class="hint">They open as a new document; what you have now is kept.</p>`);
 }
 
 export function showRename(console: Console): void {
-  open("Rename", (_, close) => html`<form @submit=${(event: SubmitEvent) => {
+  openDialog("Rename", (_, close) => html`<form @submit=${(event: SubmitEvent) => {
     event.preventDefault();
     console.setTitle(((event.target as HTMLFormElement).elements.namedItem("title") as HTMLInputElement).value.trim());
     close();
   }}><label class="field">Title <input name="title" maxlength="80" .value=${console.overview.title}></label>
     <p><button type="submit" class="primary">Rename</button></p></form>`);
-}
-
-interface Entry { path: string; size?: number; directory: boolean }
-
-/** Reads a listing leniently: a list, or an object that holds one. */
-function entries(listing: unknown): Entry[] {
-  const list = Array.isArray(listing) ? listing : Object.values(listing as object).find(Array.isArray) ?? [];
-  return (list as Record<string, unknown>[]).map((entry) => ({
-    path: String(entry.path ?? entry.name ?? ""),
-    directory: entry.directory === true || entry.is_dir === true || entry.type === "directory" || entry.kind === "directory",
-    ...(typeof (entry.size ?? entry.bytes ?? entry.size_bytes) === "number" && { size: (entry.size ?? entry.bytes ?? entry.size_bytes) as number }),
-  })).filter((entry) => entry.path !== "");
-}
-
-export function showFiles(console: Console): void {
-  let list: Entry[] | null = null;
-  let failure = "";
-  const load = async (redraw: () => void) => {
-    try {
-      list = entries(await console.link.session!.files.list());
-    } catch (error) {
-      failure = `The files cannot be listed: ${(error as Error).message}`;
-    }
-    redraw();
-  };
-  let begun = false;
-  open("Files", (redraw) => {
-    if (!begun) { begun = true; void load(redraw); }
-    return html`<p class="hint">The working directory of this session. Files dropped onto the page land here too.</p>
-      <label class="field">Add files <input type="file" multiple @change=${async (event: Event) => {
-        await console.upload([...(event.target as HTMLInputElement).files ?? []]);
-        void load(redraw);
-      }}></label>
-      ${failure ? html`<p class="problem" role="alert">${failure}</p>` : nothing}
-      <ul class="list">${(list ?? []).map(({ path, size, directory }) => html`<li>
-        <button type="button" class="item" ?disabled=${directory} @click=${async () => {
-          try {
-            download(path.split("/").pop()!, await console.link.session!.files.get(path));
-          } catch (error) {
-            failure = `${path} cannot be read: ${(error as Error).message}`;
-            redraw();
-          }
-        }}><strong>${path}</strong><span>${directory ? "directory" : size === undefined ? "" : `${size} bytes`}</span></button></li>`)}</ul>
-      ${list?.length === 0 ? html`<p>No files yet.</p>` : nothing}`;
-  });
 }

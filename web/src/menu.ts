@@ -2,8 +2,9 @@
 
 import { html, nothing, render } from "lit-html";
 import type { Console } from "./console.js";
-import { copyCodeLink, showDocuments, showExamples, showFiles, showKeys } from "./dialogs.js";
+import { copyCodeLink, showDocuments, showExamples, showKeys } from "./dialogs.js";
 import { byId, download, h, toast } from "./dom.js";
+import { showFiles } from "./files.js";
 import { fromNotebook, fromPython, newDocument, titleOf, toNotebook, toPython } from "./pure/document.js";
 import { chooseTheme, chosenTheme } from "./theme.js";
 import type { Theme } from "./theme.js";

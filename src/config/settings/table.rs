@@ -159,6 +159,14 @@ pub(crate) const SECTIONS: &[Section] = &[
                  https://play.example.org; * for any"
             ),
             setting!(
+                "allow_embed",
+                Some("allow-embed"),
+                Gateway.access.allow_embed,
+                List { metavar: "ORIGIN", check: check::origin },
+                "Web origin whose pages may show the console in a frame (`?embed=1`), such as \
+                 https://blog.example.org; * for any. Only the gateway's own may unless listed"
+            ),
+            setting!(
                 "allow_host",
                 Some("allow-host"),
                 Gateway.access.allow_host,

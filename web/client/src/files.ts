@@ -1,7 +1,7 @@
 // What a session offers over HTTP: files in its working directory, and tokens to share it.
 
 import { RequestFailed } from "./errors.js";
-import type { Ready, Role } from "./protocol.js";
+import type { Directory, Ready, Role } from "./protocol.js";
 
 export class Files {
   readonly #base: URL;
@@ -25,9 +25,9 @@ export class Files {
     return (await this.#fetch(`files/${encodePath(path)}`, {})).blob();
   }
 
-  /** Lists a directory, as the gateway words it. */
-  async list(path = ""): Promise<unknown> {
-    return (await this.#fetch(`files?path=${encodeURIComponent(path)}`, {})).json();
+  /** Lists a directory. */
+  async list(path = ""): Promise<Directory> {
+    return (await (await this.#fetch(`files?path=${encodeURIComponent(path)}`, {})).json()) as Directory;
   }
 
   /** Makes a token for this session with that role. */

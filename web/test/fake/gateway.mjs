@@ -55,7 +55,7 @@ export class FakeGateway {
       this.sessions.set(session.id, session);
     }
     if (!session || !role) return ws.close(4401, "token not valid");
-    const socket = new FakeSocket(ws, `p${this.nextParticipant++}`, query.get("name") ?? "", role, this.options.windowBytes);
+    const socket = new FakeSocket(ws, this.nextParticipant++, query.get("name") ?? "", role, this.options.windowBytes);
     this.sockets.add(socket);
     ws.on("message", (data) => session.receive(socket, data.toString()));
     ws.on("close", () => {
@@ -99,7 +99,8 @@ export class FakeGateway {
       return void response.writeHead(204).end();
     }
     if (path) return void response.writeHead(200).end(session.files.get(decodeURIComponent(path)));
-    return json({ files: [...session.files].map(([name, content]) => ({ path: name, size: content.length })) });
+    const entries = [...session.files].map(([name, content]) => ({ name, path: name, size: content.length, modified: Date.now(), kind: "file" }));
+    return json({ path: "", entries, truncated: false });
   }
 
   async close() {

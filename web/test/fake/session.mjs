@@ -41,7 +41,7 @@ export class FakeSession {
 
   attach(socket, after) {
     socket.reply({
-      type: "ready", protocol: 1, session: this.id, token: this.tokenFor(socket.role), role: socket.role,
+      type: "ready", protocol: 1, session: this.id, token: this.tokenFor(socket.role), participant: socket.id, role: socket.role,
       template: "python", language: { name: "python", version: "3.11.2" }, state: this.state, seq: this.seq,
       limits: {
         message_bytes: 1 << 20, queue: 64, output_bytes: null, timeout_ms: null, memory_bytes: 256 << 20,
@@ -82,9 +82,9 @@ export class FakeSession {
         const id = message.id ?? randomBytes(4).toString("hex");
         if (this.ids.has(id)) return refuse("duplicate_id", `cell ${id} was already sent`);
         this.ids.add(id);
-        const cell = { ...message, id, by: socket.id };
+        const cell = { ...message, id, by: socket.name };
         this.queue.push(cell);
-        this.emit("queued", { id, position: this.queue.length - 1 + (this.running ? 1 : 0), by: socket.id });
+        this.emit("queued", { id, position: this.queue.length - 1 + (this.running ? 1 : 0), by: socket.name });
         if (!this.running) void this.next();
         return;
       }
@@ -102,7 +102,7 @@ export class FakeSession {
         this.running?.answer?.(message.eof ? null : message.text);
         return;
       case "restart":
-        this.restart("requested", socket.id);
+        this.restart("requested", socket.name);
         return;
       case "complete": {
         const word = /[\w.]*$/.exec(Array.from(message.code).slice(0, message.cursor).join(""))[0].split(".").pop();

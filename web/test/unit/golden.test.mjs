@@ -1,5 +1,5 @@
 // The golden messages are shared with the gateway's tests; here the compiler checks them against
-// the types a client is written with.
+// the types a client is written with, which are generated from the gateway's.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -23,7 +23,7 @@ test("every golden message has the type its file is named after", () => {
 });
 
 test("there is a golden file for every message in the types, and the compiler accepts each", () => {
-  const source = readFileSync(`${web}/client/src/protocol.ts`, "utf8");
+  const source = readFileSync(`${web}/client/src/wire.ts`, "utf8");
   const typed = new Set(Array.from(source.matchAll(/\btype: ((?:"[a-z_]+"(?: \| )?)+);?/g), (m) => m[1].split(" | "))
     .flat().map((quoted) => quoted.slice(1, -1)));
   assert.deepEqual(examples.map((e) => e.name).sort(), [...typed].sort());

@@ -1,0 +1,36 @@
+//! The client library's type of client messages, from what they are read into.
+
+use ts_rs::{Config, TS};
+
+use super::*;
+
+#[derive(TS)]
+#[ts(tag = "type", rename_all = "snake_case", rename = "ClientMessage")]
+#[expect(dead_code, reason = "they are described and never made")]
+#[rustfmt::skip]
+enum Described {
+    Execute { #[ts(flatten)] fields: RawExecute },
+    Interrupt { #[ts(flatten)] fields: RawInterrupt },
+    Input { #[ts(flatten)] fields: RawInput },
+    Restart,
+    Complete { #[ts(flatten)] fields: RawQuery },
+    Inspect { #[ts(flatten)] fields: RawQuery },
+    IsComplete { #[ts(flatten)] fields: RawIsComplete },
+    Ack { #[ts(flatten)] fields: RawAck },
+    Ping(#[ts(type = "Record<string, unknown>")] ()),
+    End,
+}
+
+pub(crate) fn declaration(config: &Config) -> String {
+    Described::decl(config)
+}
+
+#[test]
+fn what_is_described_is_what_is_read() {
+    let declaration = declaration(&Config::new());
+    let described = declaration.split("\"type\": \"").skip(1);
+    let described: Vec<_> = described.filter_map(|rest| rest.split('"').next()).collect();
+    let refusal = ClientMessage::parse(r#"{"type":"?"}"#).unwrap_err();
+    let read = refusal.message.rsplit(": ").next().unwrap_or_default().split(", ");
+    assert_eq!(described, read.collect::<Vec<_>>());
+}

@@ -1,0 +1,395 @@
+// What travels between a gateway and its clients. Generated from the definitions in Rust, do not edit:
+// `CELLGATE_TEST_UPDATE=1 cargo test --lib typescript` writes it anew, and `cargo test` fails when
+// it is out of date.
+
+/** One value in several forms, by MIME type. */
+export type MimeBundle = Record<string, unknown>;
+
+/** What a value says about its forms. */
+export type Metadata = Record<string, unknown>;
+
+/** The version that `ready.protocol` carries. */
+export const PROTOCOL = 1;
+
+/** The WebSocket subprotocol of it. */
+export const SUBPROTOCOL = "cellgate.v1";
+
+/** A subprotocol that carries a token: this, then its base64url form. */
+export const BEARER_SUBPROTOCOL = "cellgate.bearer.";
+
+/** Whatever a client may send. */
+export type ClientMessage = { type: "execute",
+  /** What to run. */
+  code: string,
+  /** The client's name for the cell, unique in the session; the gateway gives one if it is absent. */
+  id?: string,
+  /** Wall clock for the cell, in milliseconds. */
+  timeout_ms?: number,
+  /** Whether cells queued behind this one are cancelled if it fails; they are not unless told. */
+  stop_on_error?: boolean,
+  /** No result event and no execution count. */
+  silent?: boolean,
+  /** Variables of the environment while the cell runs. */
+  env?: { [key in string]: string },
+  /** Whether `input()` may ask; it may unless told otherwise. */
+  allow_input?: boolean,
+} | { type: "interrupt",
+  /** The cell; the one that runs if it is absent. */
+  id?: string,
+} | { type: "input",
+  /** The cell that asked. */
+  id: string,
+  /** A line without its end. */
+  text?: string,
+  /** In the place of a line: the end of the input. */
+  eof?: boolean,
+} | { type: "restart" } | { type: "complete",
+  /** Repeated in the reply. */
+  id: string,
+  /** What it is about. */
+  code: string,
+  /** Position in the code, in Unicode characters. */
+  cursor: number,
+} | { type: "inspect",
+  /** Repeated in the reply. */
+  id: string,
+  /** What it is about. */
+  code: string,
+  /** Position in the code, in Unicode characters. */
+  cursor: number,
+} | { type: "is_complete",
+  /** Repeated in the reply. */
+  id: string,
+  /** What it is about. */
+  code: string,
+} | { type: "ack",
+  /** Everything up to it was taken in. */
+  seq: number,
+} | { type: "ping" } & Record<string, unknown> | { type: "end" };
+
+/** Whatever happens in a session. */
+export type SessionEvent = {
+  /** Rises by one with every event of the session. */
+  seq: number,
+  /** Unix time in milliseconds. */
+  ts: number,
+} & ({ type: "queued",
+    /** The cell. */
+    id: string,
+    /** Cells ahead of it, the running one included. */
+    position: number,
+    /** Name of the participant. */
+    by: string,
+  } | { type: "started",
+    /** The cell. */
+    id: string,
+    /** Its code. */
+    code: string,
+    /** Rises by one with each cell that is not silent; starts again with the interpreter. */
+    execution_count?: number,
+    /** Name of the participant. */
+    by: string,
+  } | { type: "stdout" } & OutputFields | { type: "stderr" } & OutputFields | { type: "result",
+    /** The cell. */
+    id: string,
+    /** As in `started`. */
+    execution_count?: number,
+    /** The value in all its forms. */
+    data: MimeBundle,
+    /** What the value says about its forms. */
+    metadata: Metadata,
+  } | { type: "display",
+    /** The cell. */
+    id: string,
+    /** The thing in all its forms. */
+    data: MimeBundle,
+    /** What it says about them. */
+    metadata: Metadata,
+    /** Names it for later updates. */
+    display_id?: string,
+    /** Replaces what was shown under `display_id`. */
+    update?: boolean,
+    /** The cell had already ended. */
+    late?: boolean,
+  } | { type: "clear_output",
+    /** The cell. */
+    id: string,
+    /** Not before something new comes. */
+    wait: boolean,
+  } | { type: "input_request",
+    /** The cell. */
+    id: string,
+    /** What to ask. */
+    prompt: string,
+    /** Whether typing should not be shown. */
+    password: boolean,
+  } | { type: "error",
+    /** The cell. */
+    id: string,
+    /** Name of the exception's class. */
+    name: string,
+    /** Its text. */
+    value: string,
+    /** Lines for people; ANSI colours allowed. */
+    traceback: Array<string>,
+    /** The same for programs. */
+    frames: Array<Frame>,
+  } | { type: "truncated",
+    /** The cell. */
+    id: string,
+    /** `stdout` or `stderr`. */
+    stream: Stream,
+    /** Bytes left out. */
+    omitted_bytes: number,
+  } | { type: "done",
+    /** The cell. */
+    id: string,
+    /** How. */
+    status: CellStatus,
+    /** As in `started`. */
+    execution_count?: number,
+    /** From its start to its end; 0 if it never started. */
+    duration_ms: number,
+    /** Whether variables of earlier cells are still there. */
+    state_kept: boolean,
+    /** What it used. */
+    usage: DoneUsage,
+    /** One sentence for people. */
+    detail?: string,
+  } | { type: "usage",
+    /** Memory charged to it, in bytes. */
+    memory_bytes: number,
+    /** Its limit, in bytes. */
+    memory_limit_bytes: number,
+    /** CPU since the last one, in percent of one core. */
+    cpu_percent: number,
+    /** Processes in it. */
+    processes: number,
+  } | { type: "status",
+    /** What. */
+    state: SessionState,
+  } | { type: "participants",
+    /** Everybody, in the order they came. */
+    list: Array<ParticipantInfo>,
+  } | { type: "restarted",
+    /** Why: a sentence. */
+    reason: string,
+    /** Name of the participant who asked. */
+    requested_by?: string,
+  } | { type: "notice",
+    /** How bad it is. */
+    level: NoticeLevel,
+    /** For programs. */
+    code: string,
+    /** For people. */
+    text: string,
+  } | { type: "ended",
+    /** For programs. */
+    reason: EndReason,
+    /** For people. */
+    detail: string,
+  });
+
+/** Fields of `stdout` and `stderr`. */
+export type OutputFields = {
+  /** The cell. */
+  id: string,
+  /** The text. */
+  text: string,
+  /** The cell had already ended. */
+  late?: boolean,
+};
+
+/** Which output stream. */
+export type Stream = "stdout" | "stderr";
+
+/** One frame of a traceback, outermost first. */
+export type Frame = {
+  /** The cell whose code it is in. */
+  cell?: string,
+  /** The file. */
+  file: string,
+  /** The line, from 1. */
+  line: number,
+  /** The function. */
+  function: string,
+  /** The line's text. */
+  source: string,
+};
+
+/** How a cell ended. */
+export type CellStatus = "ok" | "error" | "interrupted" | "timeout" | "oom" | "output_limit" | "exited" | "killed" | "cancelled" | "lost";
+
+/** What a cell used. */
+export type DoneUsage = {
+  /** CPU time, in milliseconds. */
+  cpu_ms: number,
+  /** Highest memory seen, in bytes. */
+  peak_memory_bytes: number,
+  /** Bytes written. */
+  output_bytes: number,
+};
+
+/** What a session does. */
+export type SessionState = "starting" | "idle" | "busy" | "restarting" | "ended";
+
+/** A participant as the others see it. */
+export type ParticipantInfo = {
+  /** Its number in the session. */
+  id: number,
+  /** Its name. */
+  name: string,
+  /** What it may do. */
+  role: Role,
+};
+
+/** How bad a notice is. */
+export type NoticeLevel = "info" | "warning";
+
+/** Why a session is over. */
+export type EndReason = "requested" | "abandoned" | "idle_timeout" | "lifetime" | "draining" | "sandbox_lost" | "interpreter_failed";
+
+/** A message to one participant. */
+export type Reply = { type: "ready" } & ReadyFields | { type: "gap",
+  /** First missing seq. */
+  from: number,
+  /** Last missing seq. */
+  to: number,
+} | { type: "pong" } & Record<string, unknown> | { type: "complete_reply",
+  /** The question's id. */
+  id: string,
+  /** Texts that fit. */
+  matches: Array<string>,
+  /** Where the text they replace begins, in characters. */
+  start: number,
+  /** Where it ends. */
+  end: number,
+  /** The interpreter could not be asked now. */
+  busy?: boolean,
+} | { type: "inspect_reply",
+  /** The question's id. */
+  id: string,
+  /** Whether there is anything to say. */
+  found: boolean,
+  /** MIME type to value. */
+  data: MimeBundle,
+  /** The interpreter could not be asked now. */
+  busy?: boolean,
+} | { type: "is_complete_reply",
+  /** The question's id. */
+  id: string,
+  /** The verdict. */
+  status: Completeness,
+  /** What the next line should begin with, if `incomplete`. */
+  indent?: string,
+} | { type: "protocol_error",
+  /** For programs. */
+  code: ErrorCode,
+  /** For people. */
+  message: string,
+  /** The id the message carried. */
+  id?: string,
+};
+
+/** What a connection needs to know. */
+export type ReadyFields = {
+  /** The protocol's number. */
+  protocol: number,
+  /** The session's id. */
+  session: string,
+  /** Resumes or shares this session. */
+  token: string,
+  /** This participant's number, as in `participants`. */
+  participant: number,
+  /** This participant's role. */
+  role: Role,
+  /** Name of the template. */
+  template: string,
+  /** What the interpreter is. */
+  language: LanguageInfo,
+  /** What the session does now. */
+  state: SessionState,
+  /** Newest seq in the log; 0 if there is none yet. */
+  seq: number,
+  /** What the session may use. */
+  limits: Limits,
+  /** `local` or `docker`. */
+  backend: string,
+};
+
+/** The interpreter's language. */
+export type LanguageInfo = {
+  /** `python`. */
+  name: string,
+  /** Such as `3.11.2`. */
+  version: string,
+};
+
+/** Limits as told to clients. What is `null` has no limit. */
+export type Limits = {
+  /** Longest client message. */
+  message_bytes: number,
+  /** Cells that may wait. */
+  queue: number,
+  /** Output of one cell. */
+  output_bytes: number | null,
+  /** Wall clock of one cell. */
+  timeout_ms: number | null,
+  /** Memory of the sandbox. */
+  memory_bytes: number,
+  /** Unacknowledged output of one participant. */
+  window_bytes: number,
+  /** CPU, in thousandths of a core. */
+  cpu_millis: number,
+  /** Processes and threads. */
+  processes: number,
+  /** Working directory. */
+  disk_bytes: number,
+};
+
+/** What a participant may do. */
+export type Role = "owner" | "editor" | "viewer";
+
+/** Whether code is a whole cell. */
+export type Completeness = "complete" | "incomplete" | "invalid";
+
+/** Why a message was refused. */
+export type ErrorCode = "bad_json" | "bad_message" | "unknown_type" | "duplicate_id" | "queue_full" | "too_large" | "forbidden" | "not_running" | "rate_limited";
+
+/** A close code of the protocol. RFC 6455 gives the 1xxx, the 4xxx are ours. */
+export enum CloseCode { "Ended" = 1000, "Draining" = 1001, "Protocol" = 1002, "Payload" = 1007, "TooLarge" = 1009, "Internal" = 1011, "NoCapacity" = 1013, "Unauthorised" = 4401, "Forbidden" = 4403, "NoSuchSession" = 4404, "Expired" = 4408, "Replaced" = 4409, "TooSlow" = 4413, "TooMany" = 4429 }
+
+/** What stands in a directory. */
+export type Directory = {
+  /** The directory, relative to the working directory, which is empty. */
+  path: string,
+  /** What stands in it, by name. */
+  entries: Array<DirectoryEntry>,
+  /** Whether there is more: a listing ends after 10,000 entries. */
+  truncated: boolean,
+};
+
+/** A file, or what else has a name. */
+export type DirectoryEntry = {
+  /** Its name. */
+  name: string,
+  /** Its path, relative to the working directory. */
+  path: string,
+  /** Its size in bytes; 0 for what is not a file. */
+  size: number,
+  /** When it was last changed, in Unix milliseconds. */
+  modified: number,
+  /** What it is. Links are not followed by any request. */
+  kind: EntryKind,
+};
+
+/** What has a name. */
+export type EntryKind = "file" | "directory" | "link" | "other";
+
+/** A file that was written. */
+export type Written = {
+  /** Its path, relative to the working directory. */
+  path: string,
+  /** Its size in bytes. */
+  size: number,
+};
