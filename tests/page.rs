@@ -6,6 +6,8 @@
 
 mod common;
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
@@ -43,6 +45,26 @@ fn npm(script: &str, environment: &[(&str, &str)]) {
     assert!(status.success(), "npm run {script} failed; what it printed stands above");
 }
 
+/// Another site: a page with a frame for whatever its query names. Answers the port it is at.
+fn embedder() -> u16 {
+    const PAGE: &str = "<!doctype html><title>embedder</title><iframe width=640 height=360></iframe>\
+        <script>const frame = document.querySelector('iframe');\
+        frame.onload = () => { document.title = 'loaded'; };\
+        frame.src = new URLSearchParams(location.search).get('frame');</script>";
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut request = [0; 4096];
+            // A browser's question fits, and whatever it asks for, this is the answer.
+            let Ok(1..) = stream.read(&mut request) else { continue };
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n";
+            let _ = write!(stream, "{head}Content-Length: {}\r\n\r\n{PAGE}", PAGE.len());
+        }
+    });
+    port
+}
+
 /// One after the other: they share what they build, in `web/dist`.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_passes_its_tests() {
@@ -60,10 +82,22 @@ async fn the_page_passes_its_tests() {
         let missing = Missing::new("local", "this machine allows no local sandboxes");
         return missing.skip("the page against the real gateway").unwrap();
     };
-    let gateway = Gateway::start(backend, &[]);
+    let embedder = embedder();
+    let allowed = format!("http://localhost:{embedder}");
+    // Time enough for a hand on "Force stop", which a stubborn cell asks for.
+    let flags = ["--interrupt-grace", "60s", "--memory", "256MiB", "--allow-embed", &allowed];
+    let gateway = Gateway::start(backend, &flags);
     let url = format!("http://{}", gateway.address);
     let token = gateway.token.clone();
-    let against = [("CELLGATE_URL", url.as_str()), ("CELLGATE_TOKEN", token.as_str())];
-    tokio::task::block_in_place(|| npm("test:browser", &against));
+    let port = embedder.to_string();
+    let against = [
+        ("CELLGATE_URL", url.as_str()),
+        ("CELLGATE_TOKEN", token.as_str()),
+        ("CELLGATE_EMBEDDER", port.as_str()),
+    ];
+    tokio::task::block_in_place(|| {
+        npm("test", &against);
+        npm("test:browser", &against);
+    });
     gateway.stop().await;
 }

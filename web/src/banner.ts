@@ -35,7 +35,7 @@ export class Banner {
         return html`<div class="banner warn"><p>Connection lost. Reconnecting in ${secondsTo(state.at)} s; what runs goes on running.</p>
           <button type="button" @click=${() => this.#link.retryNow()}>Reconnect now</button></div>`;
       case "over":
-        return html`<div class="banner"><p>The session is over: ${sentence(state.why)} Your code is still here; its variables are not.</p>
+        return html`<div class="banner"><p>${/session/i.test(state.why) ? "" : "The session has ended: "}${sentence(state.why)} Your code is kept here; the variables are gone.</p>
           <button type="button" class="primary" @click=${() => (state.code === CloseCode.Replaced ? void this.#link.start() : this.#link.startNew())}>
             ${state.code === CloseCode.Replaced ? "Use it here" : "Start a new session"}</button></div>`;
       default:

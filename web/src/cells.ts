@@ -3,6 +3,8 @@
 import { CellView } from "./cellview.js";
 import type { CellHost } from "./cellview.js";
 import { byId, h, toast } from "./dom.js";
+import { EXAMPLES } from "./examples.js";
+import type { Example } from "./examples.js";
 import { newId } from "./pure/document.js";
 import type { CellSource } from "./pure/document.js";
 
@@ -121,6 +123,14 @@ export class Cells {
     for (const [at, cell] of this.#list.entries()) cell.setNumber(at + 1);
     this.#changed();
   }
+}
+
+/** What an untouched page offers: shown until a cell runs or there are several. */
+export function beginnings(open: (example: Example) => void): HTMLElement {
+  return h("div", { className: "beginnings" },
+    h("p", {}, "Ctrl+Enter runs the cell; outside of the text, ? lists all keys. Or begin with an example:"),
+    h("ul", {}, ...EXAMPLES.map((example) => h("li", {},
+      h("button", { type: "button", textContent: example.title, title: example.about, onclick: () => open(example) })))));
 }
 
 /** The row behind the last cell. */

@@ -21,7 +21,8 @@ export type Phase =
   | { phase: "sent" }
   | { phase: "waiting"; position: number }
   | { phase: "running"; since: number }
-  | { phase: "ended"; status: DoneStatus; ms: number; text: string };
+  /** `detail` is what the gateway said, word for word. */
+  | { phase: "ended"; status: DoneStatus; ms: number; text: string; detail: string };
 
 export type CellAction = "run" | "stop" | "up" | "down" | "remove" | "copy-text" | "copy-markdown" | "clear" | "insert";
 
@@ -64,6 +65,11 @@ export class CellView {
       h("div", { className: "body" }, h("div", { className: "box" }, this.editor.element, this.#tools), this.#foot, this.output.element));
     this.element.dataset.cell = source.id;
     this.element.addEventListener("pointerdown", () => host.select(this));
+    // Whoever left the text by Escape gets past it with Tab, until the cell is left.
+    this.element.addEventListener("focus", () => this.editor.setTabStop(false));
+    this.element.addEventListener("focusout", (event) => {
+      if (!this.element.contains(event.relatedTarget as Node | null)) this.editor.setTabStop(true);
+    });
     this.draw();
   }
 
@@ -105,13 +111,13 @@ export class CellView {
 
   /** What a refusal says, in the place of an ending. */
   refuse(text: string): void {
-    this.#become({ phase: "ended", status: "cancelled", ms: 0, text });
+    this.#become({ phase: "ended", status: "cancelled", ms: 0, text, detail: "" });
   }
 
   /** Nothing is known of a run any more. */
   forget(text = ""): void {
     if (!this.busy) return;
-    this.#become(text ? { phase: "ended", status: "lost", ms: 0, text } : { phase: "fresh" });
+    this.#become(text ? { phase: "ended", status: "lost", ms: 0, text, detail: "" } : { phase: "fresh" });
   }
 
   take(event: SessionEvent): void {
@@ -135,6 +141,7 @@ export class CellView {
         break;
     }
     this.output.take(event);
+    if (event.type === "input_request") this.draw();
   }
 
   /** A cell ahead of this one ended. */
@@ -148,8 +155,9 @@ export class CellView {
     const { phase } = this;
     const label = phase.phase === "running" ? "*" : this.count ?? "";
     const stop = this.busy;
+    const canRun = this.#host.canRun();
     render(html`
-      <button type="button" class="go" ?disabled=${!this.#host.canRun()}
+      <button type="button" class="go" ?disabled=${!canRun}
         aria-label=${stop ? `Stop cell ${this.#number}` : `Run cell ${this.#number}`}
         title=${stop ? "Stop (I I)" : "Run (Ctrl+Enter)"}
         @click=${() => this.#host.act(this, stop ? "stop" : "run")}>${icon(stop ? "stop" : "run")}</button>
@@ -161,10 +169,12 @@ export class CellView {
         @click=${() => this.#host.act(this, action)}>${icon(picture)}</button>`;
     render(html`
       ${this.output.empty ? nothing : tool("copy-text", "Copy output as text", "copy")}
-      ${tool("insert", "Insert a cell below", "add", " (B)")}
-      ${tool("up", "Move up", "up", " (Shift+K)")}
-      ${tool("down", "Move down", "down", " (Shift+J)")}
-      ${tool("remove", "Delete", "remove", " (D D)")}`, this.#tools);
+      ${canRun ? html`
+        ${tool("insert", "Insert a cell below", "add", " (B)")}
+        ${tool("up", "Move up", "up", " (Shift+K)")}
+        ${tool("down", "Move down", "down", " (Shift+J)")}
+        ${tool("remove", "Delete", "remove", " (D D)")}` : nothing}`, this.#tools);
+    this.#tools.hidden = !canRun && this.output.empty;
   }
 
   /** The line under the code; called every second while the cell runs. */
@@ -174,16 +184,16 @@ export class CellView {
     const text =
       phase.phase === "sent" ? "Sending …"
       : phase.phase === "waiting" ? (phase.position === 0 ? "Next in the queue" : `Queued behind ${phase.position}`)
-      : phase.phase === "running" ? `Running · ${elapsed(Date.now() - phase.since)}`
+      : phase.phase === "running" ? (this.output.asking ? "Waiting for input" : `Running · ${elapsed(Date.now() - phase.since)}`)
       : phase.phase === "ended" ? phase.text : "";
     const time = phase.phase === "ended" && phase.status !== "cancelled" && phase.status !== "lost" ? html`<span class="time">${duration(phase.ms)}</span>` : nothing;
-    render(html`${by}<span class="how">${text}</span>${time}`, this.#foot);
+    render(html`${by}<span class="how" title=${phase.phase === "ended" ? phase.detail : ""}>${text}</span>${time}`, this.#foot);
   }
 
   #ended(done: Done): void {
     this.count = done.execution_count ?? this.count;
     const text = ending(done, this.#host.memoryLimit());
-    this.#become({ phase: "ended", status: done.status, ms: done.duration_ms, text });
+    this.#become({ phase: "ended", status: done.status, ms: done.duration_ms, text, detail: done.detail ?? "" });
   }
 
   #become(phase: Phase): void {

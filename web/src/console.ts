@@ -7,8 +7,8 @@
 // Events are the only source of truth about runs: a run of this tab, of another participant and of
 // the time before a reload take the same way to their cell.
 
-import { CellgateError, Refused, RequestFailed } from "../client/src/index.js";
-import type { Gap, Participant, ProtocolError, Ready, Role, SessionEvent, Usage } from "../client/src/index.js";
+import { CellgateError, RequestFailed } from "../client/src/index.js";
+import type { Done, Gap, Participant, ProtocolError, Ready, Role, SessionEvent, Usage } from "../client/src/index.js";
 import { Banner } from "./banner.js";
 import { Cells } from "./cells.js";
 import type { CellAction, CellHost, CellView } from "./cellview.js";
@@ -22,23 +22,23 @@ import { asText } from "./pure/mime.js";
 import { cellOfRun, titleOf } from "./pure/document.js";
 import type { Document } from "./pure/document.js";
 import type { Place } from "./pure/traceback.js";
-import { bytes, duration, restartReason, sentence } from "./pure/words.js";
+import { bytes, outcome, restarted, sentence } from "./pure/words.js";
+import { Runs } from "./runs.js";
+import type { Stopping } from "./runs.js";
 import { Store } from "./store.js";
-
-const AHEAD = 8; // cells of "run all" in the queue of the gateway at once
-const STUBBORN_MS = 2000; // after that long, a stop may become a restart
 
 /** What the header shows. */
 export interface Overview {
   link: LinkState;
   ready: Ready | null;
   state: string;
-  busySince: number | null;
+  /** What runs: since when, and whether it waits for an answer. */
+  running: { since: number; asking: boolean } | null;
   queued: number;
   usage: Usage | null;
   latency: number | null;
   participants: readonly Participant[];
-  stopping: "no" | "asked" | "stubborn";
+  stopping: Stopping;
   title: string;
   canFiles: boolean;
 }
@@ -47,6 +47,7 @@ export class Console implements CellHost {
   readonly frames = new Frames(() => this.#link.session?.acknowledge(this.#seq));
   readonly cells: Cells;
   readonly store: Store;
+  readonly runs: Runs;
   readonly #link: Link;
   readonly #banner: Banner;
   readonly #changed: () => void;
@@ -56,12 +57,8 @@ export class Console implements CellHost {
   #usage: Usage | null = null;
   #latency: number | null = null;
   #participants: Participant[] = [];
-  #own = new Set<string>(); // runs this tab sent
-  #backlog: CellView[] = [];
-  #ahead = new Set<string>();
-  #stopAskedAt: number | null = null;
-  #stopTimer: ReturnType<typeof setTimeout> | undefined;
   #loading = false;
+  #lossSaid = false; // that the variables are gone
   #canFiles = false;
 
   constructor(document: Document, store: Store, readonly arrival: Arrival, changed: () => void) {
@@ -78,6 +75,14 @@ export class Console implements CellHost {
       lostEarlier: () => toast("The earlier session has ended. This is a new one: run the cells again."),
     });
     this.#banner = new Banner(this.#link);
+    const link = this.#link;
+    const { cells } = this;
+    this.runs = new Runs({
+      get session() { return link.session; },
+      get all() { return cells.all; },
+      changed,
+      sent: () => this.#edited(),
+    });
     this.#load(document);
   }
 
@@ -95,12 +100,12 @@ export class Console implements CellHost {
       link: this.#link.state,
       ready: this.#ready,
       state: this.#link.session?.state ?? this.#ready?.state ?? "starting",
-      busySince: running?.phase.phase === "running" ? running.phase.since : null,
+      running: running?.phase.phase === "running" ? { since: running.phase.since, asking: running.output.asking } : null,
       queued: this.cells.all.filter((cell) => cell.phase.phase === "waiting" || cell.phase.phase === "sent").length,
       usage: this.#usage,
       latency: this.#latency,
       participants: this.#participants,
-      stopping: this.#stopAskedAt === null ? "no" : Date.now() - this.#stopAskedAt < STUBBORN_MS ? "asked" : "stubborn",
+      stopping: this.runs.stopping,
       title: titleOf(this.document),
       canFiles: this.#canFiles,
     };
@@ -137,84 +142,10 @@ export class Console implements CellHost {
     this.store.save(() => this.document);
   }
 
-  // --- running ---------------------------------------------------------------------------------
-
   canRun(): boolean { return this.#ready?.role !== "viewer"; }
-
-  run(cell: CellView, stopOnError = false): void {
-    const code = cell.editor.code;
-    if (code.trim() === "" || cell.busy) return;
-    const session = this.#link.session;
-    if (!session) {
-      cell.refuse("Not run: there is no session.");
-      return;
-    }
-    const run = `${cell.id}.${Date.now().toString(36)}`;
-    this.#own.add(run);
-    cell.begin(run, code);
-    this.#edited();
-    session.runCode(code, { id: run, stopOnError, allowInput: true, keepCharacters: 0 }).catch((error: unknown) => {
-      if (error instanceof Refused) cell.refuse(sentence(`Not run: ${error.message}`));
-      else cell.forget("The session ended before this cell did.");
-      this.#ahead.delete(run);
-      this.#pump();
-    });
-  }
-
-  runAll(): void {
-    this.#backlog = this.cells.all.filter((cell) => cell.editor.code.trim() !== "");
-    this.#pump();
-  }
-
-  interrupt(): void {
-    this.#backlog = [];
-    const session = this.#link.session;
-    if (!session) return;
-    if (this.overview.stopping === "stubborn") return this.restart();
-    this.#ask(() => session.interrupt());
-    if (this.#stopAskedAt === null) {
-      this.#stopAskedAt = Date.now();
-      this.#stopTimer = setTimeout(() => this.#changed(), STUBBORN_MS + 10);
-    }
-    this.#changed();
-  }
-
-  restart(): void {
-    this.#backlog = [];
-    this.#ask(() => this.#link.session?.restart());
-  }
-
-  async restartAndRunAll(): Promise<void> {
-    const session = this.#link.session;
-    if (!session) return;
-    const restarted = new Promise<void>((resolve) => {
-      const stop = session.listen({ event(event) { if (event.type === "restarted") { stop(); resolve(); } } });
-    });
-    this.restart();
-    await restarted;
-    this.runAll();
-  }
 
   clearAll(): void {
     for (const cell of this.cells.all) if (!cell.busy) { cell.output.clear(); cell.draw(); }
-  }
-
-  /** Sends cells of "run all" while there is room. */
-  #pump(): void {
-    while (this.#backlog.length > 0 && this.#ahead.size < AHEAD) {
-      const cell = this.#backlog.shift()!;
-      this.run(cell, true);
-      if (cell.run && cell.busy) this.#ahead.add(cell.run);
-    }
-  }
-
-  #ask(what: () => void): void {
-    try {
-      what();
-    } catch (error) {
-      if (!(error instanceof CellgateError)) throw error;
-      toast("Not connected: nothing was sent.");
-    }
   }
 
   // --- what the session says -------------------------------------------------------------------
@@ -224,7 +155,7 @@ export class Console implements CellHost {
       for (const cell of this.cells.all) cell.forget(state.kind === "over" ? "The session ended before this cell did." : "");
       this.#usage = null;
       this.#participants = [];
-      this.#stopEnded();
+      this.runs.stopped();
     }
     if (state.kind === "open") void this.#probe();
     this.#banner.show(state);
@@ -233,6 +164,7 @@ export class Console implements CellHost {
 
   #onReady(ready: Ready, resumed: boolean): void {
     this.#ready = ready;
+    document.documentElement.dataset.role = ready.role;
     for (const cell of this.cells.all) cell.editor.setReadOnly(ready.role === "viewer");
     for (const cell of this.cells.all) cell.draw();
     if (!resumed) this.#seq = 0;
@@ -265,15 +197,14 @@ export class Console implements CellHost {
         break;
       case "participants": this.#participants = event.list; break;
       case "restarted":
-        this.#stopEnded();
+        this.runs.stopped();
         for (const cell of this.cells.all) if (!cell.busy) { cell.count = undefined; cell.draw(); }
-        toast(restartReason(event.reason));
+        // Beside a cell that took its interpreter along, it is said already.
+        if (!this.#lossSaid) toast(restarted(event.requested_by));
+        this.#lossSaid = false;
         break;
       case "notice":
         if (event.text) toast(sentence(event.text));
-        break;
-      case "ended":
-        toast(sentence(event.detail) || "The session has ended.");
         break;
     }
     this.#changed();
@@ -285,7 +216,7 @@ export class Console implements CellHost {
       cell = this.#arrived(event.id, event.code);
     }
     if (!cell) return;
-    if (cell.run !== event.id || (event.type === "queued" && !this.#own.has(event.id))) {
+    if (cell.run !== event.id || (event.type === "queued" && !this.runs.isOwn(event.id))) {
       // Somebody else runs this cell, or the log is replayed.
       if (event.type !== "queued" && event.type !== "started") return;
       const unchanged = cell.ranCode === cell.editor.code || this.#ready?.role === "viewer";
@@ -295,9 +226,9 @@ export class Console implements CellHost {
       cell.editor.setCode(event.code);
     }
     cell.take(event);
-    if (event.type === "done") this.#cellEnded(cell, event.id, event.status, event.duration_ms);
-    if (event.type === "queued" || event.type === "started" || event.type === "done") this.#changed();
-    if (event.type === "input_request") announce(`Cell ${cell.number} asks: ${event.prompt || "for input"}`);
+    if (event.type === "done") this.#cellEnded(cell, event);
+    if (event.type === "queued" || event.type === "started" || event.type === "done" || event.type === "input_request") this.#changed();
+    if (event.type === "input_request") announce(`Cell ${cell.number} asks: ${event.prompt.trim() || "for input"}`);
   }
 
   /** A cell that is not in this document: somebody else wrote it. */
@@ -314,14 +245,12 @@ export class Console implements CellHost {
     return cell;
   }
 
-  #cellEnded(cell: CellView, run: string, status: string, ms: number): void {
-    this.#stopEnded();
+  #cellEnded(cell: CellView, done: Done): void {
     for (const other of this.cells.all) other.advance();
-    if (this.#ahead.delete(run) && status !== "ok") this.#backlog = [];
-    this.#pump();
-    const how = status === "ok" ? `finished in ${duration(ms)}` : status === "error" ? "failed" : `ended: ${status}`;
-    announce(`Cell ${cell.number} ${how}.`);
-    if (this.#own.has(run) && this.cells.selected === cell) this.#reveal(cell);
+    this.#lossSaid = !done.state_kept && done.status !== "interrupted" && done.status !== "cancelled";
+    this.runs.ended(done.id, done.status === "ok");
+    announce(`Cell ${cell.number} ${outcome(done, cell.output.lineCount)}`);
+    if (this.runs.isOwn(done.id) && this.cells.selected === cell) this.#reveal(cell);
   }
 
   /** Shows the end of what the user just ran, unless it is more than fits. */
@@ -330,11 +259,6 @@ export class Console implements CellHost {
       const { height, bottom } = cell.element.getBoundingClientRect();
       if (bottom > innerHeight && height < innerHeight - 80) cell.element.scrollIntoView({ block: "nearest" });
     });
-  }
-
-  #stopEnded(): void {
-    this.#stopAskedAt = null;
-    clearTimeout(this.#stopTimer);
   }
 
   /** Measures the latency, and finds out whether files are offered. */
@@ -376,10 +300,10 @@ export class Console implements CellHost {
 
   act(cell: CellView, action: CellAction): void {
     switch (action) {
-      case "run": return this.run(cell);
+      case "run": return this.runs.run(cell);
       case "stop":
-        if (cell.phase.phase === "running") this.interrupt();
-        else if (cell.run) this.#ask(() => this.#link.session?.interrupt(cell.run));
+        if (cell.phase.phase === "running") this.runs.interrupt();
+        else if (cell.run) this.runs.ask(() => this.#link.session?.interrupt(cell.run));
         return;
       case "up": return this.cells.move(cell, -1);
       case "down": return this.cells.move(cell, 1);
@@ -398,7 +322,7 @@ export class Console implements CellHost {
     return {
       changed: () => this.#edited(),
       run: (then) => {
-        this.run(cell);
+        this.runs.run(cell);
         if (this.arrival.layout === "single" || then === "stay") return;
         const next = then === "advance" ? this.cells.following(cell) : this.cells.insertNear(cell, "below");
         next.editor.focus();
@@ -436,7 +360,9 @@ export class Console implements CellHost {
   canAnswer(): boolean { return this.canRun(); }
 
   answer(id: string, text: string | null): void {
-    this.#ask(() => this.#link.session?.answer(id, text));
+    this.runs.ask(() => this.#link.session?.answer(id, text));
+    this.cells.get(cellOfRun(id))?.draw();
+    this.#changed();
   }
 
   placeName(place: Place): string | null {

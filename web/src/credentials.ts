@@ -6,6 +6,8 @@
 //
 // Tokens are taken out of the address at once and kept for this tab alone.
 
+import { ofBrowser, ofTab } from "./storage.js";
+
 const TOKEN = "cellgate.token";
 const SESSION = "cellgate.session";
 const NAME = "cellgate.name"; // in localStorage: people have one name
@@ -39,33 +41,33 @@ export function arrive(): Arrival {
 }
 
 export function gatewayToken(): string | undefined {
-  return sessionStorage.getItem(TOKEN) ?? undefined;
+  return ofTab.getItem(TOKEN) ?? undefined;
 }
 
 export function keepToken(token: string): void {
-  sessionStorage.setItem(TOKEN, token);
+  ofTab.setItem(TOKEN, token);
 }
 
 export function keptSession(): SessionKey | null {
   try {
-    return JSON.parse(sessionStorage.getItem(SESSION) ?? "null") as SessionKey | null;
+    return JSON.parse(ofTab.getItem(SESSION) ?? "null") as SessionKey | null;
   } catch {
     return null;
   }
 }
 
 export function keepSession(key: SessionKey): void {
-  sessionStorage.setItem(SESSION, JSON.stringify(key));
+  ofTab.setItem(SESSION, JSON.stringify(key));
 }
 
 export function forgetSession(): void {
-  sessionStorage.removeItem(SESSION);
+  ofTab.removeItem(SESSION);
 }
 
 export function ownName(): string {
-  return localStorage.getItem(NAME) ?? "";
+  return ofBrowser.getItem(NAME) ?? "";
 }
 
 export function keepName(name: string): void {
-  localStorage.setItem(NAME, name);
+  ofBrowser.setItem(NAME, name);
 }

@@ -9,6 +9,7 @@ import { byId, copy, h, icon } from "./dom.js";
 import { EXAMPLES } from "./examples.js";
 import { HELP } from "./keys.js";
 import { newDocument, toFragment } from "./pure/document.js";
+import { ROLE_WORDS } from "./pure/words.js";
 
 /** Opens a dialog; `draw` is called again by `redraw`. */
 export function openDialog(title: string, draw: (redraw: () => void, close: () => void) => TemplateResult): void {
@@ -73,6 +74,14 @@ export function showShare(console: Console): void {
   });
 }
 
+export function showPeople(console: Console): void {
+  openDialog("Who is here", () => {
+    const { participants, ready } = console.overview;
+    return html`<ul class="list">${participants.map(({ id, name, role }) => html`<li class="person">
+      <strong>${name}${id === ready?.participant ? " (you)" : ""}</strong><span>${ROLE_WORDS[role]}</span></li>`)}</ul>`;
+  });
+}
+
 export async function copyCodeLink(console: Console): Promise<void> {
   const url = new URL(location.href);
   url.search = "";
@@ -92,14 +101,14 @@ export function showDocuments(console: Console): void {
         }}><strong>${title}</strong><span>${id === current ? "open here" : new Date(updated).toLocaleString()}</span></button>
         <button type="button" class="bare" ?disabled=${id === current} aria-label=${`Delete ${title}`}
           @click=${() => { if (confirm(`Delete “${title}” for good?`)) { console.store.remove(id); redraw(); } }}>${icon("remove")}</button></li>`)}</ul>
-      ${list.length === 0 ? html`<p>Nothing yet.</p>` : nothing}`;
+      ${list.length === 0 ? html`<p class="empty">Nothing yet: a document is kept as soon as it is changed.</p>` : nothing}`;
   });
 }
 
 export function showExamples(console: Console): void {
-  openDialog("Examples", (_, close) => html`<ul class="list">${EXAMPLES.map(({ title, codes }) => html`<li>
+  openDialog("Examples", (_, close) => html`<ul class="list">${EXAMPLES.map(({ title, about, codes }) => html`<li>
     <button type="button" class="item" @click=${() => { void console.open(newDocument(codes, title)); close(); }}>
-      <strong>${title}</strong><span>${codes.length} cells</span></button></li>`)}</ul>
+      <strong>${title}</strong><span>${about}</span></button></li>`)}</ul>
     <p class="hint">They open as a new document; what you have now is kept.</p>`);
 }
 

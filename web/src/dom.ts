@@ -70,7 +70,7 @@ const PATHS = {
   down: "M8 3v10M4 9l4 4 4-4",
   remove: "M3 4.500h10M6.500 4.500V3h3v1.500M4.500 4.500l.5 9h6l.5-9M7 7v4M9 7v4",
   copy: "M5.500 5.500v-3h8v8h-3M2.500 5.500h8v8h-8z",
-  more: "M3.500 8h.01M8 8h.01M12.500 8h.01",
+  more: "M2.200 8a1.300 1.300 0 1 0 2.600 0a1.300 1.300 0 1 0-2.600 0M6.700 8a1.300 1.300 0 1 0 2.600 0a1.300 1.300 0 1 0-2.600 0M11.200 8a1.300 1.300 0 1 0 2.600 0a1.300 1.300 0 1 0-2.600 0",
   share: "M8 10V2M5 4.500 8 2l3 2.500M3 8v5.500h10V8",
   people: "M6 7.500a2.500 2.500 0 1 0 0-5 2.500 2.500 0 0 0 0 5zM1.500 13.500c0-5 9-5 9 0M10.500 7.500a2 2 0 1 0 0-4M12 9.500c1.700.5 2.500 2 2.500 4",
   close: "M4 4l8 8M12 4l-8 8",
@@ -79,7 +79,7 @@ const PATHS = {
 
 export type IconName = keyof typeof PATHS;
 
-const FILLED: ReadonlySet<IconName> = new Set(["run", "stop", "runAll"]);
+const FILLED: ReadonlySet<IconName> = new Set(["run", "stop", "runAll", "more"]);
 
 /** A drawing of 16 by 16 that is not read out: its button has a name. */
 export function icon(name: IconName): TemplateResult {

@@ -128,6 +128,11 @@ export class Editor {
 
   get hasFocus(): boolean { return this.view.hasFocus; }
 
+  /** Whether Tab stops at the text, where it means something else. */
+  setTabStop(stop: boolean): void {
+    this.view.contentDOM.tabIndex = stop ? 0 : -1;
+  }
+
   /** Marks the line where an error came from, counted from one. */
   mark(line: number | null): void {
     this.view.dispatch({ effects: markLine.of(line) });

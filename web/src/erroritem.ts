@@ -31,7 +31,8 @@ export function errorItem(error: ErrorEvent, host: OutputHost): Item {
     const text = h("div", { className: "text trace", tabIndex: 0 }, ...drawn);
     text.setAttribute("role", "region");
     text.setAttribute("aria-label", "Traceback");
-    const details = h("details", { open: true }, h("summary", { textContent: "Traceback" }), text);
+    // Whoever stopped a cell knows why it ended.
+    const details = h("details", { open: error.name !== "KeyboardInterrupt" }, h("summary", { textContent: "Traceback" }), text);
     element.append(details);
   }
   const plain = stripEscapes(lines.join("\n")) || summary;

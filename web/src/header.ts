@@ -3,11 +3,12 @@
 import { html, nothing, render } from "lit-html";
 import type { Console, Overview } from "./console.js";
 import { byId, icon } from "./dom.js";
-import { bytes, elapsed, STATE_WORDS } from "./pure/words.js";
+import { bytes, elapsed, ROLE_WORDS, STATE_WORDS } from "./pure/words.js";
 
 export interface HeaderActions {
   menu(button: HTMLElement): void;
   share(): void;
+  people(): void;
   rename(): void;
 }
 
@@ -24,7 +25,8 @@ function state(overview: Overview): { kind: string; text: string } {
   }
   if (overview.stopping !== "no") return { kind: "busy", text: "Stopping …" };
   if (overview.state === "busy") {
-    const ran = overview.busySince === null ? "" : ` · ${elapsed(Date.now() - overview.busySince)}`;
+    if (overview.running?.asking) return { kind: "asking", text: "Waiting for input" };
+    const ran = overview.running === null ? "" : ` · ${elapsed(Date.now() - overview.running.since)}`;
     const behind = overview.queued > 0 ? ` · ${overview.queued} queued` : "";
     return { kind: "busy", text: `Running${ran}${behind}` };
   }
@@ -47,43 +49,51 @@ function meter(overview: Overview) {
   if (!usage || usage.memory_limit_bytes <= 0) return nothing;
   const share = Math.min(1, usage.memory_bytes / usage.memory_limit_bytes);
   const text = `${bytes(usage.memory_bytes)} of ${bytes(usage.memory_limit_bytes)}`;
-  return html`<span class="meter" title=${`Memory: ${text}\nCPU: ${Math.round(usage.cpu_percent)} %\nProcesses: ${usage.processes}`}>
-    <meter min="0" max="1" high="0.85" value=${share} aria-label=${`Memory: ${text}`}></meter>
+  // The bar's width is set as a property: the page's policy allows no style attributes.
+  return html`<span class=${share > 0.85 ? "meter high" : "meter"} role="meter" aria-label="Memory" aria-valuemin="0" aria-valuemax="100"
+      aria-valuenow=${Math.round(share * 100)} aria-valuetext=${text}
+      title=${`Memory: ${text}\nCPU: ${Math.round(usage.cpu_percent)} %\nProcesses: ${usage.processes}`}>
+    <span class="scale"><span class="level" .style=${`width: ${Math.max(2, share * 100)}%`}></span></span>
     <span aria-hidden="true">${bytes(usage.memory_bytes)}</span></span>`;
 }
 
-function people(overview: Overview) {
+function people(overview: Overview, show: () => void) {
   const { participants } = overview;
   if (participants.length < 2) return nothing;
-  const names = participants.map((p) => `${p.name || "Somebody"} (${p.role})`).join("\n");
-  return html`<span class="people" title=${names} role="img" aria-label=${`${participants.length} participants: ${names.replace(/\n/g, ", ")}`}>
-    ${icon("people")}<span aria-hidden="true">${participants.length}</span></span>`;
+  const names = participants.map((one) => `${one.name} (${ROLE_WORDS[one.role]})`).join("\n");
+  return html`<button type="button" class="bare people" title=${names} aria-label=${`${participants.length} people are here`} @click=${show}>
+    ${icon("people")}<span aria-hidden="true">${participants.length}</span></button>`;
+}
+
+function controls(console: Console, overview: Overview) {
+  const open = overview.link.kind === "open";
+  const busy = overview.state === "busy" && open;
+  const single = console.arrival.layout === "single";
+  const stubborn = overview.stopping === "stubborn";
+  return html`
+    ${busy ? html`<button type="button" class=${stubborn ? "danger" : "stop"} @click=${() => console.runs.interrupt()}
+        title=${stubborn ? "It does not stop: restart the interpreter. The variables will be gone" : "Stop what runs (I I)"}>
+        ${icon("stop")}<span>${stubborn ? "Force stop" : "Stop"}</span></button>`
+      : html`<button type="button" class="primary" ?disabled=${!open} @click=${() => console.runs.runAll()}
+        title=${single ? "Run (Ctrl+Enter)" : "Run all cells"}>${icon(single ? "run" : "runAll")}<span>${single ? "Run" : "Run all"}</span></button>`}
+    <button type="button" class="bare" ?disabled=${!open} aria-label="Restart the interpreter" title="Restart the interpreter (0 0)"
+      @click=${() => console.runs.restart()}>${icon("restart")}</button>`;
 }
 
 export function drawHeader(console: Console, actions: HeaderActions): void {
   const overview = console.overview;
   const { kind, text } = state(overview);
-  const open = overview.link.kind === "open";
-  const canRun = open && console.canRun();
-  const busy = overview.state === "busy" && open;
-  const single = console.arrival.layout === "single";
-  const stubborn = overview.stopping === "stubborn";
+  const watching = overview.ready?.role === "viewer";
   render(html`
     <div class="brand"><span class="mark" aria-hidden="true"></span><h1>cellgate</h1>
       ${console.arrival.embed ? nothing : html`<button type="button" class="title" title="Rename" @click=${actions.rename}>${overview.title}</button>`}</div>
     <div class="state" data-state=${kind} title=${about(overview)}><span class="dot" aria-hidden="true"></span><span>${text}</span>
-      ${overview.ready?.role === "viewer" ? html`<span class="role">watching</span>` : nothing}</div>
+      ${watching ? html`<span class="role">watching</span>` : nothing}</div>
     <div class="rest">
-      ${meter(overview)} ${people(overview)}
-      ${busy ? html`<button type="button" class=${stubborn ? "danger" : "stop"} ?disabled=${!canRun} @click=${() => console.interrupt()}
-          title=${stubborn ? "It does not stop: restart the interpreter. The variables will be gone" : "Stop what runs (I I)"}>
-          ${icon("stop")}<span>${stubborn ? "Force stop" : "Stop"}</span></button>` : nothing}
-      ${busy ? nothing : html`<button type="button" class="primary" ?disabled=${!canRun} @click=${() => console.runAll()}
-          title=${single ? "Run (Ctrl+Enter)" : "Run all cells"}>${icon(single ? "run" : "runAll")}<span>${single ? "Run" : "Run all"}</span></button>`}
-      <button type="button" class="bare" ?disabled=${!canRun} aria-label="Restart the interpreter" title="Restart the interpreter (0 0)"
-        @click=${() => console.restart()}>${icon("restart")}</button>
+      ${meter(overview)} ${people(overview, actions.people)}
+      ${watching ? nothing : controls(console, overview)}
       ${console.arrival.embed ? nothing : html`
-        <button type="button" class="bare" ?disabled=${!open} aria-label="Share" title="Share this session" @click=${actions.share}>${icon("share")}</button>
+        <button type="button" class="bare" ?disabled=${overview.link.kind !== "open"} aria-label="Share" title="Share this session" @click=${actions.share}>${icon("share")}</button>
         <button type="button" class="bare" aria-label="Menu" aria-haspopup="menu" title="Menu"
           @click=${(event: Event) => actions.menu(event.currentTarget as HTMLElement)}>${icon("more")}</button>`}
     </div>`, byId("bar"));

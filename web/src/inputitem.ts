@@ -27,8 +27,8 @@ export class InputItem implements Item {
       }));
     const send = (text: string | null) => {
       this.#answer = text;
-      host.answer(request.id, text);
       this.end();
+      host.answer(request.id, text);
     };
     form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -51,9 +51,12 @@ export class InputItem implements Item {
     if (!this.#field.disabled && (!active || active === document.body || active.closest(".cell")?.contains(this.element))) this.#field.focus();
   }
 
+  /** Whether it waits for its answer. */
+  get open(): boolean { return this.element.firstElementChild?.matches("form") ?? false; }
+
   /** It was answered, here or by somebody else, or the cell ended. */
   end(): void {
-    if (!this.element.firstElementChild?.matches("form")) return;
+    if (!this.open) return;
     this.element.replaceChildren(h("div", { className: "text" }, h("div", { className: "line", textContent: this.plain() })));
   }
 

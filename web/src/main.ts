@@ -1,9 +1,9 @@
 // The page begins here.
 
-import { addRow } from "./cells.js";
+import { addRow, beginnings } from "./cells.js";
 import { Console } from "./console.js";
 import { arrive } from "./credentials.js";
-import { showKeys, showRename, showShare } from "./dialogs.js";
+import { showKeys, showPeople, showRename, showShare } from "./dialogs.js";
 import { byId, toast } from "./dom.js";
 import { EXAMPLES } from "./examples.js";
 import { drawHeader } from "./header.js";
@@ -43,7 +43,7 @@ async function begin(): Promise<void> {
     pending = true;
     queueMicrotask(() => {
       pending = false;
-      drawHeader(console_, { menu: (button) => showMenu(console_, button), share: () => showShare(console_), rename: () => showRename(console_) });
+      drawHeader(console_, { menu: (button) => showMenu(console_, button), share: () => showShare(console_), people: () => showPeople(console_), rename: () => showRename(console_) });
       document.title = arrival.embed ? "cellgate" : `${console_.overview.title} · cellgate`;
     });
   };
@@ -53,7 +53,7 @@ async function begin(): Promise<void> {
     byId("after").append(addRow(() => {
       const last = console_.cells.all.at(-1);
       if (last) console_.cells.insertNear(last, "below").editor.focus();
-    }));
+    }), beginnings((example) => void console_.open(newDocument(example.codes, example.title))));
   }
   listen(console_);
   console_.connect();
@@ -99,11 +99,11 @@ function obey(console: Console, command: Command): void {
     case "previous": return go(cells.step(cell, -1));
     case "first": return go(cells.all[0]);
     case "last": return go(cells.all.at(-1));
-    case "run": return console.run(cell);
-    case "run-advance": console.run(cell); return single ? undefined : go(cells.following(cell));
-    case "run-insert": console.run(cell); return single ? undefined : cells.insertNear(cell, "below").editor.focus();
-    case "stop": return console.interrupt();
-    case "restart": return console.restart();
+    case "run": return console.runs.run(cell);
+    case "run-advance": console.runs.run(cell); return single ? undefined : go(cells.following(cell));
+    case "run-insert": console.runs.run(cell); return single ? undefined : cells.insertNear(cell, "below").editor.focus();
+    case "stop": return console.runs.interrupt();
+    case "restart": return console.runs.restart();
     case "help": return showKeys();
   }
   if (single) return;

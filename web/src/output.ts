@@ -17,6 +17,8 @@ export interface Item {
   markdown(): string;
   /** In the form of a Jupyter notebook's output; nothing if it has none. */
   notebook(): object | null;
+  /** Lines of text it has, if it is text. */
+  lines?(): number;
 }
 
 export interface OutputHost {
@@ -50,6 +52,12 @@ export class Output {
   }
 
   get empty(): boolean { return this.#items.length === 0; }
+
+  /** Lines of text that were written, also those that are not shown. */
+  get lineCount(): number { return this.#items.reduce((sum, item) => sum + (item.lines?.() ?? 0), 0); }
+
+  /** Whether a question waits for its answer. */
+  get asking(): boolean { return this.#input?.open ?? false; }
 
   clear(): void {
     this.#items = [];
@@ -178,6 +186,7 @@ function textItem(view: TextView): Item {
     plain: () => view.plainText().replace(/\n$/, ""),
     markdown: () => `\`\`\`\n${view.plainText().replace(/\n$/, "")}\n\`\`\``,
     notebook: () => ({ output_type: "stream", name: "stdout", text: view.plainText() }),
+    lines: () => view.screen.writtenLines,
   };
 }
 

@@ -4,6 +4,7 @@
 import { isBlank, newDocument, titleOf } from "./pure/document.js";
 import type { Document } from "./pure/document.js";
 import { toast } from "./dom.js";
+import { ofBrowser, ofTab } from "./storage.js";
 
 const PREFIX = "cellgate.document.";
 const CURRENT = "cellgate.current"; // in sessionStorage: what this tab has open
@@ -22,7 +23,7 @@ export class Store {
 
   /** What this tab had open, else the newest that no other tab has open, else a new one. */
   async openCurrent(fresh: () => Document): Promise<Document> {
-    const current = sessionStorage.getItem(CURRENT);
+    const current = ofTab.getItem(CURRENT);
     const candidates = [...(current ? [current] : []), ...this.list().map((kept) => kept.id)];
     for (const id of candidates) {
       const kept = this.read(id);
@@ -45,7 +46,7 @@ export class Store {
 
   read(id: string): Document | null {
     try {
-      const kept = JSON.parse(localStorage.getItem(PREFIX + id) ?? "null") as Document | null;
+      const kept = JSON.parse(ofBrowser.getItem(PREFIX + id) ?? "null") as Document | null;
       return kept && Array.isArray(kept.cells) && kept.cells.length > 0 ? kept : null;
     } catch {
       return null;
@@ -55,8 +56,8 @@ export class Store {
   /** What is kept, newest first. */
   list(): { id: string; title: string; updated: number }[] {
     const found = [];
-    for (let at = 0; at < localStorage.length; at += 1) {
-      const key = localStorage.key(at)!;
+    for (let at = 0; at < ofBrowser.length; at += 1) {
+      const key = ofBrowser.key(at)!;
       const kept = key.startsWith(PREFIX) ? this.read(key.slice(PREFIX.length)) : null;
       if (kept) found.push({ id: kept.id, title: titleOf(kept), updated: kept.updated });
     }
@@ -64,7 +65,7 @@ export class Store {
   }
 
   remove(id: string): void {
-    localStorage.removeItem(PREFIX + id);
+    ofBrowser.removeItem(PREFIX + id);
   }
 
   /** Writes soon; `read` is asked for the document then. */
@@ -81,8 +82,8 @@ export class Store {
     if (!pending) return;
     try {
       // A page that was opened and left leaves nothing behind.
-      if (isBlank(pending) && !localStorage.getItem(PREFIX + pending.id)) return;
-      localStorage.setItem(PREFIX + pending.id, JSON.stringify(pending));
+      if (isBlank(pending) && !ofBrowser.getItem(PREFIX + pending.id)) return;
+      ofBrowser.setItem(PREFIX + pending.id, JSON.stringify(pending));
     } catch {
       if (!this.#complained) toast("The browser's storage is full: this code is not kept. Export it from the menu.");
       this.#complained = true;
@@ -103,7 +104,7 @@ export class Store {
     if (!granted) return false;
     this.#release?.();
     this.#release = release;
-    sessionStorage.setItem(CURRENT, id);
+    ofTab.setItem(CURRENT, id);
     return true;
   }
 }

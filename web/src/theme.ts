@@ -1,5 +1,7 @@
 // Light, dark, or as the system says.
 
+import { ofBrowser } from "./storage.js";
+
 export type Theme = "light" | "dark" | "system";
 
 /** Fired at the window when the page turns light or dark. */
@@ -9,12 +11,12 @@ const KEY = "cellgate.theme";
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
 export function chosenTheme(): Theme {
-  const stored = localStorage.getItem(KEY);
+  const stored = ofBrowser.getItem(KEY);
   return stored === "light" || stored === "dark" ? stored : "system";
 }
 
 export function chooseTheme(theme: Theme): void {
-  localStorage.setItem(KEY, theme);
+  ofBrowser.setItem(KEY, theme);
   applyTheme();
 }
 

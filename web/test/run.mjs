@@ -20,4 +20,5 @@ if (kind === "unit") {
   run("build.mjs", "dist/page");
 }
 const tests = readdirSync(`${web}/test/${kind}`).filter((file) => file.endsWith(".test.mjs")).map((file) => `test/${kind}/${file}`);
-run("--test", "--test-timeout=600000", ...tests);
+// One file after another: each has a browser.
+run("--test", "--test-concurrency=1", "--test-timeout=900000", ...tests);

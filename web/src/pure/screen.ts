@@ -56,6 +56,9 @@ export class Screen {
   /** All lines there ever were. */
   get lineCount(): number { return this.#lines.length + this.#dropped; }
 
+  /** The same without the one behind a final line feed, which has nothing yet. */
+  get writtenLines(): number { return this.lineCount - (this.#lines.at(-1)?.runs.length === 0 ? 1 : 0); }
+
   /** What to show: the first lines, how many are left out behind them, and the last ones. */
   view(): { head: Line[]; omitted: number; tail: Line[] } {
     const { head, tail } = this.#limits;

@@ -1,6 +1,6 @@
 // What the page says: sizes, times, and how cells and sessions ended, in sentences.
 
-import type { Done, SessionState } from "../../client/src/protocol.js";
+import type { Done, DoneStatus, Role, SessionState } from "../../client/src/protocol.js";
 
 /** 1536 → "1.5 KiB". */
 export function bytes(count: number): string {
@@ -48,7 +48,7 @@ export function ending(done: Pick<Done, "status" | "detail" | "state_kept" | "du
       : `Ran out of memory.${after}`;
     case "output_limit": return `Wrote more output than is allowed.${after}`;
     case "exited": return `${sentence(done.detail) || "The interpreter ended."}${after}`;
-    case "killed": return `${sentence(done.detail) || "Did not stop when asked, and was killed."}${after}`;
+    case "killed": return `Did not stop when asked and was killed${hungAt(done.detail)}.${after}`;
     case "cancelled": return "Did not run: it was taken out of the queue.";
     case "lost": return `${sentence(done.detail) || "Lost: the sandbox went away."}`;
   }
@@ -71,11 +71,28 @@ export const STATE_WORDS: Record<SessionState, string> = {
   ended: "Ended",
 };
 
-/** Why an interpreter was replaced. */
-export function restartReason(reason: string): string {
-  switch (reason) {
-    case "requested": return "Restarted: the variables are gone.";
-    case "oom": return "The interpreter ran out of memory and was started anew: the variables are gone.";
-    default: return `The interpreter was started anew (${reason.replace(/_/g, " ")}): the variables are gone.`;
-  }
+/** What somebody may do, in a word. */
+export const ROLE_WORDS: Record<Role, string> = { owner: "owns it", editor: "works along", viewer: "watches" };
+
+/** An interpreter was replaced. Why it ended is said beside the cell that it ended with. */
+export function restarted(by: string | undefined): string {
+  return by === undefined ? "A fresh interpreter took over: the variables are gone." : "Restarted: the variables are gone.";
+}
+
+/** How a cell ended, for those who hear the page: "finished in 2.1 s, 14 lines." */
+export function outcome(done: Pick<Done, "status" | "duration_ms">, lines: number): string {
+  const how = done.status === "ok" ? "finished" : done.status === "error" ? "failed" : SPOKEN[done.status];
+  const ran = done.status === "cancelled" ? "" : ` ${done.status === "timeout" ? "after" : "in"} ${duration(done.duration_ms)}`;
+  return `${how}${ran}${lines > 0 ? `, ${count(lines, "line")}` : ""}.`;
+}
+
+const SPOKEN: Record<Exclude<DoneStatus, "ok" | "error">, string> = {
+  interrupted: "was stopped", timeout: "ran out of time", oom: "ran out of memory", output_limit: "wrote too much",
+  exited: "lost its interpreter", killed: "was killed", cancelled: "did not run", lost: "was lost",
+};
+
+/** Where a killed cell hung: the innermost line of a cell in the stacks that `detail` ends with. */
+function hungAt(detail: string | undefined): string {
+  const found = /File "<(cell \d+)>", line (\d+)/.exec(detail ?? "");
+  return found ? `, at ${found[1]}, line ${found[2]}` : "";
 }

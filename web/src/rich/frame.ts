@@ -28,10 +28,22 @@ export function frameFor(kind: Show["kind"], content: unknown, title: string): H
   const frame = h("iframe", { title, src: ASSETS.frame, loading: "eager" });
   frame.setAttribute("sandbox", "allow-scripts");
   const host = h("div", { className: "rich frame" }, frame);
-  const fail = (reason: string) => {
+  const note = (text: string) => {
     host.querySelector(".note")?.remove();
-    host.append(h("p", { className: "note", textContent: `This output failed: ${reason}` }));
+    host.append(h("p", { className: "note", textContent: text }));
   };
+  const fail = (reason: string) => note(`This output failed: ${reason}`);
+  let first: Window | null = null;
+  frame.addEventListener("load", () => {
+    // A frame that is moved in the page begins anew, in another window.
+    if (first !== frame.contentWindow) {
+      first = frame.contentWindow;
+      return;
+    }
+    // It went to another address: whatever is there now is not what the cell has shown.
+    frame.remove();
+    note("This output tried to leave its frame, and was taken away.");
+  });
   const onMessage = (event: MessageEvent<FrameReport>) => {
     if (event.source !== frame.contentWindow) {
       // A frame that was taken out of the page will never speak again.
@@ -42,9 +54,11 @@ export function frameFor(kind: Show["kind"], content: unknown, title: string): H
       return;
     }
     const report = event.data;
+    // Whatever runs in the frame may send anything.
+    if (typeof report !== "object" || report === null) return;
     if (report.cellgate === "ready") void send();
-    else if (report.cellgate === "height") frame.style.height = `${Math.min(MAX_HEIGHT, Math.max(24, report.height))}px`;
-    else if (report.cellgate === "failed") fail(report.reason);
+    else if (report.cellgate === "height") frame.style.height = `${Math.min(MAX_HEIGHT, Math.max(24, Number(report.height) || 0))}px`;
+    else if (report.cellgate === "failed") fail(String(report.reason).slice(0, 500));
   };
   const send = async () => {
     try {

@@ -1,8 +1,7 @@
 // Markdown, with formulas between dollars.
 
-import DOMPurify from "dompurify";
 import { marked } from "marked";
-import { h } from "../dom.js";
+import { clean } from "./clean.js";
 
 const FORMULA = /\$\$([\s\S]+?)\$\$|(?<![\\$\w])\$(?!\s)((?:\\.|[^$\\\n])+?)(?<!\s)\$(?![\d$])/g;
 const CODE = /(```[\s\S]*?```|~~~[\s\S]*?~~~|`[^`\n]*`)/;
@@ -16,15 +15,7 @@ export async function showMarkdown(host: HTMLElement, text: string): Promise<voi
     return `<span data-formula="${formulas.length - 1}"></span>`;
   }))).join("");
   const html = await marked.parse(marked_, { gfm: true });
-  host.append(DOMPurify.sanitize(html, { FORBID_TAGS: ["style", "form"], FORBID_ATTR: ["style", "id", "name"], RETURN_DOM_FRAGMENT: true }));
-  for (const link of host.querySelectorAll("a")) {
-    link.target = "_blank";
-    link.rel = "noopener noreferrer";
-  }
-  // Pictures from elsewhere would tell elsewhere who looks: the page loads none.
-  for (const picture of host.querySelectorAll("img")) {
-    if (!/^(data|blob):/.test(picture.src)) picture.replaceWith(h("a", { href: picture.src, target: "_blank", rel: "noopener noreferrer", textContent: picture.alt || picture.src }));
-  }
+  host.append(clean(html).fragment);
   if (formulas.length === 0) return;
   const { formula } = await import("./math.js");
   for (const place of host.querySelectorAll<HTMLElement>("[data-formula]")) {

@@ -1,8 +1,13 @@
 // A browser with the console in it, and a gateway behind it: the real one if CELLGATE_URL and
 // CELLGATE_TOKEN name it, else the fake one.
 
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { after, afterEach, before, beforeEach } from "node:test";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
+import { Front } from "../fake/front.mjs";
 import { FakeGateway } from "../fake/gateway.mjs";
 import { play } from "./programs.mjs";
 
@@ -17,8 +22,14 @@ export async function startBrowser() {
   return chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: FLAGS });
 }
 
+/** `page`: a directory with another page than the console. */
 export async function startGateway(options = {}) {
-  if (real) return { url: process.env.CELLGATE_URL, token: process.env.CELLGATE_TOKEN, close: async () => {} };
+  if (real) {
+    // CELLGATE_PAGE: another build than the one that is in the gateway.
+    const front = await new Front(process.env.CELLGATE_URL, { page: process.env.CELLGATE_PAGE, ...options }).listen();
+    front.token = process.env.CELLGATE_TOKEN;
+    return front;
+  }
   const page = fileURLToPath(new URL("../../dist/page", import.meta.url));
   const gateway = await new FakeGateway({ script: play, page, ...options }).listen();
   gateway.token = gateway.options.token;
@@ -30,6 +41,8 @@ export class ConsolePage {
   static async open(browser, gateway, { query = "", fragment, ...context } = {}) {
     const opened = await browser.newContext({ viewport: { width: 1200, height: 800 }, permissions: ["clipboard-read", "clipboard-write"], ...context });
     const page = await opened.newPage();
+    // For machines that do many things at once; every wait ends as soon as what it waits for is there.
+    page.setDefaultTimeout(90_000);
     const console_ = new ConsolePage(page, opened);
     page.on("pageerror", (error) => console_.complaints.push(String(error)));
     page.on("console", (message) => {
@@ -48,6 +61,16 @@ export class ConsolePage {
 
   async close() {
     await this.context.close();
+  }
+
+  /** Sees what is said to those who hear the page, from now on. */
+  async hear() {
+    await this.page.evaluate(() => {
+      globalThis.heard = [];
+      const live = document.getElementById("live");
+      new MutationObserver(() => globalThis.heard.push(live.textContent.trim())).observe(live, { childList: true, characterData: true, subtree: true });
+    });
+    return () => this.page.evaluate(() => globalThis.heard);
   }
 
   async ready() {
@@ -90,4 +113,50 @@ export class ConsolePage {
     // Output is drawn with the next frame.
     await this.page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
   }
+}
+
+/** What every file of tests has: a browser, a gateway for each test, pages that are closed after it. */
+export function stage({ gatewayOptions = {} } = {}) {
+  const held = { browser: null, gateway: null, opened: [] };
+  before(async () => { held.browser = await startBrowser(); });
+  after(() => held.browser.close());
+  beforeEach(async () => {
+    held.gateway = await startGateway(gatewayOptions);
+    held.opened = [];
+  });
+  afterEach(async () => {
+    for (const console_ of held.opened) await console_.close();
+    await held.gateway.close();
+  });
+  const open = async (options) => {
+    const console_ = await ConsolePage.open(held.browser, held.gateway, options);
+    held.opened.push(console_);
+    return console_;
+  };
+  return {
+    get browser() { return held.browser; },
+    get gateway() { return held.gateway; },
+    /** Opens the console. */
+    open,
+    /** Opens it and waits until a cell could run. */
+    async fresh(options) {
+      const console_ = await open(options);
+      await console_.ready();
+      return console_;
+    },
+  };
+}
+
+/** Text of the lines of an output, as a reader sees it. */
+export const lines = (console_, number) => console_.output(number).locator(".line").allTextContents();
+
+const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+/** Has axe look at the page as it is now. */
+export async function accessible(page, where) {
+  await page.evaluate(`(() => { const module = undefined; ${axe} })()`);
+  const found = await page.evaluate(() => globalThis.axe.run(document, {
+    runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+  }));
+  assert.deepEqual(found.violations.map((v) => `${v.id}: ${v.nodes.map((n) => `${n.target} ${n.failureSummary}`).join("; ")}`), [], where);
 }

@@ -94,7 +94,7 @@ export const PROGRAMS = {
   completes: { code: "pri", play() {} },
 };
 
-function bundle(data) {
+export function bundle(data) {
   return { code: shows(data), play(cell) { cell.result(data); } };
 }
 

@@ -1,8 +1,8 @@
 // A gateway for tests: the real protocol over real sockets, a script in the place of the sandbox.
 
-import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { WebSocketServer } from "ws";
+import { readAssets } from "./front.mjs";
 import { FakeSession } from "./session.mjs";
 
 const ECHO = async (code, cell) => { cell.out(`${code}\n`); };
@@ -16,6 +16,10 @@ export class FakeGateway {
     this.received = [];
     /** The subprotocols and query of every upgrade. */
     this.upgrades = [];
+    /** Method and path of every request. */
+    this.requests = [];
+    /** Whether new sockets are turned away without a word. */
+    this.down = false;
     /** Close codes for the next sockets, instead of an answer. */
     this.turnAway = [];
     this.nextParticipant = 1;
@@ -37,6 +41,8 @@ export class FakeGateway {
   }
 
   connect(ws, request) {
+    this.requests.push(`WS /ws from ${request.headers.origin}`);
+    if (this.down) return ws.terminate();
     const query = new URL(request.url, "http://x").searchParams;
     const protocols = (request.headers["sec-websocket-protocol"] ?? "").split(/, */);
     this.upgrades.push({ protocols, query: Object.fromEntries(query) });
@@ -72,7 +78,8 @@ export class FakeGateway {
 
   async serve(request, response) {
     const url = new URL(request.url, "http://x");
-    const match = /^\/v1\/sessions\/([^/]+)\/(tokens|files\/?(.*))$/.exec(url.pathname);
+    this.requests.push(`${request.method} ${url.pathname}`);
+    const match = /^\/v1\/sessions\/([^/]+)(?:\/(tokens|files\/?(.*)))?$/.exec(url.pathname);
     if (match) return this.serveSession(match, request, response);
     const asset = this.assets.get(url.pathname === "/" ? "/index.html" : url.pathname);
     if (!asset) return void response.writeHead(404).end("not found");
@@ -85,11 +92,15 @@ export class FakeGateway {
   async serveSession([, id, what, path], request, response) {
     const session = this.sessions.get(id);
     const token = (request.headers.authorization ?? "").replace("Bearer ", "");
-    if (!session || !session.tokens.has(token)) return void response.writeHead(404).end("{}");
+    if (!session || (!session.tokens.has(token) && token !== this.options.token)) return void response.writeHead(404).end("{}");
     const body = [];
     for await (const chunk of request) body.push(chunk);
     const bytes = Buffer.concat(body);
     const json = (value) => response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(value));
+    if (request.method === "DELETE") {
+      session.end("requested", "the session was ended by its owner", 1000);
+      return void response.writeHead(204).end();
+    }
     if (what === "tokens") {
       const { role } = JSON.parse(bytes.toString());
       return json({ token: session.tokenFor(role), role });
@@ -151,15 +162,4 @@ class FakeSocket {
   close(code, reason) {
     this.ws.close(code, reason);
   }
-}
-
-/** Reads what the build left, by the manifest that the gateway embeds too. */
-async function readAssets(directory) {
-  const manifest = await readFile(`${directory}/assets.tsv`, "utf8");
-  const assets = new Map();
-  for (const line of manifest.trimEnd().split("\n")) {
-    const [path, contentType, , , csp] = line.split("\t");
-    assets.set(`/${path}`, { contentType, csp, body: await readFile(`${directory}/${path}`) });
-  }
-  return assets;
 }

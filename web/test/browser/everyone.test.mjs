@@ -1,0 +1,147 @@
+// For everyone: axe, keys, what is heard, small screens, both themes, every layout.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { accessible, stage } from "./console.mjs";
+import { PROGRAMS } from "./programs.mjs";
+
+const { fresh, open } = stage();
+
+for (const colorScheme of ["light", "dark"]) {
+  test(`the page is accessible in the ${colorScheme}`, async () => {
+    const console_ = await fresh({ colorScheme });
+    await accessible(console_.page, "untouched");
+    await console_.runTo(1, PROGRAMS.progress.code);
+    for (const [program, status] of [["streams", "ok"], ["table", "ok"], ["markdown", "ok"], ["json", "ok"], ["image", "ok"], ["fails", "error"]]) {
+      await console_.page.locator(".add").click();
+      await console_.runTo(await console_.page.locator(".cell").count(), PROGRAMS[program].code, status);
+    }
+    await console_.output(4).locator("math").first().waitFor();
+    await accessible(console_.page, "with output");
+    await console_.page.getByRole("button", { name: "Menu" }).click();
+    await accessible(console_.page, "with the menu open");
+    for (const name of ["Keys", "Examples", "Documents", "Files in the session"]) {
+      if (name !== "Keys") await console_.page.getByRole("button", { name: "Menu" }).click();
+      await console_.page.getByRole("menuitem", { name }).click();
+      await console_.page.getByRole("dialog").waitFor();
+      await accessible(console_.page, name);
+      await console_.page.keyboard.press("Escape");
+    }
+    await console_.page.getByRole("button", { name: "Share", exact: true }).click();
+    await console_.page.getByRole("dialog").waitFor();
+    await accessible(console_.page, "sharing");
+    await console_.page.keyboard.press("Escape");
+    await console_.run(1, PROGRAMS.asksSecret.code);
+    await console_.output(1).locator("input").waitFor();
+    await accessible(console_.page, "asking");
+  });
+
+  for (const query of ["?layout=single", "?embed=1"]) {
+    test(`${query} has one editor and no list, and is accessible in the ${colorScheme}`, async () => {
+      const console_ = await fresh({ query, colorScheme });
+      await accessible(console_.page, `${query}, untouched`);
+      await console_.runTo(1, PROGRAMS.hello.code);
+      assert.equal(await console_.page.locator(".add").count(), 0);
+      await console_.page.keyboard.press("Shift+Enter");
+      await console_.phase(1, "ok");
+      assert.equal(await console_.page.locator(".cell").count(), 1);
+      await console_.runTo(1, PROGRAMS.fails.code, "error");
+      await accessible(console_.page, query);
+    });
+  }
+
+  test(`a phone shows all of it without scrolling sideways, in the ${colorScheme}`, async () => {
+    const console_ = await fresh({ colorScheme, viewport: { width: 360, height: 720 }, hasTouch: true, isMobile: true });
+    const narrow = async (where) => {
+      const { content, window_ } = await console_.page.evaluate(() => ({ content: document.documentElement.scrollWidth, window_: innerWidth }));
+      assert.ok(content <= 360 && window_ <= 360, `${where}: ${content} px in ${window_}`);
+    };
+    await narrow("untouched");
+    await console_.runTo(1, PROGRAMS.table.code);
+    await narrow("with a table");
+    await console_.page.locator(".add").tap();
+    await console_.runTo(2, PROGRAMS.fails.code, "error");
+    await narrow("with an error");
+    await console_.page.getByRole("button", { name: "Menu" }).tap();
+    const box = await console_.page.getByRole("menu").boundingBox();
+    assert.ok(box.x >= 0 && box.x + box.width <= 360, JSON.stringify(box));
+    await accessible(console_.page, "the menu on a phone");
+    await console_.page.keyboard.press("Escape");
+    await console_.page.getByRole("button", { name: "Run cell 1" }).tap();
+    await console_.phase(1, "ok");
+  });
+}
+
+test("a theme can be chosen, and stays chosen", async () => {
+  const console_ = await fresh({ colorScheme: "light" });
+  const ground = () => console_.page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  const light = await ground();
+  await console_.page.getByRole("button", { name: "Menu" }).click();
+  await console_.page.getByRole("menuitemradio", { name: "Dark" }).click();
+  const dark = await ground();
+  assert.notEqual(light, dark);
+  await console_.page.reload();
+  assert.equal(await ground(), dark);
+});
+
+test("whoever hears the page hears how cells end, and no output", async () => {
+  const console_ = await fresh();
+  const heard = await console_.hear();
+  await console_.runTo(1, PROGRAMS.streams.code);
+  await console_.runTo(1, PROGRAMS.fails.code, "error");
+  await console_.run(1, PROGRAMS.asks.code);
+  const field = console_.output(1).getByRole("textbox", { name: "Who?" });
+  await field.fill("Ada");
+  await field.press("Enter");
+  await console_.phase(1, "ok");
+  await console_.page.waitForFunction(() => globalThis.heard.length >= 4);
+  const said = await heard();
+  assert.match(said[0], /^Cell 1 finished in [\d.]+ (ms|s), 6 lines\.$|^Cell 1 finished in .*under 1 ms, 6 lines\.$/);
+  assert.match(said[1], /^Cell 1 failed in .+\.$/);
+  assert.equal(said[2], "Cell 1 asks: Who?");
+  assert.match(said[3], /^Cell 1 finished in .+, 1 line\.$/);
+  assert.equal(said.some((text) => /out 0|err 0|division/.test(text)), false, said.join(" | "));
+});
+
+test("everything can be reached and left by keys alone", async () => {
+  const console_ = await fresh();
+  const { page } = console_;
+  await console_.runTo(1, PROGRAMS.table.code);
+  await page.keyboard.press("Escape");
+  await page.evaluate(() => { document.activeElement.blur(); });
+  const seen = [];
+  let rounds = 0; // past the end of the page
+  for (let n = 0; n < 60; n += 1) {
+    await page.keyboard.press("Tab");
+    // In the text, Tab indents: Escape says that the next one is to leave.
+    const at = await page.evaluate(() => {
+      const deep = document.activeElement?.shadowRoot?.activeElement ?? document.activeElement;
+      return { text: deep?.classList.contains("cm-content") ?? false, name: deep?.getAttribute("aria-label") ?? deep?.textContent?.trim().slice(0, 30) ?? "", body: deep === document.body };
+    });
+    if (at.body && ++rounds > 1) break;
+    seen.push(at.name);
+    if (at.text) await page.keyboard.press("Escape");
+  }
+  for (const name of ["Skip to the cells", "Run all", "Menu", "Share", "Restart the interpreter", "Run cell 1", "Code of cell 1", "people", "+ Cell"]) {
+    assert.ok(seen.some((one) => one.startsWith(name)), `${name} is not among ${seen.join(", ")}`);
+  }
+  assert.ok(seen.length < 60, `no way out: ${seen.join(", ")}`);
+});
+
+test("command mode stops and restarts by pairs of keys", async () => {
+  const console_ = await fresh();
+  const { keyboard } = console_.page;
+  await console_.run(1, PROGRAMS.forever.code);
+  await console_.phase(1, "running");
+  await keyboard.press("Escape");
+  await keyboard.press("i");
+  await keyboard.press("i");
+  await console_.phase(1, "interrupted");
+  await keyboard.press("0");
+  await keyboard.press("0");
+  await console_.page.locator(".toast", { hasText: "Restarted: the variables are gone." }).waitFor();
+  await console_.ready();
+  await keyboard.press("?");
+  const listed = await console_.page.getByRole("dialog", { name: "Keys" }).locator("dd").allTextContents();
+  assert.ok(listed.length >= 15, listed.join(", "));
+});

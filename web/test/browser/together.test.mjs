@@ -1,0 +1,155 @@
+// Connections that break, sessions that end, several people in one session.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { lines, stage } from "./console.mjs";
+import { PROGRAMS } from "./programs.mjs";
+
+const the = stage();
+const { fresh, open } = the;
+
+/** Opens the share dialog, makes a link for that role, and answers its fragment. */
+async function linkFor(console_, role) {
+  const { page } = console_;
+  await page.getByRole("button", { name: "Share", exact: true }).click();
+  const field = page.getByLabel("Link to this live session");
+  const other = (than) => page.waitForFunction((value) => !["", value].includes(document.querySelector("dialog .row input").value), than);
+  await other("");
+  const first = await field.inputValue();
+  const choice = page.getByRole("radio", { name: role });
+  if (!await choice.isChecked()) {
+    await choice.check();
+    await other(first);
+  }
+  await page.getByRole("button", { name: "Copy", exact: true }).and(page.locator(":enabled")).click();
+  const link = new URL(await page.evaluate(() => navigator.clipboard.readText()));
+  assert.equal(link.search, "", "the key is in the fragment, which no server sees");
+  assert.match(link.hash, /session=.*token=/);
+  await page.keyboard.press("Escape");
+  return link.hash.slice(1);
+}
+
+test("a connection that breaks in the middle of a stream comes back without a trace", async () => {
+  const console_ = await fresh();
+  await console_.run(1, PROGRAMS.slow.code);
+  await console_.output(1).locator(".line", { hasText: /^3$/ }).waitFor();
+  the.gateway.down = true;
+  the.gateway.breakConnections();
+  await console_.page.locator(".state", { hasText: /Reconnecting in \d+ s/ }).waitFor();
+  await console_.page.locator(".banner", { hasText: "what runs goes on running" }).waitFor();
+  the.gateway.down = false;
+  await console_.page.getByRole("button", { name: "Reconnect now" }).click();
+  await console_.phase(1, "ok");
+  assert.deepEqual(await lines(console_, 1), Array.from({ length: 30 }, (_, n) => String(n)));
+  assert.equal(await console_.page.locator(".banner").count(), 0);
+  assert.equal(await console_.page.locator(".toast").count(), 0);
+});
+
+test("a reload in the middle of a stream goes on with it", async () => {
+  const console_ = await fresh();
+  await console_.run(1, PROGRAMS.slow.code);
+  await console_.output(1).locator(".line", { hasText: /^3$/ }).waitFor();
+  await console_.page.reload();
+  await console_.phase(1, "ok");
+  assert.deepEqual(await lines(console_, 1), Array.from({ length: 30 }, (_, n) => String(n)));
+});
+
+test("a viewer sees everything live and can do nothing", async () => {
+  const console_ = await fresh();
+  await console_.runTo(1, PROGRAMS.hello.code);
+  const viewer = await fresh({ fragment: await linkFor(console_, "Watch") });
+  await viewer.output(1).locator(".line", { hasText: "hello" }).waitFor();
+  await viewer.page.getByText("watching").waitFor();
+  for (const name of ["Run cell 1", "Run all", "Restart the interpreter", "Delete (cell 1)"]) {
+    assert.equal(await viewer.page.getByRole("button", { name }).count(), 0, name);
+  }
+  assert.equal(await viewer.page.locator(".add").isVisible(), false);
+  await console_.run(1, PROGRAMS.slow.code);
+  await viewer.output(1).locator(".line", { hasText: /^3$/ }).waitFor();
+  await viewer.cell(1).locator(".cm-content", { hasText: "time.sleep" }).waitFor();
+  await viewer.phase(1, "ok");
+  assert.deepEqual(await lines(viewer, 1), await lines(console_, 1));
+  await viewer.cell(1).locator(".cm-content").click();
+  await viewer.page.keyboard.type("x");
+  assert.equal((await viewer.cell(1).locator(".cm-content").textContent()).includes("x"), false);
+});
+
+test("two browsers work in one session, and each sees who is here and who runs what", async () => {
+  const name = (who) => ({ who, storageState: { cookies: [], origins: [{ origin: the.gateway.url, localStorage: [{ name: "cellgate.name", value: who }] }] } });
+  const ada = await fresh(name("Ada"));
+  await ada.runTo(1, PROGRAMS.setX.code);
+  const grace = await fresh({ ...name("Grace"), fragment: await linkFor(ada, "Work along") });
+  await grace.cell(1).locator(".cm-content", { hasText: "kept" }).waitFor();
+  await grace.page.locator(".add").click();
+  await grace.runTo(2, PROGRAMS.showX.code);
+  assert.deepEqual(await lines(grace, 2), ["kept"]);
+  // What Grace wrote and ran is on Ada's page, with her name.
+  await ada.output(2).locator(".line", { hasText: "kept" }).waitFor();
+  await ada.cell(2).locator(".by", { hasText: "Grace" }).waitFor();
+  for (const one of [ada, grace]) {
+    await one.page.getByRole("button", { name: "2 people are here" }).click();
+    const dialog = one.page.getByRole("dialog", { name: "Who is here" });
+    const people = (await dialog.locator("li").allTextContents()).map((text) => text.replace(/\s+/g, " ").replace(/(owns|works)/, " $1").replace(/ +/g, " ").trim());
+    assert.deepEqual(people.map((text) => text.replace(" (you)", "")).sort(), ["Ada owns it", "Grace works along"]);
+    assert.equal(people.filter((text) => text.includes("(you)")).length, 1);
+    await one.page.keyboard.press("Escape");
+  }
+  // Either may stop what the other one runs.
+  await ada.run(1, PROGRAMS.forever.code);
+  await grace.phase(1, "running");
+  await grace.page.getByRole("button", { name: "Stop", exact: true }).click();
+  await ada.phase(1, "interrupted");
+});
+
+test("a session that ends says why, keeps the code and offers it to a new one", async () => {
+  const console_ = await fresh();
+  await console_.runTo(1, PROGRAMS.setX.code);
+  const { session } = JSON.parse(await console_.page.evaluate(() => sessionStorage.getItem("cellgate.session")));
+  const ended = await fetch(`${the.gateway.url}/v1/sessions/${session}`, { method: "DELETE", headers: { authorization: `Bearer ${the.gateway.token}` } });
+  assert.ok(ended.ok, `${ended.status}`);
+  await console_.page.locator(".banner", { hasText: /[Ee]nded.*Your code is kept here/ }).waitFor();
+  await console_.page.locator(".state", { hasText: "Ended" }).waitFor();
+  await console_.page.getByRole("button", { name: "Start a new session" }).click();
+  await console_.ready();
+  await console_.cell(1).locator(".cm-content", { hasText: "kept" }).waitFor();
+  await console_.page.locator(".add").click();
+  await console_.runTo(2, PROGRAMS.showX.code, "error");
+  await console_.page.getByRole("button", { name: "Run all" }).click();
+  await console_.phase(2, "ok");
+});
+
+test("code survives the tab, and two tabs have documents of their own", async () => {
+  const console_ = await fresh();
+  await console_.write(1, "'from the first tab'");
+  const second = await console_.context.newPage();
+  await second.goto(`${the.gateway.url}/#token=${the.gateway.token}`);
+  await second.locator(".state", { hasText: "Ready" }).waitFor();
+  assert.doesNotMatch(await second.locator(".cm-content").first().textContent(), /first tab/);
+  await console_.page.close();
+  const third = await console_.context.newPage();
+  await third.goto(`${the.gateway.url}/#token=${the.gateway.token}`);
+  await third.locator(".cm-content", { hasText: "from the first tab" }).waitFor();
+});
+
+test("what the page cannot reach it tries again, and says so", async () => {
+  the.gateway.down = true;
+  const console_ = await open();
+  await console_.page.locator(".banner", { hasText: "cannot be reached" }).waitFor();
+  the.gateway.down = false;
+  await console_.page.getByRole("button", { name: "Try now" }).click();
+  await console_.ready();
+});
+
+test("the state tells latency, memory and who one is", async () => {
+  const console_ = await fresh();
+  await console_.run(1, PROGRAMS.forever.code);
+  await console_.page.locator(".state", { hasText: /Running · \d+ s/ }).waitFor();
+  const meter = console_.page.getByRole("meter", { name: "Memory" });
+  await meter.waitFor();
+  assert.match(await meter.getAttribute("aria-valuetext"), /^[\d.]+ MiB of [\d.]+ [MG]iB$/);
+  const title = await console_.page.locator(".state").getAttribute("title");
+  assert.match(title, /\d ms to the gateway and back/);
+  assert.match(title, /you are owner/);
+  await console_.page.getByRole("button", { name: "Stop", exact: true }).click();
+  await console_.phase(1, "interrupted");
+});
