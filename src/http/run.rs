@@ -68,7 +68,8 @@ type Batched = Result<Vec<Told>, Problem>;
     tag = "run",
     params(
         ("template" = Option<String>, Query, description = "For plain code: see the JSON field"),
-        ("timeout_ms" = Option<u64>, Query, description = "For plain code: see the JSON field"),
+        ("timeout_ms" = Option<u64>, Query, minimum = 1,
+         description = "For plain code: see the JSON field"),
     ),
     request_body(content(
         (RunRequest = "application/json"),

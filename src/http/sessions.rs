@@ -116,6 +116,9 @@ pub(super) async fn end(
     })
 }
 
+/// Longest lifetime that may be asked for, in milliseconds: 365 days, as of the settings.
+const YEAR_MS: u64 = 365 * 24 * 60 * 60 * 1000;
+
 /// Whom to let in.
 #[derive(Deserialize, ToSchema)]
 pub(super) struct Grant {
@@ -124,7 +127,7 @@ pub(super) struct Grant {
     /// After how many milliseconds the token opens nothing any more; as long as the session lives
     /// if not given.
     #[serde(default)]
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, maximum = 31_536_000_000_u64)]
     expires_in_ms: Option<u64>,
 }
 
@@ -184,8 +187,11 @@ pub(super) async fn grant(
     let grant: Grant = serde_json::from_slice(&body).map_err(|error| {
         Problem::bad_request(format!("the body is not such as {{\"role\": \"viewer\"}}: {error}"))
     })?;
-    if grant.expires_in_ms == Some(0) {
-        return Err(Problem::bad_request("`expires_in_ms` must be at least 1"));
+    if grant.expires_in_ms.is_some_and(|lifetime| !(1..=YEAR_MS).contains(&lifetime)) {
+        return Err(Problem::bad_request(
+            "`expires_in_ms` must be at least 1 and at most a year's 31536000000; without it the \
+             token is good as long as the session lives",
+        ));
     }
     let lifetime = grant.expires_in_ms.map(Duration::from_millis);
     let role = match grant.role {

@@ -249,10 +249,14 @@ async fn take_seat(
     let (session, role, token) = match &wish.session {
         Some(id) => {
             let found = SessionId::parse(id).and_then(|id| doors.registry.find(&id));
-            // Who has no token for it cannot learn whether it exists.
             let missing = || Close::new(CloseCode::NoSuchSession, "no such session");
             let session = found.ok_or_else(missing)?;
             let Some(role) = session.role_of(&offered) else {
+                if doors.token.is_some() && doors.opens_to(&offered) {
+                    let text =
+                        "the gateway's token makes sessions; joining one needs a token of it";
+                    return Err(Close::new(CloseCode::Forbidden, text));
+                }
                 let text = "this needs a token of the session, from `ready` or a share link";
                 return Err(Close::new(CloseCode::Unauthorised, text));
             };

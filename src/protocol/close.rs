@@ -23,7 +23,7 @@ pub enum CloseCode {
     NoCapacity = 1013,
     /// No token, or a wrong one.
     Unauthorised = 4401,
-    /// The token does not allow this.
+    /// The token is good for something else: the gateway's does not join sessions.
     Forbidden = 4403,
     /// No session or template of that name.
     NoSuchSession = 4404,

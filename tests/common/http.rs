@@ -23,7 +23,24 @@ pub(crate) struct Answer {
 
 /// `GET path` with more headers, each `Name: value`.
 pub(crate) async fn get(gateway: &Gateway, path: &str, headers: &[&str]) -> Answer {
-    let mut request = format!("GET {path} HTTP/1.1\r\nConnection: close\r\n");
+    exchange(gateway, "GET", path, headers, "").await
+}
+
+/// `POST path` of a JSON body.
+pub(crate) async fn post(gateway: &Gateway, path: &str, headers: &[&str], json: &str) -> Answer {
+    let length = format!("Content-Length: {}", json.len());
+    let headers = [headers, &["Content-Type: application/json", &length]].concat();
+    exchange(gateway, "POST", path, &headers, json).await
+}
+
+async fn exchange(
+    gateway: &Gateway,
+    method: &str,
+    path: &str,
+    headers: &[&str],
+    body: &str,
+) -> Answer {
+    let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
     if !headers.iter().any(|header| header.starts_with("Host:")) {
         request += &format!("Host: {}\r\n", gateway.address);
     }
@@ -31,6 +48,7 @@ pub(crate) async fn get(gateway: &Gateway, path: &str, headers: &[&str]) -> Answ
         request += &format!("{header}\r\n");
     }
     request += "\r\n";
+    request += body;
     let exchange = async {
         let mut stream = TcpStream::connect(gateway.address).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();

@@ -148,6 +148,16 @@ impl Processes {
         Processes(descendants(root))
     }
 
+    /// The one that the others end with: PID 1 of their namespace (proc_pid_status(5), `NSpid`).
+    pub(crate) fn first(&self) -> Option<Pid> {
+        let is_first = |pid: &i32| {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            let own = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+            own.and_then(|own| own.split_whitespace().last()) == Some("1")
+        };
+        self.0.iter().map(|(pid, _)| *pid).find(is_first).and_then(Pid::from_raw)
+    }
+
     /// How many there were.
     pub(crate) fn count(&self) -> usize {
         self.0.len()

@@ -1,3 +1,4 @@
+#![allow(dead_code)] // each program uses its own part
 //! A remote engine: the local one behind a TCP port of the loopback, with a cable to cut.
 
 use std::path::PathBuf;
@@ -29,6 +30,21 @@ impl Proxy {
             }
         }));
         Proxy { port, cable }
+    }
+
+    /// The same in a thread of its own, for tests that block theirs.
+    pub(crate) fn apart(to: &'static str) -> Proxy {
+        let (tell, opened) = std::sync::mpsc::sync_channel(1);
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(async {
+                let proxy = Proxy::open(to).await;
+                let cable = proxy.cable.clone();
+                tell.send(proxy).unwrap();
+                cable.cancelled().await;
+            });
+        });
+        opened.recv().unwrap()
     }
 
     /// For `DOCKER_HOST`.

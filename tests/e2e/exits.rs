@@ -1,8 +1,11 @@
 //! Interpreters that end by themselves: the cell is told why, the next one gets a fresh one.
 
-use crate::common::client::Client;
+use crate::common::backend::{Backend, DOCKER_SOCKET};
+use crate::common::client::{self, Client};
+use crate::common::http;
 use crate::common::suite::{Stage, cases};
-use crate::common::traces;
+use crate::common::traces::{self, GONE, until_empty};
+use crate::proxy::Proxy;
 
 cases![
     an_exit_code_is_told,
@@ -12,6 +15,8 @@ cases![
     an_interpreter_that_ends_while_idle_is_replaced,
     children_of_a_dead_interpreter_die_with_it,
     a_container_removed_from_outside_is_told,
+    a_sandbox_killed_from_outside_is_told,
+    an_engine_that_dies_is_told,
 ];
 
 /// The session works, with fresh state.
@@ -92,17 +97,70 @@ async fn children_of_a_dead_interpreter_die_with_it(stage: &Stage) {
     client.end().await;
 }
 
-async fn a_container_removed_from_outside_is_told(stage: &Stage) {
-    if !stage.backend.is_docker() {
-        return; // there is nobody outside who could remove it but the kernel
-    }
-    let mut client = stage.session().await;
-    let id = client.execute("import time\nprint('up')\ntime.sleep(600)").await;
-    client.until_text(&id, "up\n").await;
-    let session = client.session().to_owned();
-    traces::remove_container_of(&session).await;
-    client.finish(&id).await.expect("lost", false);
+/// A cell runs and another waits; what ends them is the test's business.
+async fn busy(client: &mut Client) -> [String; 2] {
+    let running = client.execute("import time\nprint('up')\ntime.sleep(600)").await;
+    let waiting = client.execute("'never'").await;
+    client.until_text(&running, "up\n").await;
+    [running, waiting]
+}
+
+/// Everything ends, and says that the sandbox is lost.
+async fn is_lost(client: &mut Client, [running, waiting]: [String; 2], why: &str) {
+    let cell = client.finish(&running).await;
+    cell.expect("lost", false);
+    assert!(cell.detail().contains(why), "{why}: {}", cell.detail());
+    client.finish(&waiting).await.expect("cancelled", true);
     let ended = client.until("ended").await;
     assert_eq!(ended["reason"], "sandbox_lost", "{ended}");
     assert_eq!(client.closed().await.code, 1011);
+}
+
+async fn a_container_removed_from_outside_is_told(stage: &Stage) {
+    if !stage.backend.is_docker() {
+        return; // the next case has what is removed there
+    }
+    let mut client = stage.session().await;
+    let cells = busy(&mut client).await;
+    traces::remove_container_of(client.session()).await;
+    is_lost(&mut client, cells, "gone").await;
+}
+
+async fn a_sandbox_killed_from_outside_is_told(stage: &Stage) {
+    let mut client = stage.session().await;
+    let processes = client.processes().await;
+    let Some(first) = processes.first() else {
+        assert!(stage.backend.is_gvisor(), "{processes:?}");
+        return client.end().await; // its processes are not the host's
+    };
+    let cells = busy(&mut client).await;
+    rustix::process::kill_process(first, rustix::process::Signal::KILL).unwrap();
+    is_lost(&mut client, cells, "").await;
+    let left = until_empty(GONE, || async { processes.alive() }).await;
+    assert!(left.is_empty(), "{left:#?}");
+    // The gateway goes on.
+    let mut other = stage.session().await;
+    assert_eq!(other.run("6 * 7").await.result(), "42");
+    other.end().await;
+}
+
+async fn an_engine_that_dies_is_told(stage: &Stage) {
+    if stage.backend != Backend::DockerStdio {
+        return; // nothing of an engine is on the others' way
+    }
+    let engine = Proxy::apart(DOCKER_SOCKET);
+    let gateway = stage.own(&["--docker-host", &engine.address(), "--pool-max", "0"]);
+    let mut client = Client::create(&gateway, "python").await;
+    let cells = busy(&mut client).await;
+    engine.cut();
+    is_lost(&mut client, cells, "the backend is gone").await;
+    assert_eq!(http::get(&gateway, "/readyz", &[]).await.status, 503);
+    assert_eq!(http::get(&gateway, "/healthz", &[]).await.status, 200);
+    let path = format!("/ws?token={}", gateway.token);
+    let (mut stream, _) = client::open(&gateway, client::request(&gateway, &path)).await.unwrap();
+    let closed = client::next_frame(&mut stream).await.unwrap_err();
+    assert!([1011, 1013].contains(&closed.code), "{closed:?}");
+    gateway.kill().await;
+    // What it could no longer remove itself, the next one does.
+    gateway.successor(&[]).stop().await;
 }

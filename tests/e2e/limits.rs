@@ -13,6 +13,7 @@ cases![
     open_files_are_bounded,
     too_much_output_ends_the_cell,
     usage_is_told_while_a_cell_runs,
+    who_nears_the_memory_limit_is_warned,
 ];
 
 async fn memory_that_runs_out_is_told_with_its_limit(stage: &Stage) {
@@ -149,7 +150,30 @@ async fn usage_is_told_while_a_cell_runs(stage: &Stage) {
     assert_eq!(usage["memory_limit_bytes"], 512 << 20);
     assert!(usage["processes"].as_u64().unwrap() >= 1, "{usage}");
     assert!(usage["cpu_percent"].as_f64().unwrap() < 250.0, "{usage}");
+    // About once a second: by the gateway's clock, and no more often however busy this machine is.
+    let mut last = usage["ts"].as_u64().unwrap();
+    for _ in 0..3 {
+        let ts = |event: &serde_json::Value| event["ts"].as_u64().unwrap_or_default();
+        let later = |event: &serde_json::Value| event["type"] == "usage" && ts(event) > last;
+        let next = ts(&client.next_where(later).await);
+        assert!((500..5_000).contains(&(next - last)), "{} ms", next - last);
+        last = next;
+    }
     client.send(json!({"type": "interrupt"})).await;
     client.finish(&id).await.expect("interrupted", true);
+    client.end().await;
+}
+
+async fn who_nears_the_memory_limit_is_warned(stage: &Stage) {
+    let mut client = stage.session_of("small").await;
+    let id = client.execute("block = bytearray(b'x') * (132 << 20)\ninput()").await;
+    let notice = client.until("notice").await;
+    assert_eq!((text(&notice, "code"), text(&notice, "level")), ("memory_high", "warning"));
+    let said = text(&notice, "text");
+    assert!(said.contains("of 160 MiB") && said.contains('%'), "{said}");
+    // In time: there is still somebody to save something.
+    client.send(json!({"type": "input", "id": id, "text": ""})).await;
+    client.finish(&id).await.expect("ok", true);
+    assert_eq!(client.run("block = None\n'saved'").await.result(), "'saved'");
     client.end().await;
 }

@@ -10,10 +10,13 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../docker_backend/proxy.rs"]
+mod proxy;
 
 mod access;
 mod cells;
 mod clients;
+mod closes;
 mod command;
 mod exits;
 mod flood;
@@ -45,6 +48,7 @@ fn main() -> std::process::ExitCode {
         access::CASES,
         clients::CASES,
         resume::CASES,
+        closes::CASES,
         lifecycle::CASES,
         watching::CASES,
         command::CASES,

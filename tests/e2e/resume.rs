@@ -105,7 +105,7 @@ async fn two_participants_see_the_same(stage: &Stage) {
 }
 
 async fn a_session_nobody_needs_ends(stage: &Stage) {
-    let gateway = stage.own(&["--detach-timeout", "0s"]);
+    let gateway = stage.own(&["--detach-timeout", "0s", "--client-requests", "none"]);
     let mut client = Client::create(&gateway, "python").await;
     client.print("x = 1").await;
     let ready = client.ready.clone();

@@ -117,9 +117,14 @@ async fn odd_grants_are_refused(stage: &Stage) {
     let gateway = stage.gateway();
     let owner = stage.session().await;
     let path = format!("/v1/sessions/{}/tokens", owner.session());
-    for text in
-        ["", "{", "{}", "{\"role\": \"king\"}", "{\"role\": \"viewer\", \"expires_in_ms\": 0}"]
-    {
+    for text in [
+        "",
+        "{",
+        "{}",
+        "{\"role\": \"king\"}",
+        "{\"role\": \"viewer\", \"expires_in_ms\": 0}",
+        "{\"role\": \"viewer\", \"expires_in_ms\": 31536000001}",
+    ] {
         let ask = ask(gateway, "POST", path.as_str()).header("content-type", "application/json");
         ask.body(text).reply().await.problem(400);
     }

@@ -1,0 +1,170 @@
+//! Connections that the gateway ends, each with the code of its real cause; what the other suites
+//! close on their way (1000, 1001, 1002, 1007, 1009, 1011, 1013, 4401, 4404, 4429) is theirs.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::common::checker::Checker;
+use crate::common::client::{self, Client, text};
+use crate::common::gateway::Gateway;
+use crate::common::http::{self, RawSocket};
+use crate::common::suite::{Stage, cases};
+
+cases![
+    a_session_that_does_nothing_expires,
+    a_session_has_a_lifetime_whatever_it_does,
+    a_newer_connection_takes_the_place_of_the_older,
+    who_does_not_answer_pings_is_cut_off,
+    who_takes_nothing_is_cut_off_and_may_come_back,
+    a_token_that_is_good_for_something_else_is_forbidden,
+    a_shared_token_allows_what_its_role_may,
+];
+
+/// Far more than a limit of a second needs, even here.
+const SOON: Duration = Duration::from_secs(30);
+
+async fn a_session_that_does_nothing_expires(stage: &Stage) {
+    let gateway = stage.own(&["--idle-timeout", "1s", "--pool-max", "0"]);
+    let mut client = Client::create(&gateway, "python").await;
+    // Who works is not idle.
+    client.print("import time\ntime.sleep(2)").await;
+    assert_eq!(client.until("ended").await["reason"], "idle_timeout");
+    assert_eq!(client.closed().await.code, 4408);
+    gateway.stop().await;
+}
+
+async fn a_session_has_a_lifetime_whatever_it_does(stage: &Stage) {
+    let gateway = stage.own(&["--lifetime", "3s", "--pool-max", "0"]);
+    let mut client = Client::create(&gateway, "python").await;
+    let id = client.execute("while True: pass").await;
+    client.finish(&id).await.expect("interrupted", false);
+    assert_eq!(client.until("ended").await["reason"], "lifetime");
+    assert_eq!(client.closed().await.code, 4408);
+    gateway.stop().await;
+}
+
+async fn a_newer_connection_takes_the_place_of_the_older(stage: &Stage) {
+    let gateway = stage.gateway();
+    let mut owner = stage.session().await;
+    let mut older = Client::join(gateway, &owner.ready, None).await;
+    let mut newer = Client::join(gateway, &owner.ready, None).await;
+    assert_eq!(older.closed().await.code, 4409);
+    // Who has no name of its own replaces nobody.
+    let path = format!("/ws?session={}&token={}", owner.session(), text(&owner.ready, "token"));
+    let request = client::request(gateway, &path);
+    let nameless = Client::with_request(gateway, request, Checker::default()).await;
+    assert_eq!(owner.run("6 * 7").await.result(), "42");
+    assert_eq!(newer.finish("c1").await.result(), "42");
+    nameless.close().await;
+    newer.close().await;
+    owner.end().await;
+}
+
+async fn who_does_not_answer_pings_is_cut_off(stage: &Stage) {
+    let gateway = stage.own(&["--ping-interval", "200ms", "--ping-timeout", "300ms"]);
+    let mut silent = RawSocket::open(&gateway).await;
+    assert_eq!(silent.close_code().await, Some(4413));
+    // Who answers them may be silent otherwise.
+    let mut quiet = Client::create(&gateway, "python").await;
+    let id = quiet.execute("import time\ntime.sleep(2)").await;
+    quiet.finish(&id).await.expect("ok", true);
+    quiet.end().await;
+    gateway.stop().await;
+}
+
+/// Waits until a connection was closed with this code.
+async fn until_closed_with(gateway: &Gateway, code: u16) {
+    let series = format!("cellgate_socket_closes_total{{code=\"{code}\"}} 1");
+    let reached = async {
+        while !http::get(gateway, "/metrics", &[]).await.body.lines().any(|line| line == series) {}
+    };
+    tokio::time::timeout(SOON, reached).await.expect("the connection is not closed");
+}
+
+async fn who_takes_nothing_is_cut_off_and_may_come_back(stage: &Stage) {
+    let flags = ["--write-timeout", "500ms", "--metrics-public", "--client-requests", "none"];
+    let gateway = stage.own(&flags);
+    let mut client = Client::create(&gateway, "python").await;
+    let id = client.execute("for i in range(64): print('x' * (1 << 20))\n'whole'").await;
+    client.until_of("started", &id).await;
+    let (ready, seq) = (client.ready.clone(), client.seq());
+    // It reads nothing from here on, and the kernel's buffers are not as large as that.
+    until_closed_with(&gateway, 4413).await;
+    let mut back = Client::join(&gateway, &ready, Some(seq)).await;
+    let cell = back.finish(&id).await;
+    cell.expect("ok", true);
+    assert_eq!(cell.stdout().len(), 64 * ((1 << 20) + 1));
+    assert_eq!(cell.result(), "'whole'");
+    back.end().await;
+    drop(client);
+    gateway.stop().await;
+}
+
+async fn a_token_that_is_good_for_something_else_is_forbidden(stage: &Stage) {
+    let gateway = stage.gateway();
+    let one = stage.session().await;
+    let path = format!("/ws?session={}&token={}", one.session(), gateway.token);
+    let (mut stream, _) = client::open(gateway, client::request(gateway, &path)).await.unwrap();
+    let closed = client::next_frame(&mut stream).await.expect_err("a message");
+    assert_eq!(closed.code, 4403, "{}", closed.reason);
+    one.end().await;
+}
+
+/// A participant with a token that the session's owner has made for it.
+async fn shared(gateway: &Gateway, owner: &Client, role: &str) -> Client {
+    let body = json!({"role": role}).to_string();
+    let path = format!("/v1/sessions/{}/tokens", owner.session());
+    let bearer = format!("Authorization: Bearer {}", text(&owner.ready, "token"));
+    let answer = http::post(gateway, &path, &[&bearer], &body).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let granted: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+    let token = text(&granted, "token");
+    let path = format!("/ws?session={}&token={token}&name={role}", owner.session());
+    let request = client::request(gateway, &path);
+    let client = Client::with_request(gateway, request, Checker::default()).await;
+    assert_eq!((text(&client.ready, "role"), text(&client.ready, "token")), (role, token));
+    client
+}
+
+async fn a_shared_token_allows_what_its_role_may(stage: &Stage) {
+    let gateway = stage.gateway();
+    let mut owner = stage.session().await;
+    let mut viewer = shared(gateway, &owner, "viewer").await;
+    let mut editor = shared(gateway, &owner, "editor").await;
+    for message in [
+        json!({"code": "1", "id": "v"}),
+        json!({"type": "interrupt"}),
+        json!({"type": "input", "id": "x", "text": ""}),
+        json!({"type": "restart"}),
+        json!({"type": "complete", "id": "q", "code": "a", "cursor": 1}),
+        json!({"type": "end"}),
+    ] {
+        viewer.send(message.clone()).await;
+        assert_eq!(text(&viewer.until("protocol_error").await, "code"), "forbidden", "{message}");
+    }
+    viewer.send(json!({"type": "ping", "n": 1})).await;
+    assert_eq!(viewer.until("pong").await["n"], 1);
+    editor.send(json!({"type": "end"})).await;
+    assert_eq!(text(&editor.until("protocol_error").await, "code"), "forbidden");
+
+    // An editor runs, is asked, answers and interrupts; everybody sees by whom, and the viewer all.
+    editor.send(json!({"code": "input('who? ')", "id": "e1"})).await;
+    owner.until_of("input_request", "e1").await;
+    editor.send(json!({"type": "input", "id": "e1", "text": "me"})).await;
+    editor.send(json!({"code": "while True: pass", "id": "e2"})).await;
+    owner.until_of("started", "e2").await;
+    editor.send(json!({"type": "interrupt", "id": "e2"})).await;
+    for client in [&mut owner, &mut editor, &mut viewer] {
+        let cell = client.finish("e1").await;
+        assert_eq!(cell.result(), "'me'");
+        assert_eq!(
+            (text(cell.one("queued"), "by"), text(cell.one("started"), "by")),
+            ("editor", "editor")
+        );
+        assert_eq!(client.finish("e2").await.detail(), "interrupted by editor");
+    }
+    owner.end().await;
+    assert_eq!(viewer.closed().await.code, 1000);
+    assert_eq!(editor.closed().await.code, 1000);
+}
