@@ -16,6 +16,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::id::Token;
+
 mod check;
 mod codec;
 mod environment;
@@ -138,6 +140,17 @@ pub fn load(flags: &Flags, environment: &Environment) -> Result<Loaded, ConfigEr
     }
 }
 
+/// The token on the first line of a text, and those on the lines below that are not empty; or the
+/// line that is wrong.
+fn tokens(text: &str) -> Result<(Token, Vec<Token>), (usize, String)> {
+    let read = |number: usize, line: &str| codec::token(line).map_err(|error| (number, error));
+    let mut lines = (1..).zip(text.lines());
+    let (number, first) = lines.next().unwrap_or((1, ""));
+    let token = read(number, first)?;
+    let more = lines.filter(|(_, line)| !line.is_empty());
+    Ok((token, more.map(|(number, line)| read(number, line)).collect::<Result<_, _>>()?))
+}
+
 fn read(path: PathBuf, environment: &Environment) -> Result<(PathBuf, String), ConfigError> {
     match std::fs::read_to_string(environment.resolve(&path)) {
         Ok(text) => Ok((path, text)),
@@ -219,18 +232,20 @@ impl Loading {
         }
     }
 
-    /// Reads the token from its file.
+    /// Reads the tokens from their file, one a line.
     fn token_file(&mut self) {
         let Some(path) = self.loaded.config.access.token_file.clone() else { return };
         let source = self.loaded.source("token_file").clone();
-        let token = match std::fs::read_to_string(&path) {
-            Ok(text) => codec::token(text.lines().next().unwrap_or_default())
-                .map_err(|error| format!("the first line of {} is wrong: {error}", path.display())),
+        let tokens = match std::fs::read_to_string(&path) {
+            Ok(text) => tokens(&text).map_err(|(line, error)| {
+                format!("line {line} of {} is wrong: {error}", path.display())
+            }),
             Err(error) => Err(format!("cannot read {}: {error}", path.display())),
         };
-        match token {
-            Ok(token) => {
+        match tokens {
+            Ok((token, more)) => {
                 self.loaded.config.access.token = Some(token);
+                self.loaded.config.access.more_tokens = more;
                 self.loaded.sources.insert("token".into(), source);
             }
             Err(message) => self.wrong("token_file", source, message),

@@ -63,6 +63,7 @@ pub fn registry_config(config: &Config) -> RegistryConfig {
     RegistryConfig {
         sessions: config.sandbox.sessions,
         sessions_per_address: config.clients.sessions,
+        sessions_per_token: config.clients.token_sessions,
         waiting: config.sandbox.waiting,
         waiting_timeout: config.sandbox.waiting_timeout,
         pool: PoolConfig {
@@ -96,10 +97,11 @@ impl Gateway {
             .map_err(|cause| GatewayError::Listen { address, cause })?;
         let registry_config = registry_config(&config);
         let random_token = config.access.token.is_none() && !config.access.insecure_no_token;
-        let token = match config.access.token {
-            None if random_token => Some(Token::random()?),
-            given => given,
-        };
+        let mut tokens = Vec::from_iter(config.access.token);
+        tokens.extend(config.access.more_tokens);
+        if random_token {
+            tokens.push(Token::random()?);
+        }
         let proxies = config.clients.trusted_proxies.iter();
         let clients = Clients::new(ClientsConfig {
             connections: config.clients.connections,
@@ -117,7 +119,7 @@ impl Gateway {
             registry: Registry::new(backend, config.templates, registry_config, metrics.clone()),
             metrics,
             metrics_public: config.access.metrics_public,
-            token,
+            tokens,
             access: AccessConfig {
                 hosts: config.access.allow_host,
                 origins: config.access.allow_origin,
@@ -154,7 +156,7 @@ impl Gateway {
                 SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
             });
         }
-        Ok(match &self.doors.token {
+        Ok(match self.doors.tokens.first() {
             // After `#`, so that it stays out of requests, proxies' logs and referrers.
             Some(token) if self.random_token => {
                 format!("http://{address}/#token={}", token.reveal())

@@ -29,7 +29,7 @@ use utoipa_axum::routes;
 
 use crate::id::Token;
 use crate::metrics::Metrics;
-use crate::registry::Registry;
+use crate::registry::{Maker, Registry};
 use crate::socket::SocketConfig;
 
 mod access;
@@ -61,8 +61,8 @@ use problem::Problem;
 pub struct Doors {
     /// Where sessions are made and found.
     pub registry: Arc<Registry>,
-    /// Opens new sessions; `None`: everybody may, which the settings allow on loopback only.
-    pub token: Option<Token>,
+    /// Each opens new sessions; none: everybody may, which the settings allow on loopback only.
+    pub tokens: Vec<Token>,
     /// Who may come from where.
     pub access: AccessConfig,
     /// The console.
@@ -89,7 +89,22 @@ const WEBSOCKET: &str = "/ws";
 impl Doors {
     /// Whether this token opens new sessions.
     fn opens_to(&self, offered: &str) -> bool {
-        self.token.as_ref().is_none_or(|token| token.matches(offered))
+        self.tokens.is_empty() || self.place_of(offered).is_some()
+    }
+
+    /// Who makes a session with this token.
+    fn maker(&self, offered: &str, client: Client) -> Maker {
+        Maker { address: Some(client.0), token: self.place_of(offered) }
+    }
+
+    /// The place of a token among the gateway's. Looks at every one, so that the time it takes
+    /// does not tell which was nearly right.
+    fn place_of(&self, offered: &str) -> Option<usize> {
+        let places = self.tokens.iter().enumerate();
+        places
+            .filter(|(_, token)| token.matches(offered))
+            .map(|(place, _)| place)
+            .fold(None, |found, place| found.or(Some(place)))
     }
 }
 

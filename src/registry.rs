@@ -27,6 +27,8 @@ pub struct RegistryConfig {
     pub sessions: usize,
     /// Sessions that one address may have made. `None`: any number.
     pub sessions_per_address: Option<usize>,
+    /// Sessions that may have been made with one token. `None`: any number.
+    pub sessions_per_token: Option<usize>,
     /// Newcomers that may wait while all are taken.
     pub waiting: usize,
     /// How long each of them waits. Zero: nobody does.
@@ -50,9 +52,20 @@ pub struct Registry {
     capacity: Arc<Semaphore>,
     /// Sessions by the address they were made from, those of newcomers included.
     by_address: Arc<Tally<IpAddr>>,
+    /// The same by the token they were made with.
+    by_token: Arc<Tally<usize>>,
     /// One permit a newcomer that waits for capacity.
     line: Semaphore,
     tasks: TaskTracker,
+}
+
+/// Who makes a session, for those who count.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Maker {
+    /// Where it comes from.
+    pub address: Option<IpAddr>,
+    /// Which of the gateway's tokens it has.
+    pub token: Option<usize>,
 }
 
 /// What a session that lives may do.
@@ -76,6 +89,9 @@ pub enum CreateError {
     /// One address has made all it may have.
     #[error("all {0} sessions that one address may have are taken; end one of them")]
     TooMany(usize),
+    /// All that may be made with one token are.
+    #[error("all {0} sessions that one token may have are taken; end one of them")]
+    TooManyOfToken(usize),
     /// Too many wait already.
     #[error("all sessions are taken and {0} newcomers wait already; try again later")]
     LineFull(usize),
@@ -100,6 +116,7 @@ impl CreateError {
             CreateError::NoTemplate { .. } => "no_template",
             CreateError::Full(_) => "full",
             CreateError::TooMany(_) => "too_many_of_address",
+            CreateError::TooManyOfToken(_) => "too_many_of_token",
             CreateError::LineFull(_) => "line_full",
             CreateError::Draining => "draining",
             CreateError::Failing(_) | CreateError::Prepare(_) | CreateError::Random(_) => "failed",
@@ -126,6 +143,7 @@ impl Registry {
             templates,
             capacity: Arc::new(Semaphore::new(config.sessions)),
             by_address: Tally::new(),
+            by_token: Tally::new(),
             line: Semaphore::new(config.waiting),
             config,
             sessions: DashMap::new(),
@@ -134,15 +152,15 @@ impl Registry {
         })
     }
 
-    /// Makes a session of a template for a client of that address; waits for its turn if all are
+    /// Makes a session of a template for whoever asks; waits for its turn if all are
     /// taken. Dropping the future half-way leaves nothing behind.
     pub async fn create(
         self: &Arc<Self>,
         template: &str,
-        client: Option<IpAddr>,
+        maker: Maker,
     ) -> Result<SessionHandle, CreateError> {
         let began = Instant::now();
-        let created = self.try_create(template, client).await;
+        let created = self.try_create(template, maker).await;
         match &created {
             Ok(_) => {
                 self.metrics.count(&metrics::SESSIONS_CREATED, &[template]);
@@ -156,7 +174,7 @@ impl Registry {
     async fn try_create(
         self: &Arc<Self>,
         template: &str,
-        client: Option<IpAddr>,
+        maker: Maker,
     ) -> Result<SessionHandle, CreateError> {
         if !self.templates.contains_key(template) {
             let mut known: Vec<&str> = self.templates.keys().map(String::as_str).collect();
@@ -167,9 +185,16 @@ impl Registry {
         if self.tasks.is_closed() {
             return Err(CreateError::Draining);
         }
-        let share = match client.zip(self.config.sessions_per_address) {
-            Some((client, most)) => {
-                Some(self.by_address.take(client, most).ok_or(CreateError::TooMany(most))?)
+        let config = &self.config;
+        let of_address = match maker.address.zip(config.sessions_per_address) {
+            Some((address, most)) => {
+                Some(self.by_address.take(address, most).ok_or(CreateError::TooMany(most))?)
+            }
+            None => None,
+        };
+        let of_token = match maker.token.zip(config.sessions_per_token) {
+            Some((token, most)) => {
+                Some(self.by_token.take(token, most).ok_or(CreateError::TooManyOfToken(most))?)
             }
             None => None,
         };
@@ -188,7 +213,7 @@ impl Registry {
         self.tasks.spawn(async move {
             task.instrument(span).await;
             registry.sessions.remove(&id);
-            drop((permit, share));
+            drop((permit, of_address, of_token));
         });
         if self.tasks.is_closed() {
             // The shutdown may have looked around just before we came.

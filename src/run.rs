@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::gateway::registry_config;
 use crate::metrics::Metrics;
 use crate::protocol::client::{ClientMessage, Execute};
-use crate::registry::Registry;
+use crate::registry::{Maker, Registry};
 use crate::sandbox::Backend;
 use crate::session::outbox::Batch;
 use crate::session::{Attachment, Guest};
@@ -33,7 +33,7 @@ pub async fn run(
     config.templates.iter_mut().for_each(|template| template.pool = PoolSize::OFF);
     let registry_config = registry_config(&config);
     let registry = Registry::new(backend, config.templates, registry_config, Metrics::default());
-    let session = registry.create(template, None).await?;
+    let session = registry.create(template, Maker::default()).await?;
     let seat = session.attach(Guest::owner("run", session.owner_token())).await?;
     let cell = Execute { code, allow_input: file != Path::new("-"), ..Execute::default() };
     seat.say(Ok(ClientMessage::Execute(cell))).await?;

@@ -353,6 +353,9 @@ fn the_highest_way_of_access_replaces_the_lower_ones() {
     let stage = file.variable("CELLGATE_TOKEN_FILE", "secret");
     let loaded = stage.good();
     assert!(loaded.config.access.token.as_ref().unwrap().matches("from-a-file"));
+    // Each line below is a token too.
+    assert!(loaded.config.access.more_tokens.iter().all(|token| token.matches("x")));
+    assert_eq!(loaded.config.access.more_tokens.len(), 1);
     assert_eq!(loaded.source("token").to_string(), "environment CELLGATE_TOKEN_FILE");
     let stage = stage.flags(&["--token", "flag"]);
     let loaded = stage.good();
@@ -373,10 +376,11 @@ fn a_token_file_that_gives_no_token_is_fatal() {
     let path = stage.path("secret");
     let cannot = format!("cellgate.toml:1:14: token_file: cannot read {}: ", path.display());
     assert!(stage.wrong()[0].starts_with(&cannot), "{:?}", stage.wrong());
-    for text in ["", "\nsecond", "hush hush\n"] {
+    for (text, line) in [("", 1), ("\nsecond", 1), ("hush hush\n", 1), ("good\n\nhush hush", 3)] {
         let stage = Stage::new().file("secret", text).toml("token_file = 'secret'");
         let wrong = stage.wrong();
-        assert!(wrong[0].contains("the first line of ") && !wrong[0].contains("hush"), "{wrong:?}");
+        let named = format!("line {line} of ");
+        assert!(wrong[0].contains(&named) && !wrong[0].contains("hush"), "{wrong:?}");
     }
 }
 

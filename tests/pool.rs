@@ -9,7 +9,6 @@ mod fake;
 #[path = "common/scripted.rs"]
 mod scripted;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use cellgate::id::SessionId;
 use cellgate::metrics::Metrics;
 use cellgate::pool::{ClaimError, Pool, PoolConfig, PrepareError, Prepared, ShelfStatus};
 use cellgate::protocol::event::EndReason;
-use cellgate::registry::{CreateError, Registry, RegistryConfig};
+use cellgate::registry::{CreateError, Maker, Registry, RegistryConfig};
 use cellgate::session::{DetachedOutput, SessionConfig, SessionHandle};
 use cellgate::template::{Limits, PoolSize, Template};
 use fake::FakeBackend;
@@ -321,6 +320,7 @@ fn registry(backend: &Arc<FakeBackend>, sessions: usize, waiting: usize) -> Arc<
     let config = RegistryConfig {
         sessions,
         sessions_per_address: Some(2),
+        sessions_per_token: Some(1),
         waiting,
         waiting_timeout,
         pool: config(8),
@@ -334,7 +334,7 @@ type Created = Result<SessionHandle, CreateError>;
 
 fn begin_create(registry: &Arc<Registry>) -> JoinHandle<Created> {
     let registry = Arc::clone(registry);
-    tokio::spawn(async move { registry.create("python", None).await })
+    tokio::spawn(async move { registry.create("python", Maker::default()).await })
 }
 
 /// Begins a creation and lets it reach its place in the line.
@@ -347,7 +347,7 @@ async fn queue_up(registry: &Arc<Registry>) -> JoinHandle<Created> {
 #[tokio::test(start_paused = true)]
 async fn newcomers_wait_in_line_for_a_session_to_end() {
     let registry = registry(&FakeBackend::open(), 1, 8);
-    let mut living = registry.create("python", None).await.unwrap();
+    let mut living = registry.create("python", Maker::default()).await.unwrap();
     let mut line = Vec::new();
     for _ in 0..4 {
         line.push(queue_up(&registry).await);
@@ -365,10 +365,10 @@ async fn newcomers_wait_in_line_for_a_session_to_end() {
 #[tokio::test(start_paused = true)]
 async fn who_waits_too_long_and_who_finds_the_line_full_are_told_so() {
     let registry = registry(&FakeBackend::open(), 1, 2);
-    let _living = registry.create("python", None).await.unwrap();
+    let _living = registry.create("python", Maker::default()).await.unwrap();
     let before = Instant::now();
     let line = [queue_up(&registry).await, queue_up(&registry).await];
-    let refused = registry.create("python", None).await;
+    let refused = registry.create("python", Maker::default()).await;
     assert!(matches!(refused, Err(CreateError::LineFull(2))));
     assert!(before.elapsed() < SECOND, "at once");
     for created in line {
@@ -384,7 +384,7 @@ async fn who_waits_too_long_and_who_finds_the_line_full_are_told_so() {
 #[tokio::test(start_paused = true)]
 async fn an_address_has_so_many_sessions_and_gets_room_when_one_ends() {
     let registry = registry(&FakeBackend::open(), 8, 8);
-    let address = |last| Some(IpAddr::from([192, 0, 2, last]));
+    let address = |last| Maker { address: Some([192, 0, 2, last].into()), token: None };
     let first = registry.create("python", address(1)).await.unwrap();
     let _second = registry.create("python", address(1)).await.unwrap();
     let refused = registry.create("python", address(1)).await;
@@ -399,10 +399,29 @@ async fn an_address_has_so_many_sessions_and_gets_room_when_one_ends() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_has_so_many_sessions_wherever_they_are_made_from() {
+    let registry = registry(&FakeBackend::open(), 8, 8);
+    let maker = |token, last| Maker { address: Some([192, 0, 2, last].into()), token: Some(token) };
+    let first = registry.create("python", maker(0, 1)).await.unwrap();
+    let refused = registry.create("python", maker(0, 2)).await;
+    assert!(matches!(refused, Err(CreateError::TooManyOfToken(1))));
+    let _other = registry.create("python", maker(1, 1)).await.unwrap();
+    // What was refused for its token does not count for its address.
+    let refused = registry.create("python", maker(1, 2)).await;
+    assert!(matches!(refused, Err(CreateError::TooManyOfToken(1))));
+    first.begin_end(EndReason::Requested).await;
+    while registry.len() > 1 {
+        tokio::task::yield_now().await;
+    }
+    tokio::task::yield_now().await;
+    registry.create("python", maker(0, 2)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_shutdown_sends_the_line_away_and_leaves_nothing() {
     let backend = FakeBackend::open();
     let registry = registry(&backend, 1, 8);
-    let _living = registry.create("python", None).await.unwrap();
+    let _living = registry.create("python", Maker::default()).await.unwrap();
     let waiting = queue_up(&registry).await;
     registry.shutdown(SECOND).await;
     assert!(matches!(waiting.await.unwrap(), Err(CreateError::Draining)));

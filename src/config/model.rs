@@ -53,6 +53,8 @@ pub struct ListenConfig {
 pub struct ClientsConfig {
     /// Most sessions made from one address. `None`: only the gateway's own bound.
     pub sessions: Option<usize>,
+    /// Most sessions made with one gateway token. `None`: only the gateway's own bound.
+    pub token_sessions: Option<usize>,
     /// Most connections open from one address. `None`: only the gateway's own bound.
     pub connections: Option<usize>,
     /// Requests a second from one address. `None`: no bound.
@@ -69,6 +71,8 @@ pub struct AccessConfig {
     /// The gateway token, from the setting itself or from `token_file`. `None`: the caller makes
     /// a random one, unless `insecure_no_token`.
     pub token: Option<Token>,
+    /// What stands below it in `token_file`: each is as good, and counted apart.
+    pub more_tokens: Vec<Token>,
     /// Where the token was read from.
     pub token_file: Option<PathBuf>,
     /// Whether everybody who reaches the port may create sessions. Only on loopback addresses.
@@ -244,7 +248,8 @@ impl Config {
                 write_timeout: Duration::from_secs(30),
             },
             clients: ClientsConfig {
-                sessions: None,           // who has the gateway's token is trusted with all of them
+                sessions: None, // who has the gateway's token is trusted with all of them
+                token_sessions: None,
                 connections: Some(1_000), // a school behind one address
                 requests: Some(200),
                 messages: Some(5_000), // a program that waits for each tiny cell sends fewer

@@ -13,9 +13,11 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 
 use super::Doors;
+use super::clients::Client;
 use super::problem::Problem;
 use crate::id::SessionId;
 use crate::protocol::reply::Role;
+use crate::registry::Maker;
 use crate::session::SessionHandle;
 
 /// The token a request came with, if any.
@@ -58,6 +60,11 @@ impl Caller {
             "this needs the gateway's token, as `Authorization: Bearer` or `token=`; it stands in \
              the URL printed at start",
         ))
+    }
+
+    /// Who makes a session with what the request came with.
+    pub(super) fn maker(&self, doors: &Doors, client: Client) -> Maker {
+        doors.maker(&self.token, client)
     }
 
     /// The session of this id, for whoever has at least this role in it.

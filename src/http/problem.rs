@@ -100,7 +100,7 @@ impl From<CreateError> for Problem {
     fn from(error: CreateError) -> Problem {
         match error {
             CreateError::NoTemplate { .. } => Problem::not_found(error.to_string()),
-            CreateError::TooMany(_) => {
+            CreateError::TooMany(_) | CreateError::TooManyOfToken(_) => {
                 Problem::new(StatusCode::TOO_MANY_REQUESTS, error.to_string()).for_now()
             }
             CreateError::Full(_)

@@ -104,7 +104,7 @@ pub(super) async fn run(
     let Query(query) = query.map_err(|error| Problem::bad_request(error.body_text()))?;
     let order = Order::read(query, &headers, body, &doors.socket).await?;
     let template = order.template.as_deref().unwrap_or(&doors.default_template);
-    let session = doors.registry.create(template, Some(client.0)).await?;
+    let session = doors.registry.create(template, caller.maker(&doors, client)).await?;
 
     let (tell, mut told) = mpsc::channel(1);
     let patience = doors.socket.write_timeout;

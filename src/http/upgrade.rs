@@ -252,7 +252,7 @@ async fn take_seat(
             let missing = || Close::new(CloseCode::NoSuchSession, "no such session");
             let session = found.ok_or_else(missing)?;
             let Some(role) = session.role_of(&offered) else {
-                if doors.token.is_some() && doors.opens_to(&offered) {
+                if !doors.tokens.is_empty() && doors.opens_to(&offered) {
                     let text =
                         "the gateway's token makes sessions; joining one needs a token of it";
                     return Err(Close::new(CloseCode::Forbidden, text));
@@ -268,7 +268,7 @@ async fn take_seat(
                 return Err(Close::new(CloseCode::Unauthorised, text));
             }
             let template = wish.template.as_deref().unwrap_or(&doors.default_template);
-            let created = doors.registry.create(template, Some(client.0)).await;
+            let created = doors.registry.create(template, doors.maker(&offered, client)).await;
             let session = created.map_err(|error| close_for(&error))?;
             let token = session.owner_token();
             (session, Role::Owner, token)
@@ -292,7 +292,9 @@ fn close_for(error: &CreateError) -> Close {
         CreateError::Full(_) | CreateError::LineFull(_) | CreateError::Failing(_) => {
             Close::new(CloseCode::NoCapacity, error.to_string())
         }
-        CreateError::TooMany(_) => Close::new(CloseCode::TooMany, error.to_string()),
+        CreateError::TooMany(_) | CreateError::TooManyOfToken(_) => {
+            Close::new(CloseCode::TooMany, error.to_string())
+        }
         CreateError::Draining => Close::new(CloseCode::Draining, error.to_string()),
         CreateError::Prepare(_) | CreateError::Random(_) => {
             let reference = SessionId::random().map(|id| id.to_string()).unwrap_or_default();

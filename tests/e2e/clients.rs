@@ -6,6 +6,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::common::checker::Checker;
 use crate::common::client::{self, Client, text};
 use crate::common::gateway::Gateway;
 use crate::common::http;
@@ -17,6 +18,7 @@ cases![
     a_proxys_clients_are_told_apart,
     an_address_has_so_many_connections,
     an_address_has_so_many_sessions,
+    each_of_many_tokens_has_so_many_sessions,
     a_flood_of_messages_is_refused_and_then_ended,
     who_leaves_the_line_does_not_come_back_as_a_session,
 ];
@@ -127,6 +129,45 @@ async fn an_address_has_so_many_sessions(stage: &Stage) {
     let second = Client::join(&gateway, &client.ready, None).await;
     drop(second);
     client.end().await;
+    gateway.stop().await;
+}
+
+async fn each_of_many_tokens_has_so_many_sessions(stage: &Stage) {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("tokens");
+    std::fs::write(&file, "red\n\nblue\n").unwrap();
+    let readable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(directory.path(), readable).unwrap();
+    let file = file.to_str().unwrap();
+    let flags = ["--token-file", file, "--client-token-sessions", "1", "--client-requests", "none"];
+    let gateway = stage.own(&flags);
+    let path = |token: &str| format!("/ws?token={token}");
+    let create = async |token: &str| {
+        let request = client::request(&gateway, &path(token));
+        Client::with_request(&gateway, request, Checker::default()).await
+    };
+    let red = create("red").await;
+    assert_eq!(closed_with(&gateway, &path("red")).await.code, 4429);
+    let answer = http::post(&gateway, "/v1/run?token=red", &[], r#"{"code": "1"}"#).await;
+    assert_eq!(answer.status, 429, "{answer:?}");
+    let blue = create("blue").await;
+    assert_eq!(closed_with(&gateway, &path("green")).await.code, 4401);
+    // A new token of the session's own is none of the gateway's.
+    assert_eq!(closed_with(&gateway, &path(text(&red.ready, "token"))).await.code, 4401);
+    red.end().await;
+    // There is room again when nothing is left of the first one.
+    let again = async {
+        loop {
+            let request = client::request(&gateway, &path("red"));
+            let (mut stream, _) = client::open(&gateway, request).await.unwrap();
+            match client::next_frame(&mut stream).await {
+                Ok(_) => break,
+                Err(closed) => assert_eq!(closed.code, 4429),
+            }
+        }
+    };
+    tokio::time::timeout(SOON, again).await.unwrap();
+    blue.end().await;
     gateway.stop().await;
 }
 

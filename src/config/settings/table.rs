@@ -133,7 +133,8 @@ pub(crate) const SECTIONS: &[Section] = &[
                 Some("token-file"),
                 Gateway.access.token_file,
                 Maybe { word: "none", some: Location { metavar: "FILE" } },
-                "File that holds the token on its first line"
+                "File that holds the token on its first line; each further line is another token, as good \
+                 as the first and counted apart"
             ),
             setting!(
                 "insecure_no_token",
@@ -458,6 +459,13 @@ pub(crate) const SECTIONS: &[Section] = &[
                 Gateway.clients.sessions,
                 Maybe { word: "none", some: Count { min: 1, max: 100_000 } },
                 "Most sessions made from one address; an IPv6 network of 64 bits counts as one"
+            ),
+            setting!(
+                "clients.token_sessions",
+                Some("client-token-sessions"),
+                Gateway.clients.token_sessions,
+                Maybe { word: "none", some: Count { min: 1, max: 100_000 } },
+                "Most sessions made with one token of the gateway's, of which token_file may hold many"
             ),
             setting!(
                 "clients.connections",
