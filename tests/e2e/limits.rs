@@ -171,7 +171,8 @@ async fn who_nears_the_memory_limit_is_warned(stage: &Stage) {
     assert_eq!((text(&notice, "code"), text(&notice, "level")), ("memory_high", "warning"));
     let said = text(&notice, "text");
     assert!(said.contains("of 160 MiB") && said.contains('%'), "{said}");
-    // In time: there is still somebody to save something.
+    // In time: there is still somebody to save something. The warning may overtake the question.
+    client.until_of("input_request", &id).await;
     client.send(json!({"type": "input", "id": id, "text": ""})).await;
     client.finish(&id).await.expect("ok", true);
     assert_eq!(client.run("block = None\n'saved'").await.result(), "'saved'");
