@@ -180,6 +180,9 @@ pub(crate) fn program_for(backend: Backend, directory: &Path) -> PathBuf {
         return built;
     }
     let copy = directory.join("cellgate");
-    std::fs::copy(&built, &copy).unwrap();
+    // Not by our own hand: a process forked by another thread would hold it open for writing for
+    // a moment, and nobody may start a program that is being written.
+    let copied = Command::new("cp").arg(&built).arg(&copy).status().unwrap();
+    assert!(copied.success(), "cp: {copied}");
     copy
 }
