@@ -86,6 +86,8 @@ test("every example runs as it promises", { skip: !real && "needs a real Python"
   for (const title of titles) {
     await menu(console_, "Examples");
     await dialog.getByRole("button", { name: title }).click();
+    // Opening takes a turn: before it, the cells are those of the example before.
+    await console_.page.locator(".title", { hasText: title }).waitFor();
     const cells = await console_.page.locator(".cell").count();
     await console_.page.getByRole("button", { name: "Run all" }).click();
     if (title === "Input") {
