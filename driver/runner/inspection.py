@@ -83,6 +83,9 @@ def _paths(code, cursor):
 def _type_name(cls):
     name = type.__dict__["__qualname__"].__get__(cls)
     module = vars(cls).get("__module__")
+    # Types in C that hold a slot of that name, such as functions in C, tell no module themselves.
+    if not names.is_a(module, str):
+        module = None
     return name if module in ("builtins", "__main__", None) else "%s.%s" % (module, name)
 
 

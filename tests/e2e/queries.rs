@@ -44,6 +44,10 @@ async fn inspection_tells_signature_and_documentation(stage: &Stage) {
     assert_eq!(reply["found"], true, "{reply}");
     let told = text(&reply["data"], "text/plain");
     assert!(told.contains("exact=True") && told.contains("Halves a number."), "{told}");
+    client.run("import math").await;
+    let reply = ask(&mut client, "inspect", "math.sqrt").await;
+    let told = text(&reply["data"], "text/plain");
+    assert!(told.contains("Type:      builtin_function_or_method\n"), "{told}");
     assert_eq!(ask(&mut client, "inspect", "no_such_name").await["found"], false);
     client.end().await;
 }
