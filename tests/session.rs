@@ -267,6 +267,27 @@ async fn every_timer_ends_what_it_should() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_is_refused_keeps_no_session_awake() {
+    let idle = Duration::from_secs(10);
+    let config = SessionConfig { idle_timeout: Some(idle), ..config() };
+    let Stage { handle, driver, .. } = stage(config, Limits::default(), EndCause::Unknown).await;
+    let mut viewer = Client::seated(&handle, role("vera", Role::Viewer)).await;
+    let mut editor = Client::seated(&handle, role("ed", Role::Editor)).await;
+    let began = tokio::time::Instant::now();
+    for asks in 1..=3 {
+        viewer.execute("a").await;
+        viewer.until("protocol_error").await;
+        editor.seat.say(Ok(ClientMessage::End)).await.unwrap();
+        editor.until("protocol_error").await;
+        let next = began + idle / 4 * asks;
+        assert!(tokio::time::timeout_at(next, viewer.until_close()).await.is_err(), "too early");
+    }
+    assert_eq!(viewer.until_close().await.code, CloseCode::Expired);
+    assert_eq!(began.elapsed().as_secs(), idle.as_secs());
+    drop(driver);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_abandoned_session_ends_and_takes_its_sandbox_along() {
     let Stage { handle, driver, ended, task } = usual().await;
     drop(Client::join(&handle, None).await);

@@ -237,14 +237,17 @@ impl Actor {
             }
             Command::Attach { guest, joined } => self.admit(guest, joined),
             Command::Message { from, message } => {
-                // A page's heartbeat is not somebody doing something.
-                if !matches!(message, Ok(ClientMessage::Ping { .. })) {
-                    self.last_activity = Instant::now();
-                }
                 let Some(participant) = self.fanout.get(from) else { return };
                 let name = Arc::clone(&participant.name);
                 match message.and_then(|message| permitted(participant.role, message)) {
-                    Ok(message) => self.state.on_message(from, &name, message),
+                    Ok(message) => {
+                        // A page's heartbeat is not somebody doing something, nor is what was
+                        // refused.
+                        if !matches!(message, ClientMessage::Ping { .. }) {
+                            self.last_activity = Instant::now();
+                        }
+                        self.state.on_message(from, &name, message);
+                    }
                     Err(refusal) => self.reply(from, &refusal.into()),
                 }
             }
