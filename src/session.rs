@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::sleep;
 
 use crate::id::{SessionId, Token};
 use crate::metrics::Metrics;
@@ -38,8 +39,8 @@ use actor::Actor;
 use outbox::Outbox;
 use state::ParticipantId;
 pub use summary::{About, Summary};
-pub use tokens::GrantError;
 use tokens::Tokens;
+pub use tokens::{GrantError, Pass};
 use transfers::{Step, Tickets};
 
 /// Commands that may wait for the actor. A socket that says more has to wait, which is what
@@ -83,6 +84,8 @@ pub struct Guest {
     pub role: Role,
     /// The token to come back with; told in `ready`.
     pub token: Token,
+    /// When it has to leave, because its token lets nobody in any more; `None`: never.
+    pub expires: Option<SystemTime>,
     /// Replay what came after this seq; `None`: everything held.
     pub after: Option<u64>,
 }
@@ -90,7 +93,14 @@ pub struct Guest {
 impl Guest {
     /// The session's creator, who sees everything.
     pub fn owner(name: &str, token: Token) -> Guest {
-        Guest { name: name.into(), named: false, role: Role::Owner, token, after: None }
+        Guest {
+            name: name.into(),
+            named: false,
+            role: Role::Owner,
+            token,
+            expires: None,
+            after: None,
+        }
     }
 }
 
@@ -139,6 +149,7 @@ pub struct Attachment {
     participant: ParticipantId,
     commands: mpsc::Sender<Command>,
     outbox: Arc<Outbox>,
+    expires: Option<SystemTime>,
 }
 
 /// The session is over.
@@ -192,9 +203,9 @@ impl SessionHandle {
         self.tokens().owner().clone()
     }
 
-    /// The role that `offered` gives in this session; `None`: none.
-    pub fn role_of(&self, offered: &str) -> Option<Role> {
-        self.tokens().role_of(offered, SystemTime::now())
+    /// What the token `offered` opens in this session; `None`: nothing.
+    pub fn pass(&self, offered: &str) -> Option<Pass> {
+        self.tokens().pass(offered, SystemTime::now())
     }
 
     /// Makes a token that lets its bearer in as `role`, for `lifetime` or as long as the session
@@ -226,10 +237,11 @@ impl SessionHandle {
     /// Joins; the outbox begins with `ready` and what is to be replayed.
     pub async fn attach(&self, guest: Guest) -> Result<Attachment, AttachError> {
         let (joined, answer) = oneshot::channel();
+        let expires = guest.expires;
         let command = Command::Attach { guest, joined };
         self.commands.send(command).await.map_err(|_| AttachError::Over)?;
         let (participant, outbox) = answer.await.map_err(|_| AttachError::Over)??;
-        Ok(Attachment { participant, commands: self.commands.clone(), outbox })
+        Ok(Attachment { participant, commands: self.commands.clone(), outbox, expires })
     }
 
     /// Asks the session to end when the cells it has accepted have ended.
@@ -254,6 +266,14 @@ impl Attachment {
         }
         let command = Command::Message { from: self.participant, message };
         self.commands.send(command).await.map_err(|_| SessionOver)
+    }
+
+    /// Waits until the token that this seat was taken with has expired.
+    pub async fn expired(&self) {
+        match self.expires {
+            Some(at) => sleep(at.duration_since(SystemTime::now()).unwrap_or_default()).await,
+            None => std::future::pending().await,
+        }
     }
 
     /// What the client is to be sent.

@@ -94,6 +94,12 @@ pub async fn serve<S>(
         tokio::pin!(write, read);
         tokio::select! {
             ended = &mut write => ended,
+            // Whoever gave a link an end meant it for those who are in as well.
+            () = seat.expired() => {
+                let text = "the link to this session has expired";
+                seat.outbox().close(Close::new(CloseCode::Unauthorised, text));
+                write.await
+            }
             close = &mut read => match close {
                 // What is already in the outbox still goes out before the close.
                 Some(close) => {

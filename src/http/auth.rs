@@ -79,7 +79,8 @@ impl Caller {
             return found.ok_or_else(|| Problem::not_found("there is no session of this id"));
         }
         // Who has no token for it cannot learn whether it exists.
-        let role = found.as_ref().and_then(|session| session.role_of(&self.token));
+        let role =
+            found.as_ref().and_then(|session| session.pass(&self.token).map(|pass| pass.role));
         match (found, role) {
             (Some(session), Some(role)) if covers(role, least) => Ok(session),
             (Some(_), Some(role)) => Err(Problem::new(

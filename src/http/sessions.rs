@@ -124,8 +124,8 @@ const YEAR_MS: u64 = 365 * 24 * 60 * 60 * 1000;
 pub(super) struct Grant {
     /// What the token's bearer may do.
     role: GrantedRole,
-    /// After how many milliseconds the token opens nothing any more; as long as the session lives
-    /// if not given.
+    /// After how many milliseconds the token opens nothing any more and whoever is in by it has to
+    /// leave; with the session if not given.
     #[serde(default)]
     #[schema(minimum = 1, maximum = 31_536_000_000_u64)]
     expires_in_ms: Option<u64>,

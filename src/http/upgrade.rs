@@ -30,7 +30,7 @@ use crate::id::{SessionId, Token};
 use crate::protocol::reply::Role;
 use crate::protocol::{BEARER_SUBPROTOCOL, Close, CloseCode, SUBPROTOCOL};
 use crate::registry::CreateError;
-use crate::session::{AttachError, Attachment, Guest};
+use crate::session::{AttachError, Attachment, Guest, Pass};
 use crate::socket;
 
 /// Longest name of a participant, in characters.
@@ -246,12 +246,12 @@ async fn take_seat(
         return Err(Close::new(CloseCode::TooMany, text));
     }
     let offered = token.unwrap_or_default();
-    let (session, role, token) = match &wish.session {
+    let (session, pass, token) = match &wish.session {
         Some(id) => {
             let found = SessionId::parse(id).and_then(|id| doors.registry.find(&id));
             let missing = || Close::new(CloseCode::NoSuchSession, "no such session");
             let session = found.ok_or_else(missing)?;
-            let Some(role) = session.role_of(&offered) else {
+            let Some(pass) = session.pass(&offered) else {
                 if !doors.tokens.is_empty() && doors.opens_to(&offered) {
                     let text =
                         "the gateway's token makes sessions; joining one needs a token of it";
@@ -260,7 +260,7 @@ async fn take_seat(
                 let text = "this needs a token of the session, from `ready` or a share link";
                 return Err(Close::new(CloseCode::Unauthorised, text));
             };
-            (session, role, Token::new(offered))
+            (session, pass, Token::new(offered))
         }
         None => {
             if !doors.opens_to(&offered) {
@@ -271,11 +271,12 @@ async fn take_seat(
             let created = doors.registry.create(template, doors.maker(&offered, client)).await;
             let session = created.map_err(|error| close_for(&error))?;
             let token = session.owner_token();
-            (session, Role::Owner, token)
+            (session, Pass { role: Role::Owner, expires: None }, token)
         }
     };
+    let Pass { role, expires } = pass;
     let (name, named) = participant_name(wish.name.as_deref(), role);
-    let guest = Guest { name, named, role, token, after: wish.after };
+    let guest = Guest { name, named, role, token, expires, after: wish.after };
     let seated = session.attach(guest).await;
     seated.map(|seat| (seat, session.span())).map_err(|error| {
         let code = match error {

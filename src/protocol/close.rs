@@ -21,7 +21,7 @@ pub enum CloseCode {
     Internal = 1011,
     /// No capacity; to be tried again later.
     NoCapacity = 1013,
-    /// No token, or a wrong one.
+    /// No token, a wrong one, or one that has expired.
     Unauthorised = 4401,
     /// The token is good for something else: the gateway's does not join sessions.
     Forbidden = 4403,

@@ -23,6 +23,15 @@ struct Shared {
     expires: Option<SystemTime>,
 }
 
+/// What a token opens, and until when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pass {
+    /// What its bearer may do.
+    pub role: Role,
+    /// When it stops opening anything, for who is in as well; `None`: with the session.
+    pub expires: Option<SystemTime>,
+}
+
 /// Why there is no new token.
 #[derive(Debug, thiserror::Error)]
 pub enum GrantError {
@@ -56,16 +65,17 @@ impl Tokens {
         Ok(token)
     }
 
-    /// The role that a token gives now. Looks at every token, so that the time it takes does not
-    /// tell which one was nearly right.
-    pub(super) fn role_of(&self, offered: &str, now: SystemTime) -> Option<Role> {
-        let mut role = self.owner.matches(offered).then_some(Role::Owner);
+    /// What a token opens now. Looks at every token, so that the time it takes does not tell
+    /// which one was nearly right.
+    pub(super) fn pass(&self, offered: &str, now: SystemTime) -> Option<Pass> {
+        let owner = Pass { role: Role::Owner, expires: None };
+        let mut pass = self.owner.matches(offered).then_some(owner);
         for shared in &self.shared {
             if shared.token.matches(offered) && shared.is_valid(now) {
-                role = role.or(Some(shared.role));
+                pass = pass.or(Some(Pass { role: shared.role, expires: shared.expires }));
             }
         }
-        role
+        pass
     }
 
     /// A token that gives this role, for its bearer to come back with.
@@ -88,14 +98,16 @@ mod tests {
     fn a_token_gives_its_role_until_it_expires() {
         let start = SystemTime::UNIX_EPOCH;
         let mut tokens = Tokens::new(Token::new("o"));
-        assert_eq!(tokens.role_of("o", start), Some(Role::Owner));
-        assert_eq!(tokens.role_of("", start), None);
+        let forever = |role| Some(Pass { role, expires: None });
+        assert_eq!(tokens.pass("o", start), forever(Role::Owner));
+        assert_eq!(tokens.pass("", start), None);
         let minute = Duration::from_secs(60);
         let viewer = tokens.grant(Role::Viewer, Some(minute), start).unwrap();
         let editor = tokens.grant(Role::Editor, None, start).unwrap();
-        assert_eq!(tokens.role_of(viewer.reveal(), start), Some(Role::Viewer));
-        assert_eq!(tokens.role_of(viewer.reveal(), start + minute), None);
-        assert_eq!(tokens.role_of(editor.reveal(), start + 9 * minute), Some(Role::Editor));
+        let short = Pass { role: Role::Viewer, expires: Some(start + minute) };
+        assert_eq!(tokens.pass(viewer.reveal(), start), Some(short));
+        assert_eq!(tokens.pass(viewer.reveal(), start + minute), None);
+        assert_eq!(tokens.pass(editor.reveal(), start + 9 * minute), forever(Role::Editor));
     }
 
     #[test]

@@ -19,6 +19,7 @@ cases![
     who_takes_nothing_is_cut_off_and_may_come_back,
     a_token_that_is_good_for_something_else_is_forbidden,
     a_shared_token_allows_what_its_role_may,
+    who_came_by_a_link_leaves_when_it_expires,
 ];
 
 /// Far more than a limit of a second needs, even here.
@@ -113,7 +114,12 @@ async fn a_token_that_is_good_for_something_else_is_forbidden(stage: &Stage) {
 
 /// A participant with a token that the session's owner has made for it.
 async fn shared(gateway: &Gateway, owner: &Client, role: &str) -> Client {
-    let body = json!({"role": role}).to_string();
+    shared_for(gateway, owner, role, None).await
+}
+
+/// The same with a token that expires after so many milliseconds.
+async fn shared_for(gateway: &Gateway, owner: &Client, role: &str, ms: Option<u64>) -> Client {
+    let body = json!({"role": role, "expires_in_ms": ms}).to_string();
     let path = format!("/v1/sessions/{}/tokens", owner.session());
     let bearer = format!("Authorization: Bearer {}", text(&owner.ready, "token"));
     let answer = http::post(gateway, &path, &[&bearer], &body).await;
@@ -125,6 +131,27 @@ async fn shared(gateway: &Gateway, owner: &Client, role: &str) -> Client {
     let client = Client::with_request(gateway, request, Checker::default()).await;
     assert_eq!((text(&client.ready, "role"), text(&client.ready, "token")), (role, token));
     client
+}
+
+async fn who_came_by_a_link_leaves_when_it_expires(stage: &Stage) {
+    let gateway = stage.gateway();
+    let mut owner = stage.session().await;
+    let mut guest = shared_for(gateway, &owner, "editor", Some(4000)).await;
+    // Busy or not: what it began goes on without it.
+    let code = "import time\nfor n in range(1000): print(n); time.sleep(0.1)";
+    let id = guest.execute(code).await;
+    guest.until_of("stdout", &id).await;
+    let closed = guest.closed().await;
+    assert_eq!((closed.code, closed.reason.contains("expired")), (4401, true), "{}", closed.reason);
+    let path = format!("/ws?session={}&token={}", owner.session(), text(&guest.ready, "token"));
+    let (mut stream, _) = client::open(gateway, client::request(gateway, &path)).await.unwrap();
+    assert_eq!(client::next_frame(&mut stream).await.expect_err("a message").code, 4401);
+    // The owner stays, sees who left, and has the session to itself.
+    owner.next_where(|event| event["list"].as_array().is_some_and(|list| list.len() == 2)).await;
+    owner.next_where(|event| event["list"].as_array().is_some_and(|list| list.len() == 1)).await;
+    owner.send(json!({"type": "interrupt", "id": id})).await;
+    owner.finish(&id).await.expect("interrupted", true);
+    owner.end().await;
 }
 
 async fn a_shared_token_allows_what_its_role_may(stage: &Stage) {
