@@ -85,7 +85,14 @@ async fn the_page_passes_its_tests() {
     let embedder = embedder();
     let allowed = format!("http://localhost:{embedder}");
     // Time enough for a hand on "Force stop", which a stubborn cell asks for.
-    let flags = ["--interrupt-grace", "60s", "--memory", "256MiB", "--allow-embed", &allowed];
+    // A browser that is closed leaves its cells running, and nobody waits for these.
+    let flags = [
+        ["--interrupt-grace", "60s"],
+        ["--memory", "256MiB"],
+        ["--allow-embed", &allowed],
+        ["--drain-timeout", "1s"],
+    ];
+    let flags = flags.concat();
     let gateway = Gateway::start(backend, &flags);
     let url = format!("http://{}", gateway.address);
     let token = gateway.token.clone();

@@ -26,6 +26,7 @@ METHODS = (
     ("application/json", "_repr_json_"),
     ("application/javascript", "_repr_javascript_"),
 )
+_BINARY = ("image/", "audio/", "video/", "application/pdf")
 _CONTAINERS = (dict, list, tuple, set, frozenset)
 _PLAIN_TYPES = {bool, int, float, complex, str, bytes, type(None), *_CONTAINERS}
 
@@ -132,6 +133,8 @@ def _portable(kind, item):
 
         return b2a_base64(item, newline=False).decode("ascii")
     if isinstance(item, str):
+        if kind.startswith(_BINARY) and not kind.endswith("+xml"):
+            return "".join(item.split())  # base64 already, which some libraries break into lines
         return item
     if kind.startswith("text/") and isinstance(item, (list, tuple)):
         return "".join(map(str, item))
