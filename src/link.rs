@@ -11,7 +11,6 @@
 //!
 //! Whatever comes in is hostile. A frame that breaks the wire ends the link.
 
-use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -167,9 +166,19 @@ pub enum LinkError {
     /// A frame that has no place here.
     #[error("the driver sent a frame of kind {0:#04x}, which has no place here")]
     Unexpected(u8),
+    /// A message in fragments has another one inside.
+    #[error("the driver began a message before the one before it was whole")]
+    Interleaved,
     /// A message beyond [`MAX_MESSAGE`].
     #[error("the driver sent a message of more than {MAX_MESSAGE} bytes")]
     TooLong,
+}
+
+/// A message that is not whole.
+struct Partial {
+    kind: u8,
+    cell: u32,
+    bytes: BytesMut,
 }
 
 /// A link on which SETUP has been sent.
@@ -177,8 +186,8 @@ pub struct Link {
     stream: Box<dyn Duplex>,
     incoming: BytesMut,
     outgoing: BytesMut,
-    /// Beginnings of messages, by kind and number. Their total is bounded by [`MAX_MESSAGE`].
-    fragments: HashMap<(u8, u32), BytesMut>,
+    /// The beginning of a message: one at most, and at most [`MAX_MESSAGE`] long.
+    partial: Option<Partial>,
     /// What the supervisor could not protect, from its HELLO.
     shortfalls: Vec<String>,
     /// The last read filled its room.
@@ -197,7 +206,7 @@ impl Link {
             stream,
             incoming: BytesMut::new(),
             outgoing: BytesMut::new(),
-            fragments: HashMap::new(),
+            partial: None,
             shortfalls: Vec::new(),
             flood: false,
             ended: false,
@@ -365,22 +374,28 @@ impl Link {
 
     /// Joins fragments; `None` while the message is not whole.
     fn join(&mut self, header: Header, payload: Bytes) -> Result<Option<Bytes>, LinkError> {
-        let key = (header.kind, header.cell);
-        if header.flags & flag::MORE != 0 {
-            let held: usize = self.fragments.values().map(BytesMut::len).sum();
-            if held + payload.len() > MAX_MESSAGE {
-                return Err(LinkError::TooLong);
+        let Header { kind, flags, cell, .. } = header;
+        let begun = match self.partial.take() {
+            Some(partial) if (partial.kind, partial.cell) != (kind, cell) => {
+                return Err(LinkError::Interleaved);
             }
-            self.fragments.entry(key).or_default().extend_from_slice(&payload);
-            return Ok(None);
+            begun => begun,
+        };
+        let whole = flags & flag::MORE == 0;
+        let mut bytes = match begun {
+            None if whole => return Ok(Some(payload)),
+            None => BytesMut::new(),
+            Some(partial) => partial.bytes,
+        };
+        if bytes.len() + payload.len() > MAX_MESSAGE {
+            return Err(LinkError::TooLong);
         }
-        Ok(Some(match self.fragments.remove(&key) {
-            Some(mut head) => {
-                head.extend_from_slice(&payload);
-                head.freeze()
-            }
-            None => payload,
-        }))
+        bytes.extend_from_slice(&payload);
+        if whole {
+            return Ok(Some(bytes.freeze()));
+        }
+        self.partial = Some(Partial { kind, cell, bytes });
+        Ok(None)
     }
 
     fn take_event(&mut self) -> Result<Option<DriverEvent>, LinkError> {
@@ -411,7 +426,7 @@ impl Link {
                 kind::DONE => DriverEvent::Done { cell, done: Done::decode(&payload)? },
                 kind::EXITED => {
                     // What the dead runner had begun to say will never be whole.
-                    self.fragments.clear();
+                    self.partial = None;
                     DriverEvent::Exited { cell, exited: Exited::decode(&payload)? }
                 }
                 kind::USAGE => DriverEvent::Usage(Usage::decode(&payload)?),
@@ -544,9 +559,12 @@ mod tests {
     async fn a_hostile_driver_ends_its_link_and_nothing_else() {
         let whole = vec![b'x'; MAX_PAYLOAD];
         let mut flood = Vec::new();
-        for cell in 0..=(MAX_MESSAGE / MAX_PAYLOAD) as u32 {
-            flood.extend(frame(kind::MESSAGE, flag::MORE, cell, &whole));
+        for _ in 0..=MAX_MESSAGE / MAX_PAYLOAD {
+            flood.extend(frame(kind::MESSAGE, flag::MORE, 1, &whole));
         }
+        // Empty, so that they cost their sender nothing, and each the beginning of another message.
+        let begun = |cell| frame(kind::MESSAGE, flag::MORE, cell, b"");
+        let beginnings: Vec<u8> = (1..=3).flat_map(begun).collect();
         for (name, bytes) in [
             ("a length of 4 GiB", vec![0xff; HEADER_BYTES]),
             ("a gateway's frame", frame(kind::EXECUTE, 0, 1, b"{}")),
@@ -554,6 +572,7 @@ mod tests {
             ("an odd FILE_ANSWER", frame(kind::FILE_ANSWER, 0, 1, b"\xff")),
             ("a short DONE", frame(kind::DONE, 0, 1, b"\0")),
             ("fragments without end", flood),
+            ("messages within messages", beginnings),
         ] {
             let (mut link, mut driver) = linked(1 << 20).await;
             let writer = tokio::spawn(async move {

@@ -13,6 +13,7 @@ pub mod close;
 mod escape;
 pub mod event;
 pub mod reply;
+pub mod scrub;
 
 pub use client::{ClientMessage, Execute, Refusal};
 pub use close::{Close, CloseCode};

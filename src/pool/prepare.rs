@@ -13,6 +13,9 @@ use crate::sandbox::{Backend, SandboxSpec};
 /// Most of what a failing interpreter says that is kept, in bytes.
 const LAST_WORDS_BYTES: usize = 4 << 10;
 
+/// Longest name and longest version of a language, in bytes: every `ready` of a session has both.
+const NAME_BYTES: usize = 64;
+
 /// Makes a sandbox and waits until its interpreter is ready. When this fails or is dropped
 /// half-way, the sandbox goes too.
 pub(super) async fn prepare(
@@ -39,6 +42,11 @@ async fn prepare_unbounded(
         tracing::debug!(session = %spec.session, shortfall, "the driver could not protect");
     }
     let introduction: Introduction = serde_json::from_slice(&wait_until_ready(&mut link).await?)?;
+    let LanguageInfo { name, version } = &introduction.language;
+    if name.len().max(version.len()) > NAME_BYTES {
+        let text = format!("it introduces itself with more than {NAME_BYTES} bytes");
+        return Err(PrepareError::Interpreter(text));
+    }
     Ok(Prepared {
         id: spec.session,
         template: spec.template,

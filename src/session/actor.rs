@@ -50,8 +50,8 @@ pub(super) struct Actor {
     /// Cells that have ended.
     cells: u64,
     summary: watch::Sender<Summary>,
-    /// When the running cell's time is up.
-    cell_deadline: Option<Instant>,
+    /// When the rules want to be asked: the running cell's time is up, or the driver's to answer.
+    timer: Option<Instant>,
     /// Since when nobody is attached.
     unwatched: Option<Instant>,
     /// Bytes of events since somebody was attached for whom output is held back.
@@ -80,8 +80,8 @@ enum Turn {
 /// What a session does when a time has come.
 #[derive(Clone, Copy, Debug)]
 enum Deadline {
-    /// The running cell is stopped.
-    Cell,
+    /// The rules are asked.
+    Timer,
     /// The driver is looked after.
     Silence,
     /// The session ends.
@@ -119,7 +119,7 @@ impl Actor {
             vigil: Vigil::new(config.silence_timeout),
             cells: 0,
             summary,
-            cell_deadline: None,
+            timer: None,
             unwatched: Some(Instant::now()),
             unseen: 0,
             hurried: false,
@@ -143,9 +143,9 @@ impl Actor {
                 Turn::TransferLeft => self.transfers.sweep(&mut self.link),
                 Turn::Driver(Ok(event)) => self.on_driver(event),
                 Turn::Driver(Err(error)) => self.on_link_lost(error).await,
-                Turn::Deadline(Deadline::Cell) => {
-                    self.cell_deadline = None;
-                    self.state.on_cell_timeout();
+                Turn::Deadline(Deadline::Timer) => {
+                    self.timer = None;
+                    self.state.on_timer();
                 }
                 Turn::Deadline(Deadline::Silence) => self.look_after_driver(),
                 Turn::Deadline(Deadline::End(reason)) => self.end(reason),
@@ -194,10 +194,11 @@ impl Actor {
     }
 
     /// Whether output has somewhere to go: to somebody who keeps up or, while nobody is there to
-    /// hold it for, into a log that would lose nothing unseen. A cell that was told to stop is
-    /// read on whatever becomes of its output, so that its end is not held up by it.
+    /// hold it for, into a log that would lose nothing unseen. A cell that was told to stop, and an
+    /// interpreter that is to be replaced, are read on whatever becomes of their output, so that
+    /// their end is not held up by it.
     fn may_read(&self) -> bool {
-        if self.hurried {
+        if self.state.awaits_answer() {
             true
         } else if self.fanout.has_holders() {
             self.fanout.has_room()
@@ -212,7 +213,7 @@ impl Actor {
         let after = |from: Instant, limit: Option<Duration>| from.checked_add(limit?);
         let idle = self.state.phase() == SessionState::Idle;
         [
-            (self.cell_deadline, Deadline::Cell),
+            (self.timer, Deadline::Timer),
             (self.vigil.due(), Deadline::Silence),
             (
                 self.unwatched.and_then(|since| after(since, Some(config.detach_timeout))),
@@ -385,8 +386,8 @@ impl Actor {
                     self.hurried |= matches!(command, DriverCommand::Interrupt { .. });
                     self.link.send(&command);
                 }
-                Effect::ArmTimer(after) => self.cell_deadline = Instant::now().checked_add(after),
-                Effect::DisarmTimer => self.cell_deadline = None,
+                Effect::ArmTimer(after) => self.timer = Instant::now().checked_add(after),
+                Effect::DisarmTimer => self.timer = None,
                 Effect::Log(line) => tracing::debug!(line, "driver"),
                 Effect::End => {}
             }

@@ -39,6 +39,13 @@ mod tests;
 use queries::Queries;
 use running::{Running, Stop};
 
+/// How much longer than the grace an interrupt's answer may take. A supervisor needs milliseconds
+/// to kill a runner and seconds on a machine that swaps; one that takes longer is stuck or hostile.
+const ANSWER_TIME: Duration = Duration::from_secs(30);
+
+/// How long a fresh interpreter may take to be ready: twice what it gets at a session's start.
+const RESTART_TIME: Duration = Duration::from_secs(60);
+
 /// What a session says that ends with its gateway.
 const DRAINED: &str = "the gateway shuts down";
 
@@ -67,7 +74,7 @@ pub enum Effect {
     Reply(ParticipantId, Reply),
     /// Tell the driver.
     Send(DriverCommand),
-    /// Call [`State::on_cell_timeout`] after this time.
+    /// Call [`State::on_timer`] after this time, and not at an earlier one that was asked for.
     ArmTimer(Duration),
     /// Do not.
     DisarmTimer,
@@ -191,10 +198,9 @@ impl State {
                 let text = String::from_utf8_lossy(&bytes).into_owned();
                 self.effects.push(Effect::Log(format!("output of no cell: {text}")));
             }
-            DriverEvent::Output { cell, stream, late, bytes } => {
-                self.on_output(cell, stream, late, bytes);
-            }
-            DriverEvent::Message { cell, late, json } => self.on_rich(cell, late, &json),
+            // Whether it is late is known here better than there.
+            DriverEvent::Output { cell, stream, bytes, .. } => self.on_output(cell, stream, bytes),
+            DriverEvent::Message { cell, json, .. } => self.on_rich(cell, &json),
             DriverEvent::Done { cell, done } => self.on_done(cell, done),
             DriverEvent::Exited { cell, exited } => self.on_exited(cell, &exited),
             DriverEvent::Ready(_) => self.on_ready(),
@@ -221,9 +227,27 @@ impl State {
         self.emit(Event::Notice { level: NoticeLevel::Warning, code: "draining", text });
     }
 
-    /// The running cell's wall clock ran out.
-    pub fn on_cell_timeout(&mut self) {
-        self.stop_running(Stop::Timeout);
+    /// The time of [`Effect::ArmTimer`] has come: the running cell's wall clock ran out, or what
+    /// the driver owes did not come.
+    pub fn on_timer(&mut self) {
+        let text = match (&self.running, self.phase) {
+            (_, SessionState::Restarting) => {
+                let limit = RESTART_TIME.as_secs();
+                format!("the sandbox did not start a fresh interpreter within {limit} s")
+            }
+            (Some(Running { stop: Some(_), .. }), _) => {
+                let limit = (self.rules.interrupt_grace + ANSWER_TIME).as_secs();
+                format!("the sandbox did not answer an interrupt within {limit} s")
+            }
+            _ => return self.stop_running(Stop::Timeout),
+        };
+        self.end(EndReason::SandboxLost, &format!("{text} and was given up"));
+    }
+
+    /// Whether the driver owes an answer that must not wait behind output nobody takes.
+    pub fn awaits_answer(&self) -> bool {
+        let stopping = self.running.as_ref().is_some_and(|running| running.stop.is_some());
+        stopping || self.phase == SessionState::Restarting
     }
 
     /// The sandbox, or the way to it, is gone.
@@ -251,7 +275,12 @@ impl State {
     }
 
     fn start_next(&mut self) {
-        if self.running.is_some() || self.phase == SessionState::Restarting {
+        if self.phase == SessionState::Restarting {
+            return;
+        }
+        if self.running.is_some() {
+            // It was on its way while the interpreter before it ended, and runs in this one.
+            self.enter(SessionState::Busy);
             return;
         }
         let Some(cell) = self.waiting.pop_front() else {
@@ -312,7 +341,7 @@ impl State {
         running.stop = Some(stop);
         let grace = self.rules.interrupt_grace;
         let command = DriverCommand::Interrupt { cell: running.number, grace };
-        self.effects.extend([Effect::DisarmTimer, Effect::Send(command)]);
+        self.effects.extend([Effect::Send(command), Effect::ArmTimer(grace + ANSWER_TIME)]);
     }
 
     fn finish(
@@ -324,7 +353,7 @@ impl State {
         state_kept: bool,
         detail: Option<String>,
     ) {
-        if running.timeout.is_some() {
+        if running.timeout.is_some() || running.stop.is_some() {
             self.effects.push(Effect::DisarmTimer);
         }
         for stream in [Stream::Stdout, Stream::Stderr] {

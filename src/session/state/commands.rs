@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::running::Stop;
-use super::{Effect, ParticipantId, State, Waiting};
+use super::{Effect, ParticipantId, RESTART_TIME, State, Waiting};
 use crate::link::DriverCommand;
 use crate::protocol::client::{Execute, Query, Refusal};
 use crate::protocol::event::{Event, SessionState};
@@ -91,10 +91,10 @@ impl State {
         }
         if let Some(running) = &mut self.running {
             running.stop = Some(Stop::Restart);
-            self.effects.push(Effect::DisarmTimer);
         }
         self.restart = Some(("asked for by a participant".to_owned(), Some(Arc::clone(by))));
-        self.effects.push(Effect::Send(DriverCommand::Restart));
+        let answered = Effect::ArmTimer(RESTART_TIME);
+        self.effects.extend([Effect::Send(DriverCommand::Restart), answered]);
         self.enter(SessionState::Restarting);
     }
 

@@ -7,6 +7,18 @@ use serde_json::value::RawValue;
 
 use crate::protocol::event::{Event, Frame, MimeBundle};
 use crate::protocol::reply::empty_object;
+use crate::protocol::scrub::{Unfit, scrub};
+
+/// Why a message is no event.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unreadable {
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
+    #[error("{0}")]
+    Json(#[from] serde_json::Error),
+    #[error("there is no type {0:?}")]
+    Type(String),
+}
 
 #[derive(Deserialize)]
 struct Probe<'a> {
@@ -49,21 +61,22 @@ struct Raised {
     frames: Vec<Frame>,
 }
 
-/// Reads a message of the cell `id`.
+/// Reads a message of the cell `id`. An error is a sentence for people.
 pub(super) fn read(
     id: Arc<str>,
     execution_count: Option<u32>,
     late: bool,
     json: &[u8],
-) -> Result<Event, serde_json::Error> {
+) -> Result<Event, Unreadable> {
+    let json = &*scrub(json)?;
     let probe: Probe<'_> = serde_json::from_slice(json)?;
     Ok(match &*probe.kind {
         "result" => {
-            let Bundle { data, metadata, .. } = serde_json::from_slice(json)?;
+            let Bundle { data, metadata, .. } = Bundle::read(json)?;
             Event::Result { id, execution_count, data, metadata }
         }
         "display" => {
-            let Bundle { data, metadata, display_id, update } = serde_json::from_slice(json)?;
+            let Bundle { data, metadata, display_id, update } = Bundle::read(json)?;
             Event::Display { id, data, metadata, display_id, update, late }
         }
         "clear_output" => {
@@ -80,7 +93,18 @@ pub(super) fn read(
         }
         other => {
             let shown: String = other.chars().take(40).collect();
-            return Err(serde::de::Error::custom(format!("there is no type {shown:?}")));
+            return Err(Unreadable::Type(shown));
         }
     })
+}
+
+impl Bundle {
+    /// Metadata is an object; whatever else was sent counts as none.
+    fn read(json: &[u8]) -> Result<Bundle, serde_json::Error> {
+        let mut bundle: Bundle = serde_json::from_slice(json)?;
+        if !bundle.metadata.get().starts_with('{') {
+            bundle.metadata = empty_object();
+        }
+        Ok(bundle)
+    }
 }

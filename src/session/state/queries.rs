@@ -11,6 +11,7 @@ use crate::protocol::event::SessionState;
 use crate::protocol::reply::{
     CompleteAnswer, Completeness, ErrorCode, InspectAnswer, IsCompleteAnswer, Reply,
 };
+use crate::protocol::scrub::scrub;
 
 /// Questions that may be open at once: a page asks a few a second, and each is held here.
 const OPEN: usize = 64;
@@ -99,16 +100,25 @@ fn request(number: u32, query: &Query) -> Option<Effect> {
     Some(Effect::Send(DriverCommand::Request { number, json }))
 }
 
-fn answer(query: Query, json: &[u8]) -> Result<Reply, (Query, serde_json::Error)> {
+fn answer(query: Query, json: &[u8]) -> Result<Reply, (Query, String)> {
+    let json = match scrub(json) {
+        Ok(json) => json,
+        Err(unfit) => return Err((query, unfit.to_string())),
+    };
+    let json = &*json;
     let read = match query.kind {
         QueryKind::Complete => serde_json::from_slice(json)
             .map(|answer| Reply::CompleteReply { id: query.id.clone(), answer }),
-        QueryKind::Inspect => serde_json::from_slice(json)
-            .map(|answer| Reply::InspectReply { id: query.id.clone(), answer }),
+        QueryKind::Inspect => serde_json::from_slice(json).map(|mut answer: InspectAnswer| {
+            if !answer.data.get().starts_with('{') {
+                answer.data = InspectAnswer::default().data;
+            }
+            Reply::InspectReply { id: query.id.clone(), answer }
+        }),
         QueryKind::IsComplete => serde_json::from_slice(json)
             .map(|answer| Reply::IsCompleteReply { id: query.id.clone(), answer }),
     };
-    read.map_err(|error| (query, error))
+    read.map_err(|error| (query, error.to_string()))
 }
 
 fn busy(query: Query) -> Reply {

@@ -6,7 +6,7 @@ use bytestring::ByteString;
 use cellgate_driver::wire::{Done, ExitCause, Exited, Usage};
 
 use super::running::Stop;
-use super::{Effect, State, ending, message};
+use super::{ANSWER_TIME, Effect, RESTART_TIME, State, ending, message};
 use crate::protocol::event::{
     CellStatus, EndReason, Event, NoticeLevel, Output, SessionState, Stream,
 };
@@ -18,8 +18,23 @@ const MEMORY_HIGH_PERCENT: u64 = 80;
 const MEMORY_CALM_PERCENT: u64 = 70;
 
 impl State {
-    pub(super) fn on_output(&mut self, cell: u32, stream: Stream, late: bool, bytes: bytes::Bytes) {
-        let Some(id) = self.names.name(cell).cloned() else { return };
+    /// The name of a cell that runs or has run; of no other may a driver say anything.
+    fn begun(&self, cell: u32) -> Option<Arc<str>> {
+        let waits = || self.waiting.iter().any(|waiting| waiting.number == cell);
+        if !self.runs(cell) && waits() {
+            return None;
+        }
+        self.names.name(cell).cloned()
+    }
+
+    fn runs(&self, cell: u32) -> bool {
+        self.running.as_ref().is_some_and(|running| running.number == cell)
+    }
+
+    pub(super) fn on_output(&mut self, cell: u32, stream: Stream, bytes: bytes::Bytes) {
+        let Some(id) = self.begun(cell) else { return };
+        // Whatever the driver calls it: what comes of a cell that does not run is late.
+        let late = !self.runs(cell);
         let mut spent = false;
         let text = match &mut self.running {
             Some(running) if running.number == cell => {
@@ -56,20 +71,29 @@ impl State {
         });
     }
 
-    pub(super) fn on_rich(&mut self, cell: u32, late: bool, json: &[u8]) {
-        let Some(id) = self.names.name(cell).cloned() else { return };
+    pub(super) fn on_rich(&mut self, cell: u32, json: &[u8]) {
+        let Some(id) = self.begun(cell) else { return };
+        let late = !self.runs(cell);
         let execution_count = match &self.running {
             Some(running) if running.number == cell => running.execution_count,
             _ => None,
         };
-        match message::read(id, execution_count, late, json) {
+        match message::read(Arc::clone(&id), execution_count, late, json) {
+            // Of a cell that has ended there is nothing left to say but what its threads show.
+            Ok(event) if late && !matches!(event, Event::Display { .. }) => {
+                let line = format!("a message of cell {cell}, which has ended");
+                self.effects.push(Effect::Log(line));
+            }
             Ok(event) => {
                 if matches!(event, Event::InputRequest { .. }) {
                     self.asking.insert(cell);
                 }
                 self.emit(event);
             }
-            Err(error) => self.effects.push(Effect::Log(format!("a runner's message: {error}"))),
+            Err(error) => {
+                let text = format!("something that cell {id} shows cannot be passed on: {error}");
+                self.emit(Event::Notice { level: NoticeLevel::Warning, code: "unreadable", text });
+            }
         }
     }
 
@@ -112,6 +136,7 @@ impl State {
         }
         self.restart.get_or_insert((detail, None));
         self.enter(SessionState::Restarting);
+        self.effects.push(Effect::ArmTimer(RESTART_TIME));
     }
 
     pub(super) fn on_ready(&mut self) {
@@ -120,6 +145,12 @@ impl State {
             return;
         }
         self.was_ready = true;
+        // A cell that was on its way while the interpreter before this one ended begins now.
+        let running = self.running.as_ref();
+        let stops = running.is_some_and(|running| running.stop.is_some());
+        let limit = running.and_then(|running| running.timeout);
+        let limit = if stops { Some(self.rules.interrupt_grace + ANSWER_TIME) } else { limit };
+        self.effects.push(limit.map_or(Effect::DisarmTimer, Effect::ArmTimer));
         if let Some((reason, requested_by)) = self.restart.take() {
             self.emit(Event::Restarted { reason, requested_by });
         }

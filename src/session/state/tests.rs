@@ -158,9 +158,12 @@ fn interrupting_is_idempotent_and_cancels_what_waits() {
     story.say(execute("b"));
     assert_eq!(story.say(interrupt(Some("b"))), ["done b Cancelled"]);
     assert_eq!(story.say(interrupt(Some("b"))), Vec::<String>::new(), "it has ended");
-    assert_eq!(story.say(interrupt(Some("a"))), ["disarm", "→interrupt 1"]);
+    assert_eq!(story.say(interrupt(Some("a"))), ["→interrupt 1", "arm 32000"]);
     assert_eq!(story.say(interrupt(None)), Vec::<String>::new(), "it was told already");
-    assert_eq!(story.hear(done(1, Outcome::Interrupted, 9)), ["done a Interrupted", "idle"]);
+    assert_eq!(
+        story.hear(done(1, Outcome::Interrupted, 9)),
+        ["disarm", "done a Interrupted", "idle"]
+    );
 }
 
 #[test]
@@ -168,7 +171,7 @@ fn every_end_of_a_cell_has_its_status() {
     let timeout = Some(Duration::from_millis(100));
     type Stop = fn(&mut Story);
     let none: Stop = |_| {};
-    let time_out: Stop = |story| story.0.on_cell_timeout();
+    let time_out: Stop = |story| story.0.on_timer();
     let interrupt: Stop = |story| {
         story.say(ClientMessage::Interrupt { id: None });
     };
@@ -228,21 +231,22 @@ fn a_dead_interpreter_cancels_what_waits_and_a_fresh_one_takes_over() {
     story.say(execute("b"));
     assert_eq!(
         story.hear(exited(1, ExitCause::Own, true, 11)),
-        ["done a Exited state lost", "done b Cancelled", "restarting"]
+        ["done a Exited state lost", "done b Cancelled", "restarting", "arm 60000"]
     );
     assert_eq!(story.say(execute("c")), ["queued c 0"], "it waits for the fresh one");
     assert_eq!(
         story.hear(DriverEvent::Ready(Bytes::new())),
-        ["restarted by None", "busy", "→execute 3", "started c [1]"]
+        ["disarm", "restarted by None", "busy", "→execute 3", "started c [1]"]
     );
 }
 
 #[test]
 fn an_interpreter_may_die_while_idle() {
     let mut story = Story::new(rules());
-    assert_eq!(story.hear(exited(0, ExitCause::Own, false, 0)), ["restarting"]);
+    let told = story.hear(exited(0, ExitCause::Own, false, 0));
+    assert_eq!(told, ["restarting", "arm 60000"]);
     let told = story.hear(DriverEvent::Ready(Bytes::new()));
-    assert_eq!(told, ["restarted by None", "idle"]);
+    assert_eq!(told, ["disarm", "restarted by None", "idle"]);
 }
 
 #[test]
@@ -280,15 +284,15 @@ fn a_restart_cancels_the_queue_and_says_who_asked() {
     story.say(execute("b"));
     assert_eq!(
         story.say(ClientMessage::Restart),
-        ["done b Cancelled", "disarm", "→restart", "restarting"]
+        ["done b Cancelled", "→restart", "arm 60000", "restarting"]
     );
     assert_eq!(story.say(ClientMessage::Restart), Vec::<String>::new());
     assert_eq!(
         story.hear(exited(1, ExitCause::Restart, true, 9)),
-        ["done a Interrupted state lost"]
+        ["disarm", "done a Interrupted state lost", "arm 60000"]
     );
     let told = story.hear(DriverEvent::Ready(Bytes::new()));
-    assert_eq!(told, ["restarted by Some(\"ada\")", "idle"]);
+    assert_eq!(told, ["disarm", "restarted by Some(\"ada\")", "idle"]);
 }
 
 #[test]
@@ -315,12 +319,12 @@ fn output_beyond_the_budget_stops_the_cell() {
     assert_eq!(story.hear(output(1, "abc", false)), ["stdout a \"abc\""]);
     assert_eq!(
         story.hear(output(1, "defgh", false)),
-        ["stdout a \"de\"", "disarm", "→interrupt 1"]
+        ["stdout a \"de\"", "→interrupt 1", "arm 32000"]
     );
     assert_eq!(story.hear(output(1, "ijk", false)), Vec::<String>::new());
     assert_eq!(
         story.hear(done(1, Outcome::Interrupted, 1)),
-        ["truncated a 6", "done a OutputLimit", "idle"]
+        ["disarm", "truncated a 6", "done a OutputLimit", "idle"]
     );
 }
 
@@ -394,6 +398,76 @@ fn a_hostile_driver_cannot_make_a_second_end() {
         assert_eq!(story.hear(event), ["log"]);
     }
     assert_eq!(story.hear(output(9, "of no cell we know", false)), Vec::<String>::new());
+}
+
+#[test]
+fn a_hostile_driver_cannot_speak_for_cells_that_do_not_run() {
+    let message = |cell, json: &'static [u8]| DriverEvent::Message {
+        cell,
+        late: false,
+        json: Bytes::from_static(json),
+    };
+    let error = br#"{"type":"error","name":"E"}"#;
+    let asks = br#"{"type":"input_request"}"#;
+    let display = br#"{"type":"display","data":{}}"#;
+    let mut story = Story::new(rules());
+    story.say(execute("a"));
+    story.say(execute("b"));
+    for event in [output(2, "early", false), output(2, "early", true), message(2, display)] {
+        assert_eq!(story.hear(event), Vec::<String>::new());
+    }
+    // The running cell's output is never late, the ended one's always, whatever it is called.
+    assert_eq!(story.hear(output(1, "now", true)), ["stdout a \"now\""]);
+    story.hear(done(1, Outcome::Ok, 1));
+    assert_eq!(story.hear(output(1, "after", false)), ["late a \"after\""]);
+    for event in [message(1, error), message(1, asks), message(1, br#"{"type":"clear_output"}"#)] {
+        assert_eq!(story.hear(event), ["log"]);
+    }
+    let told = story.hear(message(1, display));
+    assert!(told[0].contains("late: true"), "{told:?}");
+    story.say(ClientMessage::Input { id: "a".into(), text: None });
+}
+
+#[test]
+fn what_cannot_be_passed_on_is_told() {
+    let mut story = Story::new(rules());
+    story.say(execute("a"));
+    let deep = format!(r#"{{"type":"result","data":{{"x":{}1}}}}"#, "[".repeat(100_000));
+    for json in [deep.as_str(), "{}", "[]", r#"{"type":"done"}"#, r#"{"type":"result","data":5}"#] {
+        let json = Bytes::copy_from_slice(json.as_bytes());
+        let told = story.hear(DriverEvent::Message { cell: 1, late: false, json });
+        assert!(told[0].contains("Warning") && told[0].contains("unreadable"), "{told:?}");
+    }
+}
+
+#[test]
+fn a_driver_that_owes_an_answer_is_given_up() {
+    let gone = "ended SandboxLost";
+    let mut story = Story::new(rules());
+    story.say(execute("a"));
+    assert!(!story.0.awaits_answer());
+    story.say(ClientMessage::Interrupt { id: None });
+    assert!(story.0.awaits_answer());
+    story.0.on_timer();
+    assert_eq!(story.read(), ["disarm", "done a Lost state lost", "ended", gone, "end"]);
+
+    let mut story = Story::new(rules());
+    story.say(ClientMessage::Restart);
+    assert!(story.0.awaits_answer());
+    story.0.on_timer();
+    assert_eq!(story.read(), ["ended", gone, "end"]);
+}
+
+#[test]
+fn a_cell_on_its_way_to_a_dying_interpreter_runs_in_the_next_with_its_time_limit() {
+    let timeout = Some(Duration::from_millis(500));
+    let mut story = Story::new(Rules { timeout, ..rules() });
+    story.say(execute("a"));
+    // The supervisor had not heard of the cell when it said so.
+    story.hear(exited(0, ExitCause::Own, false, 0));
+    let told = story.hear(DriverEvent::Ready(Bytes::new()));
+    assert_eq!(told, ["arm 500", "restarted by None", "busy"]);
+    assert_eq!(story.hear(done(1, Outcome::Ok, 1)), ["disarm", "done a Ok", "idle"]);
 }
 
 #[test]
