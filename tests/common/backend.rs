@@ -45,6 +45,9 @@ impl Backend {
         Backend::DockerRunsc,
     ];
 
+    /// The one that most machines have, for what has nothing to do with sandboxes.
+    pub(crate) const PLAIN: &'static [Backend] = &[Backend::LocalUser];
+
     /// First part of its tests' names.
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -85,6 +85,17 @@ impl Home {
     }
 }
 
+/// How a gateway is started.
+pub(crate) struct Launch<'a> {
+    pub(crate) backend: Backend,
+    /// Its file of settings.
+    pub(crate) settings: &'a str,
+    /// Flags beside the backend's; a `--backend` among them stands for all of the backend's.
+    pub(crate) flags: &'a [&'a str],
+    /// A program that becomes the gateway, such as `prlimit`, and its arguments.
+    pub(crate) wrapper: &'a [&'a str],
+}
+
 /// A program started with a gateway's bare environment, not yet serving.
 pub(crate) fn command(backend: Backend, program: &Path, directory: &Path) -> std::process::Command {
     let mut command = backend.command(program);
@@ -105,7 +116,13 @@ impl Gateway {
 
     /// Starts one with a file of settings too.
     pub(crate) fn with_settings(backend: Backend, settings: &str, flags: &[&str]) -> Gateway {
-        Gateway::in_home(backend, Home::new(backend, settings), flags)
+        Gateway::launch(&Launch { backend, settings, flags, wrapper: &[] })
+    }
+
+    /// Starts one in any way.
+    pub(crate) fn launch(launch: &Launch<'_>) -> Gateway {
+        let home = Home::new(launch.backend, launch.settings);
+        Gateway::in_home(launch.backend, home, launch.flags, launch.wrapper)
     }
 
     /// Starts another one in the directory of one that is no more.
@@ -113,7 +130,7 @@ impl Gateway {
         assert!(self.exited.borrow().is_some(), "the gateway lives still");
         let empty = TempDir::new().unwrap();
         let home = std::mem::replace(&mut self.home, Home { directory: empty });
-        Gateway::in_home(self.backend, home, flags)
+        Gateway::in_home(self.backend, home, flags, &[])
     }
 
     /// Starts one beside this one that has the same runtime directory.
@@ -123,15 +140,24 @@ impl Gateway {
         Gateway::start(self.backend, &flags)
     }
 
-    fn in_home(backend: Backend, home: Home, flags: &[&str]) -> Gateway {
+    fn in_home(backend: Backend, home: Home, flags: &[&str], wrapper: &[&str]) -> Gateway {
         let program = backend::program_for(backend, home.path());
-        let mut command = command(backend, &program, home.path());
+        let mut command = match wrapper {
+            [] => command(backend, &program, home.path()),
+            [first, rest @ ..] => {
+                let mut command = command(backend, Path::new(first), home.path());
+                command.args(rest).arg(&program);
+                command
+            }
+        };
         command.args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(home.settings());
         if !flags.contains(&"--runtime-dir") {
             command.arg("--runtime-dir").arg(home.runtime());
         }
-        // A flag of the test's takes the place of the backend's.
-        for flag in backend.flags().chunks(2).filter(|flag| !flags.contains(&flag[0].as_str())) {
+        // A flag of the test's takes the place of the backend's, another backend that of them all.
+        let other = flags.contains(&"--backend");
+        let replaced = |flag: &[String]| other || flags.contains(&flag[0].as_str());
+        for flag in backend.flags().chunks(2).filter(|flag| !replaced(flag)) {
             command.args(flag);
         }
         command.args(flags);

@@ -64,9 +64,29 @@ async fn exchange(
     Answer { status, head: head.to_owned(), body: body.to_owned() }
 }
 
+/// A frame with this first byte, masked as a client's frames are.
+pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    const MASK: [u8; 4] = [1, 2, 3, 4];
+    let mut frame = vec![first];
+    match payload.len() {
+        short @ 0..126 => frame.push(0x80 | short as u8),
+        middle @ 126..0x1_0000 => {
+            frame.push(0x80 | 126);
+            frame.extend((middle as u16).to_be_bytes());
+        }
+        long => {
+            frame.push(0x80 | 127);
+            frame.extend((long as u64).to_be_bytes());
+        }
+    }
+    frame.extend(MASK);
+    frame.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    frame
+}
+
 /// A WebSocket of which every byte is the test's.
 pub(crate) struct RawSocket {
-    stream: TcpStream,
+    pub(crate) stream: TcpStream,
 }
 
 impl RawSocket {
@@ -96,12 +116,7 @@ impl RawSocket {
 
     /// Sends a frame with this first byte, masked as a client's frames are.
     pub(crate) async fn send_frame(&mut self, first: u8, payload: &[u8]) {
-        assert!(payload.len() < 126);
-        const MASK: [u8; 4] = [1, 2, 3, 4];
-        let mut frame = vec![first, 0x80 | payload.len() as u8];
-        frame.extend(MASK);
-        frame.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
-        self.send(&frame).await;
+        self.send(&frame(first, payload)).await;
     }
 
     /// Reads frames until a close; answers its code. `None`: the connection just ended.

@@ -84,7 +84,24 @@ impl Stage {
 pub(crate) struct Case {
     pub(crate) module: &'static str,
     pub(crate) name: &'static str,
+    /// What a user sees, for the suites whose cases are listed in a document.
+    pub(crate) sees: &'static str,
     pub(crate) run: fn(Stage) -> BoxFuture<'static, Result<(), Missing>>,
+}
+
+impl Case {
+    /// The module within its suite.
+    pub(crate) fn place(&self) -> &'static str {
+        self.module.split_once("::").map_or(self.module, |(_, module)| module)
+    }
+}
+
+/// Cases and the backends they run against.
+pub(crate) struct Group {
+    pub(crate) cases: &'static [Case],
+    pub(crate) backends: &'static [Backend],
+    /// Whether a fresh session has to work on the same gateway after each case.
+    pub(crate) then_lives: bool,
 }
 
 /// What a case may answer.
@@ -112,6 +129,7 @@ macro_rules! cases {
             $crate::common::suite::Case {
                 module: module_path!(),
                 name: stringify!($name),
+                sees: "",
                 run: |stage| Box::pin(async move {
                     $crate::common::suite::Verdict::into_result($name(&stage).await)
                 }),
@@ -120,6 +138,23 @@ macro_rules! cases {
     };
 }
 pub(crate) use cases;
+
+/// A table of inputs that one function judges: a name, what a user sees, the input.
+macro_rules! rows {
+    ($judge:ident: $($name:ident $sees:literal => $row:expr),* $(,)?) => {
+        pub(crate) const CASES: &[$crate::common::suite::Case] = &[$(
+            $crate::common::suite::Case {
+                module: module_path!(),
+                name: stringify!($name),
+                sees: $sees,
+                run: |stage| Box::pin(async move {
+                    $crate::common::suite::Verdict::into_result($judge(&stage, $row).await)
+                }),
+            }
+        ),*];
+    };
+}
+pub(crate) use rows;
 
 /// The gateway that a backend's cases share; started by the first that needs it.
 #[derive(Default)]
@@ -137,6 +172,12 @@ impl Shared {
 
 /// Runs every case against every backend, then ends the shared gateways.
 pub(crate) fn run(groups: &[&'static [Case]]) -> ExitCode {
+    let all = |cases: &&'static [Case]| Group { cases, backends: &Backend::ALL, then_lives: false };
+    run_groups(&groups.iter().map(all).collect::<Vec<_>>(), Vec::new())
+}
+
+/// Runs groups of cases and trials besides, then ends the shared gateways.
+pub(crate) fn run_groups(groups: &[Group], more: Vec<Trial>) -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(THREADS);
     // Where it happened; what happened stands in the list of failures.
@@ -147,20 +188,22 @@ pub(crate) fn run(groups: &[&'static [Case]]) -> ExitCode {
         );
     }));
     let mut shared = Vec::new();
-    let mut trials = Vec::new();
+    let mut trials = more;
     for backend in Backend::ALL {
         let gateway = Arc::new(Shared::default());
         let missing = Arc::new(OnceLock::new());
-        for case in groups.iter().copied().flatten() {
-            let module = case.module.split_once("::").map_or(case.module, |(_, module)| module);
-            let name = format!("{}::{module}::{}", backend.name(), case.name);
+        let groups = groups.iter().filter(|group| group.backends.contains(&backend));
+        let cases =
+            groups.flat_map(|group| group.cases.iter().map(|case| (case, group.then_lives)));
+        for (case, then_lives) in cases {
+            let name = format!("{}::{}::{}", backend.name(), case.place(), case.name);
             let (gateway, missing) = (Arc::clone(&gateway), Arc::clone(&missing));
             let told = name.clone();
             trials.push(Trial::ignorable_test(name, move || {
                 let missing: &Option<Missing> = missing.get_or_init(|| backend.missing());
                 match missing {
                     Some(missing) => skipped(missing, &told),
-                    None => perform(case, backend, &gateway, &told),
+                    None => perform(case, backend, &gateway, &told, then_lives),
                 }
             }));
         }
@@ -195,12 +238,19 @@ fn perform(
     backend: Backend,
     shared: &Shared,
     name: &str,
+    then_lives: bool,
 ) -> Result<Completion, Failed> {
     let gateway = shared.get(backend)?;
     let logged = gateway.log().len();
     let stage = Stage { backend, gateway: Arc::clone(&gateway) };
-    let work =
-        || runtime().block_on(async { tokio::time::timeout(DEADLINE, (case.run)(stage)).await });
+    let whole = async {
+        (case.run)(stage).await?;
+        if then_lives {
+            lives(&gateway).await;
+        }
+        Ok(())
+    };
+    let work = || runtime().block_on(async { tokio::time::timeout(DEADLINE, whole).await });
     let failure = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)) {
         Ok(Ok(Ok(()))) => return Ok(Completion::Completed),
         Ok(Ok(Err(missing))) => return skipped(&missing, name),
@@ -213,11 +263,18 @@ fn perform(
     Err(format!("{failure}\nthe shared gateway's log meanwhile:\n{}", last.join("\n")).into())
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+/// Asserts that a fresh session works.
+pub(crate) async fn lives(gateway: &Gateway) {
+    let mut client = Client::create(gateway, "python").await;
+    assert_eq!(client.run("1+1").await.result(), "2");
+    client.end().await;
+}
+
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-fn message_of(panic: &(dyn std::any::Any + Send)) -> String {
+pub(crate) fn message_of(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without words").to_owned()
 }
