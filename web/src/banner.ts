@@ -32,10 +32,10 @@ export class Banner {
         return html`<div class="banner warn"><p>${sentence(state.why)} Trying again in ${secondsTo(state.at)} s. Your code is kept here.</p>
           <button type="button" @click=${() => this.#link.retryNow()}>Try now</button></div>`;
       case "waiting":
-        return html`<div class="banner warn"><p>Connection lost. Reconnecting in ${secondsTo(state.at)} s; what runs goes on running.</p>
+        return html`<div class="banner warn"><p>Connection lost. Reconnecting in ${secondsTo(state.at)} s; what runs does not stop for that.</p>
           <button type="button" @click=${() => this.#link.retryNow()}>Reconnect now</button></div>`;
       case "over":
-        return html`<div class="banner"><p>${/session/i.test(state.why) ? "" : "The session has ended: "}${sentence(state.why)} Your code is kept here; the variables are gone.</p>
+        return html`<div class="banner"><p>${over(state)}</p>
           <button type="button" class="primary" @click=${() => (state.code === CloseCode.Replaced ? void this.#link.start() : this.#link.startNew())}>
             ${state.code === CloseCode.Replaced ? "Use it here" : "Start a new session"}</button></div>`;
       default:
@@ -49,6 +49,16 @@ export class Banner {
     // The whole address is as good: people copy what they see.
     const found = /[?#&]token=([^&\s]+)/.exec(field.value);
     this.#link.signIn(found ? decodeURIComponent(found[1]!) : field.value.trim());
+  }
+}
+
+/** How it came to an end, and what is left. */
+function over({ code, why }: { code: number; why: string }): string {
+  switch (code) {
+    case CloseCode.Unauthorised: return `${sentence(why)} Ask for a new link to come back. Your code is kept here.`;
+    case CloseCode.Replaced: return `${sentence(why)} Your code is kept here.`;
+    case CloseCode.NoSuchSession: return "The session is gone: the gateway no longer has it. Your code is kept here; the variables are gone.";
+    default: return `${/session/i.test(why) ? "" : "The session has ended: "}${sentence(why)} Your code is kept here; the variables are gone.`;
   }
 }
 

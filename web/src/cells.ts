@@ -128,7 +128,9 @@ export class Cells {
 /** What an untouched page offers: shown until a cell runs or there are several. */
 export function beginnings(open: (example: Example) => void): HTMLElement {
   return h("div", { className: "beginnings" },
-    h("p", {}, "Ctrl+Enter runs the cell; outside of the text, ? lists all keys. Or begin with an example:"),
+    h("p", {},
+      h("span", { className: "keys-hint", textContent: "Ctrl+Enter runs the cell; outside of the text, ? lists all keys." }),
+      h("span", { className: "touch", textContent: "The arrow beside a cell runs it." }), " Or begin with an example:"),
     h("ul", {}, ...EXAMPLES.map((example) => h("li", {},
       h("button", { type: "button", textContent: example.title, title: example.about, onclick: () => open(example) })))));
 }

@@ -16,6 +16,8 @@ import type { CellSource } from "./pure/document.js";
 import { culprit } from "./pure/traceback.js";
 import { duration, elapsed, ending } from "./pure/words.js";
 
+const ROOM_MS = 600; // that a new run has to fill the room of the last one's output
+
 export type Phase =
   | { phase: "fresh" }
   | { phase: "sent" }
@@ -24,7 +26,7 @@ export type Phase =
   /** `detail` is what the gateway said, word for word. */
   | { phase: "ended"; status: DoneStatus; ms: number; text: string; detail: string };
 
-export type CellAction = "run" | "stop" | "up" | "down" | "remove" | "copy-text" | "copy-markdown" | "clear" | "insert";
+export type CellAction = "run" | "stop" | "up" | "down" | "remove" | "copy-text" | "copy-markdown" | "insert";
 
 export interface CellHost extends OutputHost {
   act(cell: CellView, action: CellAction): void;
@@ -53,6 +55,7 @@ export class CellView {
   readonly #foot = h("div", { className: "foot" });
   #number = 0;
   #by: string | null = null;
+  #room: ReturnType<typeof setTimeout> | undefined;
 
   constructor(source: CellSource, host: CellHost) {
     this.id = source.id;
@@ -102,6 +105,7 @@ export class CellView {
   begin(run: string, code: string): void {
     this.run = run;
     this.ranCode = code;
+    this.#keepRoom();
     this.output.clear();
     this.editor.mark(null);
     this.count = undefined;
@@ -168,7 +172,7 @@ export class CellView {
       <button type="button" aria-label=${`${name} (cell ${this.#number})`} title=${name + hint}
         @click=${() => this.#host.act(this, action)}>${icon(picture)}</button>`;
     render(html`
-      ${this.output.empty ? nothing : tool("copy-text", "Copy output as text", "copy")}
+      ${this.output.empty ? nothing : html`${tool("copy-text", "Copy output as text", "copy")}${tool("copy-markdown", "Copy output as Markdown", "markdown")}`}
       ${canRun ? html`
         ${tool("insert", "Insert a cell below", "add", " (B)")}
         ${tool("up", "Move up", "up", " (Shift+K)")}
@@ -187,6 +191,9 @@ export class CellView {
       : phase.phase === "running" ? (this.output.asking ? "Waiting for input" : `Running · ${elapsed(Date.now() - phase.since)}`)
       : phase.phase === "ended" ? phase.text : "";
     const time = phase.phase === "ended" && phase.status !== "cancelled" && phase.status !== "lost" ? html`<span class="time">${duration(phase.ms)}</span>` : nothing;
+    const passing = this.busy;
+    this.#foot.classList.toggle("passing", passing);
+    this.#foot.classList.toggle("tag", passing || text === "");
     render(html`${by}<span class="how" title=${phase.phase === "ended" ? phase.detail : ""}>${text}</span>${time}`, this.#foot);
   }
 
@@ -196,8 +203,19 @@ export class CellView {
     this.#become({ phase: "ended", status: done.status, ms: done.duration_ms, text, detail: done.detail ?? "" });
   }
 
+  /** Keeps the room of the output for a moment, so that what is below does not jump up and back. */
+  #keepRoom(): void {
+    const { style, offsetHeight } = this.output.element;
+    if (offsetHeight === 0) return;
+    style.minHeight = `${offsetHeight}px`;
+    clearTimeout(this.#room);
+    this.#room = setTimeout(() => { style.minHeight = ""; }, ROOM_MS);
+  }
+
   #become(phase: Phase): void {
     this.phase = phase;
+    // The last output is drawn with the next frame.
+    if (phase.phase === "ended") requestAnimationFrame(() => requestAnimationFrame(() => { if (!this.busy) this.output.element.style.minHeight = ""; }));
     this.draw();
   }
 }

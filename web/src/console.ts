@@ -166,6 +166,8 @@ export class Console implements CellHost {
     this.#ready = ready;
     document.documentElement.dataset.role = ready.role;
     for (const cell of this.cells.all) cell.editor.setReadOnly(ready.role === "viewer");
+    // A new session counts anew: what ran in another one is not among what it ran.
+    if (!resumed) for (const cell of this.cells.all) cell.count = undefined;
     for (const cell of this.cells.all) cell.draw();
     if (!resumed) this.#seq = 0;
     else announce("Reconnected.");
@@ -311,9 +313,6 @@ export class Console implements CellHost {
       case "insert": return this.cells.insertNear(cell, "below").editor.focus();
       case "copy-text": return void copy(cell.output.plain(), "Output");
       case "copy-markdown": return void copy(cell.output.markdown(), "Output");
-      case "clear":
-        cell.output.clear();
-        return cell.draw();
     }
   }
 

@@ -70,11 +70,13 @@ function controls(console: Console, overview: Overview) {
   const busy = overview.state === "busy" && open;
   const single = console.arrival.layout === "single";
   const stubborn = overview.stopping === "stubborn";
+  // The two stand in one place: the second click of a double one was not meant for the other.
+  const once = (run: () => void) => (event: MouseEvent) => { if (event.detail < 2) run(); };
   return html`
-    ${busy ? html`<button type="button" class=${stubborn ? "danger" : "stop"} @click=${() => console.runs.interrupt()}
+    ${busy ? html`<button type="button" class=${stubborn ? "danger" : "stop"} @click=${once(() => console.runs.interrupt())}
         title=${stubborn ? "It does not stop: restart the interpreter. The variables will be gone" : "Stop what runs (I I)"}>
         ${icon("stop")}<span>${stubborn ? "Force stop" : "Stop"}</span></button>`
-      : html`<button type="button" class="primary" ?disabled=${!open} @click=${() => console.runs.runAll()}
+      : html`<button type="button" class="primary" ?disabled=${!open} @click=${once(() => console.runs.runAll())}
         title=${single ? "Run (Ctrl+Enter)" : "Run all cells"}>${icon(single ? "run" : "runAll")}<span>${single ? "Run" : "Run all"}</span></button>`}
     <button type="button" class="bare" ?disabled=${!open} aria-label="Restart the interpreter" title="Restart the interpreter (0 0)"
       @click=${() => console.runs.restart()}>${icon("restart")}</button>`;
@@ -87,10 +89,11 @@ export function drawHeader(console: Console, actions: HeaderActions): void {
   render(html`
     <div class="brand"><span class="mark" aria-hidden="true"></span><h1>cellgate</h1>
       ${console.arrival.embed ? nothing : html`<button type="button" class="title" title="Rename" @click=${actions.rename}>${overview.title}</button>`}</div>
+    ${meter(overview)}
     <div class="state" data-state=${kind} title=${about(overview)}><span class="dot" aria-hidden="true"></span><span>${text}</span>
       ${watching ? html`<span class="role">watching</span>` : nothing}</div>
     <div class="rest">
-      ${meter(overview)} ${people(overview, actions.people)}
+      ${people(overview, actions.people)}
       ${watching ? nothing : controls(console, overview)}
       ${console.arrival.embed ? nothing : html`
         <button type="button" class="bare" ?disabled=${overview.link.kind !== "open"} aria-label="Share" title="Share this session" @click=${actions.share}>${icon("share")}</button>

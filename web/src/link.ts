@@ -107,7 +107,10 @@ export class Link {
       void this.start();
       return;
     }
-    if (cause.kind === "unauthorised") {
+    if (cause.kind === "unauthorised" && keptSession()?.shared) {
+      forgetSession();
+      this.#become({ kind: "over", why: "the link to this session does not open it, or not any more", code: cause.code });
+    } else if (cause.kind === "unauthorised") {
       this.#become({ kind: "refused", wrong: gatewayToken() !== undefined });
     } else if (cause.resumable) {
       const delay = RETRY_MS[Math.min(this.#attempt, RETRY_MS.length - 1)]!;

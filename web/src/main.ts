@@ -59,7 +59,9 @@ async function begin(): Promise<void> {
   console_.connect();
   setInterval(() => console_.tick(), 1000);
   setInterval(() => { if (!document.hidden) console_.measure(); }, PING_MS);
-  console_.cells.all[0]?.editor.focus("end");
+  // Not in a frame, where it would take the focus of the page around it, nor where it would bring
+  // up a keyboard of glass.
+  if (!arrival.embed && matchMedia("(hover: hover)").matches) console_.cells.all[0]?.editor.focus("end");
 }
 
 function listen(console: Console): void {

@@ -10,6 +10,9 @@ import { bytes, count } from "./pure/words.js";
 
 const PART = 1 << 20; // characters joined into one Blob, which browsers keep outside of the heap
 const KEEP = 256 << 20; // characters kept for a download
+const FLOOD_LINES = 250; // in one frame: nobody reads what comes faster
+const LIVE_LINES = 100; // what is drawn of the newest meanwhile; a screen shows fewer
+const CALM_FRAMES = 6; // after the last of a flood, until all that is kept is drawn
 
 export class TextView implements Drawable {
   readonly element = h("div", { className: "text" });
@@ -25,6 +28,8 @@ export class TextView implements Drawable {
   #kept = 0;
   #omittedCount = -1;
   #follow = true;
+  #drawnLines = 0;
+  #calm = CALM_FRAMES; // frames since the last of a flood
 
   /** `name` is what a download is called, without its ending. */
   constructor(frames: Frames, name: string) {
@@ -44,8 +49,12 @@ export class TextView implements Drawable {
   }
 
   draw(): void {
-    const { head, omitted, tail } = this.screen.view();
-    const shownTail = tail.length > 0 ? withoutEmptyEnd(tail) : tail;
+    const { head, omitted: beyond, tail } = this.screen.view();
+    const live = this.#inFlood();
+    const skipped = live ? Math.max(0, tail.length - LIVE_LINES) : 0;
+    if (live) this.#frames.request(this); // for the rest, once it is calm
+    const omitted = beyond + skipped;
+    const shownTail = withoutEmptyEnd(skipped > 0 ? tail.slice(skipped) : tail);
     this.#head.show(tail.length > 0 || omitted > 0 ? head : withoutEmptyEnd(head));
     if (omitted !== this.#omittedCount) this.#showOmitted(omitted);
     this.#tail.show(shownTail);
@@ -70,6 +79,14 @@ export class TextView implements Drawable {
     const whole = await new Blob([...this.#parts, ...this.#recent]).text();
     const end = this.#kept > KEEP ? `\n… what came after the first ${bytes(KEEP)} was not kept …\n` : "";
     download(`${this.#name}.txt`, stripEscapes(whole) + end);
+  }
+
+  /** Whether lines come in faster than anybody reads, and the reader is where they come in. */
+  #inFlood(): boolean {
+    const written = this.screen.lineCount;
+    this.#calm = written - this.#drawnLines > FLOOD_LINES ? 0 : this.#calm + 1;
+    this.#drawnLines = written;
+    return this.#follow && this.#calm < CALM_FRAMES;
   }
 
   #keep(text: string): void {

@@ -36,7 +36,7 @@ test("a connection that breaks in the middle of a stream comes back without a tr
   the.gateway.down = true;
   the.gateway.breakConnections();
   await console_.page.locator(".state", { hasText: /Reconnecting in \d+ s/ }).waitFor();
-  await console_.page.locator(".banner", { hasText: "what runs goes on running" }).waitFor();
+  await console_.page.locator(".banner", { hasText: "what runs does not stop for that" }).waitFor();
   the.gateway.down = false;
   await console_.page.getByRole("button", { name: "Reconnect now" }).click();
   await console_.phase(1, "ok");
