@@ -89,6 +89,7 @@ async fn the_page_passes_its_tests() {
     let flags = [
         ["--interrupt-grace", "60s"],
         ["--memory", "256MiB"],
+        ["--output", "16MiB"],
         ["--allow-embed", &allowed],
         ["--drain-timeout", "1s"],
     ];

@@ -205,17 +205,24 @@ export class CellView {
 
   /** Keeps the room of the output for a moment, so that what is below does not jump up and back. */
   #keepRoom(): void {
-    const { style, offsetHeight } = this.output.element;
+    const { element } = this.output;
+    const { offsetHeight } = element;
     if (offsetHeight === 0) return;
-    style.minHeight = `${offsetHeight}px`;
+    element.style.minHeight = `${offsetHeight}px`;
+    element.classList.add("held");
     clearTimeout(this.#room);
-    this.#room = setTimeout(() => { style.minHeight = ""; }, ROOM_MS);
+    this.#room = setTimeout(() => this.#giveRoom(), ROOM_MS);
+  }
+
+  #giveRoom(): void {
+    this.output.element.style.minHeight = "";
+    this.output.element.classList.remove("held");
   }
 
   #become(phase: Phase): void {
     this.phase = phase;
     // The last output is drawn with the next frame.
-    if (phase.phase === "ended") requestAnimationFrame(() => requestAnimationFrame(() => { if (!this.busy) this.output.element.style.minHeight = ""; }));
+    if (phase.phase === "ended") requestAnimationFrame(() => requestAnimationFrame(() => { if (!this.busy) this.#giveRoom(); }));
     this.draw();
   }
 }

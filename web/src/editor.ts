@@ -87,7 +87,7 @@ const theme = EditorView.theme({
   ".cm-panel.cm-search": { padding: "6px 36px 6px 10px", fontFamily: "var(--sans)" },
   ".cm-panel.cm-search label": { fontSize: "12.5px" },
   ".cm-panel.cm-search input[type=checkbox]": { verticalAlign: "-2px" },
-  ".cm-panel.cm-search [name=close]": { top: "6px", right: "6px", width: "24px", height: "24px", fontSize: "16px", borderRadius: "5px", cursor: "pointer" },
+  ".cm-panel.cm-search [name=close]": { top: "14px", right: "6px", width: "24px", height: "24px", fontSize: "16px", borderRadius: "5px", cursor: "pointer" },
   ".cm-panel.cm-search [name=close]:hover, .cm-button:hover": { backgroundColor: "var(--hover)" },
   ".cm-panel :focus-visible": { outline: "2px solid var(--accent)", outlineOffset: "1px" },
   ".cm-textfield": { backgroundColor: "var(--surface)", color: "var(--ink)", border: "1px solid var(--line)", borderRadius: "5px", fontSize: "13px" },

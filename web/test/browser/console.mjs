@@ -77,6 +77,11 @@ export class ConsolePage {
     await this.page.locator(".state", { hasText: "Ready" }).waitFor();
   }
 
+  /** Asks for a connection now, unless the page was quicker. */
+  async reconnect() {
+    await this.page.evaluate(() => document.querySelector("#banner .warn button")?.click());
+  }
+
   cell(number) {
     return this.page.locator(".cell").nth(number - 1);
   }

@@ -172,6 +172,127 @@ test("what does not stop can be stopped by force", async () => {
   await console_.ready();
 });
 
+test("every way to end has its words, and late output is marked as such", async () => {
+  const console_ = await fresh();
+  const ended = async (program, status, words) => {
+    await console_.runTo(1, PROGRAMS[program].code, status);
+    assert.match(await console_.cell(1).locator(".how").textContent(), words, program);
+    await console_.ready();
+  };
+  await ended("hoards", "oom", /^Ran out of memory: the limit is 256 MiB\. The variables are gone\.$/);
+  await ended("exits", "exited", /^The interpreter ended with exit code 3\. The variables are gone\.$/);
+  await ended("tooMuch", "output_limit", /^Wrote more output than is allowed\./);
+  await console_.output(1).locator(".note", { hasText: /^[\d.]+ MiB of stdout left out: the limit for output was reached\.$/ }).waitFor();
+  await console_.runTo(1, PROGRAMS.late.code);
+  await console_.output(1).locator(".note", { hasText: "Written after the cell had ended:" }).waitFor();
+  assert.deepEqual(await lines(console_, 1), ["now", "afterwards"]);
+});
+
+test("output is taken along as text or as Markdown, of one cell or of all", async () => {
+  const console_ = await fresh();
+  const copied = async (click) => {
+    await click();
+    await console_.page.locator(".toast", { hasText: "copied" }).last().waitFor();
+    return console_.page.evaluate(async () => {
+      const text = await navigator.clipboard.readText();
+      await navigator.clipboard.writeText("");
+      for (const toast of document.querySelectorAll(".toast")) toast.remove();
+      return text;
+    });
+  };
+  await console_.runTo(1, PROGRAMS.progress.code);
+  const tool = (name) => () => console_.page.getByRole("button", { name: `${name} (cell 1)` }).click();
+  assert.equal(await copied(tool("Copy output as text")), "100% done\ngreen");
+  assert.equal(await copied(tool("Copy output as Markdown")), "```\n100% done\ngreen\n```");
+  await console_.runTo(1, PROGRAMS.table.code);
+  assert.match(await copied(tool("Copy output as Markdown")), /^\| index \| city \| people \|\n.*\n\| 0 \| Bern \| 134 \|/);
+  const all = await copied(async () => {
+    await console_.page.getByRole("button", { name: "Menu" }).click();
+    await console_.page.getByRole("menuitem", { name: "Copy all outputs as Markdown" }).click();
+  });
+  assert.match(all, /^```python\nclass Shown:[\s\S]*```\n\n\| index \|/);
+});
+
+test("a picture enlarges and is saved as what it is", async () => {
+  const console_ = await fresh();
+  await console_.runTo(1, PROGRAMS.image.code);
+  await console_.output(1).getByRole("button", { name: /Enlarge/ }).click();
+  const viewer = console_.page.locator("dialog.viewer");
+  const [download] = await Promise.all([console_.page.waitForEvent("download"), viewer.getByRole("button", { name: "Save" }).click()]);
+  assert.match(download.suggestedFilename(), /\.png$/);
+  const bytes = await readFile(await download.path());
+  assert.deepEqual([...bytes.subarray(1, 4)], [..."PNG"].map((letter) => letter.charCodeAt(0)));
+  await viewer.getByRole("button", { name: "Close" }).click();
+  await viewer.waitFor({ state: "detached" });
+});
+
+test("the editor colours Python, closes brackets, marks them and searches", async () => {
+  const console_ = await fresh();
+  const { keyboard } = console_.page;
+  const editor = console_.cell(1).locator(".cm-content");
+  await console_.write(1, "");
+  await keyboard.type("def half(n");
+  assert.equal(await editor.innerText(), "def half(n)");
+  await editor.locator(".cm-matchingBracket").first().waitFor();
+  await keyboard.press("End");
+  await keyboard.type(":");
+  await keyboard.press("Enter");
+  await keyboard.type("return 'x' + 2 # why");
+  assert.equal(await editor.innerText(), "def half(n):\n    return 'x' + 2 # why", "the block is indented");
+  const colour = (text) => editor.getByText(text, { exact: true }).first().evaluate((element) => getComputedStyle(element).color);
+  const colours = await Promise.all(["def", "half", "'x'", "2", "# why"].map(colour));
+  assert.equal(new Set(colours).size, 5, colours.join(" "));
+  await keyboard.press("Control+f");
+  await keyboard.type("half");
+  await console_.cell(1).locator(".cm-searchMatch", { hasText: "half" }).waitFor();
+  await keyboard.press("Escape");
+  await console_.cell(1).locator(".cm-search").waitFor({ state: "detached" });
+  assert.deepEqual(console_.complaints, []);
+});
+
+test("running again moves nothing, and a second click of a double one starts nothing", async () => {
+  const console_ = await fresh();
+  const { page } = console_;
+  await console_.runTo(1, PROGRAMS.streams.code);
+  await page.locator(".add").click();
+  await console_.runTo(2, PROGRAMS.hello.code);
+  await console_.cell(1).locator(".cm-content").click();
+  // The place of what is below, in every frame from before the run to after it.
+  await page.evaluate(() => {
+    globalThis.places = new Set();
+    const look = () => {
+      globalThis.places.add(Math.round(document.querySelectorAll(".cell")[1].getBoundingClientRect().top));
+      if (!globalThis.looked) requestAnimationFrame(look);
+    };
+    look();
+  });
+  const before = await console_.cell(1).locator(".count").textContent();
+  await page.keyboard.press("Control+Enter");
+  await page.waitForFunction((count) => !["*", "", count].includes(document.querySelector(".count").textContent), before);
+  await console_.phase(1, "ok");
+  assert.equal(await page.evaluate(() => { globalThis.looked = true; return globalThis.places.size; }), 1);
+
+  await console_.run(1, PROGRAMS.forever.code);
+  await console_.phase(1, "running");
+  await page.getByRole("button", { name: "Stop", exact: true }).dblclick();
+  await console_.phase(1, "interrupted");
+  await console_.ready();
+  assert.equal(await console_.cell(2).getAttribute("data-phase"), "ok");
+  assert.match(await console_.cell(2).locator(".count").textContent(), /^\d+$/);
+});
+
+test("restart and run all begins with a fresh interpreter", async () => {
+  const console_ = await fresh();
+  await console_.runTo(1, PROGRAMS.setX.code);
+  await console_.page.locator(".add").click();
+  await console_.runTo(2, PROGRAMS.showX.code);
+  await console_.page.getByRole("button", { name: "Menu" }).click();
+  await console_.page.getByRole("menuitem", { name: "Restart and run all" }).click();
+  await console_.page.locator(".toast", { hasText: "variables are gone" }).waitFor();
+  await console_.cell(2).locator(".count", { hasText: /^2$/ }).waitFor();
+  assert.equal(await console_.cell(1).locator(".count").textContent(), "1");
+});
+
 test("the keys of a notebook work, and deleted cells come back", async () => {
   const console_ = await fresh();
   const { keyboard } = console_.page;

@@ -27,6 +27,7 @@ async function embedded(host) {
 test("another site that is allowed to may show the card, which runs code", allowedOnly, async () => {
   const { page, card } = await embedded("localhost");
   await card.locator(".state", { hasText: "Ready" }).waitFor();
+  assert.equal(await page.evaluate(() => document.activeElement.tagName), "BODY", "the card takes the focus of the page around it");
   await card.locator(".cm-content").click();
   await page.keyboard.insertText(PROGRAMS.hello.code);
   await page.keyboard.press("Control+Enter");

@@ -5,7 +5,8 @@ import { test } from "node:test";
 import { accessible, stage } from "./console.mjs";
 import { PROGRAMS } from "./programs.mjs";
 
-const { fresh, open } = stage();
+const the = stage();
+const { fresh, open } = the;
 
 for (const colorScheme of ["light", "dark"]) {
   test(`the page is accessible in the ${colorScheme}`, async () => {
@@ -36,6 +37,65 @@ for (const colorScheme of ["light", "dark"]) {
     await accessible(console_.page, "asking");
   });
 
+  test(`what comes and goes is accessible in the ${colorScheme}`, async () => {
+    const console_ = await fresh({ colorScheme });
+    const { page } = console_;
+    const { keyboard } = page;
+    await page.locator(".title").click();
+    await accessible(page, "renaming");
+    await keyboard.press("Escape");
+    await console_.write(1, "");
+    await keyboard.type("pri");
+    await keyboard.press("Tab");
+    await console_.cell(1).locator(".cm-tooltip-autocomplete").waitFor();
+    await accessible(page, "completing");
+    await keyboard.press("Escape");
+    await keyboard.press("Control+f");
+    await console_.cell(1).locator(".cm-search").waitFor();
+    await accessible(page, "searching");
+    await keyboard.press("Escape");
+    await console_.runTo(1, PROGRAMS.image.code);
+    await console_.output(1).getByRole("button", { name: /Enlarge/ }).click();
+    await accessible(page, "a picture");
+    await keyboard.press("Escape");
+    await console_.runTo(1, PROGRAMS.million.code);
+    await console_.output(1).getByRole("button", { name: "download all" }).waitFor();
+    await accessible(page, "lines left out");
+    await console_.runTo(1, PROGRAMS.exits.code, "exited");
+    await accessible(page, "an interpreter that ended");
+    await console_.run(1, PROGRAMS.stubborn.code);
+    await console_.phase(1, "running");
+    await page.locator(".add").click();
+    await console_.run(2, PROGRAMS.hello.code);
+    await console_.cell(2).locator(".how", { hasText: /Queued|Next/ }).waitFor();
+    await accessible(page, "running and queued");
+    await page.getByRole("button", { name: "Stop", exact: true }).click();
+    await page.getByRole("button", { name: "Force stop" }).waitFor();
+    await accessible(page, "to be stopped by force");
+    await page.getByRole("button", { name: "Force stop" }).click();
+    await console_.ready();
+    await console_.cell(2).focus();
+    await keyboard.press("d");
+    await keyboard.press("d");
+    await page.locator(".toast", { hasText: "Cell deleted" }).waitFor();
+    await accessible(page, "with notes at the bottom");
+    the.gateway.down = true;
+    the.gateway.breakConnections();
+    await page.locator(".banner", { hasText: "Reconnecting" }).waitFor();
+    await accessible(page, "without a connection");
+    the.gateway.down = false;
+    await console_.reconnect();
+    await console_.ready();
+    page.once("dialog", (question) => question.accept());
+    await page.getByRole("button", { name: "Menu" }).click();
+    await page.getByRole("menuitem", { name: "End the session" }).click();
+    await page.locator(".banner", { hasText: "Start a new session" }).waitFor();
+    await accessible(page, "after the session");
+    const stranger = await open({ colorScheme, fragment: "" });
+    await stranger.page.getByLabel("Token").waitFor();
+    await accessible(stranger.page, "asked for a token");
+  });
+
   for (const query of ["?layout=single", "?embed=1"]) {
     test(`${query} has one editor and no list, and is accessible in the ${colorScheme}`, async () => {
       const console_ = await fresh({ query, colorScheme });
@@ -62,6 +122,22 @@ for (const colorScheme of ["light", "dark"]) {
     await console_.page.locator(".add").tap();
     await console_.runTo(2, PROGRAMS.fails.code, "error");
     await narrow("with an error");
+    // The bar is one row whatever it says, and nothing in it lies over something else.
+    const bar = async (where) => {
+      const boxes = await console_.page.evaluate(() => [...document.querySelectorAll("#bar .mark, #bar .state, #bar button")]
+        .map((element) => element.getBoundingClientRect()).filter((box) => box.width > 0).map(({ left, right, top, bottom }) => ({ left, right, top, bottom })));
+      for (const [at, box] of boxes.entries()) {
+        assert.ok(at === 0 || box.left >= boxes[at - 1].right, `${where}: ${JSON.stringify(boxes)}`);
+        assert.ok(box.right <= 360 && box.bottom < 60, `${where}: ${JSON.stringify(boxes)}`);
+      }
+    };
+    await bar("ready");
+    await console_.run(1, PROGRAMS.forever.code);
+    await console_.page.locator(".state", { hasText: /Running · \d+ s/ }).waitFor();
+    await bar("running");
+    await console_.page.getByRole("button", { name: "Stop", exact: true }).tap();
+    await console_.phase(1, "interrupted");
+    await console_.runTo(1, PROGRAMS.table.code);
     await console_.page.getByRole("button", { name: "Menu" }).tap();
     const box = await console_.page.getByRole("menu").boundingBox();
     assert.ok(box.x >= 0 && box.x + box.width <= 360, JSON.stringify(box));
@@ -144,4 +220,36 @@ test("command mode stops and restarts by pairs of keys", async () => {
   await keyboard.press("?");
   const listed = await console_.page.getByRole("dialog", { name: "Keys" }).locator("dd").allTextContents();
   assert.ok(listed.length >= 15, listed.join(", "));
+});
+
+test("who wants less motion gets none", async () => {
+  for (const [reducedMotion, moves] of [["no-preference", true], ["reduce", false]]) {
+    const console_ = await fresh({ reducedMotion });
+    await console_.run(1, PROGRAMS.forever.code);
+    await console_.page.locator(".state", { hasText: /Running · [1-9]/ }).waitFor();
+    const moving = await console_.page.evaluate(() => document.getAnimations().filter((one) => one.playState === "running").length);
+    assert.equal(moving > 0, moves, `${reducedMotion}: ${moving}`);
+    await console_.page.getByRole("button", { name: "Stop", exact: true }).click();
+    await console_.phase(1, "interrupted");
+  }
+});
+
+test("where the system chooses all colours, focus, choice and state are seen", async () => {
+  const console_ = await fresh({ forcedColors: "active" });
+  const { page } = console_;
+  const outlined = (locator) => locator.evaluate((element) => {
+    const { outlineStyle, outlineWidth } = getComputedStyle(element);
+    return outlineStyle !== "none" && parseFloat(outlineWidth) >= 2;
+  });
+  await console_.runTo(1, PROGRAMS.fails.code, "error");
+  assert.equal(await outlined(console_.cell(1).locator(".box")), true, "the text has the focus");
+  await page.keyboard.press("Escape");
+  assert.equal(await outlined(console_.cell(1).locator(".box")), true, "the cell has the focus");
+  const edge = await console_.cell(1).locator(".box").evaluate((element) => getComputedStyle(element, "::before").backgroundColor);
+  assert.notEqual(edge, await page.evaluate(() => getComputedStyle(document.body).backgroundColor), "the edge of a cell that failed");
+  await page.getByRole("button", { name: "Menu" }).click();
+  assert.equal(await outlined(page.getByRole("menuitemradio", { name: "Auto" })), true, "the theme that is chosen");
+  assert.equal(await outlined(page.getByRole("menuitemradio", { name: "Dark" })), false, "one that is not");
+  assert.equal(await outlined(page.getByRole("menuitem").first()), true, "the entry with the focus");
+  await accessible(page, "forced colours");
 });

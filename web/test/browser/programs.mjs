@@ -91,6 +91,28 @@ export const PROGRAMS = {
     "text/plain": "chart",
   }),
   slow: { code: "import time\nfor n in range(30):\n    print(n, flush=True)\n    time.sleep(0.1)", async play(cell) { for (let n = 0; n < 30; n += 1) { cell.out(`${n}\n`); await cell.sleep(100); } } },
+  /** A thread that writes when its cell has ended: 300 ms later. */
+  late: {
+    code: "import threading\nprint('now')\nthreading.Timer(0.3, lambda: print('afterwards')).start()",
+    play(cell) {
+      cell.out("now\n");
+      setTimeout(() => cell.session.emit("stdout", { id: cell.id, text: "afterwards\n", late: true }), 300);
+    },
+  },
+  hoards: { code: "kept = [bytearray(1 << 20) for _ in range(1 << 10)]", play: () => ({ status: "oom", state_kept: false }) },
+  exits: {
+    code: "import os\nos._exit(3)",
+    play: () => ({ status: "exited", state_kept: false, detail: "the interpreter ended with exit code 3" }),
+  },
+  /** 20 MiB, of which the gateway of these tests lets 16 through. */
+  tooMuch: {
+    code: "import sys\nfor n in range(20 << 10):\n    sys.stdout.write('y' * 1023 + '\\n')",
+    play(cell) {
+      cell.out("yyy\n");
+      cell.emit("truncated", { stream: "stdout", omitted_bytes: 4 << 20 });
+      return { status: "output_limit" };
+    },
+  },
   completes: { code: "pri", play() {} },
 };
 

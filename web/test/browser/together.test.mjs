@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { lines, stage } from "./console.mjs";
+import { lines, real, stage } from "./console.mjs";
 import { PROGRAMS } from "./programs.mjs";
 
 const the = stage();
@@ -38,7 +38,7 @@ test("a connection that breaks in the middle of a stream comes back without a tr
   await console_.page.locator(".state", { hasText: /Reconnecting in \d+ s/ }).waitFor();
   await console_.page.locator(".banner", { hasText: "what runs does not stop for that" }).waitFor();
   the.gateway.down = false;
-  await console_.page.getByRole("button", { name: "Reconnect now" }).click();
+  await console_.reconnect();
   await console_.phase(1, "ok");
   assert.deepEqual(await lines(console_, 1), Array.from({ length: 30 }, (_, n) => String(n)));
   assert.equal(await console_.page.locator(".banner").count(), 0);
@@ -136,7 +136,7 @@ test("what the page cannot reach it tries again, and says so", async () => {
   const console_ = await open();
   await console_.page.locator(".banner", { hasText: "cannot be reached" }).waitFor();
   the.gateway.down = false;
-  await console_.page.getByRole("button", { name: "Try now" }).click();
+  await console_.reconnect();
   await console_.ready();
 });
 
@@ -152,4 +152,43 @@ test("the state tells latency, memory and who one is", async () => {
   assert.match(title, /you are owner/);
   await console_.page.getByRole("button", { name: "Stop", exact: true }).click();
   await console_.phase(1, "interrupted");
+});
+
+test("a gateway that comes back without the session says so, and the code goes into a new one", async () => {
+  const console_ = await fresh();
+  await console_.run(1, PROGRAMS.slow.code);
+  await console_.output(1).locator(".line", { hasText: /^3$/ }).waitFor();
+  const { session } = JSON.parse(await console_.page.evaluate(() => sessionStorage.getItem("cellgate.session")));
+  the.gateway.down = true;
+  the.gateway.breakConnections();
+  await console_.page.locator(".state", { hasText: /Reconnecting in \d+ s/ }).waitFor();
+  const ended = await fetch(`${the.gateway.url}/v1/sessions/${session}`, { method: "DELETE", headers: { authorization: `Bearer ${the.gateway.token}` } });
+  assert.ok(ended.ok, `${ended.status}`);
+  the.gateway.forget?.(session);
+  the.gateway.down = false;
+  await console_.reconnect();
+  await console_.page.locator(".banner", { hasText: "The session is gone: the gateway no longer has it." }).waitFor();
+  assert.equal(await console_.cell(1).locator(".how").textContent(), "The session ended before this cell did.");
+  await console_.output(1).locator(".line", { hasText: /^3$/ }).waitFor();
+  await console_.page.getByRole("button", { name: "Start a new session" }).click();
+  await console_.ready();
+  // What ran in the old one counts for nothing in the new one.
+  assert.equal(await console_.cell(1).locator(".count").textContent(), "");
+  await console_.runTo(1, PROGRAMS.hello.code);
+});
+
+test("who came by a link leaves when it expires, and it opens nothing then", { skip: !real && "needs the gateway's own tokens" }, async () => {
+  const console_ = await fresh();
+  const { session, token } = JSON.parse(await console_.page.evaluate(() => sessionStorage.getItem("cellgate.session")));
+  const granted = await fetch(`${the.gateway.url}/v1/sessions/${session}/tokens`, {
+    method: "POST", headers: { authorization: `Bearer ${token}` }, body: JSON.stringify({ role: "editor", expires_in_ms: 8000 }),
+  });
+  const fragment = new URLSearchParams({ session, token: (await granted.json()).token }).toString();
+  const guest = await fresh({ fragment });
+  await guest.write(1, "'mine'");
+  await guest.page.locator(".banner", { hasText: "The link to this session has expired. Ask for a new link to come back. Your code is kept here." }).waitFor();
+  await guest.cell(1).locator(".cm-content", { hasText: "'mine'" }).waitFor();
+  const later = await open({ fragment });
+  await later.page.locator(".banner", { hasText: "The link to this session does not open it, or not any more." }).waitFor();
+  await console_.runTo(1, PROGRAMS.hello.code);
 });

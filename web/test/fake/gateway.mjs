@@ -71,6 +71,11 @@ export class FakeGateway {
     session.attach(socket, Number(query.get("after") ?? 0));
   }
 
+  /** Knows nothing of a session any more, as if it were another gateway. */
+  forget(id) {
+    this.sessions.delete(id);
+  }
+
   /** Breaks every connection without a closing handshake, as a network does. */
   breakConnections() {
     for (const socket of this.sockets) socket.ws.terminate();
