@@ -15,6 +15,7 @@ import type { CellAction, CellHost, CellView } from "./cellview.js";
 import type { Arrival } from "./credentials.js";
 import { announce, copy, toast } from "./dom.js";
 import type { EditorHost } from "./editor.js";
+import { Follow } from "./follow.js";
 import { Frames } from "./frames.js";
 import { Link } from "./link.js";
 import type { LinkState } from "./link.js";
@@ -44,12 +45,16 @@ export interface Overview {
 }
 
 export class Console implements CellHost {
-  readonly frames = new Frames(() => this.#link.session?.acknowledge(this.#seq));
+  readonly frames = new Frames(() => {
+    this.#link.session?.acknowledge(this.#seq);
+    this.#follow.look();
+  });
   readonly cells: Cells;
   readonly store: Store;
   readonly runs: Runs;
   readonly #link: Link;
   readonly #banner: Banner;
+  readonly #follow = new Follow(() => this.cells.selected?.element);
   readonly #changed: () => void;
   #document: Document;
   #ready: Ready | null = null;
@@ -228,6 +233,7 @@ export class Console implements CellHost {
       cell.editor.setCode(event.code);
     }
     cell.take(event);
+    if (event.type === "started" && this.runs.isOwn(event.id)) this.#follow.begin();
     if (event.type === "done") this.#cellEnded(cell, event);
     if (event.type === "queued" || event.type === "started" || event.type === "done" || event.type === "input_request") this.#changed();
     if (event.type === "input_request") announce(`Cell ${cell.number} asks: ${event.prompt.trim() || "for input"}`);
@@ -252,15 +258,7 @@ export class Console implements CellHost {
     this.#lossSaid = !done.state_kept && done.status !== "interrupted" && done.status !== "cancelled";
     this.runs.ended(done.id, done.status === "ok");
     announce(`Cell ${cell.number} ${outcome(done, cell.output.lineCount)}`);
-    if (this.runs.isOwn(done.id) && this.cells.selected === cell) this.#reveal(cell);
-  }
-
-  /** Shows the end of what the user just ran, unless it is more than fits. */
-  #reveal(cell: CellView): void {
-    requestAnimationFrame(() => {
-      const { height, bottom } = cell.element.getBoundingClientRect();
-      if (bottom > innerHeight && height < innerHeight - 80) cell.element.scrollIntoView({ block: "nearest" });
-    });
+    if (this.runs.isOwn(done.id)) this.#follow.end();
   }
 
   /** Measures the latency, and finds out whether files are offered. */

@@ -59,7 +59,7 @@ export function showShare(console: Console): void {
   openDialog("Share", (redraw) => {
     if (!begun) { begun = true; void make(redraw); }
     return html`
-      <fieldset><legend>Who has the link can</legend>${offered.map(([value, name, does]) => html`
+      <fieldset><legend>Whoever has the link can</legend>${offered.map(([value, name, does]) => html`
         <label class="choice"><input type="radio" name="role" .checked=${role === value} @change=${() => { role = value; void make(redraw); }}>
           <span><strong>${name}</strong> ${does}</span></label>`)}</fieldset>
       <label class="field">Link to this live session

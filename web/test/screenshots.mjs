@@ -1,0 +1,57 @@
+// Takes the README's pictures of the page against a real gateway whose Python has numpy, pandas,
+// matplotlib and pillow: `npm run screenshots`, with CELLGATE_URL and CELLGATE_TOKEN. A session of
+// that gateway makes them small.
+
+import { writeFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import WebSocket from "ws";
+import { Session } from "../dist/client/index.js";
+import { ConsolePage, startBrowser } from "./browser/console.mjs";
+
+const { CELLGATE_URL: url, CELLGATE_TOKEN: token } = process.env;
+if (!url || !token) throw new Error("CELLGATE_URL and CELLGATE_TOKEN name a gateway");
+
+const PLOT = `import numpy as np, matplotlib.pyplot as plt
+t = np.linspace(0, 6, 300)
+plt.figure(figsize=(6, 2.3))
+plt.plot(t, np.sin(t)); plt.plot(t, np.cos(2 * t) * np.exp(-t / 4))
+plt.show()`;
+const TABLE = `import pandas as pd
+pd.DataFrame({"city": ["Bern", "Zürich", "Chur"], "people": [134_591, 421_878, 38_293], "river": ["Aare", "Limmat", None]})`;
+const PROGRESS = `import sys, time
+print("fitting \\033[1;34mmodel 3\\033[0m with \\033[32m4 folds\\033[0m")
+for done in range(101):
+    sys.stderr.write(f"\\r{done:3d}% |{'█' * (done // 3):<33}| {done}/100")
+    time.sleep(0.08)`;
+const SMALL = `from PIL import Image
+Image.open("in.png").convert("RGB").quantize(192, dither=Image.Dither.NONE).save("out.png", optimize=True)`;
+
+const browser = await startBrowser();
+const session = await Session.connect({ url, token, WebSocket: globalThis.WebSocket ?? WebSocket });
+try {
+  for (const colorScheme of ["light", "dark"]) {
+    const console_ = await ConsolePage.open(browser, { url, token }, { colorScheme, viewport: { width: 1100, height: 930 } });
+    const { page } = console_;
+    await console_.ready();
+    // The first use of a library fills its caches.
+    await console_.runTo(1, PLOT);
+    await console_.runTo(1, PLOT);
+    await page.locator(".add").click();
+    await console_.runTo(2, TABLE);
+    await console_.output(2).getByRole("button", { name: "people" }).click();
+    await page.locator(".add").click();
+    await console_.run(3, PROGRESS);
+    await page.locator(".state", { hasText: "Running · 4 s" }).waitFor();
+    await page.evaluate(() => scrollTo(0, 0));
+    await session.files.put("in.png", await page.screenshot({ caret: "initial" }));
+    const made = await session.runCode(SMALL);
+    if (made.status !== "ok") throw new Error(`${made.status}: ${made.error?.value}`);
+    const bytes = Buffer.from(await (await session.files.get("out.png")).arrayBuffer());
+    await writeFile(fileURLToPath(new URL(`../../docs/screenshots/console-${colorScheme}.png`, import.meta.url)), bytes);
+    console.log(`console-${colorScheme}.png: ${bytes.length} bytes`);
+    await console_.close();
+  }
+} finally {
+  await session.end();
+  await browser.close();
+}
