@@ -15,141 +15,23 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
-use cellgate_driver::wire::{
-    self, Done, Exited, HEADER_BYTES, Header, MAX_PAYLOAD, Setup, Usage, WireError, flag, kind,
-};
+use bytes::{Buf, BytesMut};
+use cellgate_driver::wire::{self, Setup, WireError, kind};
 use tokio_util::io::poll_read_buf;
 
-use crate::protocol::event::Stream;
 use crate::sandbox::Duplex;
 
+mod command;
+mod decoder;
+mod event;
 mod transfer;
 
+pub use command::DriverCommand;
+use decoder::Decoder;
+pub use decoder::MAX_MESSAGE;
+pub use event::DriverEvent;
 pub use transfer::TransferAnswer;
-
-/// Longest message from a driver, fragments joined. 32 MiB: a large plot with room, and the most
-/// one hostile sandbox can make the gateway hold.
-pub const MAX_MESSAGE: usize = 32 << 20;
-
-/// Room asked for when little comes: an idle session should not hold more.
-const QUIET_BYTES: usize = 4 << 10; // 4 KiB
-
-/// Room asked for while reads come back full: two frames, so that a flood takes few system calls.
-const FLOOD_BYTES: usize = 2 * (MAX_PAYLOAD + HEADER_BYTES);
-
-/// What a session tells its driver.
-#[derive(Clone, Debug, PartialEq)]
-pub enum DriverCommand {
-    /// Run a cell; the JSON of [`kind::EXECUTE`].
-    Execute {
-        /// Number of the cell, never 0.
-        cell: u32,
-        /// Encoded fields.
-        json: Vec<u8>,
-    },
-    /// Stop a cell.
-    Interrupt {
-        /// Number of the cell.
-        cell: u32,
-        /// From SIGINT to SIGKILL.
-        grace: Duration,
-    },
-    /// Answer an input request; the JSON of [`kind::INPUT`].
-    Input {
-        /// Number of the cell.
-        cell: u32,
-        /// Encoded fields.
-        json: Vec<u8>,
-    },
-    /// Start afresh.
-    Restart,
-    /// Ask something; the JSON of [`kind::REQUEST`].
-    Request {
-        /// Number of the question.
-        number: u32,
-        /// Encoded fields.
-        json: Vec<u8>,
-    },
-    /// A step of a file's transfer.
-    File {
-        /// Number of the transfer.
-        number: u32,
-        /// The payload of [`kind::FILE`]: one frame.
-        payload: Vec<u8>,
-    },
-}
-
-/// What a driver tells its session.
-#[derive(Clone, Debug, PartialEq)]
-pub enum DriverEvent {
-    /// A runner is ready; the JSON of [`kind::READY`].
-    Ready(Bytes),
-    /// Bytes a cell wrote.
-    Output {
-        /// Number of the cell, 0 for none.
-        cell: u32,
-        /// Which stream.
-        stream: Stream,
-        /// After the cell's end.
-        late: bool,
-        /// At most [`MAX_PAYLOAD`].
-        bytes: Bytes,
-    },
-    /// A rich event; the JSON of [`kind::MESSAGE`].
-    Message {
-        /// Number of the cell.
-        cell: u32,
-        /// After the cell's end.
-        late: bool,
-        /// Encoded fields.
-        json: Bytes,
-    },
-    /// A cell ended, the runner lives.
-    Done {
-        /// Number of the cell.
-        cell: u32,
-        /// How, and what it used.
-        done: Done,
-    },
-    /// The runner ended.
-    Exited {
-        /// Number of the running cell, 0 for none.
-        cell: u32,
-        /// How, and what the cell used.
-        exited: Exited,
-    },
-    /// What the sandbox uses.
-    Usage(Usage),
-    /// Answer to a [`DriverCommand::Request`].
-    Reply {
-        /// Number of the question.
-        number: u32,
-        /// The encoded answer; `None`: the runner was busy.
-        json: Option<Bytes>,
-    },
-    /// Answer to a [`DriverCommand::File`].
-    File {
-        /// Number of the transfer.
-        number: u32,
-        /// The answer.
-        answer: TransferAnswer,
-    },
-    /// For the operator's log.
-    Log(String),
-}
-
-impl DriverEvent {
-    /// Whether a healthy driver may say this while no cell was ever sent.
-    pub fn is_of_no_cell(&self) -> bool {
-        matches!(
-            self,
-            DriverEvent::Output { cell: 0, .. } | DriverEvent::Usage(_) | DriverEvent::Log(_)
-        )
-    }
-}
 
 /// Why a link is of no use any more.
 #[derive(Debug, thiserror::Error)]
@@ -174,27 +56,14 @@ pub enum LinkError {
     TooLong,
 }
 
-/// A message that is not whole.
-struct Partial {
-    kind: u8,
-    cell: u32,
-    bytes: BytesMut,
-}
-
 /// A link on which SETUP has been sent.
 pub struct Link {
     stream: Box<dyn Duplex>,
-    incoming: BytesMut,
+    incoming: Decoder,
     outgoing: BytesMut,
-    /// The beginning of a message: one at most, and at most [`MAX_MESSAGE`] long.
-    partial: Option<Partial>,
     /// What the supervisor could not protect, from its HELLO.
     shortfalls: Vec<String>,
-    /// The last read filled its room.
-    flood: bool,
     ended: bool,
-    /// PONG frames so far.
-    pongs: u64,
     /// Reads that brought something.
     heard: u64,
 }
@@ -204,17 +73,14 @@ impl Link {
     pub async fn open(stream: Box<dyn Duplex>, setup: &Setup) -> Result<Link, LinkError> {
         let mut link = Link {
             stream,
-            incoming: BytesMut::new(),
+            incoming: Decoder::default(),
             outgoing: BytesMut::new(),
-            partial: None,
             shortfalls: Vec::new(),
-            flood: false,
             ended: false,
-            pongs: 0,
             heard: 0,
         };
         let (header, payload) = loop {
-            if let Some(frame) = link.take_frame()? {
+            if let Some(frame) = link.incoming.take_frame()? {
                 break frame;
             }
             poll_fn(|cx| link.poll_fill(cx)).await?;
@@ -228,7 +94,7 @@ impl Link {
         }
         let lines = String::from_utf8_lossy(&payload[2..]);
         link.shortfalls = lines.lines().map(str::to_owned).collect();
-        link.append(kind::SETUP, 0, &setup.encode());
+        command::append(&mut link.outgoing, kind::SETUP, 0, &setup.encode());
         poll_fn(|cx| link.poll_write_all(cx)).await?;
         Ok(link)
     }
@@ -241,17 +107,7 @@ impl Link {
     /// Puts a command into the outgoing buffer; [`Link::turn`] writes it. The buffer is bounded
     /// by its user: a session has one cell under way and refuses what its queue cannot hold.
     pub fn send(&mut self, command: &DriverCommand) {
-        match command {
-            DriverCommand::Execute { cell, json } => self.append(kind::EXECUTE, *cell, json),
-            DriverCommand::Interrupt { cell, grace } => {
-                let grace = u32::try_from(grace.as_millis()).unwrap_or(u32::MAX);
-                self.append(kind::INTERRUPT, *cell, &grace.to_le_bytes());
-            }
-            DriverCommand::Input { cell, json } => self.append(kind::INPUT, *cell, json),
-            DriverCommand::Restart => self.append(kind::RESTART, 0, &[]),
-            DriverCommand::Request { number, json } => self.append(kind::REQUEST, *number, json),
-            DriverCommand::File { number, payload } => self.append(kind::FILE, *number, payload),
-        }
+        command.append_to(&mut self.outgoing);
     }
 
     /// Bytes that wait to be written.
@@ -270,7 +126,7 @@ impl Link {
                 return Poll::Pending;
             }
             loop {
-                if let Some(event) = self.take_event()? {
+                if let Some(event) = self.incoming.take_event()? {
                     return Poll::Ready(Ok(event));
                 }
                 if let Err(error) = std::task::ready!(self.poll_fill(cx)) {
@@ -283,7 +139,7 @@ impl Link {
 
     /// Asks for a sign of life, which [`Link::heard`] will count.
     pub fn send_ping(&mut self) {
-        self.append(kind::PING, 0, &[]);
+        command::append(&mut self.outgoing, kind::PING, 0, &[]);
     }
 
     /// How many reads brought something: one that stands still is a silent driver.
@@ -294,18 +150,18 @@ impl Link {
     /// Waits for a sign of life on a link on which no cell was sent; the caller sets the deadline.
     /// Fails if the driver says anything but what is of no cell.
     pub async fn ping(&mut self) -> Result<(), LinkError> {
-        let before = self.pongs;
+        let before = self.incoming.pongs;
         self.send_ping();
         poll_fn(|cx| {
             if let Poll::Ready(Err(error)) = self.poll_write_all(cx) {
                 return Poll::Ready(Err(error));
             }
             loop {
-                match self.take_event()? {
+                match self.incoming.take_event()? {
                     Some(event) if event.is_of_no_cell() => continue,
                     // Of what may come at all, it is the interpreter's end that does.
                     Some(_) => return Poll::Ready(Err(LinkError::Unexpected(kind::EXITED))),
-                    None if self.pongs > before => return Poll::Ready(Ok(())),
+                    None if self.incoming.pongs > before => return Poll::Ready(Ok(())),
                     None => std::task::ready!(self.poll_fill(cx))?,
                 }
             }
@@ -315,13 +171,7 @@ impl Link {
 
     /// The next event if it has already been read; never waits.
     pub fn ready_event(&mut self) -> Result<Option<DriverEvent>, LinkError> {
-        self.take_event()
-    }
-
-    fn append(&mut self, kind: u8, cell: u32, payload: &[u8]) {
-        let mut frames = Vec::with_capacity(payload.len() + HEADER_BYTES);
-        wire::append_message(&mut frames, kind, 0, cell, payload);
-        self.outgoing.extend_from_slice(&frames);
+        self.incoming.take_event()
     }
 
     fn poll_write_all(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
@@ -342,13 +192,10 @@ impl Link {
         if self.ended {
             return Poll::Ready(Err(LinkError::Closed));
         }
-        if self.incoming.capacity() - self.incoming.len() < HEADER_BYTES + 1 || self.flood {
-            self.incoming.reserve(if self.flood { FLOOD_BYTES } else { QUIET_BYTES });
-        }
-        let room = self.incoming.capacity() - self.incoming.len();
-        let read = poll_read_buf(Pin::new(&mut *self.stream), cx, &mut self.incoming);
+        let (incoming, room) = self.incoming.room();
+        let read = poll_read_buf(Pin::new(&mut *self.stream), cx, incoming);
         let count = std::task::ready!(read)?;
-        self.flood = count == room || count >= MAX_PAYLOAD / 2;
+        self.incoming.filled(count, room);
         if count == 0 {
             self.ended = true;
             return Poll::Ready(Err(LinkError::Closed));
@@ -356,99 +203,15 @@ impl Link {
         self.heard += 1;
         Poll::Ready(Ok(()))
     }
-
-    fn take_frame(&mut self) -> Result<Option<(Header, Bytes)>, LinkError> {
-        let Some(head) = self.incoming.first_chunk::<HEADER_BYTES>() else { return Ok(None) };
-        let header = Header::decode(head)?;
-        let whole = HEADER_BYTES + header.length as usize;
-        if self.incoming.len() < whole {
-            let missing = whole - self.incoming.len();
-            if self.incoming.capacity() - self.incoming.len() < missing {
-                self.incoming.reserve(missing);
-            }
-            return Ok(None);
-        }
-        self.incoming.advance(HEADER_BYTES);
-        Ok(Some((header, self.incoming.split_to(header.length as usize).freeze())))
-    }
-
-    /// Joins fragments; `None` while the message is not whole.
-    fn join(&mut self, header: Header, payload: Bytes) -> Result<Option<Bytes>, LinkError> {
-        let Header { kind, flags, cell, .. } = header;
-        let begun = match self.partial.take() {
-            Some(partial) if (partial.kind, partial.cell) != (kind, cell) => {
-                return Err(LinkError::Interleaved);
-            }
-            begun => begun,
-        };
-        let whole = flags & flag::MORE == 0;
-        let mut bytes = match begun {
-            None if whole => return Ok(Some(payload)),
-            None => BytesMut::new(),
-            Some(partial) => partial.bytes,
-        };
-        if bytes.len() + payload.len() > MAX_MESSAGE {
-            return Err(LinkError::TooLong);
-        }
-        bytes.extend_from_slice(&payload);
-        if whole {
-            return Ok(Some(bytes.freeze()));
-        }
-        self.partial = Some(Partial { kind, cell, bytes });
-        Ok(None)
-    }
-
-    fn take_event(&mut self) -> Result<Option<DriverEvent>, LinkError> {
-        while let Some((header, payload)) = self.take_frame()? {
-            let cell = header.cell;
-            let late = header.flags & flag::LATE != 0;
-            let event = match header.kind {
-                kind::OUTPUT => {
-                    let stderr = header.flags & flag::STDERR != 0;
-                    let stream = if stderr { Stream::Stderr } else { Stream::Stdout };
-                    DriverEvent::Output { cell, stream, late, bytes: payload }
-                }
-                kind::MESSAGE => match self.join(header, payload)? {
-                    Some(json) => DriverEvent::Message { cell, late, json },
-                    None => continue,
-                },
-                kind::READY => match self.join(header, payload)? {
-                    Some(json) => DriverEvent::Ready(json),
-                    None => continue,
-                },
-                kind::REPLY if header.flags & flag::BUSY != 0 => {
-                    DriverEvent::Reply { number: cell, json: None }
-                }
-                kind::REPLY => match self.join(header, payload)? {
-                    Some(json) => DriverEvent::Reply { number: cell, json: Some(json) },
-                    None => continue,
-                },
-                kind::DONE => DriverEvent::Done { cell, done: Done::decode(&payload)? },
-                kind::EXITED => {
-                    // What the dead runner had begun to say will never be whole.
-                    self.partial = None;
-                    DriverEvent::Exited { cell, exited: Exited::decode(&payload)? }
-                }
-                kind::USAGE => DriverEvent::Usage(Usage::decode(&payload)?),
-                kind::LOG => DriverEvent::Log(String::from_utf8_lossy(&payload).into_owned()),
-                kind::FILE_ANSWER => {
-                    DriverEvent::File { number: cell, answer: TransferAnswer::read(&payload)? }
-                }
-                kind::PONG => {
-                    self.pongs += 1;
-                    continue;
-                }
-                other => return Err(LinkError::Unexpected(other)),
-            };
-            return Ok(Some(event));
-        }
-        Ok(None)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::event::Stream;
+    use bytes::Bytes;
+    use cellgate_driver::wire::{Exited, HEADER_BYTES, Header, MAX_PAYLOAD, flag};
+    use std::time::Duration;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
     fn frame(kind: u8, flags: u8, cell: u32, payload: &[u8]) -> Vec<u8> {

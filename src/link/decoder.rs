@@ -1,0 +1,143 @@
+//! Bytes of a link to events: frames are cut out, fragments joined, payloads read.
+
+use bytes::{Buf, Bytes, BytesMut};
+use cellgate_driver::wire::{Done, Exited, HEADER_BYTES, Header, MAX_PAYLOAD, Usage, flag, kind};
+
+use super::{DriverEvent, LinkError, TransferAnswer};
+use crate::protocol::event::Stream;
+
+/// Longest message from a driver, fragments joined. 32 MiB: a large plot with room, and the most
+/// one hostile sandbox can make the gateway hold.
+pub const MAX_MESSAGE: usize = 32 << 20;
+
+/// Room asked for when little comes: an idle session should not hold more.
+const QUIET_BYTES: usize = 4 << 10; // 4 KiB
+
+/// Room asked for while reads come back full: two frames, so that a flood takes few system calls.
+const FLOOD_BYTES: usize = 2 * (MAX_PAYLOAD + HEADER_BYTES);
+
+/// A message that is not whole.
+#[derive(Debug)]
+struct Partial {
+    kind: u8,
+    cell: u32,
+    bytes: BytesMut,
+}
+
+/// What was read and is not yet an event. Whatever is in it is hostile.
+#[derive(Debug, Default)]
+pub(super) struct Decoder {
+    incoming: BytesMut,
+    /// The beginning of a message: one at most, and at most [`MAX_MESSAGE`] long.
+    partial: Option<Partial>,
+    /// The last read filled its room.
+    flood: bool,
+    /// PONG frames so far.
+    pub(super) pongs: u64,
+}
+
+impl Decoder {
+    /// Where to read to, and how much room there is.
+    pub(super) fn room(&mut self) -> (&mut BytesMut, usize) {
+        if self.incoming.capacity() - self.incoming.len() < HEADER_BYTES + 1 || self.flood {
+            self.incoming.reserve(if self.flood { FLOOD_BYTES } else { QUIET_BYTES });
+        }
+        let room = self.incoming.capacity() - self.incoming.len();
+        (&mut self.incoming, room)
+    }
+
+    /// Takes note of how much of the room a read filled.
+    pub(super) fn filled(&mut self, count: usize, room: usize) {
+        self.flood = count == room || count >= MAX_PAYLOAD / 2;
+    }
+
+    /// The next whole frame.
+    pub(super) fn take_frame(&mut self) -> Result<Option<(Header, Bytes)>, LinkError> {
+        let Some(head) = self.incoming.first_chunk::<HEADER_BYTES>() else { return Ok(None) };
+        let header = Header::decode(head)?;
+        let whole = HEADER_BYTES + header.length as usize;
+        if self.incoming.len() < whole {
+            let missing = whole - self.incoming.len();
+            if self.incoming.capacity() - self.incoming.len() < missing {
+                self.incoming.reserve(missing);
+            }
+            return Ok(None);
+        }
+        self.incoming.advance(HEADER_BYTES);
+        Ok(Some((header, self.incoming.split_to(header.length as usize).freeze())))
+    }
+
+    /// Joins fragments; `None` while the message is not whole.
+    fn join(&mut self, header: Header, payload: Bytes) -> Result<Option<Bytes>, LinkError> {
+        let Header { kind, flags, cell, .. } = header;
+        let begun = match self.partial.take() {
+            Some(partial) if (partial.kind, partial.cell) != (kind, cell) => {
+                return Err(LinkError::Interleaved);
+            }
+            begun => begun,
+        };
+        let whole = flags & flag::MORE == 0;
+        let mut bytes = match begun {
+            None if whole => return Ok(Some(payload)),
+            None => BytesMut::new(),
+            Some(partial) => partial.bytes,
+        };
+        if bytes.len() + payload.len() > MAX_MESSAGE {
+            return Err(LinkError::TooLong);
+        }
+        bytes.extend_from_slice(&payload);
+        if whole {
+            return Ok(Some(bytes.freeze()));
+        }
+        self.partial = Some(Partial { kind, cell, bytes });
+        Ok(None)
+    }
+
+    /// The next event that has been read to its end.
+    pub(super) fn take_event(&mut self) -> Result<Option<DriverEvent>, LinkError> {
+        while let Some((header, payload)) = self.take_frame()? {
+            let cell = header.cell;
+            let late = header.flags & flag::LATE != 0;
+            let event = match header.kind {
+                kind::OUTPUT => {
+                    let stderr = header.flags & flag::STDERR != 0;
+                    let stream = if stderr { Stream::Stderr } else { Stream::Stdout };
+                    DriverEvent::Output { cell, stream, late, bytes: payload }
+                }
+                kind::MESSAGE => match self.join(header, payload)? {
+                    Some(json) => DriverEvent::Message { cell, late, json },
+                    None => continue,
+                },
+                kind::READY => match self.join(header, payload)? {
+                    Some(json) => DriverEvent::Ready(json),
+                    None => continue,
+                },
+                kind::REPLY if header.flags & flag::BUSY != 0 => {
+                    DriverEvent::Reply { number: cell, json: None }
+                }
+                kind::REPLY => match self.join(header, payload)? {
+                    Some(json) => DriverEvent::Reply { number: cell, json: Some(json) },
+                    None => continue,
+                },
+                kind::DONE => DriverEvent::Done { cell, done: Done::decode(&payload)? },
+                kind::EXITED => {
+                    // What the dead runner had begun to say will never be whole.
+                    self.partial = None;
+                    DriverEvent::Exited { cell, exited: Exited::decode(&payload)? }
+                }
+                kind::USAGE => DriverEvent::Usage(Usage::decode(&payload)?),
+                kind::LOG => DriverEvent::Log(String::from_utf8_lossy(&payload).into_owned()),
+                kind::FILE_ANSWER => {
+                    DriverEvent::File { number: cell, answer: TransferAnswer::read(&payload)? }
+                }
+                kind::PONG => {
+                    self.pongs += 1;
+                    continue;
+                }
+                other => return Err(LinkError::Unexpected(other)),
+            };
+            return Ok(Some(event));
+        }
+        Ok(None)
+    }
+}
