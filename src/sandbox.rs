@@ -26,6 +26,7 @@ pub mod embedded;
 pub mod local;
 pub mod policy;
 pub mod reaper;
+mod stream;
 
 /// A byte stream to a driver.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}

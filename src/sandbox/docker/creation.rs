@@ -20,6 +20,7 @@ use super::images::Image;
 use super::reaper::Known;
 use super::rendezvous::{Rendezvous, cgroup_names};
 use super::{DataPath, Route, Shared, stdio};
+use crate::sandbox::stream::LinkStream;
 use crate::sandbox::{Duplex, EndCause, Sandbox, SandboxError, SandboxHandle, SandboxSpec};
 
 /// How long a started driver may take to connect. It needs a millisecond; a host that swaps or
@@ -146,7 +147,13 @@ async fn attempt(
                 () = cancelled.cancelled() => return Err(given_up()),
             };
             match met {
-                Ok(stream) => Box::new(stream),
+                Ok(stream) => {
+                    let registered = stream.into_std().and_then(LinkStream::new);
+                    Box::new(registered.map_err(|cause| SandboxError::Step {
+                        operation: format!("use the link of container {name}"),
+                        cause: cause.into(),
+                    })?)
+                }
                 // A driver that cannot connect ends, or a kernel in between lets it wait.
                 Err(error) if shared.config.data_path == DataPath::Auto && !route.proven => {
                     // The next attempt has the same name, so this one has to be gone first.

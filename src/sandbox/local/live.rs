@@ -22,6 +22,7 @@ use tokio::time::timeout;
 
 use crate::sandbox::cgroup::SessionCgroup;
 use crate::sandbox::reaper::Reaper;
+use crate::sandbox::stream::LinkStream;
 use crate::sandbox::{EndCause, SandboxHandle};
 
 /// How long [`SandboxHandle::cause`] waits for the first process to end after its link did.
@@ -290,10 +291,9 @@ impl SandboxHandle for Live {
 }
 
 /// Both ends of a link: ours for the runtime, theirs for the jail.
-pub(super) fn link() -> io::Result<(tokio::net::UnixStream, UnixStream)> {
+pub(super) fn link() -> io::Result<(LinkStream, UnixStream)> {
     let (ours, theirs) = UnixStream::pair()?;
-    ours.set_nonblocking(true)?;
-    Ok((tokio::net::UnixStream::from_std(ours)?, theirs))
+    Ok((LinkStream::new(ours)?, theirs))
 }
 
 #[cfg(test)]
