@@ -4,12 +4,15 @@ Each cell has pipes of its own. Whatever a thread, a task or a child of it write
 even long after it ended, so output is never credited to whoever happens to run. They close when
 nothing can write to them any more: the last reference to the cell closes our ends, and the
 supervisor sees the end of the file.
+
+Most cells leave nothing behind that could write. Then DONE says so, and the next cell is given the
+same pipes, if the supervisor finds that no process or thread was born meanwhile.
 """
 
 import _thread
 from _contextvars import Context, ContextVar
 from _io import BufferedWriter, FileIO, TextIOWrapper
-from posix import close, dup, dup2
+from posix import close, dup, dup2, fstat
 from sys import modules
 
 STDOUT, STDERR = 1, 2
@@ -21,18 +24,50 @@ CELL = ContextVar("cellgate_cell", default=None)
 
 
 class Pipes:
-    """The write ends of one cell's pipes, made ready while nothing else is to be done."""
+    """The write ends of one cell's pipes."""
 
-    __slots__ = ("out", "err")
+    __slots__ = ("out", "err", "inodes", "sent")
 
-    def __init__(self, out_fd, err_fd, owned=True):
-        self.out = _text(out_fd, owned)
-        self.err = _text(err_fd, owned)
+    def __init__(self, out_fd, err_fd, owned=True, sent=False):
+        self.out = _text(out_fd)
+        self.err = _text(err_fd)
+        self.inodes = (_inode(out_fd), _inode(err_fd)) if owned else (0, 0)
+        self.sent = sent  # by the supervisor, for one cell
+
+    def are_whole(self):
+        """Whether the next cell can have them: they were sent, all is written, and user code has
+        neither closed nor replaced them."""
+        try:
+            self.out.flush()
+            self.err.flush()
+            inodes = _inode(self.out.fileno()), _inode(self.err.fileno())
+            return self.sent and inodes == self.inodes
+        except (OSError, ValueError):
+            return False
+
+    def close(self):
+        """Closes what is ours: user code may have closed a descriptor, and its number may be that
+        of something else by now."""
+        for stream, inode in ((self.out, self.inodes[0]), (self.err, self.inodes[1])):
+            try:
+                fd = stream.fileno()
+                try:
+                    # By name, or who asks for ResourceWarning would be told of it.
+                    stream.close()
+                finally:
+                    if inode and _inode(fd) == inode:
+                        close(fd)
+            except (OSError, ValueError):
+                pass  # nobody reads it any more, or user code closed it
 
 
-def _text(fd, owned):
+def _inode(fd):
+    return fstat(fd)[1]  # st_ino
+
+
+def _text(fd):
     # Half a surrogate pair must not make print raise, hence `backslashreplace`.
-    buffer = BufferedWriter(FileIO(fd, "w", owned))
+    buffer = BufferedWriter(FileIO(fd, "w", False))
     return TextIOWrapper(buffer, "utf-8", "backslashreplace", "\n", line_buffering=True)
 
 
@@ -41,7 +76,7 @@ class Cell:
 
     __slots__ = (
         "number", "id", "count", "file", "silent", "allow_input", "ended",
-        "out", "err", "write_out", "write_err", "last", "__weakref__",
+        "pipes", "alone", "lent", "out", "err", "write_out", "write_err", "last", "__weakref__",
     )  # fmt: skip
 
     def __init__(self, number, job, pipes):
@@ -52,6 +87,9 @@ class Cell:
         self.allow_input = job.get("allow_input", True)
         self.file = "<cell %s>" % self.count if self.count else "<silent cell %d>" % number
         self.ended = False
+        self.pipes = pipes
+        self.alone = False  # it has ended and left nothing that could write
+        self.lent = False  # another cell has the pipes now
         self.out = pipes.out
         self.err = pipes.err
         self.write_out = self.out.write
@@ -59,11 +97,8 @@ class Cell:
         self.last = 0  # the stream written to last; 0 none, -1 both (a child may have)
 
     def __del__(self):
-        for stream in (self.out, self.err):
-            try:
-                stream.close()  # by name, or who asks for ResourceWarning would be told of it
-            except (OSError, ValueError):
-                pass  # nobody reads it any more
+        if not self.lent:
+            self.pipes.close()
 
     def bind(self):
         """Makes this cell's pipes descriptors 1 and 2."""

@@ -11,14 +11,15 @@ from os import set_inheritable
 from _cellgate import bundle, frames, link, session, signals
 
 _QUIET_SECONDS = 0.02  # a client that sends its cell at once is not made to wait
-_PRIVATE_FDS = (3, 4, 5, 6)  # control, side, bundle, stacks: none of them for children
+_PRIVATE_FDS = (3, 4, 5, 6, 7)  # control, side, bundle, stacks, interrupts: not for children
+_FAILED = bytes((frames.ERROR,))
 _warm_next = ["stdin", "errors", "mime", "display"]  # in the order they are likely to be needed
 
 
 def main():
     """Runs cells until the supervisor is gone."""
     session.link = control = link.Link()
-    signals.install(control.bytes_so_far)
+    signals.install()
     signals.defer()
     control.send(frames.READY, 0, frames.dumps(_describe()))
     for fd in _PRIVATE_FDS:
@@ -39,17 +40,18 @@ def main():
 def _serve(control, next_pipes, run):
     while True:
         _await_job(control)
-        number, payload, bytes_before = control.jobs[0]
-        signals.start(bytes_before)
+        number, payload = control.jobs[0]
+        signals.start(number)
         del control.jobs[0]
-        outcome = frames.ERROR
+        said = _FAILED
         try:
-            outcome = run(number, frames.loads(payload), next_pipes())
+            said = run(number, frames.loads(payload), next_pipes())
         finally:
-            # Whatever happened, the cell gets its one DONE. Idle from here on: what interrupts come
-            # after it are for the next cell, or for none.
+            # Whatever happened, the cell gets its one DONE. Idle from here on, and with a handler
+            # that does not raise: what is read from the socket must not be lost.
             signals.leave(signals.IDLE)
-            control.send(frames.DONE, number, bytes((outcome,)))
+            signals.mend()
+            control.send(frames.DONE, number, said)
 
 
 def _await_job(control):

@@ -15,7 +15,11 @@ _AST_ONLY = 0x400  # PyCF_ONLY_AST
 _TOP_LEVEL_AWAIT = 0x2000  # PyCF_ALLOW_TOP_LEVEL_AWAIT
 _COROUTINE = 0x80  # CO_COROUTINE: the code awaits
 _FUTURES = 0x1FE0000  # every `from __future__` bit of a code object
+_STATEMENTS = {"pass", "import", "from", "del"}
 _PLAIN = {type(None), bool, int, float, complex, str, bytes}
+
+references = getattr(sys, "getrefcount", lambda _: _OUR_REFERENCES + 1)
+_OUR_REFERENCES = 3  # to a cell that just ended: the session's, `run`'s, the count's own
 
 future_flags = 0  # what cells so far imported from __future__
 sources = {}  # file name → (id of the cell, its lines), newest last
@@ -25,7 +29,7 @@ _underscores = [None, None, None]
 
 
 def run(number, job, pipes):
-    """Runs the cell of an EXECUTE; answers its outcome's byte. Never raises."""
+    """Runs the cell of an EXECUTE; answers what DONE says of it. Never raises."""
     cell = session.current = Cell(number, job, pipes)
     CELL.set(cell)
     cell.bind()
@@ -49,9 +53,13 @@ def run(number, job, pipes):
             _report_barely(cell, error)
     if changed:
         _variables().restore(changed)
+    error = None  # its traceback holds the cell
     cell.end()
     session.link.end(cell)
-    return outcome
+    CELL.set(None)
+    # Its tasks, its threads and whatever it had copy a context hold the cell too.
+    cell.alone = references(cell) <= _OUR_REFERENCES and cell.pipes.are_whole()
+    return bytes((outcome, 1)) if cell.alone else bytes((outcome,))
 
 
 def guarded(function, *args):
@@ -99,6 +107,15 @@ def compile_cell(source, file, wants_value):
     """
     global future_flags
     flags = _TOP_LEVEL_AWAIT | future_flags
+    mode = _mode_of_line(source)
+    if mode is not None:
+        try:
+            code = compile(source, file, mode if wants_value else "exec", flags, True)
+        except (SyntaxError, ValueError, OverflowError, MemoryError, RecursionError):
+            pass  # what follows finds out what it is, and says it well
+        else:
+            future_flags |= code.co_flags & _FUTURES
+            return (code, None) if mode == "exec" or not wants_value else (None, code)
     wrong = None
     try:
         tree = compile(source, file, "exec", flags | _AST_ONLY, True)
@@ -121,6 +138,20 @@ def compile_cell(source, file, wants_value):
     if last is not None:
         result = compile(Expression(last.value), file, "eval", flags | future_flags, True)
     return body, result
+
+
+def _mode_of_line(source):
+    """How a cell that is one short line compiles in one step; None if that cannot be told at sight.
+
+    The long way makes a tree of Python objects, to split the last expression off: most of what a
+    small cell costs.
+    """
+    if len(source) > 200 or "\n" in source or ";" in source or "\r" in source:
+        return None
+    word, _, rest = source.partition(" ")
+    if word in _STATEMENTS or (rest[:2] == "= " and word.isidentifier()):
+        return "exec"
+    return "eval" if source[-1:] == ")" or not ("=" in source or ":" in source) else None
 
 
 def _silenced(source, last):

@@ -16,6 +16,9 @@ ALL_FLAGS = MORE | STDERR | LATE | SYNC | BUSY
 OK, ERROR, INTERRUPTED = 0, 1, 2
 
 
+_PLAIN = b"\0\0\0"  # flags and padding
+
+
 class WireError(Exception):
     """The other end broke the wire's rules."""
 
@@ -53,6 +56,10 @@ class Parser:
     def feed(self, data):
         """Takes bytes, answers the list of messages they complete. Raises WireError."""
         buffer = self.buffer
+        if not buffer and not self.fragments and HEADER_BYTES <= len(data) <= MAX_PAYLOAD:
+            if data[:4] == (len(data) - HEADER_BYTES).to_bytes(4, "little") and data[5:8] == _PLAIN:
+                # One whole frame without flags, which is what a small cell is.
+                return [(data[4], 0, int.from_bytes(data[8:12], "little"), data[HEADER_BYTES:])]
         buffer += data
         messages = []
         at = 0

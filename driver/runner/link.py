@@ -14,7 +14,7 @@ from sys import byteorder
 from _cellgate import frames, signals
 
 CONTROL_FD = 3
-_READ_BYTES = 64 << 10
+_READ_BYTES = 16 << 10  # a cell of usual size with room; a long one takes several reads
 _WORD = 0xFFFFFFFF  # the running counts are u32 and wrap
 
 
@@ -24,7 +24,7 @@ class Link:
     def __init__(self):
         self.socket = _socket.socket(fileno=CONTROL_FD)
         self.closed = False  # in a forked child: it has no supervisor
-        self.jobs = []  # EXECUTE not yet run: (cell, payload, bytes that came before it)
+        self.jobs = []  # EXECUTE not yet run: (cell, payload)
         self.inputs = {}  # cell → payload of an INPUT
         self.on_request = None
         self.on_pipes = None
@@ -32,8 +32,6 @@ class Link:
         self._descriptors = []
         self._syncs = 0
         self._acks = 0
-        self._received = 0
-        self._taking = self._asked_while_taking = False
         self._sending = allocate_lock()
         self._reading = allocate_lock()
         self._sleepers = []
@@ -90,8 +88,9 @@ class Link:
                 if self._reading.acquire(False):
                     try:
                         if not ready():
-                            # Looking without taking: an exception raised here loses no byte.
-                            self._sleep(shut, self._peek)
+                            if shut or get_ident() != signals.MAIN:
+                                # Looking without taking: an exception raised here loses no byte.
+                                self._sleep(shut, self._peek)
                             self.read()
                     finally:
                         self._reading.release()
@@ -139,17 +138,6 @@ class Link:
             except IndexError:  # another thread was faster
                 break
 
-    def bytes_so_far(self):
-        """How many bytes came down so far, those still in the socket included."""
-        from fcntl import ioctl
-        from termios import FIONREAD
-
-        if self._taking:
-            self._asked_while_taking = True
-            return 0  # what is being taken is in neither count; `read` tells later
-        waiting = ioctl(self.socket, FIONREAD, b"\0\0\0\0")
-        return self._received + int.from_bytes(waiting, byteorder)
-
     def quiet(self, seconds):
         """Whether nothing comes for so long."""
         from select import select
@@ -159,7 +147,6 @@ class Link:
     def read(self, flags=0):
         """Takes what is there (the reader only) and hands it out."""
         shut = signals.shut()
-        self._taking = True
         try:
             data, ancillary, told, _ = self.socket.recvmsg(
                 _READ_BYTES, 64, flags | _socket.MSG_CMSG_CLOEXEC
@@ -176,16 +163,11 @@ class Link:
                             self._descriptors.append(_above_standard(fd))
             for kind, _, cell, payload in self._parser.feed(data):
                 self._take(kind, cell, payload)
-            self._received += len(data)
         except BlockingIOError:
             pass
         except (OSError, frames.WireError):
             _exit(70)  # EX_SOFTWARE: nothing sensible can be said on a broken link
         finally:
-            self._taking = False
-            if self._asked_while_taking:
-                self._asked_while_taking = False
-                signals.mark()
             if shut:
                 signals.reopen()
 
@@ -202,7 +184,7 @@ class Link:
 
     def _take(self, kind, cell, payload):
         if kind == frames.EXECUTE:
-            self.jobs.append((cell, payload, self._received))
+            self.jobs.append((cell, payload))
         elif kind == frames.ACK:
             self._acks = int.from_bytes(payload, "little")
         elif kind == frames.INPUT:

@@ -4,16 +4,19 @@
 IDLE ─ EXECUTE ─► STARTING ─ enter() ─► RUNNING ─ leave() ─► ENDING ─ about to send DONE ─► IDLE
 ```
 In RUNNING the handler raises KeyboardInterrupt. Elsewhere it must not, but an interrupt that
-overtakes the cell it is meant for must not be lost either. The supervisor writes EXECUTE before it
-sends the signal, so in IDLE the handler notes how many bytes had come down the link by then: a cell
-that was among them is the one that is meant; any other interrupt came too late and is dropped.
+overtakes the cell it is meant for must not be lost either, and one that its cell has outrun must not
+hit the next. A signal cannot say whom it is meant for, so the supervisor writes it to descriptor 7
+first: the cell's number, and how many interrupts there were. A count that has not changed tells
+that the signal is none of the supervisor's: user code sent it to itself.
 """
 
 import _signal
 from _thread import get_ident, start_new_thread
+from posix import pread
 from time import monotonic, sleep
 
 IDLE, STARTING, RUNNING, ENDING = range(4)
+INTERRUPT_FD = 7
 SIGINT, SIGUSR2 = int(_signal.SIGINT), int(_signal.SIGUSR2)
 MAIN = get_ident()
 
@@ -32,18 +35,16 @@ _pending = False
 _PATIENCE_SECONDS = 1.0  # a finaliser that takes longer is interrupted all the same
 _RETRY_SECONDS = 0.005
 _patience_ends = 0.0
-_cell = 0  # counts the cells
+_cell = 0  # the number of the newest cell
 _held = False
 _admitted = False
-_mark = 0  # bytes that had come down the link when an interrupt found the runner idle
-_bytes_so_far = None  # tells that number
+_wanted = 0  # the number of a cell that is to be interrupted as soon as it comes
+_count = 0  # interrupts of the supervisor's so far
 yields_softly = None  # set by `tasks`: takes an interrupt that hits a waiting event loop
 
 
-def install(bytes_so_far):
-    """Makes SIGINT ours. `bytes_so_far` counts what came down the link, read or not."""
-    global _bytes_so_far
-    _bytes_so_far = bytes_so_far
+def install():
+    """Makes SIGINT ours."""
     _signal.signal(SIGINT, _on_interrupt)
 
 
@@ -84,14 +85,13 @@ def defer():
     _admitted = False
 
 
-def start(bytes_before):
-    """A cell was taken that came after `bytes_before`; interrupts are for it from now on."""
-    global phase, _pending, _mark, _cell
+def start(number):
+    """The cell of this number was taken."""
+    global phase, _pending, _cell
     phase = STARTING
-    _cell += 1
-    if _mark > bytes_before:
+    _cell = number
+    if _wanted == number:
         _pending = True
-    _mark = 0
 
 
 def shut():
@@ -114,12 +114,6 @@ def reopen():
     admit()
     if phase == RUNNING:
         _raise_pending()
-
-
-def mark():
-    """Notes what had come down the link by the time of an interrupt that found nothing running."""
-    global _mark
-    _mark = _bytes_so_far()
 
 
 def _raise_pending():
@@ -147,9 +141,26 @@ def _again(cell):
         _signal.pthread_kill(MAIN, SIGINT)
 
 
+def _meant():
+    """The cell an interrupt is meant for; None if it is not the supervisor's."""
+    global _count
+    try:
+        word = pread(INTERRUPT_FD, 8, 0)
+    except OSError:
+        return None  # user code closed the descriptor
+    count = int.from_bytes(word[4:], "little")
+    if count == _count:
+        return None
+    _count = count
+    return int.from_bytes(word[:4], "little")
+
+
 def _on_interrupt(number, frame):
-    global _pending, _patience_ends
-    if phase == RUNNING:
+    global _pending, _patience_ends, _wanted
+    meant = _meant()
+    if meant is not None and (meant != _cell or phase == IDLE):
+        _wanted = meant  # it came before its cell; or after it, and then it is nobody's
+    elif phase == RUNNING:
         if _held:
             _pending = True
         elif _would_be_lost(frame):
@@ -159,5 +170,3 @@ def _on_interrupt(number, frame):
             raise KeyboardInterrupt
     elif phase == STARTING:
         _pending = True
-    elif phase == IDLE:
-        mark()

@@ -12,7 +12,7 @@ from _cellgate import bundle, cell, imports, session, signals, streams
 _SIDE_FD, _STACKS_FD = 4, 6
 _LEAST_RECURSION = 500  # below this the runner itself could not work
 
-_pipes = []  # Pipes for the cells to come
+_pipes = []  # Pipes that were sent for the cells to come
 _baseline_modules = {}
 _baseline_builtins = {}
 _streams = {}
@@ -31,7 +31,7 @@ def make(control):
     session.current = cell.Cell(0, {}, cell.spare_pipes())
     session.current.end()
     control.end(session.current)
-    control.on_pipes = lambda out, err: _pipes.append(cell.Pipes(out, err))
+    control.on_pipes = lambda out, err: _pipes.append(cell.Pipes(out, err, sent=True))
     control.on_request = _on_first_request
     _catch_faults()
     _streams["stdin"] = _LazyStdin()
@@ -54,8 +54,14 @@ def make(control):
 
 
 def next_pipes():
-    """The pipes of the cell that starts now."""
-    return _pipes.pop(0) if _pipes else cell.spare_pipes()
+    """The pipes of the cell that starts now: its own, or those that the last one left whole."""
+    if _pipes:
+        return _pipes.pop(0)
+    last = session.current
+    if last.alone:
+        last.alone, last.lent = False, True
+        return last.pipes
+    return cell.spare_pipes()
 
 
 def display(

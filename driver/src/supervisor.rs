@@ -29,6 +29,7 @@ use cellgate_driver::wire::{Setup, VERSION, WireError, kind};
 
 use crate::sys;
 
+mod births;
 mod bundle;
 mod cell;
 mod clock;

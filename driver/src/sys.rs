@@ -229,8 +229,8 @@ pub(crate) fn set_pipe_capacity(fd: BorrowedFd<'_>, bytes: usize) -> io::Result<
         .map(|size| size as usize)
 }
 
-/// A sealed memory file that holds `parts` one after the other.
-pub(crate) fn sealed_memory<'a>(parts: impl Iterator<Item = &'a [u8]>) -> io::Result<OwnedFd> {
+/// An empty file in memory, from which nothing can be executed where the kernel knows how.
+pub(crate) fn memory() -> io::Result<OwnedFd> {
     const MFD_NOEXEC_SEAL: libc::c_uint = 8; // Linux 6.3
     let name = c"cellgate-runner";
     let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
@@ -239,7 +239,12 @@ pub(crate) fn sealed_memory<'a>(parts: impl Iterator<Item = &'a [u8]>) -> io::Re
         // SAFETY: as above; an older kernel refuses the flag.
         .or_else(|_| check(unsafe { libc::memfd_create(name.as_ptr(), flags) }))?;
     // SAFETY: the kernel has just made it.
-    let file = unsafe { OwnedFd::from_raw_fd(file) };
+    Ok(unsafe { OwnedFd::from_raw_fd(file) })
+}
+
+/// A sealed memory file that holds `parts` one after the other.
+pub(crate) fn sealed_memory<'a>(parts: impl Iterator<Item = &'a [u8]>) -> io::Result<OwnedFd> {
+    let file = memory()?;
     for part in parts {
         let mut rest = part;
         while !rest.is_empty() {

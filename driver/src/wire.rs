@@ -61,7 +61,7 @@ pub mod kind {
 
     /// Supervisor to runner: no payload, two descriptors as ancillary data: the write ends that
     /// become fd 1 and fd 2 of the next cell. Stands before that cell's EXECUTE, mostly in the
-    /// same write.
+    /// same write; left out if the cell has the pipes of the one before it.
     pub const PIPES: u8 = 0x10;
     /// Supervisor to runner: u32, how many frames with [`super::flag::SYNC`] were taken so far.
     pub const ACK: u8 = 0x11;
@@ -77,7 +77,8 @@ pub mod kind {
     /// A rich event of a cell. JSON with `type` `result`, `display`, `clear_output`,
     /// `input_request` or `error` and that event's fields, without `id`, `seq` and `ts`.
     pub const MESSAGE: u8 = 0x84;
-    /// The cell ended and the runner lives: [`super::Done`]. From the runner: the outcome alone.
+    /// The cell ended and the runner lives: [`super::Done`]. From the runner: the outcome, and a 1
+    /// if nothing is left that could write to the cell's pipes, so that they may serve the next.
     pub const DONE: u8 = 0x85;
     /// The runner ended: [`super::Exited`]. Stands for DONE if `cell` is not 0. A fresh READY
     /// follows, unless this runner never was ready.

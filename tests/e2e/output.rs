@@ -16,6 +16,7 @@ cases![
     what_tasks_write_later_is_late,
     a_forked_child_is_not_the_cell,
     progress_without_newlines_comes_at_once,
+    pipes_serve_several_cells_until_something_else_may_write_to_them,
 ];
 
 async fn answer(client: &mut Client, id: &str, line: &str) {
@@ -168,5 +169,27 @@ async fn progress_without_newlines_comes_at_once(stage: &Stage) {
         answer(&mut client, &id, "").await;
     }
     client.until_of("done", &id).await;
+    client.end().await;
+}
+
+async fn pipes_serve_several_cells_until_something_else_may_write_to_them(stage: &Stage) {
+    let mut client = stage.session().await;
+    let which = "import os\nprint(os.fstat(1).st_ino)";
+    let first = client.print(which).await;
+    // gVisor does not tell of births, and then each cell has pipes of its own.
+    if client.print("print(open('/proc/loadavg').read().split()[-1])").await != "0\n" {
+        assert_eq!(client.print(which).await, first);
+    }
+    let mut last = first;
+    for holder in [
+        "import subprocess\nchild = subprocess.Popen(['sleep', '60'])",
+        "import threading, time\nthreading.Thread(target=time.sleep, args=[60]).start()",
+        "if os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        time.sleep(60)\n    os._exit(0)",
+    ] {
+        client.run(holder).await.expect("ok", true);
+        let next = client.print(which).await;
+        assert_ne!(next, last, "after {holder}");
+        last = next;
+    }
     client.end().await;
 }

@@ -68,6 +68,24 @@ class Interrupt(RunnerTest):
             self.handled()
             self.assertEqual(self.run_ok("sum(range(1000))").text, "499500")
 
+    def test_one_that_its_cell_has_outrun_does_not_hit_the_next(self):
+        for _ in range(20):
+            over = self.run_ok("1")
+            cell = self.runner.start("print('go')\nfor i in range(20_000): pass\n'whole'")
+            self.runner.until(lambda: "go" in cell.stdout)
+            self.runner.interrupt(over.number)
+            self.runner.finish(cell)
+            self.assertEqual((cell.outcome, cell.text), ("ok", "'whole'"))
+
+    def test_one_of_the_codes_own_is_heeded(self):
+        for code in ("os.kill(os.getpid(), signal.SIGINT)", "signal.raise_signal(signal.SIGINT)"):
+            cell = self.runner.run("import os, signal\n%s\nwhile True: pass" % code)
+            self.assertEqual(cell.outcome, "interrupted")
+
+    def test_closing_its_descriptor_harms_only_who_did_it(self):
+        self.run_ok("import os; os.close(7)")
+        self.assertEqual(self.interrupted("print('go')\nwhile True: pass").outcome, "interrupted")
+
     def test_many_at_once_leave_the_session_whole(self):
         for _ in range(10):
             cell = self.runner.start("print('go')\nfor i in range(10**9): print(i)")

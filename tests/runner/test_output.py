@@ -114,6 +114,7 @@ class Ownership(RunnerTest):
         self.runner.until(lambda: first.late["stdout"] == b"task\n")
 
     def test_pipes_close_when_nobody_can_write_to_them(self):
+        self.runner.passes_on = False
         first = self.run_ok("print('x')")
         self.run_ok("pass")
         self.runner.until(lambda: first.pipes == {"stdout": None, "stderr": None})
@@ -134,6 +135,50 @@ class Ownership(RunnerTest):
         )
         self.assertEqual(self.run_ok("go.set(); t.join()").events, [])
         self.runner.until(lambda: first.late["stdout"] == b"'shown late'\n")
+
+
+class PassedOn(RunnerTest):
+    """A cell that leaves nothing behind lets the next one have its pipes; any other does not."""
+
+    def test_a_cell_that_leaves_nothing_passes_its_pipes_on(self):
+        for code in ("pass", "print(1)", "x = 1", "1", "import sys; sys.stderr.write('e')"):
+            self.assertTrue(self.runner.run(code).alone, code)
+        cell = self.run_ok("print('mine')\n2")
+        self.assertEqual((cell.stdout, cell.text), ("mine\n", "2"))
+        self.assertGreater(self.runner.passed_on, 5)
+
+    def test_what_holds_the_cell_keeps_them(self):
+        for code in (
+            "import threading; go = threading.Event(); threading.Thread(target=go.wait).start()",
+            "import contextvars; kept = contextvars.copy_context()",
+            "import asyncio; task = asyncio.create_task(asyncio.sleep(3600))",
+            "import asyncio; await asyncio.sleep(0); loop = asyncio.get_running_loop();"
+            " timer = loop.call_later(3600, print)",
+        ):
+            self.assertFalse(self.run_ok(code).alone, code)
+        self.run_ok("go.set()")
+
+    def test_pipes_that_were_closed_or_replaced_are_not_passed_on(self):
+        for code in (
+            "import sys; sys.stdout.buffer.close()",
+            "import sys; sys.stdout.buffer.raw.close()",
+            "import sys; sys.stderr.buffer.detach()",
+            "import os; os.closerange(8, 64)",
+            "import os, sys; f = os.open('f', os.O_CREAT | os.O_WRONLY); "
+            "os.dup2(f, sys.stdout.buffer.fileno())",
+        ):
+            cell = self.runner.run(code)
+            self.assertFalse(cell.alone, code)
+            after = self.run_ok("import sys; print('out'); sys.stderr.write('err')\nNone")
+            self.assertEqual((after.stdout, after.stderr), ("out\n", "err"))
+
+    def test_pointing_the_standard_descriptors_elsewhere_ends_with_the_cell(self):
+        self.run_ok("import os; os.dup2(os.open('/dev/null', os.O_WRONLY), 1)")
+        self.assertEqual(self.run_ok("os.write(1, b'seen'); None").stdout, "seen")
+
+    def test_a_file_object_kept_from_an_earlier_cell_goes_on_working(self):
+        self.run_ok("import sys; raw = sys.stdout.buffer")
+        self.assertEqual(self.run_ok("raw.write(b'raw'); raw.flush()").stdout, "raw")
 
 
 class Fork(RunnerTest):

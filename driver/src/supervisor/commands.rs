@@ -134,7 +134,7 @@ impl Supervisor {
             self.receiving = more.then_some(number);
             // To a runner that is dying the cell is lost: its EXITED will name it.
             if !runner.is_ending()
-                && let Err(error) = runner.send_cell(number, frame, now)
+                && let Err(error) = runner.send_cell(number, frame, &mut self.link, now)
             {
                 let detail = format!("cannot hand the cell to the runner: {error}");
                 self.end_runner(ExitCause::Own, detail, now);
@@ -197,7 +197,7 @@ impl Supervisor {
 
     /// Sends SIGINT as soon as the runner has taken the cell it is meant for.
     pub(super) fn send_owed_interrupt(&mut self, now: Instant) {
-        let (Some(cell), Some(runner)) = (&mut self.cell, &self.runner) else { return };
+        let (Some(cell), Some(runner)) = (&mut self.cell, &mut self.runner) else { return };
         let Some(interrupt) = &mut cell.interrupt else { return };
         let Some(until) = interrupt.owed_until else { return };
         let taken = match runner.stage {
@@ -206,17 +206,17 @@ impl Supervisor {
         };
         if taken {
             interrupt.owed_until = None;
-            runner.signal_group(libc::SIGINT);
+            runner.interrupt(cell.number);
         }
     }
 
     /// Sends SIGINT a second time to a cell that has little of its grace left.
     pub(super) fn repeat_interrupt(&mut self, now: Instant) {
-        let (Some(cell), Some(runner)) = (&mut self.cell, &self.runner) else { return };
+        let (Some(cell), Some(runner)) = (&mut self.cell, &mut self.runner) else { return };
         let Some(interrupt) = &mut cell.interrupt else { return };
         if interrupt.owed_until.is_none() && interrupt.again_at.is_some_and(|at| at <= now) {
             interrupt.again_at = None;
-            runner.signal_group(libc::SIGINT);
+            runner.interrupt(cell.number);
         }
     }
 }

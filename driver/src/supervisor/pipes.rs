@@ -3,8 +3,12 @@
 //!
 //! ```text
 //!   made ahead ──EXECUTE──► running ──DONE──► late ──EOF──► gone
-//!                (PIPES)    (OUTPUT)          (OUTPUT|LATE)
+//!                (PIPES)    (OUTPUT)  ▲       (OUTPUT|LATE)
+//!                                     └──EXECUTE──┘
 //! ```
+//! A pair that nothing of its cell is left to write to serves the next cell too. That saves a small
+//! cell a third of its way: two pipes to make, to send, to place and to close.
+//!
 //! Pair 0 is what an interpreter has before its first cell. A pair that everybody closed is freed;
 //! of ended cells whose children still hold theirs, at most [`Pipes::MOST_LATE`] are kept.
 //!
@@ -23,6 +27,10 @@ use crate::sys;
 /// How long a pipe that was read is left alone: short enough that nobody sees it, long enough
 /// that a tight loop of prints is carried in some two thousand frames a second.
 const REST: Duration = Duration::from_micros(500);
+
+/// How old a cell is when its output is first looked at, unless it has ended before: most cells
+/// have, and then output and end travel together, with one wake-up of everybody on the way.
+const YOUNG: Duration = Duration::from_micros(200);
 
 /// What a pipe that runs full is grown to: what the kernel lets everybody have by default,
 /// /proc/sys/fs/pipe-max-size.
@@ -89,6 +97,10 @@ impl Pair {
         Ok((pair, WriteEnds([out_write, err_write])))
     }
 
+    fn rest(&mut self, until: Instant) {
+        self.ends.iter_mut().flatten().for_each(|end| end.rest_until = Some(until));
+    }
+
     fn is_open(&self) -> bool {
         self.ends.iter().any(Option::is_some)
     }
@@ -109,10 +121,34 @@ impl Pipes {
     /// it, which is nothing to wake up for; see [`Pipes::sweep`].
     pub(crate) fn begin(&mut self, cell: u32, mut pair: Pair, now: Instant) {
         if let Some(before) = self.pairs.last_mut() {
-            before.ends.iter_mut().flatten().for_each(|end| end.rest_until = Some(now + REST));
+            before.rest(now + REST);
         }
         pair.cell = cell;
+        pair.rest(now + YOUNG);
         self.pairs.push(pair);
+    }
+
+    /// Gives the pair of the ended cell `from` to the cell `to`, with all that was in it carried as
+    /// what it is: late output of `from`. False: it cannot be had.
+    pub(crate) fn pass_on(
+        &mut self,
+        from: u32,
+        to: u32,
+        link: &mut Link,
+        now: Instant,
+    ) -> io::Result<bool> {
+        for stream in Stream::ALL {
+            let mut due = Due::All;
+            self.drain(from, stream, &mut due, link)?;
+            if due != Due::Nothing {
+                return Ok(false);
+            }
+        }
+        let whole = |pair: &&mut Pair| pair.cell == from && pair.ends.iter().all(Option::is_some);
+        let Some(pair) = self.pairs.last_mut().filter(whole) else { return Ok(false) };
+        (pair.cell, pair.late) = (to, false);
+        pair.rest(now + YOUNG);
+        Ok(true)
     }
 
     /// Marks the output of `cell` late from now on. Answers the cell whose pipes were closed

@@ -84,7 +84,7 @@ impl Supervisor {
         let mut outcome = None;
         match kind {
             kind::SYNC => {}
-            kind::DONE => outcome = payload.first().and_then(|&byte| Outcome::decode(byte).ok()),
+            kind::DONE => outcome = ended(payload),
             kind::MESSAGE if !running => {
                 self.link.put(kind, (flags & flag::MORE) | flag::LATE, cell, payload);
             }
@@ -107,7 +107,7 @@ impl Supervisor {
                 Ok(())
             }
             kind::DONE => match outcome {
-                Some(outcome) => self.end_cell(outcome, now),
+                Some((outcome, alone)) => self.end_cell(outcome, alone, now),
                 None => Ok(()), // checked before
             },
             _ => Ok(()),
@@ -129,8 +129,8 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Ends the running cell, and only then makes the pipes of the next.
-    fn end_cell(&mut self, outcome: Outcome, now: Instant) -> Result<(), End> {
+    /// Ends the running cell, and only then makes the pipes of the next, if it needs others.
+    fn end_cell(&mut self, outcome: Outcome, alone: bool, now: Instant) -> Result<(), End> {
         let (Some(runner), Some(mut cell)) = (&mut self.runner, self.cell.take()) else {
             return Ok(());
         };
@@ -147,7 +147,7 @@ impl Supervisor {
         if runner.is_ending() {
             return Ok(());
         }
-        runner.make_next_pipes();
+        runner.cell_ended(cell.number, alone);
         if let Some(dropped) = dropped {
             self.log(&format!(
                 "closed the pipes of cell {dropped}: too many ended cells hold theirs"
@@ -168,6 +168,17 @@ impl Supervisor {
         }
         Ok(())
     }
+}
+
+/// What a runner's DONE says: how the cell ended, and whether nothing is left that could write.
+fn ended(payload: &[u8]) -> Option<(Outcome, bool)> {
+    let (&outcome, left) = payload.split_first()?;
+    let alone = match left {
+        [] => false,
+        [1] => true,
+        _ => return None,
+    };
+    Some((Outcome::decode(outcome).ok()?, alone))
 }
 
 /// Whether an honest runner could send this frame now; else what is wrong with it.
@@ -209,7 +220,7 @@ fn check(
             let payload = runner.control.reader.payload(header);
             match payload {
                 _ if running != Some(cell) => wrong("the end of a cell that does not run"),
-                &[outcome] if flags == 0 && Outcome::decode(outcome).is_ok() => Ok(()),
+                _ if flags == 0 && ended(payload).is_some() => Ok(()),
                 _ => wrong("an odd DONE"),
             }
         }

@@ -12,20 +12,23 @@
 //! | 4 | side: questions while a cell runs |
 //! | 5 | the runner's sources |
 //! | 6 | where the interpreter writes its stacks on SIGUSR2 |
+//! | 7 | whom the newest interrupt is meant for: its cell and the count of interrupts, u32 each |
 
 use std::ffi::{CString, NulError};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use cellgate_driver::wire::{Header, Setup, kind};
 
+use super::births::Births;
 use super::bundle::Bundle;
 use super::ending::Ending;
 use super::frames::Channel;
+use super::link::Link;
 use super::pipes::{Due, Pair, Pipes, WriteEnds};
 use crate::sys;
 use crate::sys::launch::{Launch, LaunchError, Step, launch};
@@ -89,6 +92,12 @@ pub(crate) struct Runner {
     pub(crate) pipes: Pipes,
     /// The pipes of its next cell, made while there is time.
     next_pipes: Option<(Pair, WriteEnds)>,
+    /// The ended cell that by the runner's word left nothing which could write to its pipes.
+    vacated: Option<u32>,
+    births: Births,
+    /// What it reads to learn whom an interrupt is meant for.
+    interrupted: File,
+    interrupts: u32,
     /// A message of which more fragments are to come, and from where.
     pub(crate) open_message: Option<(Socket, u8, u32)>,
     /// What is still to be drained before the frame at the head of the control socket passes.
@@ -138,6 +147,8 @@ impl Runner {
         let (idle, idle_ends) = Pair::new().map_err(|e| failed("make a pipe", e))?;
         let sources = bundle.file().map_err(|e| failed("hand over the runner", e))?;
         let null = File::open("/dev/null").map_err(|e| failed("open /dev/null", e))?;
+        let interrupted = sys::memory().map_err(|e| failed("make a memory file", e))?;
+        let births = Births::new();
         let [out, err] = &idle_ends.0;
 
         let texts = Texts::new(setup, program, bundle.boot)
@@ -156,6 +167,7 @@ impl Runner {
                 side_end.as_fd(),
                 sources.as_fd(),
                 stacks_end.as_fd(),
+                interrupted.as_fd(),
             ],
             rlimits: &rlimits,
             filter: &filter(&setup.seccomp),
@@ -171,6 +183,10 @@ impl Runner {
             stacks,
             pipes: Pipes::default(),
             next_pipes: None,
+            vacated: None,
+            births: births.proven(),
+            interrupted: interrupted.into(),
+            interrupts: 0,
             open_message: None,
             gate: None,
             syncs: 0,
@@ -186,12 +202,38 @@ impl Runner {
 
     /// Makes the pipes of the next cell ahead of it.
     pub(crate) fn make_next_pipes(&mut self) {
-        self.next_pipes = Pair::new().ok(); // the cell itself tries again, and says why not
+        if self.next_pipes.is_none() {
+            self.next_pipes = Pair::new().ok(); // the cell itself tries again, and says why not
+        }
     }
 
-    /// Sends a cell's first frame behind the write ends of its pipes: one call and one wake-up
-    /// of the runner for both.
-    pub(crate) fn send_cell(&mut self, cell: u32, frame: &[u8], now: Instant) -> io::Result<()> {
+    /// Takes note that a cell has ended. By its word nothing of it is left if `alone`: its pipes
+    /// may then serve the next cell, and no others are made unless those are needed.
+    pub(crate) fn cell_ended(&mut self, cell: u32, alone: bool) {
+        self.vacated = Some(cell).filter(|_| alone && self.births.can_tell());
+        if self.vacated.is_none() {
+            self.make_next_pipes();
+        }
+    }
+
+    /// Sends a cell's first frame: alone if it can have the pipes of the last cell, else behind the
+    /// write ends of its own, in one call and with one wake-up of the runner for both.
+    pub(crate) fn send_cell(
+        &mut self,
+        cell: u32,
+        frame: &[u8],
+        link: &mut Link,
+        now: Instant,
+    ) -> io::Result<()> {
+        // Every process and thread that was born since the last cell's pipes were sent may hold
+        // them, whatever the runner says.
+        let unmoved = self.births.unmoved();
+        if let Some(last) = self.vacated.take().filter(|_| unmoved)
+            && self.pipes.pass_on(last, cell, link, now)?
+        {
+            self.control.send(frame);
+            return Ok(());
+        }
         let (pair, ends) = match self.next_pipes.take().map_or_else(Pair::new, Ok) {
             Ok(made) => made,
             // Descriptors ran out: those of the cell that ended longest ago are worth least.
@@ -243,8 +285,20 @@ impl Runner {
         matches!(self.stage, Stage::Ending(_))
     }
 
+    /// Interrupts a cell: the interpreter and everything in its process group.
+    pub(crate) fn interrupt(&mut self, cell: u32) {
+        self.interrupts = self.interrupts.wrapping_add(1);
+        let mut word = [0; 8];
+        word[..4].copy_from_slice(&cell.to_le_bytes());
+        word[4..].copy_from_slice(&self.interrupts.to_le_bytes());
+        // Without it (memory ran out) the interpreter takes the signal for one of its own, and
+        // heeds it whatever runs.
+        let _ = self.interrupted.write_all_at(&word, 0);
+        self.signal_group(libc::SIGINT);
+    }
+
     /// Sends a signal to the interpreter and everything in its process group.
-    pub(crate) fn signal_group(&self, signal: i32) {
+    fn signal_group(&self, signal: i32) {
         // It may be dead already; its death is an event of its own.
         let _ = sys::kill(-self.pid, signal);
     }

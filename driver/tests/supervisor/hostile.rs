@@ -22,6 +22,8 @@ fn each_broken_rule_ends_the_runner_and_says_which() {
         ("send(DONE, 0, cell + 1, b'\\0')", "does not run"),
         ("send(DONE, 0, cell, b'\\7')", "an odd DONE"),
         ("send(DONE, 0, cell, b'')", "an odd DONE"),
+        ("send(DONE, 0, cell, b'\\0\\2')", "an odd DONE"),
+        ("send(DONE, 0, cell, b'\\0\\1\\1')", "an odd DONE"),
         ("send(DONE, WAIT, cell, b'\\0')", "an odd DONE"),
         ("send(SYNC, 0, cell)", "an odd SYNC"),
         ("send(SYNC, WAIT, cell, b'x')", "an odd SYNC"),

@@ -7,12 +7,12 @@ use cellgate_driver::wire::{Rlimit, Setup, kind};
 use crate::harness::{Gateway, setup};
 
 #[test]
-fn the_runner_has_its_seven_descriptors_and_no_privilege() {
+fn the_runner_has_its_eight_descriptors_and_no_privilege() {
     let mut gateway = Gateway::start();
     let fds =
         gateway.run(1, "out(' '.join(sorted(os.listdir('/proc/self/fd'), key=int)).encode())");
     // The last one is the listing itself; 3 and 4 are the two sockets.
-    assert_eq!(fds, "0 1 2 3 4 5 6 7");
+    assert_eq!(fds, "0 1 2 3 4 5 6 7 8");
     let status = gateway.run(2, "out(open('/proc/self/status').read().encode())");
     let field = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
@@ -39,9 +39,9 @@ fn a_later_runner_has_the_same_descriptors() {
     let mut gateway = Gateway::start();
     for cell in 1..=3 {
         let kinds = "out(' '.join(os.readlink('/proc/self/fd/%d' % n).split(':')[0] \
-                     for n in range(7)).encode())";
+                     for n in range(8)).encode())";
         let kinds = gateway.run(cell, kinds);
-        assert_eq!(kinds, "/dev/null pipe pipe socket socket /memfd pipe");
+        assert_eq!(kinds, "/dev/null pipe pipe socket socket /memfd pipe /memfd");
         gateway.send(kind::RESTART, 0, b"");
         gateway.exited();
         gateway.expect(kind::READY);

@@ -76,3 +76,17 @@ fn a_starting_runner_that_never_gets_to_its_cell_is_stubborn() {
     let (cell, _) = exits.pop().unwrap();
     assert_eq!(cell, 1, "the cell's end is told exactly once");
 }
+
+#[test]
+fn an_interrupt_is_told_whom_it_is_meant_for() {
+    let mut gateway = Gateway::start();
+    for (count, cell) in [(1, 3), (2, 7)] {
+        let code = "try:\n message(b'begun')\n while True: pass\nexcept KeyboardInterrupt:\n \
+                    out(repr(struct.unpack('<II', os.pread(7, 8, 0))).encode())";
+        gateway.execute(cell, code);
+        gateway.expect(kind::MESSAGE);
+        gateway.interrupt(cell, 10_000);
+        let (frames, _) = gateway.finish(cell);
+        assert_eq!(written(&frames, cell, 0), format!("({cell}, {count})").into_bytes());
+    }
+}

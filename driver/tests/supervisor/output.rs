@@ -2,7 +2,7 @@
 
 use cellgate_driver::wire::{Outcome, flag, kind};
 
-use crate::harness::{Gateway, written};
+use crate::harness::{Gateway, eventually, written};
 
 #[test]
 fn output_of_all_kinds_stands_before_done() {
@@ -158,4 +158,61 @@ fn a_child_keeps_its_pipes_through_a_loop_of_short_cells() {
         frames.push(gateway.next());
     }
     assert_eq!(written(&frames, 1, flag::LATE), b"still there");
+}
+
+#[test]
+fn pipes_to_which_nothing_is_left_to_write_serve_the_next_cell() {
+    let mut gateway = Gateway::start();
+    let mut cell = 0;
+    // Outside a PID namespace of its own a supervisor sees the births of the whole machine, so it
+    // takes some cells until there was none.
+    eventually("a cell has the pipes of the one before it", || {
+        cell += 1;
+        let told = gateway.run(cell, "alone = True; out(b'fresh' if fresh else b'passed on')");
+        assert!(told == "passed on" || told == "fresh");
+        told == "passed on"
+    });
+}
+
+#[test]
+fn a_process_born_in_a_cell_keeps_its_pipes_whatever_the_runner_says() {
+    let mut gateway = Gateway::start();
+    let (_, fifo) = gateway.fifo("go");
+    let child = format!("open({fifo})\n os.write(1, b'of the first')\n os._exit(0)");
+    gateway.run(1, &format!("alone = True\nif os.fork() == 0:\n {child}"));
+    assert_eq!(gateway.run(2, "out(b'fresh' if fresh else b'passed on')"), "fresh");
+    gateway.execute(3, &format!("f = open({fifo}, 'w'); os.wait()"));
+    let (mut frames, _) = gateway.finish(3);
+    while written(&frames, 1, flag::LATE).is_empty() {
+        frames.push(gateway.next());
+    }
+    assert_eq!(written(&frames, 1, flag::LATE), b"of the first");
+}
+
+#[test]
+fn pipes_that_were_closed_serve_nobody() {
+    let mut gateway = Gateway::start();
+    for cell in 1..=50 {
+        let told = gateway.run(cell, "out(b'whole'); alone = True; os.dup2(0, 1); os.dup2(0, 2)");
+        assert_eq!(told, "whole");
+    }
+}
+
+#[test]
+fn what_is_written_between_two_cells_is_late_output_of_the_first() {
+    let mut gateway = Gateway::start();
+    let (go, name) = gateway.fifo("go");
+    let meddle = format!(
+        "def late():\n open({name}).read()\n os.write(1, b'late')\n\
+         threading.Thread(target=late).start()\nalone = True"
+    );
+    for cell in (1..=40).step_by(2) {
+        assert_eq!(gateway.run(cell, &meddle), "");
+        std::fs::write(&go, "").unwrap();
+        let mut frames = Vec::new();
+        while written(&frames, cell, flag::LATE).is_empty() {
+            frames.push(gateway.next());
+        }
+        assert_eq!(gateway.run(cell + 1, "out(b'next')"), "next");
+    }
 }

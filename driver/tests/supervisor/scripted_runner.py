@@ -4,7 +4,8 @@
 It keeps the wire's rules unless the cell tells it not to. What a cell finds in its namespace:
 `cell`, `send(kind, flags, cell, payload)`, `message(payload, flags=0)`, `sync()`, `out(bytes)`,
 `err(bytes)`, `frame()` (the next one from the supervisor), `outcome` (what DONE will say, None
-for no DONE at all), and the modules imported here.
+for no DONE at all), `alone` (whether DONE says that nothing is left which could write), `fresh`
+(whether the cell was sent pipes of its own), and the modules imported here.
 """
 
 import faulthandler
@@ -125,13 +126,12 @@ while True:
         send(REPLY, 0, number, b"control:" + payload)
     if kind != EXECUTE:
         continue
-    while len(pipes) < 2:
-        frame()
-    for target in (1, 2):
+    fresh = bool(pipes)
+    for target in (1, 2) if fresh else ():
         fd = pipes.pop(0)
         os.dup2(fd, target)
         os.close(fd)
-    namespace.update(cell=number, outcome=0)
+    namespace.update(cell=number, outcome=0, alone=False, fresh=fresh)
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         exec(compile(payload, "<cell %d>" % number, "exec"), namespace)
@@ -143,4 +143,4 @@ while True:
         namespace["outcome"] = 1
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if namespace["outcome"] is not None:
-        send(DONE, 0, number, bytes([namespace["outcome"]]))
+        send(DONE, 0, number, bytes([namespace["outcome"], 1][: 1 + namespace["alone"]]))
