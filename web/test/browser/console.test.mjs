@@ -34,6 +34,17 @@ test("a progress bar ends as one line, and colours are colours", async () => {
   assert.deepEqual(console_.complaints, []);
 });
 
+test("bars within bars and tables drawn anew leave what a terminal would show", async () => {
+  const console_ = await fresh();
+  await console_.runTo(1, PROGRAMS.tqdm.code);
+  const shown = (await lines(console_, 1)).map((line) => line.trim()).filter((line) => line !== "");
+  assert.equal(shown.length, 2, shown.join(" / "));
+  assert.match(shown[0], /^outer: 100%\|█+\| 3\/3 /);
+  assert.equal(shown[1], "done");
+  await console_.runTo(1, PROGRAMS.live.code);
+  assert.deepEqual(await lines(console_, 1), ["┏━━━┓", "┃ 3 ┃", "┗━━━┛", "step 3"]);
+});
+
 test("a million lines neither freeze the page nor are lost", async () => {
   const console_ = await fresh();
   await console_.write(1, PROGRAMS.million.code);
@@ -410,4 +421,19 @@ test("without a token the page asks for one, and takes the whole address too", a
   await field.fill(`${the.gateway.url}/#token=${the.gateway.token}`);
   await field.press("Enter");
   await console_.ready();
+});
+
+test("on a Mac the command key runs too", async () => {
+  const console_ = await fresh();
+  await console_.write(1, PROGRAMS.hello.code);
+  await console_.page.addInitScript(() => Object.defineProperty(navigator, "platform", { get: () => "MacIntel" }));
+  await console_.page.reload();
+  await console_.ready();
+  await console_.cell(1).locator(".cm-content", { hasText: "hello" }).click();
+  await console_.page.keyboard.press("Meta+Enter");
+  await console_.phase(1, "ok");
+  await console_.page.keyboard.press("Escape");
+  const before = await console_.cell(1).locator(".count").textContent();
+  await console_.page.keyboard.press("Meta+Enter");
+  await console_.page.waitForFunction((count) => !["*", "", count].includes(document.querySelector(".count").textContent), before);
 });

@@ -152,6 +152,11 @@ test("a theme can be chosen, and stays chosen", async () => {
   const console_ = await fresh({ colorScheme: "light" });
   const ground = () => console_.page.evaluate(() => getComputedStyle(document.body).backgroundColor);
   const light = await ground();
+  // Without a choice the system's counts, at once.
+  await console_.page.emulateMedia({ colorScheme: "dark" });
+  assert.notEqual(await ground(), light);
+  await console_.page.emulateMedia({ colorScheme: "light" });
+  assert.equal(await ground(), light);
   await console_.page.getByRole("button", { name: "Menu" }).click();
   await console_.page.getByRole("menuitemradio", { name: "Dark" }).click();
   const dark = await ground();

@@ -113,6 +113,29 @@ export const PROGRAMS = {
       return { status: "output_limit" };
     },
   },
+  /** The bar of tqdm, with one inside; what it writes was recorded. */
+  tqdm: {
+    code: "from tqdm import tqdm\nfor outer in tqdm(range(3), desc='outer'):\n    for inner in tqdm(range(40), desc='inner', leave=False):\n        pass\nprint('done')",
+    play(cell) {
+      const bar = (name, done, of) => `${name}: ${String((100 * done) / of | 0).padStart(3)}%|${"█".repeat(10 * done / of)}| ${done}/${of} [00:00<?, ?it/s]`;
+      cell.err(`\r${bar("outer", 0, 3)}`);
+      for (let outer = 1; outer <= 3; outer += 1) {
+        cell.err("\n");
+        for (let inner = 0; inner <= 40; inner += 1) cell.err(`\r${bar("inner", inner, 40)}`);
+        cell.err(`\r${" ".repeat(60)}\r\u001b[A\r${bar("outer", outer, 3)}`);
+      }
+      cell.err("\n");
+      cell.out("done\n");
+    },
+  },
+  /** What rich writes for a table that is drawn anew four times: the cursor goes up and each line is erased. */
+  live: {
+    code: "import sys\nfor n in range(4):\n    if n:\n        sys.stdout.write('\\r\\x1b[2K' + '\\x1b[1A\\x1b[2K' * 3)\n    sys.stdout.write(f'┏━━━┓\\n┃ {n} ┃\\n┗━━━┛\\nstep {n}')\nprint()",
+    play(cell) {
+      for (let n = 0; n < 4; n += 1) cell.out(`${n ? `\r\u001b[2K${"\u001b[1A\u001b[2K".repeat(3)}` : ""}┏━━━┓\n┃ ${n} ┃\n┗━━━┛\nstep ${n}`);
+      cell.out("\n");
+    },
+  },
   completes: { code: "pri", play() {} },
 };
 

@@ -140,6 +140,25 @@ test("what the page cannot reach it tries again, and says so", async () => {
   await console_.ready();
 });
 
+test("until a session is there the page says that it starts, and takes code already", async () => {
+  const console_ = await fresh();
+  const { page } = console_;
+  let letThrough;
+  const later = new Promise((resolve) => { letThrough = resolve; });
+  await page.routeWebSocket(/\/ws/, async (socket) => {
+    await later;
+    socket.connectToServer();
+  });
+  await page.reload();
+  await page.locator(".state", { hasText: "Starting" }).waitFor();
+  assert.equal(await page.getByRole("button", { name: "Run all" }).isDisabled(), true);
+  await console_.write(1, PROGRAMS.hello.code);
+  letThrough();
+  await console_.ready();
+  await page.keyboard.press("Control+Enter");
+  await console_.phase(1, "ok");
+});
+
 test("the state tells latency, memory and who one is", async () => {
   const console_ = await fresh();
   await console_.run(1, PROGRAMS.forever.code);

@@ -98,6 +98,19 @@ test("what npm packs can be published: installed, it runs a cell and its types c
     types: ["queued", "started", "stdout", "result", "done"], refused: "function",
   });
 
+  // The example of its README as it stands there, but for the gateway's address.
+  const [, example] = /```js\n([\s\S]*?)```/.exec(readFileSync(join(directory, "node_modules/cellgate/README.md"), "utf8"));
+  assert.ok(example.includes('"http://127.0.0.1:8080"'), example);
+  const here = example.replace('"http://127.0.0.1:8080"', JSON.stringify(gateway.url));
+  const around = `const token = process.env.TOKEN;\nif (!globalThis.WebSocket) globalThis.WebSocket = (await import(process.env.WS)).default;\n`;
+  writeFileSync(join(directory, "example.mjs"), around + here);
+  const printed = await run(process.execPath, ["example.mjs"], directory, { TOKEN: gateway.token, WS: ws });
+  assert.match(printed, /^0\n1\n2\nqueued\nstarted\n(stdout\n)+(result\n)?done\n$/);
+
   writeFileSync(join(directory, "typed.ts"), TYPED);
-  await run(process.execPath, [join(web, "node_modules/typescript/bin/tsc"), "--noEmit", "--strict", "--module", "nodenext", "--target", "es2022", "--lib", "es2022,dom", "--types", "", "typed.ts"], directory);
+  writeFileSync(join(directory, "example.ts"), `declare const token: string;\n${here}`);
+  await run(process.execPath, [
+    join(web, "node_modules/typescript/bin/tsc"), "--noEmit", "--strict", "--module", "nodenext", "--target", "es2022", "--lib", "es2022,dom,esnext.disposable",
+    "--typeRoots", join(web, "node_modules/@types"), "--types", "node", "typed.ts", "example.ts",
+  ], directory);
 });
