@@ -87,6 +87,15 @@ pub async fn examine(config: &Config) -> Vec<Examined> {
     examined
 }
 
+/// Docker with the runtime `runsc`, if the engine has it and it is not what [`examine`] found.
+pub async fn gvisor(config: &Config) -> Option<Arc<dyn Backend>> {
+    let mut config = config.clone();
+    config.docker.runtime = Some("runsc".to_owned());
+    // An engine without it says so, and then there is nothing to look at.
+    let backend = docker(&config).await.ok()?;
+    backend.check().await.ok().map(|()| backend)
+}
+
 async fn docker(config: &Config) -> Result<Arc<dyn Backend>, SandboxError> {
     let backend = DockerBackend::connect(docker::DockerConfig {
         host: config.docker.host.clone(),

@@ -49,6 +49,9 @@ pub enum Command {
         /// Print JSON, for programs
         #[arg(long)]
         json: bool,
+        /// Try from inside real sandboxes to break out of them, and say what came of it
+        #[arg(long)]
+        probe: bool,
         /// Settings.
         #[command(flatten)]
         flags: GatewayFlags,

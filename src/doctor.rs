@@ -1,14 +1,20 @@
 //! `cellgate doctor`: what this machine can enforce, which backend would be used, and what to do
-//! about each shortfall.
+//! about each shortfall. With `--probe` it also looks from inside: see [`probe`].
 
 use std::fmt::Write;
 
 use serde::Serialize;
 
+use anyhow::Result;
+
 use crate::backends::{self, Examined};
 use crate::config::{BackendChoice, Config};
 use crate::error::Chain;
 use crate::sandbox::{BackendKind, Enforcement, EnforcementState};
+
+pub mod probe;
+
+use probe::Probed;
 
 /// Everything the doctor found.
 #[derive(Debug, Serialize)]
@@ -17,6 +23,9 @@ pub struct Diagnosis {
     /// The backend a gateway would use; `None`: it could not start.
     chosen: Option<&'static str>,
     reason: String,
+    /// What each usable backend looks like from inside, if that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    probed: Option<Vec<Probed>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -41,10 +50,19 @@ impl Diagnosis {
     pub fn can_serve(&self) -> bool {
         self.chosen.is_some()
     }
+
+    /// Whether every check of the probe that must hold did; without a probe nothing is known to
+    /// be wrong.
+    pub fn holds(&self) -> bool {
+        self.probed.as_ref().is_none_or(|probed| probed.iter().all(Probed::holds))
+    }
 }
 
-/// Looks at everything.
-pub async fn examine(config: &Config) -> Diagnosis {
+/// Looks at everything; with `inside` from inside of sandboxes too.
+///
+/// # Errors
+/// Without `inside`, none. With it, if a backend that looks usable gives no session.
+pub async fn examine(config: &Config, inside: bool) -> Result<Diagnosis> {
     let mut findings = Vec::new();
     let examined = backends::examine(config).await;
     for Examined { kind, backend, problem } in &examined {
@@ -67,7 +85,31 @@ pub async fn examine(config: &Config) -> Diagnosis {
         Ok(kind) => (Some(kind.name()), "the settings say so".to_owned()),
         Err(problem) => (None, problem),
     };
-    Diagnosis { backends: findings, chosen, reason }
+    let probed = if inside { Some(look_inside(config, examined).await?) } else { None };
+    Ok(Diagnosis { backends: findings, chosen, reason, probed })
+}
+
+/// Probes every usable backend that the settings allow, and gVisor where the engine has it.
+async fn look_inside(config: &Config, examined: Vec<Examined>) -> Result<Vec<Probed>> {
+    let mut probed = Vec::new();
+    let allowed = |kind| match config.sandbox.backend {
+        BackendChoice::Auto => true,
+        BackendChoice::Docker => kind == BackendKind::Docker,
+        BackendChoice::Local => kind == BackendKind::Local,
+    };
+    for Examined { kind, backend, problem } in examined {
+        let Some(backend) = backend.filter(|_| problem.is_none() && allowed(kind)) else {
+            continue;
+        };
+        probed.push(probe::probe(config, backend).await?);
+        if kind == BackendKind::Docker
+            && config.docker.runtime.is_none()
+            && let Some(backend) = backends::gvisor(config).await
+        {
+            probed.push(probe::probe(config, backend).await?);
+        }
+    }
+    Ok(probed)
 }
 
 impl From<Enforcement> for Protection {
@@ -105,5 +147,9 @@ pub fn tell(diagnosis: &Diagnosis) -> String {
         Some(chosen) => writeln!(text, "cellgate would use {chosen}: {}", diagnosis.reason).ok(),
         None => writeln!(text, "cellgate could not start: {}", diagnosis.reason).ok(),
     };
+    for probed in diagnosis.probed.iter().flatten() {
+        text.push('\n');
+        text.push_str(&probe::tell(probed));
+    }
     text
 }

@@ -51,7 +51,9 @@ fn execute(command: Command) -> ExitCode {
     let outcome = match command {
         Command::Config { format: ConfigFormat::Toml, .. } => print(&config::show(&loaded)),
         Command::Config { format: ConfigFormat::Json, .. } => print(&config::show_json(&loaded)),
-        Command::Doctor { json, .. } => with_runtime(Duration::ZERO, examine(loaded.config, json)),
+        Command::Doctor { json, probe, .. } => {
+            with_runtime(LAST_CONNECTIONS, examine(loaded.config, json, probe))
+        }
         Command::Run(arguments) => {
             // A person looks at the output; the log speaks when something is wrong.
             start_log(&LogConfig { filter: "warn".to_owned(), ..loaded.config.log.clone() });
@@ -171,12 +173,13 @@ async fn run_file(config: Config, arguments: RunArgs) -> Result<ExitCode> {
     run::run(config, chosen.backend, &arguments.file, &arguments.template).await
 }
 
-async fn examine(config: Config, json: bool) -> Result<ExitCode> {
-    let diagnosis = doctor::examine(&config).await;
+async fn examine(config: Config, json: bool, probe: bool) -> Result<ExitCode> {
+    let diagnosis = doctor::examine(&config, probe).await?;
     if json {
         print(&(serde_json::to_string_pretty(&diagnosis)? + "\n"))?;
     } else {
         print(&doctor::tell(&diagnosis))?;
     }
-    Ok(if diagnosis.can_serve() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let well = diagnosis.can_serve() && diagnosis.holds();
+    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

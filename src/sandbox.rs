@@ -86,6 +86,16 @@ pub trait Backend: Send + Sync + 'static {
     /// Which one it is.
     fn kind(&self) -> BackendKind;
 
+    /// In which way, in a word or two for people: `root`, `runsc`. Empty: there is only one.
+    fn flavour(&self) -> String {
+        String::new()
+    }
+
+    /// Whose kernel code in its sandboxes talks to.
+    fn kernel(&self) -> Kernel {
+        Kernel::Shared
+    }
+
     /// Makes a sandbox and starts the driver in it. On an error, and when the future is dropped
     /// half-way, nothing is left behind.
     fn create<'a>(&'a self, spec: &'a SandboxSpec) -> BoxFuture<'a, Result<Sandbox, SandboxError>>;
@@ -101,6 +111,15 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Waits until every sandbox whose handle was dropped is gone.
     fn drained(&self) -> BoxFuture<'_, ()>;
+}
+
+/// Whose kernel code in a sandbox talks to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kernel {
+    /// That of the machine, which every sandbox has.
+    Shared,
+    /// One of the sandbox's own: gVisor's, a program without privileges.
+    Own,
 }
 
 /// The backends there are.

@@ -27,7 +27,9 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Backend, BackendKind, Enforcement, Sandbox, SandboxError, SandboxHandle, SandboxSpec};
+use super::{
+    Backend, BackendKind, Enforcement, Kernel, Sandbox, SandboxError, SandboxHandle, SandboxSpec,
+};
 
 mod container;
 mod creation;
@@ -236,6 +238,16 @@ impl Shared {
 impl Backend for DockerBackend {
     fn kind(&self) -> BackendKind {
         BackendKind::Docker
+    }
+
+    fn flavour(&self) -> String {
+        let facts = &self.shared.engine.facts;
+        let rootless = if facts.rootless { ", rootless" } else { "" };
+        format!("{}{rootless}", facts.runtime)
+    }
+
+    fn kernel(&self) -> Kernel {
+        if self.shared.engine.facts.gvisor { Kernel::Own } else { Kernel::Shared }
     }
 
     fn create<'a>(&'a self, spec: &'a SandboxSpec) -> BoxFuture<'a, Result<Sandbox, SandboxError>> {

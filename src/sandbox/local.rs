@@ -332,6 +332,14 @@ impl Backend for LocalBackend {
         BackendKind::Local
     }
 
+    fn flavour(&self) -> String {
+        match self.shared.privilege {
+            Privilege::Root => "as root".to_owned(),
+            Privilege::SharedId(_) => "as root with few user ids".to_owned(),
+            Privilege::User => "as an ordinary user".to_owned(),
+        }
+    }
+
     fn create<'a>(&'a self, spec: &'a SandboxSpec) -> BoxFuture<'a, Result<Sandbox, SandboxError>> {
         let (shared, spec) = (self.shared.clone(), spec.clone());
         // A task of its own: dropped half-way, it goes on to where the sandbox can be ended

@@ -5,6 +5,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod checks;
 mod devices;
 mod exhaustion;
 mod files;
@@ -15,6 +16,7 @@ mod probe;
 
 fn main() -> std::process::ExitCode {
     common::suite::run(&[
+        checks::CASES,
         network::CASES,
         files::CASES,
         devices::CASES,

@@ -34,6 +34,33 @@ const LEAST_CPU_MILLIS: u32 = 10;
 /// About once a second while a cell runs.
 const USAGE_INTERVAL_MS: u32 = 1000;
 
+/// What of /proc and /sys is not there at all. A list replaces the engine's own, so that stands here
+/// too, as of Docker 28; the rest tells of the machine: its kernel's parameters and addresses, its
+/// disks and its hardware's numbers.
+const MASKED: [&str; 21] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/cmdline",
+    "/proc/config.gz",
+    "/proc/diskstats",
+    "/proc/interrupts",
+    "/proc/kallsyms",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/partitions",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/block",
+    "/sys/class/dmi",
+    "/sys/devices/virtual/dmi",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+    "/sys/kernel/notes",
+];
+
 /// Labels of everything we make on an engine.
 pub(super) mod label {
     /// The gateway that made it.
@@ -135,6 +162,7 @@ fn host_config(limits: &Limits, facts: &Facts, placement: &Placement) -> HostCon
         cap_drop: Some(vec!["ALL".to_owned()]),
         security_opt: Some(security_options(facts)),
         readonly_rootfs: Some(true),
+        masked_paths: Some(MASKED.map(str::to_owned).to_vec()),
         network_mode: Some("none".to_owned()),
         // No segment is shared with anybody; /dev/shm is a tmpfs of ours.
         ipc_mode: Some("none".to_owned()),

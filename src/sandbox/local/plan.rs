@@ -62,15 +62,20 @@ const ETC: [&str; 22] = [
 /// As Docker: read-only.
 const PROC_READ_ONLY: [&str; 5] = ["bus", "fs", "irq", "sys", "sysrq-trigger"];
 
-/// As Docker: not there at all.
-const PROC_MASKED: [&str; 11] = [
+/// Not there at all: what Docker hides, and what tells of the machine and is of no use to code: how
+/// its kernel was started and built, and its disks.
+const PROC_MASKED: [&str; 15] = [
     "acpi",
     "asound",
+    "cmdline",
+    "config.gz",
+    "diskstats",
     "interrupts",
     "kallsyms",
     "kcore",
     "keys",
     "latency_stats",
+    "partitions",
     "sched_debug",
     "scsi",
     "timer_list",

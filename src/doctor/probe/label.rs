@@ -1,0 +1,118 @@
+//! For whose code a backend is fit, and why it is not fit for more.
+
+use serde::Serialize;
+
+use super::{Finding, Verdict};
+use crate::sandbox::{Enforcement, EnforcementState, Kernel};
+
+/// Whose code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Label {
+    /// Anybody's, who may want to break out.
+    Untrusted,
+    /// Of people, or of a model, that one would not give a shell but does not expect to bring an
+    /// exploit for the kernel.
+    SemiTrusted,
+    /// Nobody's but one's own: something that must hold does not.
+    Unfit,
+}
+
+impl Label {
+    /// In a few words.
+    pub fn text(self) -> &'static str {
+        match self {
+            Label::Untrusted => "untrusted code",
+            Label::SemiTrusted => "semi-trusted code",
+            Label::Unfit => "no code but your own: checks that must hold do not",
+        }
+    }
+}
+
+/// Without these one session can take the machine from all others, whatever kernel it has.
+const SHARED_RESOURCES: [&str; 3] = ["memory limit", "cpu limit", "process limit"];
+
+/// What is said in other words already, or concerns no attacker.
+const BESIDE: [&str; 2] = ["user namespace", "user of its own"];
+
+pub(super) fn judge(
+    kernel: Kernel,
+    enforcement: &[Enforcement],
+    findings: &[Finding],
+) -> (Label, Vec<String>) {
+    let mut reasons = Vec::new();
+    let mut label = Label::Untrusted;
+    if kernel == Kernel::Shared {
+        label = Label::SemiTrusted;
+        reasons.push(
+            "code talks to the machine's own kernel: a bug in what the filter lets through is a \
+             way out; gVisor or a virtual machine around it is what strangers' code wants"
+                .to_owned(),
+        );
+    } else {
+        reasons.push("code talks to gVisor's kernel, not to the machine's".to_owned());
+    }
+    for entry in enforcement {
+        let (why, missing) = match &entry.state {
+            EnforcementState::Full(_) => continue,
+            EnforcementState::Partial { by, .. } => (by, false),
+            EnforcementState::Missing { why, .. } => (why, true),
+        };
+        let shared = SHARED_RESOURCES.iter().any(|what| entry.what.eq_ignore_ascii_case(what));
+        if shared && label == Label::Untrusted {
+            label = Label::SemiTrusted;
+        }
+        let strength = if missing { "not in force" } else { "only partly in force" };
+        if missing || !BESIDE.contains(&entry.what) || kernel == Kernel::Shared {
+            reasons.push(format!("{} {strength}: {why}", entry.what));
+        }
+    }
+    let failed: Vec<&str> = findings
+        .iter()
+        .filter(|finding| matches!(finding.verdict, Verdict::Open | Verdict::Broken))
+        .map(|finding| finding.name.as_str())
+        .collect();
+    if !failed.is_empty() {
+        label = Label::Unfit;
+        reasons.insert(0, format!("does not hold: {}", failed.join(", ")));
+    }
+    (label, reasons)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(what: &'static str, full: bool) -> Enforcement {
+        let state = match full {
+            true => EnforcementState::Full(String::new()),
+            false => EnforcementState::Missing { why: "x".into(), remedy: String::new() },
+        };
+        Enforcement { what, state }
+    }
+
+    fn finding(verdict: Verdict) -> Finding {
+        let text = String::new;
+        Finding { area: "files", name: "n".into(), verdict, detail: text(), means: text() }
+    }
+
+    #[test]
+    fn the_best_label_wants_a_kernel_of_its_own_and_every_limit() {
+        let full = [entry("memory limit", true), entry("cpu limit", true)];
+        let held = [finding(Verdict::Held), finding(Verdict::Unclaimed)];
+        assert_eq!(judge(Kernel::Own, &full, &held).0, Label::Untrusted);
+        assert_eq!(judge(Kernel::Shared, &full, &held).0, Label::SemiTrusted);
+        let (label, reasons) = judge(Kernel::Own, &[entry("CPU limit", false)], &held);
+        assert_eq!(label, Label::SemiTrusted);
+        assert!(reasons.iter().any(|reason| reason.starts_with("CPU limit not in force")));
+    }
+
+    #[test]
+    fn what_escapes_or_is_not_known_spoils_every_label() {
+        for verdict in [Verdict::Open, Verdict::Broken] {
+            let (label, reasons) = judge(Kernel::Own, &[], &[finding(verdict)]);
+            assert_eq!(label, Label::Unfit);
+            assert!(reasons[0].contains('n'), "{reasons:?}");
+        }
+    }
+}

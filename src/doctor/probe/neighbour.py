@@ -1,0 +1,17 @@
+# Leaves traces for another session to look for, and says on which port it listens.
+import ctypes, os, socket, subprocess
+name, WORK = FACTS['neighbour'], FACTS['work']
+for place in (WORK, '/tmp', '/dev/shm', '/var/tmp'):
+    try:
+        open(f'{place}/{name}', 'w').write('secret')
+    except OSError:
+        pass
+libc = ctypes.CDLL(None, use_errno=True)
+libc.shmget(FACTS['neighbour_key'], 4096, 0o1666)
+libc.msgget(FACTS['neighbour_key'], 0o1666)
+abstract = socket.socket(socket.AF_UNIX)
+abstract.bind(b'\0' + name.encode())
+abstract.listen()
+server = socket.create_server(('127.0.0.1', 0))
+child = subprocess.Popen(['sh', '-c', 'sleep 600; : ' + name])
+print(server.getsockname()[1], flush=True)
