@@ -47,6 +47,9 @@ disk_files = 100
 [templates.brief.limits]
 timeout = "2500ms"
 
+[templates.patient.limits]
+interrupt_grace = "6s"
+
 [templates.terse.limits]
 output = "64KiB"
 "#;
@@ -74,7 +77,7 @@ impl Stage {
         self.session_of("python").await
     }
 
-    /// A session of its own with the limits of a template: `small`, `brief` or `terse`.
+    /// A session of its own with the limits of a template: `small`, `brief`, `patient` or `terse`.
     pub(crate) async fn session_of(&self, template: &str) -> Client {
         Client::create(&self.gateway, template).await
     }

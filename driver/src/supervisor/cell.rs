@@ -20,6 +20,9 @@ const LONG: Duration = Duration::from_millis(5);
 /// How long an interrupt may wait for the runner to take the cell it is meant for.
 const OWED: Duration = Duration::from_millis(20);
 
+/// How much of the grace has to be left for SIGINT to be sent yet another time.
+const LEAST_AGAIN: Duration = Duration::from_millis(50);
+
 /// An interrupt that was asked for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Interrupt {
@@ -30,8 +33,10 @@ pub(crate) struct Interrupt {
     /// Set until SIGINT is sent: when it is sent at the latest. The runner ignores SIGINT until
     /// it has taken the cell.
     pub(crate) owed_until: Option<Instant>,
-    /// When SIGINT is sent once more, late in the grace. The first may have stopped a child alone:
-    /// system(3) ignores it for as long as its command runs.
+    /// When SIGINT is sent once more, late in the grace, and then again and again, each time halfway
+    /// to its end. The first may have stopped a child alone: system(3) ignores it for as long as its
+    /// command runs. And it may have met a shell that was just starting a program and kept it from
+    /// both.
     pub(crate) again_at: Option<Instant>,
 }
 
@@ -39,6 +44,12 @@ impl Interrupt {
     /// Lets SIGINT wait a while longer for the runner to take the cell.
     pub(crate) fn owe(&mut self, now: Instant) {
         self.owed_until = self.owed_until.map(|_| now + OWED);
+    }
+
+    /// SIGINT was sent once more.
+    pub(crate) fn repeated(&mut self, now: Instant) {
+        let left = self.kill_at.saturating_duration_since(now);
+        self.again_at = (left > LEAST_AGAIN).then(|| now + left / 2);
     }
 
     /// When to look again whether SIGINT can be sent, if it is still owed.

@@ -210,12 +210,12 @@ impl Supervisor {
         }
     }
 
-    /// Sends SIGINT a second time to a cell that has little of its grace left.
+    /// Sends SIGINT once more to a cell that has little of its grace left.
     pub(super) fn repeat_interrupt(&mut self, now: Instant) {
         let (Some(cell), Some(runner)) = (&mut self.cell, &mut self.runner) else { return };
         let Some(interrupt) = &mut cell.interrupt else { return };
         if interrupt.owed_until.is_none() && interrupt.again_at.is_some_and(|at| at <= now) {
-            interrupt.again_at = None;
+            interrupt.repeated(now);
             runner.interrupt(cell.number);
         }
     }

@@ -49,6 +49,18 @@ fn a_stubborn_cell_is_killed_with_its_stack_and_a_fresh_runner_comes() {
 }
 
 #[test]
+fn a_cell_that_misses_interrupts_gets_more_before_it_is_killed() {
+    let mut gateway = Gateway::start();
+    let code = "missed, begun = 0, False\nwhile missed < 2:\n try:\n  if not begun: message(b'begun')\n  \
+                while True: begun = True\n except KeyboardInterrupt: missed += 1\nwhile True: pass";
+    gateway.execute(1, code);
+    gateway.expect(kind::MESSAGE);
+    gateway.interrupt(1, 8_000);
+    assert_eq!(gateway.finish(1).1.outcome, Outcome::Interrupted);
+    assert_eq!(gateway.run(2, "out(b'%d' % missed)"), "2");
+}
+
+#[test]
 fn an_interrupt_of_another_cell_does_nothing() {
     let mut gateway = Gateway::start();
     gateway.interrupt(7, 0);
