@@ -10,6 +10,10 @@ export class Follow {
   /** `at` answers the cell somebody is at. */
   constructor(at: () => HTMLElement | undefined) {
     this.#at = at;
+    // The page moves a moment after the wheel does; by then `look` could have moved it back.
+    for (const kind of ["wheel", "touchmove"]) {
+      addEventListener(kind, () => (this.#scrolled = null), { passive: true });
+    }
   }
 
   /** A run of theirs begins. Who looks elsewhere is left there. */
