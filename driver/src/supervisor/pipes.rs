@@ -153,10 +153,23 @@ impl Pipes {
 
     /// Marks the output of `cell` late from now on. Answers the cell whose pipes were closed
     /// because too many ended ones are open.
-    pub(crate) fn end(&mut self, cell: u32) -> Option<u32> {
+    pub(crate) fn end(&mut self, cell: u32, link: &mut Link) -> io::Result<Option<u32>> {
         self.pairs.iter_mut().filter(|pair| pair.cell == cell).for_each(|pair| pair.late = true);
+        let late: Vec<u32> =
+            self.pairs.iter().filter(|pair| pair.late).map(|pair| pair.cell).collect();
+        if late.len() <= Pipes::MOST_LATE {
+            return Ok(None);
+        }
+        // Nobody may hold some of them any more, and what is in the others must not be lost.
+        for (of, stream) in late.iter().flat_map(|&of| Stream::ALL.map(|stream| (of, stream))) {
+            let mut due = Due::All;
+            self.drain(of, stream, &mut due, link)?;
+            if due != Due::Nothing || self.pull(of, stream, MAX_PAYLOAD, link)? == Pull::Blocked {
+                return Ok(None); // the link is full: when the next cell ends
+            }
+        }
         let late = self.pairs.iter().filter(|pair| pair.late).count();
-        (late > Pipes::MOST_LATE).then(|| self.drop_oldest_late()).flatten()
+        Ok((late > Pipes::MOST_LATE).then(|| self.drop_oldest_late()).flatten())
     }
 
     /// Looks at the pair before the newest, which its runner closed when the newest began and

@@ -140,7 +140,7 @@ impl Supervisor {
         self.last_cell = cell.number;
         self.discarding = self.receiving.take();
         runner.pipes.sweep(&mut self.link)?;
-        let dropped = runner.pipes.end(cell.number);
+        let dropped = runner.pipes.end(cell.number, &mut self.link)?;
         if let Stage::Dumping(_) = runner.stage {
             runner.stage = Stage::Ready; // it yielded at the last moment
         }
