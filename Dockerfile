@@ -2,12 +2,15 @@
 #
 #   docker build --target python  -t cellgate-python .      what a session of the template `python` runs in
 #   docker build --target gateway -t cellgate .             the gateway, built from source
-#   docker build --target gateway-prebuilt -t cellgate .    the gateway, from target/release/cellgate
 #
-# BASE and RUST are given as arguments where images come from a mirror or are made by hand
-# (scripts/ci-engine does both).
+# BASE, RUST and NODE are given as arguments where images come from a mirror or are made by hand, as
+# scripts/ci-engine does. Without a Node the gateway carries the plain console: any image will do as
+# NODE then, with REQUIRE empty.
+#
+# How a program that is there already gets into the image: scripts/image/prebuilt.Dockerfile.
 ARG BASE=debian:bookworm-slim
 ARG RUST=rust:1.90-slim-bookworm
+ARG NODE=node:22-bookworm-slim
 
 # --- The sandbox ---------------------------------------------------------------------------------
 # Any image with a Python 3.9 or newer works: the driver is put in when a sandbox starts. This one
@@ -35,7 +38,8 @@ USER 1000:1000
 CMD ["python3"]
 
 # --- The gateway ---------------------------------------------------------------------------------
-# The stage that needs a compiler comes last: the classic builder makes every stage above a target.
+# The classic builder makes every stage above its target, needed or not. So the stages that need a
+# compiler come last, and no stage here may want what a fresh clone does not have.
 FROM ${BASE} AS gateway-base
 # 65532 owns nothing on any distribution. The engine's socket is reached by group: compose.yaml.
 RUN mkdir -m 0700 /run/cellgate && chown 65532:65532 /run/cellgate
@@ -47,13 +51,16 @@ USER 65532:65532
 ENTRYPOINT ["/usr/local/bin/cellgate"]
 CMD ["serve"]
 
-FROM gateway-base AS gateway-prebuilt
-COPY target/release/cellgate /usr/local/bin/cellgate
+FROM ${NODE} AS node
 
 FROM ${RUST} AS build
+# Where Node's images have it; the console is built with it.
+COPY --from=node /usr/local /usr/local
 WORKDIR /src
 COPY . .
-RUN cargo build --release --locked --bin cellgate
+# `all`: a console that cannot be built ends the build instead of being replaced by the plain one.
+ARG REQUIRE=all
+RUN CELLGATE_REQUIRE=$REQUIRE cargo build --release --locked --bin cellgate
 
 FROM gateway-base AS gateway
 COPY --from=build /src/target/release/cellgate /usr/local/bin/cellgate
