@@ -101,11 +101,22 @@ fn what_runs_is_nobody_in_particular() {
     }
 }
 
-/// Everything that the sources include at compile time goes along to the engine.
+/// Everything that the sources include at compile time goes along to the engine, and all targets of
+/// the manifest, without which cargo does not read it.
 #[test]
 fn the_context_has_what_the_build_reads() {
     let ignore = read(".dockerignore");
-    for wanted in ["Cargo.toml", "Cargo.lock", "build.rs", "build", "driver", "src", "web"] {
+    for wanted in [
+        "Cargo.toml",
+        "Cargo.lock",
+        "build.rs",
+        "build",
+        "driver",
+        "src",
+        "web",
+        "tests",
+        "benches",
+    ] {
         assert!(ignore.lines().any(|line| line == format!("!{wanted}")), "{wanted}");
     }
 }
