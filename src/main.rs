@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -9,7 +10,7 @@ use cellgate::backends::{self, Chosen};
 use cellgate::cli::{Cli, Command, ConfigFormat, RunArgs};
 use cellgate::config::{self, Config, Environment, Flags, Loaded, LogConfig, LogFormat};
 use cellgate::gateway::Gateway;
-use cellgate::sandbox::EnforcementState;
+use cellgate::sandbox::{Backend, EnforcementState};
 use cellgate::{cli, doctor, run};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,10 @@ const WRONG_SETTING: u8 = 2;
 /// For connections whose peer takes nothing any more: they go with the runtime, and what they hold
 /// of the backend with them.
 const LAST_CONNECTIONS: Duration = Duration::from_secs(5);
+
+/// What earlier gateways left behind goes before the first session comes, unless removing it takes
+/// longer: somebody else's wreck should not keep a gateway from starting.
+const SWEEP: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os()) {
@@ -126,15 +131,22 @@ async fn serve(config: Config) -> Result<ExitCode> {
             }
         }
     }
-    match backend.sweep().await {
-        Ok(0) => {}
-        Ok(count) => tracing::info!(count, "removed what an earlier gateway left behind"),
-        Err(error) => tracing::warn!(error = %cellgate::error::Chain(&error), "cannot sweep"),
+    let mut sweeping = tokio::spawn(sweep(Arc::clone(&backend)));
+    if tokio::time::timeout(SWEEP, &mut sweeping).await.is_err() {
+        tracing::warn!("what earlier gateways left behind is still being removed");
     }
     let gateway = Gateway::bind(config, backend).await?;
     println!("cellgate {} ({kind} sandboxes) at {}", env!("CARGO_PKG_VERSION"), gateway.url()?);
     gateway.serve(stop_on_signals()?).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+async fn sweep(backend: Arc<dyn Backend>) {
+    match backend.sweep().await {
+        Ok(0) => {}
+        Ok(count) => tracing::info!(count, "removed what an earlier gateway left behind"),
+        Err(error) => tracing::warn!(error = %cellgate::error::Chain(&error), "cannot sweep"),
+    }
 }
 
 /// The backend, proven to be able to work: a gateway that cannot make a single sandbox should

@@ -8,6 +8,7 @@
 //! own, at which each has to stop well and leave nothing behind.
 
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,10 @@ const DEADLINE: Duration = Duration::from_secs(120);
 /// Trials at one time, unless `--test-threads` says otherwise. Most of a trial's time is waiting;
 /// more than a few containers starting at once only slow each other down.
 const THREADS: usize = 4;
+
+/// Failures of one backend after which its other cases are not tried: a broken engine fails every
+/// one of them, and each takes its time to find out.
+const FAILURES: usize = 20;
 
 /// Lines of the gateway's log that a failure shows.
 const LOG_LINES: usize = 30;
@@ -161,15 +166,21 @@ pub(crate) use rows;
 
 /// The gateway that a backend's cases share; started by the first that needs it.
 #[derive(Default)]
-struct Shared(OnceLock<Result<Arc<Gateway>, String>>);
+struct Shared {
+    gateway: OnceLock<Result<Arc<Gateway>, String>>,
+    failures: AtomicUsize,
+}
 
 impl Shared {
     fn get(&self, backend: Backend) -> Result<Arc<Gateway>, String> {
+        if self.failures.load(Ordering::Relaxed) >= FAILURES {
+            return Err(format!("not tried: {FAILURES} cases of this backend have failed"));
+        }
         let start = || {
             let start = || Arc::new(Gateway::with_settings(backend, SETTINGS, &["--log", "debug"]));
             std::panic::catch_unwind(start).map_err(|panic| message_of(&*panic))
         };
-        self.0.get_or_init(start).clone()
+        self.gateway.get_or_init(start).clone()
     }
 }
 
@@ -215,7 +226,8 @@ pub(crate) fn run_groups(groups: &[Group], more: Vec<Trial>) -> ExitCode {
     let conclusion = libtest_mimic::run(&arguments, trials);
     let mut well = !conclusion.has_failed();
     for (backend, shared) in shared {
-        let Some(Ok(gateway)) = Arc::into_inner(shared).and_then(|shared| shared.0.into_inner())
+        let Some(Ok(gateway)) =
+            Arc::into_inner(shared).and_then(|shared| shared.gateway.into_inner())
         else {
             continue;
         };
@@ -260,6 +272,7 @@ fn perform(
         Ok(Err(_)) => format!("takes longer than {DEADLINE:?}"),
         Err(panic) => message_of(&*panic),
     };
+    shared.failures.fetch_add(1, Ordering::Relaxed);
     let log = gateway.log();
     let lines: Vec<&str> = log[logged..].lines().collect();
     let last = &lines[lines.len().saturating_sub(LOG_LINES)..];

@@ -127,6 +127,7 @@ async fn fill(
         // Never run; the engine wants to know all the same.
         entrypoint: Some(vec!["/nothing".to_owned()]),
         labels: Some(labels.clone()),
+        network_disabled: Some(true),
         host_config: Some(HostConfig {
             mounts: Some(vec![volume(name, false)]),
             network_mode: Some("none".to_owned()),
