@@ -207,7 +207,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
                     let heard = *heard.lock().unwrap_or_else(|poison| poison.into_inner());
                     let silent = now.saturating_duration_since(heard);
                     if silent >= self.config.ping_interval + self.config.ping_timeout {
-                        let text = format!("no sign of life for {} s", silent.as_secs());
+                        let text = format!("no answer to pings for {} s; connect again and resume by `after`", silent.as_secs());
                         return WriteEnd::Close(Close::new(CloseCode::TooSlow, text));
                     }
                     let ping = [Ok(Message::Ping(Bytes::new()))].into_iter();
@@ -221,8 +221,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
                     return WriteEnd::Gone;
                 }
                 Err(_) => {
-                    let limit = self.config.write_timeout.as_secs();
-                    let text = format!("took nothing for {limit} s");
+                    let limit = self.config.write_timeout;
+                    let text = format!("took nothing for {limit:?}; read on and resume by `after`");
                     return WriteEnd::Close(Close::new(CloseCode::TooSlow, text));
                 }
             }

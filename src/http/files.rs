@@ -251,7 +251,8 @@ pub(super) async fn patiently<T>(
     next: impl Future<Output = T>,
 ) -> Result<T, Problem> {
     tokio::time::timeout(patience, next).await.map_err(|_| {
-        let detail = format!("nothing of the body came for {} s", patience.as_secs());
+        let detail =
+            format!("nothing of the body came for {patience:?}; send it again, without pauses");
         Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
     })
 }

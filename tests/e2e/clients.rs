@@ -14,6 +14,8 @@ use crate::common::suite::{Stage, cases};
 
 cases![
     a_request_that_comes_by_drops_is_cut_off,
+    a_connection_that_asks_nothing_more_is_closed,
+    a_body_that_stops_coming_is_told_so,
     an_address_that_asks_too_often_is_told_when_to_come_back,
     a_proxys_clients_are_told_apart,
     an_address_has_so_many_connections,
@@ -57,6 +59,64 @@ async fn a_request_that_comes_by_drops_is_cut_off(stage: &Stage) {
     let mut quiet = Client::create(&gateway, "python").await;
     assert_eq!(quiet.run("import time; time.sleep(1); 1").await.result(), "1");
     quiet.end().await;
+    gateway.stop().await;
+}
+
+/// Reads until an answer is whole, which says how long it is.
+async fn answer(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    let reading = async {
+        loop {
+            bytes.push(stream.read_u8().await.unwrap());
+            if bytes.ends_with(b"\r\n\r\n") {
+                break;
+            }
+        }
+        let head = String::from_utf8(bytes).unwrap().to_ascii_lowercase();
+        let length = head.split("content-length: ").nth(1).unwrap().split("\r\n").next().unwrap();
+        let mut body = vec![0; length.parse().unwrap()];
+        stream.read_exact(&mut body).await.unwrap();
+        head + &String::from_utf8(body).unwrap()
+    };
+    tokio::time::timeout(SOON, reading).await.unwrap()
+}
+
+async fn a_connection_that_asks_nothing_more_is_closed(stage: &Stage) {
+    let gateway = stage.own(&["--header-timeout", "500ms"]);
+    let mut kept = TcpStream::connect(gateway.address).await.unwrap();
+    let ask = format!("GET /healthz HTTP/1.1\r\nhost: {}\r\n\r\n", gateway.address);
+    // It is kept open for the next request, and no longer than for the first.
+    for _ in 0..2 {
+        kept.write_all(ask.as_bytes()).await.unwrap();
+        let answer = answer(&mut kept).await;
+        assert!(answer.starts_with("http/1.1 200"), "{answer}");
+    }
+    let began = Instant::now();
+    let mut more = Vec::new();
+    tokio::time::timeout(SOON, kept.read_to_end(&mut more)).await.unwrap().ok();
+    assert!(began.elapsed() >= Duration::from_millis(450), "{:?}", began.elapsed());
+    gateway.stop().await;
+}
+
+async fn a_body_that_stops_coming_is_told_so(stage: &Stage) {
+    let gateway = stage.own(&["--write-timeout", "500ms"]);
+    let mut owner = Client::create(&gateway, "python").await;
+    let file = format!("PUT /v1/sessions/{}/files/half", owner.session());
+    for line in ["POST /v1/run", &file] {
+        let mut stream = TcpStream::connect(gateway.address).await.unwrap();
+        let head = format!(
+            "{line} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\n\
+             content-type: text/plain\r\ncontent-length: 100\r\n\r\nprint(",
+            gateway.address, gateway.token
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let answer = answer(&mut stream).await;
+        assert!(answer.starts_with("http/1.1 408"), "{answer}");
+        assert!(answer.contains("nothing of the body came for 500ms"), "{answer}");
+    }
+    // Half a file is none.
+    assert_eq!(owner.run("import os; os.listdir()").await.result(), "[]");
+    owner.end().await;
     gateway.stop().await;
 }
 

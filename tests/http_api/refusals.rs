@@ -7,6 +7,7 @@ use crate::common::suite::{Stage, cases};
 use crate::requests::{Ask, anonymous, ask, run};
 
 cases![
+    every_answer_has_the_headers_that_protect_a_page,
     without_the_token_nothing_is_run_or_told,
     what_cannot_be_read_is_refused,
     what_is_not_there_is_not_found,
@@ -142,4 +143,43 @@ async fn a_gateway_without_a_token_lets_everybody(stage: &Stage) {
     let reply = anonymous(&gateway, "DELETE", "/v1/sessions/aaaaaaaaaaaa").reply().await;
     reply.problem(404);
     gateway.stop().await;
+}
+
+async fn every_answer_has_the_headers_that_protect_a_page(stage: &Stage) {
+    let gateway = stage.gateway();
+    let refused = ask(gateway, "GET", "/").header("origin", "http://evil.example");
+    let cases = [
+        (ask(gateway, "GET", "/"), 200),
+        (ask(gateway, "GET", "/healthz"), 200),
+        (ask(gateway, "GET", "/readyz"), 200),
+        (ask(gateway, "GET", "/metrics"), 200),
+        (ask(gateway, "GET", "/v1/sessions"), 200),
+        (ask(gateway, "GET", "/v1/openapi.json"), 200),
+        (run(gateway, "1"), 200),
+        (run(gateway, "1").header("content-type", "image/png"), 415),
+        (anonymous(gateway, "GET", "/v1/sessions"), 401),
+        (refused, 403),
+        (ask(gateway, "GET", "/nothing"), 404),
+        (ask(gateway, "GET", "/v1/nothing"), 404),
+        (ask(gateway, "DELETE", "/v1/sessions"), 405),
+        (ask(gateway, "GET", "/ws"), 426),
+    ];
+    for (asked, status) in cases {
+        let reply = asked.reply().await;
+        assert_eq!(reply.status, status, "{reply:?}");
+        for (name, value) in [
+            ("x-content-type-options", "nosniff"),
+            ("referrer-policy", "no-referrer"),
+            ("cross-origin-opener-policy", "same-origin"),
+            ("cross-origin-resource-policy", "same-origin"),
+        ] {
+            assert_eq!(reply.header(name), value, "{status}: {name}");
+        }
+        assert!(reply.header("permissions-policy").contains("camera=()"), "{status}");
+    }
+    let page = ask(gateway, "GET", "/").reply().await;
+    let policy = page.header("content-security-policy");
+    for directive in ["default-src 'none'", "base-uri 'none'", "frame-ancestors"] {
+        assert!(policy.contains(directive), "{directive} in {policy}");
+    }
 }
