@@ -195,12 +195,23 @@ async fn volumes(engine: &Docker, label: &str) -> Vec<String> {
 
 /// Removes the container of a session behind its gateway's back, as an operator might.
 pub(crate) async fn remove_container_of(session: &str) {
+    let (engine, id) = container_of(session).await;
+    let options = RemoveContainerOptionsBuilder::default().force(true).build();
+    engine.remove_container(&id, Some(options)).await.unwrap();
+}
+
+/// Lets the engine kill the container of a session, as `docker kill` does.
+pub(crate) async fn kill_container_of(session: &str) {
+    let (engine, id) = container_of(session).await;
+    engine.kill_container(&id, None).await.unwrap();
+}
+
+async fn container_of(session: &str) -> (Docker, String) {
     let engine = engine().negotiate_version().await.unwrap();
     let found = containers(&engine, &format!("cellgate.session={session}")).await;
     assert_eq!(found.len(), 1, "{found:?}");
-    let id = found[0].trim_start_matches("container ");
-    let options = RemoveContainerOptionsBuilder::default().force(true).build();
-    engine.remove_container(id, Some(options)).await.unwrap();
+    let id = found[0].trim_start_matches("container ").to_owned();
+    (engine, id)
 }
 
 fn pids() -> impl Iterator<Item = i32> {

@@ -1,44 +1,65 @@
 #![allow(dead_code)] // each program uses its own part
-//! A remote engine: the local one behind a TCP port of the loopback, with a cable to cut.
+//! Another way to the local engine, with a cable to cut: a TCP port of the loopback, which makes it
+//! a remote engine, or a Unix socket, which leaves it an engine of this machine.
 
+use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use tokio::net::{TcpListener, UnixStream};
+use tempfile::TempDir;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
 /// Closes everything when it is dropped.
 pub(crate) struct Proxy {
-    port: u16,
+    address: String,
     cable: CancellationToken,
+    /// Where the socket is.
+    _directory: Option<TempDir>,
 }
 
 impl Proxy {
-    /// Carries connections to the socket `to`.
+    /// Carries connections of a TCP port to the socket `to`.
     pub(crate) async fn open(to: &str) -> Proxy {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let (cable, to) = (CancellationToken::new(), PathBuf::from(to));
-        let inner = cable.clone();
-        tokio::spawn(cable.clone().run_until_cancelled_owned(async move {
-            while let Ok((mut near, _)) = listener.accept().await {
-                let (to, cable) = (to.clone(), inner.clone());
-                tokio::spawn(cable.run_until_cancelled_owned(async move {
-                    let Ok(mut far) = UnixStream::connect(to).await else { return };
-                    // Either side may end it at any time.
-                    let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
-                }));
-            }
-        }));
-        Proxy { port, cable }
+        let listener = Arc::new(TcpListener::bind("127.0.0.1:0").await.unwrap());
+        let address = format!("tcp://{}", listener.local_addr().unwrap());
+        let accept = move || {
+            let listener = Arc::clone(&listener);
+            async move { listener.accept().await.map(|(stream, _)| stream) }
+        };
+        Proxy { address, cable: carry(accept, to), _directory: None }
     }
 
-    /// The same in a thread of its own, for tests that block theirs.
+    /// Carries connections of a Unix socket to the socket `to`.
+    async fn open_here(to: &str) -> Proxy {
+        let directory = TempDir::new().unwrap();
+        let path = directory.path().join("engine.sock");
+        let listener = Arc::new(UnixListener::bind(&path).unwrap());
+        let address = format!("unix://{}", path.display());
+        let accept = move || {
+            let listener = Arc::clone(&listener);
+            async move { listener.accept().await.map(|(stream, _)| stream) }
+        };
+        Proxy { address, cable: carry(accept, to), _directory: Some(directory) }
+    }
+
+    /// A remote engine in a thread of its own, for tests that block theirs.
     pub(crate) fn apart(to: &'static str) -> Proxy {
+        Proxy::in_thread(async || Proxy::open(to).await)
+    }
+
+    /// The same for an engine of this machine.
+    pub(crate) fn apart_here(to: &'static str) -> Proxy {
+        Proxy::in_thread(async || Proxy::open_here(to).await)
+    }
+
+    fn in_thread(open: impl AsyncFnOnce() -> Proxy + Send + 'static) -> Proxy {
         let (tell, opened) = std::sync::mpsc::sync_channel(1);
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.unwrap().block_on(async {
-                let proxy = Proxy::open(to).await;
+                let proxy = open().await;
                 let cable = proxy.cable.clone();
                 tell.send(proxy).unwrap();
                 cable.cancelled().await;
@@ -49,7 +70,7 @@ impl Proxy {
 
     /// For `DOCKER_HOST`.
     pub(crate) fn address(&self) -> String {
-        format!("tcp://127.0.0.1:{}", self.port)
+        self.address.clone()
     }
 
     /// Cuts every connection and takes no more.
@@ -62,4 +83,25 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.cut();
     }
+}
+
+/// Carries what is accepted to the socket `to`, in tasks that end when the cable is cut.
+fn carry<F, S>(accept: impl Fn() -> F + Send + Sync + 'static, to: &str) -> CancellationToken
+where
+    F: Future<Output = io::Result<S>> + Send,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (cable, to) = (CancellationToken::new(), PathBuf::from(to));
+    let inner = cable.clone();
+    tokio::spawn(cable.clone().run_until_cancelled_owned(async move {
+        while let Ok(mut near) = accept().await {
+            let (to, cable) = (to.clone(), inner.clone());
+            tokio::spawn(cable.run_until_cancelled_owned(async move {
+                let Ok(mut far) = UnixStream::connect(to).await else { return };
+                // Either side may end it at any time.
+                let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+            }));
+        }
+    }));
+    cable
 }

@@ -16,7 +16,9 @@ cases![
     children_of_a_dead_interpreter_die_with_it,
     a_container_removed_from_outside_is_told,
     a_sandbox_killed_from_outside_is_told,
+    a_container_killed_by_its_engine_is_told,
     an_engine_that_dies_is_told,
+    a_cell_outlives_an_engine_that_is_not_on_its_way,
 ];
 
 /// The session works, with fresh state.
@@ -144,6 +146,19 @@ async fn a_sandbox_killed_from_outside_is_told(stage: &Stage) {
     other.end().await;
 }
 
+async fn a_container_killed_by_its_engine_is_told(stage: &Stage) {
+    if !stage.backend.is_docker() {
+        return; // the next case kills what there is
+    }
+    let mut client = stage.session().await;
+    let cells = busy(&mut client).await;
+    traces::kill_container_of(client.session()).await;
+    is_lost(&mut client, cells, "through the engine (signal 9)").await;
+    let mut other = stage.session().await;
+    assert_eq!(other.run("6 * 7").await.result(), "42");
+    other.end().await;
+}
+
 async fn an_engine_that_dies_is_told(stage: &Stage) {
     if stage.backend != Backend::DockerStdio {
         return; // nothing of an engine is on the others' way
@@ -162,5 +177,30 @@ async fn an_engine_that_dies_is_told(stage: &Stage) {
     assert!([1011, 1013].contains(&closed.code), "{closed:?}");
     gateway.kill().await;
     // What it could no longer remove itself, the next one does.
+    gateway.successor(&[]).stop().await;
+}
+
+async fn a_cell_outlives_an_engine_that_is_not_on_its_way(stage: &Stage) {
+    if stage.backend != Backend::Docker {
+        return; // elsewhere there is no engine, or it carries the link
+    }
+    let engine = Proxy::apart_here(DOCKER_SOCKET);
+    let gateway = stage.own(&["--docker-host", &engine.address(), "--pool-max", "0"]);
+    let mut client = Client::create(&gateway, "python").await;
+    let processes = client.processes().await;
+    let id = client.execute("print('up')\ninput()\nprint('still here')").await;
+    client.until_of("input_request", &id).await;
+    engine.cut();
+    client.send(serde_json::json!({"type": "input", "id": id, "text": ""})).await;
+    let cell = client.finish(&id).await;
+    cell.expect("ok", true);
+    assert_eq!(cell.stdout(), "up\nstill here\n");
+    assert_eq!(http::get(&gateway, "/readyz", &[]).await.status, 503);
+    // Then the sandbox dies too, and nobody is there to say of what.
+    let cells = busy(&mut client).await;
+    let first = processes.first().unwrap();
+    rustix::process::kill_process(first, rustix::process::Signal::KILL).unwrap();
+    is_lost(&mut client, cells, "the backend is gone").await;
+    gateway.kill().await;
     gateway.successor(&[]).stop().await;
 }
