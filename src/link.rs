@@ -24,37 +24,16 @@ use crate::sandbox::Duplex;
 
 mod command;
 mod decoder;
+mod error;
 mod event;
 mod transfer;
 
 pub use command::DriverCommand;
 use decoder::Decoder;
 pub use decoder::MAX_MESSAGE;
+pub use error::LinkError;
 pub use event::DriverEvent;
 pub use transfer::TransferAnswer;
-
-/// Why a link is of no use any more.
-#[derive(Debug, thiserror::Error)]
-pub enum LinkError {
-    /// The driver closed it: the sandbox is gone.
-    #[error("the driver closed the link")]
-    Closed,
-    /// The stream failed.
-    #[error("the link's stream failed")]
-    Io(#[from] io::Error),
-    /// The driver broke the wire's rules.
-    #[error("the driver broke the wire's rules")]
-    Wire(#[from] WireError),
-    /// A frame that has no place here.
-    #[error("the driver sent a frame of kind {0:#04x}, which has no place here")]
-    Unexpected(u8),
-    /// A message in fragments has another one inside.
-    #[error("the driver began a message before the one before it was whole")]
-    Interleaved,
-    /// A message beyond [`MAX_MESSAGE`].
-    #[error("the driver sent a message of more than {MAX_MESSAGE} bytes")]
-    TooLong,
-}
 
 /// A link on which SETUP has been sent.
 pub struct Link {

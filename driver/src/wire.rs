@@ -24,9 +24,11 @@
 
 pub mod files;
 mod payload;
+mod reader;
 mod setup;
 
 pub use payload::{CellUsage, Done, ExitCause, Exited, Outcome, Usage};
+pub use reader::FrameReader;
 pub use setup::{Rlimit, Setup};
 
 /// Version of everything in this file; carried by [`kind::HELLO`] and [`kind::SETUP`].

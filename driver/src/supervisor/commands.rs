@@ -6,10 +6,10 @@
 
 use std::time::Instant;
 
-use cellgate_driver::wire::{ExitCause, Header, Setup, flag, kind};
+use cellgate_driver::wire::{ExitCause, FrameReader, Header, Setup, flag, kind};
 
 use super::cell::Cell;
-use super::frames::{Fill, FrameReader};
+use super::frames::{Fill, fill};
 use super::runner::{MOST_QUESTIONS, Questions, Runner, Socket, Stage};
 use super::{End, Supervisor};
 
@@ -59,7 +59,7 @@ impl Supervisor {
     /// Reads the link once.
     pub(super) fn hear(&mut self) -> Result<(), End> {
         let mut reader = std::mem::take(&mut self.link.reader);
-        let filled = reader.fill(self.link.input());
+        let filled = fill(&mut reader, self.link.input());
         self.link.reader = reader;
         match filled? {
             Fill::Closed => Err(End::LinkClosed),

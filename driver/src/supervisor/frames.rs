@@ -1,4 +1,4 @@
-//! Frames on a descriptor: [`FrameReader`] takes them apart, [`Channel`] is a socket to the runner.
+//! Frames on a descriptor: [`fill`] reads them, [`Channel`] is a socket to the runner.
 //!
 //! Both are bounded. A reader holds one frame of the greatest length and is not read on while it
 //! is full; a channel's queue has a level, [`Channel::FULL`], above which its owner stops adding.
@@ -6,7 +6,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use cellgate_driver::wire::{HEADER_BYTES, Header, MAX_PAYLOAD, WireError};
+use cellgate_driver::wire::FrameReader;
 
 use crate::sys;
 
@@ -21,70 +21,21 @@ pub(crate) enum Fill {
     Closed,
 }
 
-/// Cuts a byte stream into frames.
-#[derive(Default)]
-pub(crate) struct FrameReader {
-    /// Empty until the first byte arrives.
-    buffer: Vec<u8>,
-    start: usize,
-    end: usize,
-}
-
-impl FrameReader {
-    const CAPACITY: usize = HEADER_BYTES + MAX_PAYLOAD;
-
-    /// Reads once.
-    pub(crate) fn fill(&mut self, fd: BorrowedFd<'_>) -> io::Result<Fill> {
-        if self.buffer.is_empty() {
-            self.buffer = vec![0; FrameReader::CAPACITY];
+/// Reads once into a reader; nothing if it is full.
+pub(crate) fn fill(reader: &mut FrameReader, fd: BorrowedFd<'_>) -> io::Result<Fill> {
+    let room = reader.room();
+    if room.is_empty() {
+        return Ok(Fill::Nothing);
+    }
+    match sys::read(fd, room) {
+        Ok(0) => Ok(Fill::Closed),
+        Ok(count) => {
+            reader.filled(count);
+            Ok(Fill::Bytes)
         }
-        if self.start > 0 {
-            self.buffer.copy_within(self.start..self.end, 0);
-            self.end -= self.start;
-            self.start = 0;
-        }
-        if self.end == FrameReader::CAPACITY {
-            return Ok(Fill::Nothing);
-        }
-        match sys::read(fd, &mut self.buffer[self.end..]) {
-            Ok(0) => Ok(Fill::Closed),
-            Ok(count) => {
-                self.end += count;
-                Ok(Fill::Bytes)
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Fill::Nothing),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(Fill::Closed),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Whether [`FrameReader::fill`] has room for a byte.
-    pub(crate) fn has_room(&self) -> bool {
-        self.end - self.start < FrameReader::CAPACITY
-    }
-
-    /// The next frame's header, once the whole frame is here.
-    pub(crate) fn peek(&self) -> Result<Option<Header>, WireError> {
-        let here = &self.buffer[self.start..self.end];
-        let Some(head) = here.first_chunk::<HEADER_BYTES>() else { return Ok(None) };
-        let header = Header::decode(head)?;
-        let whole = here.len() >= HEADER_BYTES + header.length as usize;
-        Ok(whole.then_some(header))
-    }
-
-    /// Header and payload, as they came, of the frame [`FrameReader::peek`] answered.
-    pub(crate) fn frame(&self, header: &Header) -> &[u8] {
-        &self.buffer[self.start..self.start + HEADER_BYTES + header.length as usize]
-    }
-
-    /// The payload of the frame [`FrameReader::peek`] answered.
-    pub(crate) fn payload(&self, header: &Header) -> &[u8] {
-        &self.frame(header)[HEADER_BYTES..]
-    }
-
-    /// Goes on to the frame after the one [`FrameReader::peek`] answered.
-    pub(crate) fn consume(&mut self, header: &Header) {
-        self.start += HEADER_BYTES + header.length as usize;
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Fill::Nothing),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(Fill::Closed),
+        Err(error) => Err(error),
     }
 }
 
@@ -123,7 +74,7 @@ impl Channel {
 
     /// Reads once from the runner.
     pub(crate) fn fill(&mut self) -> io::Result<Fill> {
-        self.reader.fill(self.socket.as_fd())
+        fill(&mut self.reader, self.socket.as_fd())
     }
 
     /// Bytes waiting for the socket.

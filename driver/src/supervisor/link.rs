@@ -11,9 +11,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
-use cellgate_driver::wire::{HEADER_BYTES, Header, MAX_PAYLOAD};
+use cellgate_driver::wire::{FrameReader, HEADER_BYTES, Header, MAX_PAYLOAD};
 
-use super::frames::FrameReader;
 use crate::sys;
 
 /// Where the link comes from.
