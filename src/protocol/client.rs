@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::reply::ErrorCode;
@@ -197,11 +198,12 @@ impl ClientMessage {
         let trimmed = text.trim_start_matches([' ', '\t', '\r', '\n']);
         let probe: Probe<'_> = match serde_json::from_str(text) {
             Ok(probe) if trimmed.starts_with('{') => probe,
-            Err(error) if error.is_syntax() || error.is_eof() => {
-                let message = format!("the message is not JSON: {error}");
-                return Err(Refusal::new(ErrorCode::BadJson, message));
-            }
             _ => {
+                // Whatever is wrong first: text that is not JSON as a whole is told so.
+                if let Err(error) = serde_json::from_str::<IgnoredAny>(text) {
+                    let message = format!("the message is not JSON: {error}");
+                    return Err(Refusal::new(ErrorCode::BadJson, message));
+                }
                 let message = "a message is a JSON object such as {\"code\": \"1 + 1\"}";
                 return Err(Refusal::new(ErrorCode::BadMessage, message));
             }
@@ -328,6 +330,8 @@ mod tests {
             ("", ErrorCode::BadJson),
             ("{", ErrorCode::BadJson),
             ("{\"code\":\"1\"} x", ErrorCode::BadJson),
+            ("41 }", ErrorCode::BadJson),
+            ("[1] x", ErrorCode::BadJson),
             ("[]", ErrorCode::BadMessage),
             ("[null,null,null]", ErrorCode::BadMessage),
             ("3", ErrorCode::BadMessage),

@@ -1,0 +1,1 @@
+../../../src/http/access.rs

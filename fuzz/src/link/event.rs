@@ -1,0 +1,1 @@
+../../../src/link/event.rs

@@ -1,0 +1,1 @@
+../../../src/link/transfer.rs

@@ -1,0 +1,1 @@
+../../../src/session/text.rs
