@@ -7,7 +7,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::fanout::Fanout;
-use super::log::EventLog;
+use super::log::{EventLog, OVERHEAD_BYTES};
 use super::meter::Meter;
 use super::state::{Effect, ParticipantId, Rules, State};
 use super::transfers::Transfers;
@@ -54,7 +54,8 @@ pub(super) struct Actor {
     timer: Option<Instant>,
     /// Since when nobody is attached.
     unwatched: Option<Instant>,
-    /// Bytes of events since somebody was attached for whom output is held back.
+    /// What of the log may have reached nobody for whom output is held back. One who comes and
+    /// goes without taking anything has seen nothing.
     unseen: usize,
     /// The running cell was told to stop: its end goes before the output that waits.
     hurried: bool,
@@ -400,11 +401,7 @@ impl Actor {
         let ts = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         match Sequenced::encode(event, self.log.next_seq(), ts) {
             Ok(sequenced) => {
-                if self.fanout.has_holders() {
-                    self.unseen = 0;
-                } else {
-                    self.unseen += sequenced.json.len();
-                }
+                self.unseen += sequenced.json.len() + OVERHEAD_BYTES;
                 self.log.push(&sequenced);
                 self.fanout.broadcast(&sequenced);
             }
@@ -438,6 +435,7 @@ impl Actor {
     }
 
     fn note_leavers(&mut self) {
+        self.unseen = self.unseen.min(self.fanout.owed().unwrap_or(usize::MAX));
         if !self.fanout.sweep() {
             return;
         }

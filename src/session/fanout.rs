@@ -11,7 +11,7 @@ use bytestring::ByteString;
 use tokio::sync::Notify;
 
 use super::Guest;
-use super::log::EventLog;
+use super::log::{EventLog, OVERHEAD_BYTES};
 use super::outbox::Outbox;
 use super::state::ParticipantId;
 use crate::protocol::event::{ParticipantInfo, Sequenced};
@@ -130,6 +130,13 @@ impl Fanout {
     pub(super) fn has_room(&self) -> bool {
         let mut holders = self.participants.iter().filter(|participant| participant.holds());
         holders.any(|holder| holder.behind.is_none() && holder.outbox.has_room())
+    }
+
+    /// How much of the log, at most, may have reached none of those: what is owed to the best of
+    /// them. `None`: nobody is there who has been given all of it.
+    pub(super) fn owed(&self) -> Option<usize> {
+        let holders = self.participants.iter().filter(|one| one.holds() && one.behind.is_none());
+        holders.map(|holder| holder.outbox.owed(OVERHEAD_BYTES)).min()
     }
 
     /// Waits until there may be room again or somebody left.

@@ -7,7 +7,7 @@ use bytestring::ByteString;
 use crate::protocol::event::Sequenced;
 
 /// What the log costs beside an event's text, in bytes; keeps a flood of tiny events bounded.
-const OVERHEAD_BYTES: usize = 64;
+pub(super) const OVERHEAD_BYTES: usize = 64;
 
 /// The newest events. Seqs begin at 1 and have no holes.
 #[derive(Debug)]

@@ -41,12 +41,15 @@ struct Inner {
     waiting_bytes: usize,
     /// Taken and not yet reported sent.
     taken_bytes: usize,
+    taken_messages: usize,
     /// Sent and not yet acknowledged, if the participant acknowledges.
     unacked: Option<VecDeque<(u64, usize)>>,
     unacked_bytes: usize,
     /// The last thing the socket does.
     close: Option<Close>,
     left: bool,
+    /// Events that waited when the participant left, or would wait now.
+    forgotten: usize,
 }
 
 #[derive(Debug)]
@@ -123,10 +126,23 @@ impl Outbox {
 
     fn append(&self, outgoing: Outgoing) {
         let mut inner = self.lock();
-        if inner.close.is_none() && !inner.left {
+        if inner.close.is_none() {
             inner.waiting_bytes += outgoing.json.len();
-            inner.waiting.push_back(outgoing);
+            if inner.left {
+                inner.forgotten += 1;
+            } else {
+                inner.waiting.push_back(outgoing);
+            }
         }
+    }
+
+    /// At most this much of what it was given may not have reached the participant: bytes, and
+    /// `each` for every message. Of one who has left, too.
+    pub fn owed(&self, each: usize) -> usize {
+        let inner = self.lock();
+        let unacked = inner.unacked.as_ref().map_or(0, VecDeque::len);
+        let messages = inner.waiting.len() + inner.forgotten + inner.taken_messages + unacked;
+        inner.outstanding() + each * messages
     }
 
     /// Tells the socket that there is something to take.
@@ -155,6 +171,7 @@ impl Outbox {
     pub fn leave(&self) {
         let mut inner = self.lock();
         inner.left = true;
+        inner.forgotten = inner.waiting.len();
         inner.waiting.clear();
         inner.replies.clear();
         drop(inner);
@@ -196,6 +213,7 @@ impl Outbox {
         let mut inner = self.lock();
         let had_room = inner.outstanding() < self.window;
         inner.taken_bytes = 0;
+        inner.taken_messages = 0;
         let mut taken = 0;
         while let Some(json) = inner.replies.pop_front() {
             taken += json.len();
@@ -206,6 +224,7 @@ impl Outbox {
         {
             let Some(Outgoing { seq, json, .. }) = inner.waiting.pop_front() else { break };
             taken += json.len();
+            inner.taken_messages += 1;
             inner.waiting_bytes -= json.len();
             if seq > 0
                 && let Some(unacked) = &mut inner.unacked
@@ -329,5 +348,6 @@ mod tests {
         outbox.push(&text(2, 50));
         assert!(outbox.has_room() && outbox.has_left());
         assert!(outbox.lock().waiting.is_empty());
+        assert_eq!(outbox.owed(8), 2 * 58, "what it did not get is known");
     }
 }
