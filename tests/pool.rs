@@ -8,6 +8,9 @@ mod fake;
 #[allow(dead_code)] // what other programs use of it
 #[path = "common/scripted.rs"]
 mod scripted;
+#[allow(dead_code)]
+#[path = "common/switch.rs"]
+mod switch;
 
 use std::sync::Arc;
 use std::time::Duration;

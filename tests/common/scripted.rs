@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::switch::{KillSwitch, Switched};
 use cellgate::id::SessionId;
 use cellgate::link::Link;
 use cellgate::pool::Prepared;
@@ -64,7 +65,18 @@ pub(crate) async fn prepared(
     cause: EndCause,
     room: usize,
 ) -> (Prepared, ScriptedDriver, Ended) {
+    let (prepared, driver, ended, _) = breakable(limits, cause, room).await;
+    (prepared, driver, ended)
+}
+
+/// The same, with what breaks the link.
+pub(crate) async fn breakable(
+    limits: Limits,
+    cause: EndCause,
+    room: usize,
+) -> (Prepared, ScriptedDriver, Ended, KillSwitch) {
     let (ours, theirs) = tokio::io::duplex(room);
+    let (ours, switch) = Switched::new(ours);
     let mut driver = ScriptedDriver { stream: theirs };
     let greet = async {
         driver.send(kind::HELLO, 0, 0, &wire::VERSION.to_le_bytes()).await;
@@ -82,15 +94,26 @@ pub(crate) async fn prepared(
         handle: Box::new(FakeHandle { cause, ended: Arc::clone(&ended) }),
         language: LanguageInfo { name: "python".into(), version: "3.11.2".into() },
     };
-    (prepared, driver, ended)
+    (prepared, driver, ended, switch)
+}
+
+/// A frame's bytes.
+pub(crate) fn frame(kind: u8, flags: u8, cell: u32, payload: &[u8]) -> Vec<u8> {
+    let mut frame = Header::new(kind, flags, cell, payload).encode().to_vec();
+    frame.extend_from_slice(payload);
+    frame
+}
+
+/// The payload of a DONE.
+pub(crate) fn done(outcome: wire::Outcome) -> Vec<u8> {
+    let usage = wire::CellUsage { duration_us: 1500, ..Default::default() };
+    wire::Done { outcome, usage }.encode().to_vec()
 }
 
 impl ScriptedDriver {
     /// Writes one frame.
     pub(crate) async fn send(&mut self, kind: u8, flags: u8, cell: u32, payload: &[u8]) {
-        let mut frame = Header::new(kind, flags, cell, payload).encode().to_vec();
-        frame.extend_from_slice(payload);
-        self.stream.write_all(&frame).await.unwrap();
+        self.stream.write_all(&frame(kind, flags, cell, payload)).await.unwrap();
     }
 
     /// Reads one frame.
@@ -112,8 +135,6 @@ impl ScriptedDriver {
 
     /// Ends a cell.
     pub(crate) async fn done(&mut self, cell: u32, outcome: wire::Outcome) {
-        let usage = wire::CellUsage { duration_us: 1500, ..Default::default() };
-        let done = wire::Done { outcome, usage };
-        self.send(kind::DONE, 0, cell, &done.encode()).await;
+        self.send(kind::DONE, 0, cell, &done(outcome)).await;
     }
 }

@@ -3,7 +3,10 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests are not tests in clippy's eyes
 
+#[path = "../common/mod.rs"]
 mod common;
+
+mod schedules;
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
