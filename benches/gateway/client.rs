@@ -1,5 +1,6 @@
 //! A raw client: one WebSocket, blocking reads and writes, nothing in between that costs time.
 
+use std::io::ErrorKind;
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use serde::Deserialize;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::WebSocket;
-use tokio_tungstenite::tungstenite::{Message, Utf8Bytes, client};
+use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes, client};
 
 use crate::contender::{Chunk, Contender};
 
@@ -57,23 +58,40 @@ pub(crate) struct Event {
     pub(crate) status: Option<String>,
 }
 
-/// A session's owner.
+/// A participant of a session.
 pub(crate) struct Client {
-    name: &'static str,
     socket: WebSocket<TcpStream>,
+    /// Id of its session.
+    pub(crate) session: String,
     cells: u64,
 }
 
 impl Client {
-    /// Begins a session and waits until it is ready.
-    pub(crate) fn connect(name: &'static str, address: &str, token: &str) -> Result<Client> {
-        let socket = open(address, "/ws", Some(token))?;
-        let mut client = Client { name, socket, cells: 0 };
-        let first = client.next()?;
-        if first.kind != "ready" {
-            bail!("the first message is {:?}, not `ready`", first.kind);
+    /// Opens a WebSocket at this path and waits for `ready`.
+    pub(crate) fn connect(address: &str, path: &str, token: Option<&str>) -> Result<Client> {
+        #[derive(Deserialize)]
+        struct Ready {
+            session: String,
         }
-        Ok(client)
+        let mut socket = open(address, path, token)?;
+        let text = next_text(&mut socket)?;
+        let ready: Ready = serde_json::from_str(&text)
+            .with_context(|| format!("the first message is {text}, not `ready`"))?;
+        Ok(Client { socket, session: ready.session, cells: 0 })
+    }
+
+    /// Reads and forgets what has arrived, without waiting for more than `quiet` of silence.
+    pub(crate) fn forget_until(&mut self, quiet: Duration) -> Result<()> {
+        self.socket.get_ref().set_read_timeout(Some(quiet))?;
+        loop {
+            match self.socket.read() {
+                Ok(_) => {}
+                Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error).context("cannot read what waits"),
+            }
+        }
+        self.socket.get_ref().set_read_timeout(Some(DEADLINE))?;
+        Ok(())
     }
 
     /// Sends a message.
@@ -147,10 +165,6 @@ impl Client {
 }
 
 impl Contender for Client {
-    fn name(&self) -> &str {
-        self.name
-    }
-
     fn cell(&mut self, code: &str) -> Result<()> {
         self.stream(code, &mut |_| Ok(()))
     }
@@ -161,5 +175,9 @@ impl Contender for Client {
             "ok" => Ok(()),
             status => bail!("a cell ended with the status {status}"),
         }
+    }
+
+    fn leave(self: Box<Self>) -> Result<()> {
+        self.end()
     }
 }

@@ -6,8 +6,8 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 use tokio_tungstenite::tungstenite::{Bytes, Utf8Bytes};
 
-/// Runs cells, one at a time.
-pub(crate) trait Contender {
+/// Makes contenders: a server that a client visits, or a program that is started for it.
+pub(crate) trait Host: Sync {
     /// For tables.
     fn name(&self) -> &str;
 
@@ -16,11 +16,31 @@ pub(crate) trait Contender {
         false
     }
 
+    /// Whether a contender it admitted has told that it is ready: with others there is a connection
+    /// or a process, which says little.
+    fn tells_ready(&self) -> bool {
+        false
+    }
+
+    /// Waits until it is as ready for visitors as it gets.
+    fn prepare(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// From nothing to somebody who takes cells.
+    fn admit(&self) -> Result<Box<dyn Contender>>;
+}
+
+/// Runs cells, one at a time.
+pub(crate) trait Contender: Send {
     /// Runs a cell; answers when its end has been told.
     fn cell(&mut self, code: &str) -> Result<()>;
 
     /// Runs a cell and hands over its output piece by piece, as it arrives.
     fn stream(&mut self, code: &str, take: &mut dyn FnMut(Chunk) -> Result<()>) -> Result<()>;
+
+    /// Ends it, and waits until whatever was made for it is gone.
+    fn leave(self: Box<Self>) -> Result<()>;
 }
 
 /// A piece of output as it travelled. Reading it is left for later: what is compared is who

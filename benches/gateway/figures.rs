@@ -5,7 +5,6 @@ use anyhow::Result;
 use crate::options::Options;
 use crate::report::Report;
 
-mod cold_start;
 mod cpu;
 mod flood;
 mod interrupt;
@@ -13,6 +12,7 @@ mod lag;
 mod memory;
 mod neighbour;
 mod round_trip;
+mod start;
 
 /// Something to measure.
 pub(crate) struct Figure {
@@ -38,9 +38,9 @@ pub(crate) const FIGURES: &[Figure] = &[
         measure: flood::measure,
     },
     Figure {
-        name: "cold_start",
-        question: "how long from nothing to the first result",
-        measure: cold_start::measure,
+        name: "start",
+        question: "how long from nothing to ready, to the first byte, to the end of a first cell",
+        measure: start::measure,
     },
     Figure {
         name: "memory",

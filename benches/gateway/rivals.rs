@@ -12,6 +12,9 @@ pub(crate) const DRIVER: &str = include_str!("rivals/driver.py");
 /// What the driver says after a cell whose output it did not collect.
 const END: &[u8] = b"\x04\n";
 
+/// Name of the floor in tables.
+pub(crate) const FLOOR: &str = "bare driver on a pipe";
+
 /// Whether a program can be found.
 pub(crate) fn is_installed(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();

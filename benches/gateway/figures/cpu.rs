@@ -3,17 +3,18 @@
 use anyhow::{Context, Result};
 
 use crate::contender::Contender;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, NO_POOL};
 use crate::options::Options;
 use crate::process;
-use crate::report::{Report, Row, Unit};
+use crate::report::Report;
+use crate::row::{Row, Unit};
 
 pub(super) fn measure(options: &Options, report: &mut Report) -> Result<()> {
     if options.backend != "local" {
         report.note("measured with the local backend only: an engine's processes are not ours");
         return Ok(());
     }
-    let gateway = Gateway::start_one(options)?;
+    let gateway = Gateway::start_one(options, NO_POOL)?;
     let standing: Vec<u32> = process::descendants(gateway.pid())?.iter().map(|p| p.pid).collect();
     let mut client = gateway.connect()?;
     let mut processes = process::descendants(gateway.pid())?;

@@ -3,95 +3,97 @@
 //! The clock runs until the client holds every message. Decoding and hashing come after, for all
 //! alike. Floor: the same loop into a pipe that is only read.
 
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
 use crate::contender::{Chunk, Contender};
-use crate::gateway::Gateway;
+use crate::field::Field;
 use crate::options::Options;
-use crate::report::{Report, Row, Unit};
-use crate::rivals::jupyter::Jupyter;
-use crate::rivals::pipe::Pipe;
-use crate::rivals::websocketd::{Mode, Websocketd};
+use crate::report::Report;
+use crate::rivals::websocketd::Mode;
+use crate::row::Unit;
 use crate::samples::Samples;
+
+/// What we want to reach, times the floor: the same loop into a pipe that is only read.
+const MARK: f64 = 0.4;
 
 /// What we want to be with lines, times websocketd as it is by default. (Its binary mode passes
 /// bytes on as they are, split characters included; single characters are bounded by the writer.)
-const MARK: f64 = 2.0;
+const MARK_WEBSOCKETD: f64 = 2.0;
 
-/// Turns of each contender.
+/// Turns of each.
 const ROUNDS: usize = 5;
 
-/// The load of the mark.
+/// Who is slow gets one part in so many: minutes otherwise.
+const SLOW_PART: usize = 16;
+
+/// The load of the mark beside websocketd.
 const LINES: &str = "1 KiB lines";
 
 /// A shape of output.
 struct Load {
-    name: &'static str,
+    name: String,
     code: String,
     bytes: usize,
     hash: [u8; 32],
+    /// A system call for each byte: the writer is slower than whatever carries it.
+    is_bound_by_writer: bool,
 }
 
 pub(super) fn measure(options: &Options, report: &mut Report) -> Result<()> {
-    let gateways = Gateway::start_all(options)?;
-    let jupyter = options.jupyter.as_deref().map(Jupyter::start).transpose()?;
-    let mut contenders: Vec<Box<dyn Contender>> = vec![Box::new(Pipe::start(&options.python)?)];
-    for mode in [Mode::Lines, Mode::Binary] {
-        match Websocketd::start(&options.python, mode)? {
-            Some(rival) => contenders.push(Box::new(rival)),
-            None => report.note("websocketd is not installed and is left out"),
-        }
-    }
-    if let Some(jupyter) = &jupyter {
-        contenders.push(Box::new(jupyter.connect()?));
-    }
-    for gateway in &gateways {
-        contenders.push(Box::new(gateway.connect()?));
-    }
+    let mut field = Field::assemble(options, &[Mode::Lines, Mode::Binary], report)?;
     let total = options.count(64 << 20, 2 << 20);
-    for load in [lines(total), blocks(total), characters(options.count(1_000_000, 19_200))] {
-        let mut rates = vec![Samples::default(); contenders.len()];
-        for round in 0..=options.count(ROUNDS, 1) {
-            for (contender, samples) in contenders.iter_mut().zip(&mut rates) {
-                if contender.is_slow() && round > 1 {
-                    continue;
-                }
-                let took = run(contender.as_mut(), &load)
-                    .with_context(|| format!("{}, {}", contender.name(), load.name))?;
-                // The first turn grows buffers and heaps.
-                if round > 0 {
-                    samples.push(load.bytes as f64 / took.as_secs_f64() / f64::from(1 << 20));
-                }
-            }
-        }
-        add_rows(&load, &contenders, &rates, report)?;
+    let flushes = options.count(10_000_000, 19_200);
+    for make in [lines as fn(usize) -> Load, blocks] {
+        let rounds = 0..=options.count(ROUNDS, 1);
+        take_turns(&mut field, rounds, report, &make(total), &make(total / SLOW_PART))?;
     }
-    Ok(())
+    // Jupyter sends a message for each flush, a thousand a second, and breaks off after minutes.
+    let few = options.count(9_984, 640);
+    // One turn of each is twenty seconds of system calls, and needs no warming up.
+    take_turns(&mut field, 1..=1, report, &characters(flushes), &characters(few))
 }
 
-fn add_rows(
-    load: &Load,
-    contenders: &[Box<dyn Contender>],
-    rates: &[Samples],
+/// Everybody's turns with one load; who is slow gets `less` of it, and fewer turns.
+fn take_turns(
+    field: &mut Field,
+    rounds: RangeInclusive<usize>,
     report: &mut Report,
+    load: &Load,
+    less: &Load,
 ) -> Result<()> {
-    let floor = rates.first().context("there is a floor")?.p50();
-    let rival = contenders.iter().position(|contender| contender.name() == "websocketd");
-    for (contender, samples) in contenders.iter().zip(rates) {
-        let what = format!("{} · {}", load.name, contender.name());
-        let mut row = Row::new(what, Unit::Rate, samples).ratio(samples.p50() / floor);
-        if let Some(rival) = rival
-            && contender.name() == "cellgate"
-            && load.name == LINES
-        {
-            let times = samples.p50() / rates[rival].p50();
-            row = row.mark(format!("≥ {MARK} × websocketd ({times:.1})"), times >= MARK);
+    let mut rates = vec![Samples::default(); field.runners.len()];
+    for round in rounds {
+        for (runner, samples) in field.runners.iter_mut().zip(&mut rates) {
+            if runner.is_slow && round > 2 {
+                continue;
+            }
+            let load = if runner.is_slow { less } else { load };
+            let took = run(runner.contender.as_mut(), load)
+                .with_context(|| format!("{}, {}", runner.name, load.name))?;
+            // The first turn grows buffers and heaps.
+            if round > 0 {
+                samples.push(load.bytes as f64 / took.as_secs_f64() / f64::from(1 << 20));
+            }
         }
-        report.row(row);
     }
+    field.add_rows(report, &load.name, Unit::Rate, &rates, &|standing, row| {
+        if standing.name != "cellgate" || load.is_bound_by_writer {
+            return row;
+        }
+        let row = row.mark(format!("≥ {MARK} × floor"), standing.ratio >= MARK);
+        match standing.websocketd {
+            Some(rival) if load.name.ends_with(LINES) => {
+                let times = standing.p50 / rival;
+                let text = format!("≥ {MARK_WEBSOCKETD} × websocketd ({times:.1})");
+                row.mark(text, times >= MARK_WEBSOCKETD)
+            }
+            _ => row,
+        }
+    });
     Ok(())
 }
 
@@ -122,7 +124,11 @@ fn lines(total: usize) -> Load {
          import sys; sys.stdout.flush()"
     );
     let pad = "x".repeat(1016);
-    load(LINES, code, (0..count).map(|i| format!("{i:07}{pad}\n")))
+    load(
+        format!("{} MiB as {LINES}", total >> 20),
+        code,
+        (0..count).map(|i| format!("{i:07}{pad}\n")),
+    )
 }
 
 /// Writes of 64 KiB.
@@ -133,7 +139,11 @@ fn blocks(total: usize) -> Load {
          sys.stdout.write('%07d' % i + pad)\nsys.stdout.flush()"
     );
     let pad = "x".repeat(65528);
-    load("64 KiB writes", code, (0..count).map(|i| format!("{i:07}{pad}\n")))
+    load(
+        format!("{} MiB as 64 KiB writes", total >> 20),
+        code,
+        (0..count).map(|i| format!("{i:07}{pad}\n")),
+    )
 }
 
 /// One character and a flush, again and again; a line's end after each 64, and `count` a multiple
@@ -146,15 +156,17 @@ fn characters(count: usize) -> Load {
     let one = |i: usize| {
         if i % 64 == 63 { '\n' } else { char::from(b'a' + (i % 26) as u8) }
     };
-    load("1 B flushes", code, (0..count).map(|i| one(i).to_string()))
+    let name = format!("{count} flushes of 1 B");
+    let pieces = (0..count).map(|i| one(i).to_string());
+    Load { is_bound_by_writer: true, ..load(name, code, pieces) }
 }
 
-fn load(name: &'static str, code: String, pieces: impl Iterator<Item = String>) -> Load {
+fn load(name: String, code: String, pieces: impl Iterator<Item = String>) -> Load {
     let mut hasher = Sha256::new();
     let mut bytes = 0;
     for piece in pieces {
         hasher.update(&piece);
         bytes += piece.len();
     }
-    Load { name, code, bytes, hash: hasher.finalize().into() }
+    Load { name, code, bytes, hash: hasher.finalize().into(), is_bound_by_writer: false }
 }

@@ -7,11 +7,11 @@ use anyhow::{Context, Result, bail};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::contender::{Chunk, Contender};
-use crate::gateway::Gateway;
+use crate::field::Field;
 use crate::options::Options;
-use crate::report::{Report, Row, Unit};
-use crate::rivals::pipe::Pipe;
-use crate::rivals::websocketd::{Mode, Websocketd};
+use crate::report::Report;
+use crate::rivals::websocketd::Mode;
+use crate::row::Unit;
 use crate::samples::Samples;
 
 /// What we want, in microseconds.
@@ -22,46 +22,36 @@ const MARK_P99: f64 = 2000.0;
 const ROUNDS: usize = 10;
 
 pub(super) fn measure(options: &Options, report: &mut Report) -> Result<()> {
-    let gateways = Gateway::start_all(options)?;
-    let mut contenders: Vec<Box<dyn Contender>> = vec![Box::new(Pipe::start(&options.python)?)];
-    match Websocketd::start(&options.python, Mode::Lines)? {
-        Some(rival) => contenders.push(Box::new(rival)),
-        None => report.note("websocketd is not installed and is left out"),
-    }
-    for gateway in &gateways {
-        contenders.push(Box::new(gateway.connect()?));
-    }
+    let mut field = Field::assemble(options, &[Mode::Lines], report)?;
     let prints = options.count(200, 10);
     // Not a multiple of anything that ticks.
     let code = format!(
         "import time\nfor _ in range({prints}):\n    print(time.monotonic_ns(), flush=True)\n    \
          time.sleep(0.0037)"
     );
-    let mut lags = vec![Samples::default(); contenders.len()];
-    for contender in &mut contenders {
+    let mut lags = vec![Samples::default(); field.runners.len()];
+    for runner in &mut field.runners {
         // The first prints of a process are slower, and tell the clocks apart.
         let before = now_ns();
         let mut warm_up = Samples::default();
-        watch(contender.as_mut(), &code, &mut warm_up)?;
+        watch(runner.contender.as_mut(), &code, &mut warm_up)?;
         let oldest = warm_up.quantile(1.0) * 1e3;
         if warm_up.quantile(0.0) < 0.0 || oldest > (now_ns() - before) as f64 {
-            bail!("the clock of {} is not ours", contender.name());
+            bail!("the clock of {} is not ours", runner.name);
         }
     }
     for _ in 0..options.count(ROUNDS, 1) {
-        for (contender, samples) in contenders.iter_mut().zip(&mut lags) {
-            watch(contender.as_mut(), &code, samples)?;
+        for (runner, samples) in field.runners.iter_mut().zip(&mut lags) {
+            watch(runner.contender.as_mut(), &code, samples)?;
         }
     }
-    let floor = lags.first().context("there is a floor")?.p50();
-    for (contender, samples) in contenders.iter().zip(&lags) {
-        let mut row = Row::new(contender.name(), Unit::Time, samples).ratio(samples.p50() / floor);
-        if contender.name() == "cellgate" {
-            let met = samples.p50() < MARK_P50 && samples.p99() < MARK_P99;
-            row = row.mark("p50 < 0.3 ms, p99 < 2 ms", met);
+    field.add_rows(report, "", Unit::Time, &lags, &|standing, row| {
+        if standing.name != "cellgate" {
+            return row;
         }
-        report.row(row);
-    }
+        row.mark("p50 < 0.3 ms", standing.p50 < MARK_P50)
+            .mark("p99 < 2 ms", standing.p99 < MARK_P99)
+    });
     Ok(())
 }
 

@@ -6,17 +6,18 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use crate::contender::Contender;
-use crate::gateway::Gateway;
+use crate::field::{Field, Runner};
 use crate::options::Options;
-use crate::report::{Report, Row, Unit};
-use crate::rivals::jupyter::Jupyter;
-use crate::rivals::pipe::Pipe;
-use crate::rivals::websocketd::{Mode, Websocketd};
+use crate::report::Report;
+use crate::rivals::websocketd::Mode;
+use crate::row::Unit;
 use crate::samples::Samples;
 
 /// What we want to stay below, times the floor.
 const MARK: f64 = 2.5;
+
+/// What Docker is to stay below, times our local backend.
+const MARK_DOCKER: f64 = 1.3;
 
 /// Cells before the first that counts: caches, allocators, lazy imports.
 const WARM_UP: usize = 30;
@@ -25,52 +26,36 @@ const WARM_UP: usize = 30;
 const SLOW_TURN: usize = 20;
 
 pub(super) fn measure(options: &Options, report: &mut Report) -> Result<()> {
-    let gateways = Gateway::start_all(options)?;
-    let jupyter = options.jupyter.as_deref().map(Jupyter::start).transpose()?;
-    let mut contenders: Vec<Box<dyn Contender>> = vec![Box::new(Pipe::start(&options.python)?)];
-    match Websocketd::start(&options.python, Mode::Lines)? {
-        Some(rival) => contenders.push(Box::new(rival)),
-        None => report.note("websocketd is not installed and is left out"),
-    }
-    if let Some(jupyter) = &jupyter {
-        contenders.push(Box::new(jupyter.connect()?));
-    }
-    for gateway in &gateways {
-        contenders.push(Box::new(gateway.connect()?));
-    }
+    let mut field = Field::assemble(options, &[Mode::Lines], report)?;
     for code in ["pass", "print(1)"] {
-        let times = take_turns(&mut contenders, code, options.count(3000, 40))?;
-        let floor = times.first().context("there is a floor")?.p50();
-        let rival = contenders.iter().position(|contender| contender.name() == "websocketd");
-        for (contender, samples) in contenders.iter().zip(&times) {
-            let ratio = samples.p50() / floor;
-            let what = format!("{code} · {}", contender.name());
-            let mut row = Row::new(what, Unit::Time, samples).ratio(ratio);
-            if contender.name() == "cellgate" {
-                let below = rival.is_none_or(|at| samples.p50() < times[at].p50());
-                let text = format!("≤ {MARK} × floor, below websocketd");
-                row = row.mark(text, ratio <= MARK && below);
+        let times = take_turns(&mut field.runners, code, options.count(3000, 40))?;
+        field.add_rows(report, code, Unit::Time, &times, &|standing, row| match standing.name {
+            "cellgate" => {
+                let below = standing.websocketd.is_none_or(|rival| standing.p50 < rival);
+                row.mark(format!("≤ {MARK} × floor"), standing.ratio <= MARK)
+                    .mark("below websocketd", below)
             }
-            report.row(row);
-        }
+            "cellgate, docker" => {
+                let times = standing.local.map_or(f64::NAN, |local| standing.p50 / local);
+                let text = format!("≤ {MARK_DOCKER} × local ({times:.2})");
+                row.mark(text, times <= MARK_DOCKER)
+            }
+            _ => row,
+        });
     }
     Ok(())
 }
 
-/// Each contender runs the cell once, then each once more, and so on.
-fn take_turns(
-    contenders: &mut [Box<dyn Contender>],
-    code: &str,
-    count: usize,
-) -> Result<Vec<Samples>> {
-    let mut times = vec![Samples::default(); contenders.len()];
+/// Each runs the cell once, then each once more, and so on.
+fn take_turns(runners: &mut [Runner], code: &str, count: usize) -> Result<Vec<Samples>> {
+    let mut times = vec![Samples::default(); runners.len()];
     for round in 0..WARM_UP + count {
-        for (contender, samples) in contenders.iter_mut().zip(&mut times) {
-            if contender.is_slow() && round % SLOW_TURN != 0 {
+        for (runner, samples) in runners.iter_mut().zip(&mut times) {
+            if runner.is_slow && round % SLOW_TURN != 0 {
                 continue;
             }
             let began = Instant::now();
-            contender.cell(code).with_context(|| format!("{} failed", contender.name()))?;
+            runner.contender.cell(code).with_context(|| format!("{} failed", runner.name))?;
             if round >= WARM_UP {
                 samples.push_time(began.elapsed());
             }

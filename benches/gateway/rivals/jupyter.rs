@@ -12,7 +12,10 @@ use tokio_tungstenite::tungstenite::protocol::WebSocket;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use crate::client;
-use crate::contender::{Chunk, Contender};
+use crate::contender::{Chunk, Contender, Host};
+
+/// Its name in tables.
+pub(crate) const JUPYTER: &str = "jupyter kernel gateway";
 
 /// For Python to import a web server.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -40,7 +43,7 @@ impl Jupyter {
             .with_context(|| format!("cannot start {}", python.display()))?;
         let jupyter = Jupyter { server, address: format!("127.0.0.1:{port}") };
         let deadline = Instant::now() + PATIENCE;
-        while let Err(error) = jupyter.http("GET", "/api") {
+        while let Err(error) = http(&jupyter.address, "GET", "/api") {
             if Instant::now() > deadline {
                 return Err(error.context("the Jupyter kernel gateway does not answer"));
             }
@@ -48,46 +51,57 @@ impl Jupyter {
         }
         Ok(jupyter)
     }
+}
+
+impl Jupyter {
+    /// Process id of the server.
+    pub(crate) fn pid(&self) -> u32 {
+        self.server.id()
+    }
+}
+
+/// One request on a connection of its own; answers the body's JSON, null if it is empty.
+fn http(address: &str, method: &str, path: &str) -> Result<Value> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("not an HTTP answer")?;
+    if !head.starts_with("HTTP/1.1 2") {
+        bail!("{method} {path} was answered with {head}");
+    }
+    Ok(serde_json::from_str(body).unwrap_or(Value::Null))
+}
+
+impl Host for Jupyter {
+    fn name(&self) -> &str {
+        JUPYTER
+    }
+
+    fn is_slow(&self) -> bool {
+        true // tens of milliseconds a cell
+    }
 
     /// Starts a kernel and connects to it.
-    pub(crate) fn connect(&self) -> Result<Kernel> {
-        let kernel = self.http("POST", "/api/kernels")?;
+    fn admit(&self) -> Result<Box<dyn Contender>> {
+        let kernel = http(&self.address, "POST", "/api/kernels")?;
         let id = kernel["id"].as_str().context("a new kernel has no id")?.to_owned();
         let socket = client::open(&self.address, &format!("/api/kernels/{id}/channels"), None)?;
-        Ok(Kernel { socket, id, cells: 0 })
-    }
-
-    /// Ends a kernel.
-    pub(crate) fn end(&self, kernel: Kernel) -> Result<()> {
-        self.http("DELETE", &format!("/api/kernels/{}", kernel.id)).map(drop)
-    }
-
-    /// One request on a connection of its own; answers the body's JSON, null if it is empty.
-    fn http(&self, method: &str, path: &str) -> Result<Value> {
-        let mut stream = TcpStream::connect(&self.address)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        write!(
-            stream,
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
-            self.address
-        )?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        let (head, body) = answer.split_once("\r\n\r\n").context("not an HTTP answer")?;
-        if !head.starts_with("HTTP/1.1 2") {
-            bail!("{method} {path} was answered with {head}");
-        }
-        Ok(serde_json::from_str(body).unwrap_or(Value::Null))
+        Ok(Box::new(Kernel { address: self.address.clone(), socket, id, cells: 0 }))
     }
 }
 
 impl Drop for Jupyter {
     fn drop(&mut self) {
-        let running = self.http("GET", "/api/kernels").unwrap_or_default();
+        let running = http(&self.address, "GET", "/api/kernels").unwrap_or_default();
         for kernel in running.as_array().into_iter().flatten() {
             let id = kernel["id"].as_str().unwrap_or_default();
             // A kernel outlives a killed server; one that has ended already is no loss.
-            self.http("DELETE", &format!("/api/kernels/{id}")).ok();
+            http(&self.address, "DELETE", &format!("/api/kernels/{id}")).ok();
         }
         self.server.kill().ok();
         self.server.wait().ok();
@@ -95,21 +109,14 @@ impl Drop for Jupyter {
 }
 
 /// A kernel and the WebSocket to it.
-pub(crate) struct Kernel {
+struct Kernel {
+    address: String,
     socket: WebSocket<TcpStream>,
     id: String,
     cells: u64,
 }
 
 impl Contender for Kernel {
-    fn name(&self) -> &str {
-        "jupyter kernel gateway"
-    }
-
-    fn is_slow(&self) -> bool {
-        true // tens of milliseconds a cell
-    }
-
     fn cell(&mut self, code: &str) -> Result<()> {
         self.stream(code, &mut |_| Ok(()))
     }
@@ -137,6 +144,10 @@ impl Contender for Kernel {
                 Word::Other => {}
             }
         }
+    }
+
+    fn leave(self: Box<Self>) -> Result<()> {
+        http(&self.address, "DELETE", &format!("/api/kernels/{}", self.id)).map(drop)
     }
 }
 

@@ -13,7 +13,10 @@ use tokio_tungstenite::tungstenite::protocol::WebSocket;
 use super::pipe::{EndOfCell, check};
 use super::{DRIVER, END, is_installed, request};
 use crate::client;
-use crate::contender::{Chunk, Contender};
+use crate::contender::{Chunk, Contender, Host};
+
+/// Its name in tables.
+pub(crate) const WEBSOCKETD: &str = "websocketd";
 
 /// For the server to listen.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -27,15 +30,21 @@ pub(crate) enum Mode {
     Binary,
 }
 
-/// A server with one connection, killed when dropped.
+/// A server, killed when dropped. Each connection gets a driver of its own.
 pub(crate) struct Websocketd {
     mode: Mode,
     server: Child,
+    address: String,
+}
+
+/// A connection to it.
+struct Connection {
+    mode: Mode,
     socket: WebSocket<TcpStream>,
 }
 
 impl Websocketd {
-    /// Starts a server and connects; `None` if it is not installed.
+    /// Starts a server and waits until it listens; `None` if it is not installed.
     pub(crate) fn start(python: &Path, mode: Mode) -> Result<Option<Websocketd>> {
         if !is_installed("websocketd") {
             return Ok(None);
@@ -49,18 +58,36 @@ impl Websocketd {
             command.arg("--binary");
         }
         command.arg(python).args(["-c", DRIVER]).stdin(Stdio::null());
-        let mut server = command.spawn().context("cannot start websocketd")?;
-        match connect(&address) {
-            Ok(socket) => Ok(Some(Websocketd { mode, server, socket })),
-            Err(error) => {
-                // What counts is the error; the server may have ended itself.
-                server.kill().ok();
-                server.wait().ok();
-                Err(error)
+        let server = command.spawn().context("cannot start websocketd")?;
+        let started = Websocketd { mode, server, address };
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match TcpStream::connect(&started.address) {
+                Ok(_) => return Ok(Some(started)),
+                Err(error) if Instant::now() > deadline => {
+                    return Err(error).context("websocketd does not listen");
+                }
+                Err(_) => std::thread::sleep(Duration::from_millis(20)),
             }
         }
     }
+}
 
+impl Host for Websocketd {
+    fn name(&self) -> &str {
+        match self.mode {
+            Mode::Lines => WEBSOCKETD,
+            Mode::Binary => "websocketd --binary",
+        }
+    }
+
+    fn admit(&self) -> Result<Box<dyn Contender>> {
+        let socket = client::open(&self.address, "/", None)?;
+        Ok(Box::new(Connection { mode: self.mode, socket }))
+    }
+}
+
+impl Connection {
     fn next(&mut self) -> Result<Message> {
         self.socket.read().context("cannot read from websocketd")
     }
@@ -76,25 +103,7 @@ impl Websocketd {
     }
 }
 
-fn connect(address: &str) -> Result<WebSocket<TcpStream>> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match client::open(address, "/", None) {
-            Ok(socket) => return Ok(socket),
-            Err(error) if Instant::now() > deadline => return Err(error),
-            Err(_) => std::thread::sleep(Duration::from_millis(20)),
-        }
-    }
-}
-
-impl Contender for Websocketd {
-    fn name(&self) -> &str {
-        match self.mode {
-            Mode::Lines => "websocketd",
-            Mode::Binary => "websocketd --binary",
-        }
-    }
-
+impl Contender for Connection {
     fn cell(&mut self, code: &str) -> Result<()> {
         self.ask(code, true)?;
         match self.next()? {
@@ -123,13 +132,18 @@ impl Contender for Websocketd {
             }
         }
     }
+
+    fn leave(mut self: Box<Self>) -> Result<()> {
+        // Ends the driver. The server may close first.
+        self.socket.close(None).ok();
+        while self.socket.read().is_ok() {}
+        Ok(())
+    }
 }
 
 impl Drop for Websocketd {
     fn drop(&mut self) {
-        // Closing the connection ends the driver; the server has to be told. Both may be gone.
-        self.socket.close(None).ok();
-        self.socket.flush().ok();
+        // It may have ended itself.
         self.server.kill().ok();
         self.server.wait().ok();
     }
