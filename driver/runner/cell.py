@@ -15,6 +15,8 @@ from _io import BufferedWriter, FileIO, TextIOWrapper
 from posix import close, dup, dup2, fstat
 from sys import modules
 
+from _cellgate import session
+
 STDOUT, STDERR = 1, 2
 _EMFILE = 24  # the process has as many descriptors as it may
 
@@ -114,8 +116,6 @@ class Cell:
             return
         other.flush()
         if not self.ended:
-            from _cellgate import session
-
             session.settle(other.fileno())
 
     def flush(self):

@@ -6,7 +6,7 @@ moments, so that a first error or chart does not wait for it either.
 """
 
 import sys
-from os import set_inheritable
+from os import _exit, set_inheritable
 
 from _cellgate import bundle, frames, link, session, signals
 
@@ -27,19 +27,23 @@ def main():
             set_inheritable(fd, False)
         except OSError:
             pass  # the supervisor did not give us this one
+    # Not later: once user code has run, imports may be broken.
+    from select import select
+
     from _cellgate import execute, world
 
     world.make(control)
     while True:
         try:
-            _serve(control, world.next_pipes, execute.run)
+            _serve(control, select, world.next_pipes, execute.run)
         except BaseException:  # a user's alarm or trace function that fires between two cells
-            pass
+            if session.in_child:
+                _exit(70)  # EX_SOFTWARE: a fork that could not even end properly
 
 
-def _serve(control, next_pipes, run):
+def _serve(control, select, next_pipes, run):
     while True:
-        _await_job(control)
+        _await_job(control, select)
         number, payload = control.jobs[0]
         signals.start(number)
         del control.jobs[0]
@@ -54,10 +58,10 @@ def _serve(control, next_pipes, run):
             control.send(frames.DONE, number, said)
 
 
-def _await_job(control):
+def _await_job(control, select):
     """Returns when a cell is there; event loops go on turning meanwhile."""
     while not control.jobs:
-        if _warm_next and control.quiet(_QUIET_SECONDS):
+        if _warm_next and not select([control.socket], [], [], _QUIET_SECONDS)[0]:
             bundle.load(_warm_next.pop(0))
         elif session.idle_in_loop is None or not session.idle_in_loop(control):
             control.wait(lambda: control.jobs)

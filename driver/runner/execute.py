@@ -33,11 +33,7 @@ def run(number, job, pipes):
     cell = session.current = Cell(number, job, pipes)
     CELL.set(cell)
     cell.bind()
-    for mend in session.mendings:
-        try:
-            mend()
-        except Exception:
-            pass  # what cannot be mended must not keep the cell from running
+    session.mend()
     code = job.get("code", "")
     _remember(cell, code)
     changed = job.get("env") and _variables().put(job["env"])

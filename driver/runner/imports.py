@@ -79,7 +79,7 @@ def install():
 def mend():
     """Puts them back where user code lost them."""
     path = sys.meta_path
-    if path[0] is not _finder and _finder not in path:
+    if path[:1] != [_finder] and _finder not in path:
         path.insert(0, _finder)
     if path[-1] is not _last_resort and _last_resort not in path:
         path.append(_last_resort)

@@ -4,11 +4,13 @@ Any thread may wait for something to come down: the main thread for a cell or an
 others for input. One of them reads (the leader) and hands out what arrives; the rest sleep until
 something came, then look again. The leader gives its place up after every read, so nobody depends
 on a thread that already has what it wanted.
+
+All imports stand at the top: user code may break them, and what raises here costs messages.
 """
 
 import _socket
 from _thread import allocate_lock, get_ident
-from posix import _exit, close
+from posix import _exit, close, dup
 from sys import byteorder
 
 from _cellgate import frames, signals
@@ -138,12 +140,6 @@ class Link:
             except IndexError:  # another thread was faster
                 break
 
-    def quiet(self, seconds):
-        """Whether nothing comes for so long."""
-        from select import select
-
-        return not select([self.socket], [], [], seconds)[0]
-
     def read(self, flags=0):
         """Takes what is there (the reader only) and hands it out."""
         shut = signals.shut()
@@ -200,8 +196,7 @@ def _above_standard(fd):
     """Moves a descriptor that came as 0, 1 or 2 because user code had closed that one."""
     if fd > 2:
         return fd
-    from fcntl import F_DUPFD_CLOEXEC, fcntl
-
-    moved = fcntl(fd, F_DUPFD_CLOEXEC, 3)
-    close(fd)
-    return moved
+    try:
+        return _above_standard(dup(fd))
+    finally:
+        close(fd)

@@ -13,6 +13,15 @@ idle_in_loop = None  # set by `tasks`: waits for a frame while an event loop has
 mendings = []  # called before each cell: undo what user code may have broken
 
 
+def mend():
+    """Undoes what user code may have broken, as far as that can be done."""
+    for step in mendings:
+        try:
+            step()
+        except Exception:
+            pass  # what cannot be mended must not keep the next cell from running
+
+
 def settle(fd):
     """Waits until all that went into the pipe `fd` is on its way to the gateway."""
     if not in_child and not _drained(fd):
@@ -20,9 +29,11 @@ def settle(fd):
 
 
 def _drained(fd):
-    from fcntl import ioctl
-    from termios import FIONREAD
-
+    try:
+        from fcntl import ioctl
+        from termios import FIONREAD
+    except Exception:
+        return False  # user code broke imports; waiting for the supervisor is right too, and slower
     return int.from_bytes(ioctl(fd, FIONREAD, b"\0\0\0\0"), sys.byteorder) == 0
 
 

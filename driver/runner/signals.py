@@ -8,6 +8,8 @@ overtakes the cell it is meant for must not be lost either, and one that its cel
 hit the next. A signal cannot say whom it is meant for, so the supervisor writes it to descriptor 7
 first: the cell's number, and how many interrupts there were. A count that has not changed tells
 that the signal is none of the supervisor's: user code sent it to itself.
+
+Outside RUNNING the handler interrupts our own code, and so never raises there. It imports nothing.
 """
 
 import _signal

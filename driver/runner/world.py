@@ -194,6 +194,8 @@ def _in_child():
 def _on_first_request(number, payload):
     # The supervisor sends a runner's first question here, which starts the thread that answers it
     # and all later ones, which come on the side socket: a session that asks none has no thread.
-    from _cellgate import side
-
-    side.start(number, payload)
+    session.mend()  # or it might not load: no cell has begun since user code last ran
+    try:
+        bundle.load("side").start(number, payload)
+    except Exception:
+        pass  # broken beyond mending; the messages behind the question must not be lost with it

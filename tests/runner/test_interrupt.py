@@ -1,11 +1,12 @@
 """Interrupts: they reach the running cell, and nothing else."""
 
+import ast
 import os
 import signal
 import time
 import unittest
 
-from harness import DEADLINE, Died, RunnerTest
+from harness import DEADLINE, NO_IMPORTS, SOURCES, Died, Runner, RunnerTest
 
 
 class Interrupt(RunnerTest):
@@ -17,15 +18,15 @@ class Interrupt(RunnerTest):
         self.runner.finish(cell)
         return cell
 
-    def handled(self):
-        """Waits until no signal is pending and the runner sleeps again, waiting for its next cell."""
+    def handled(self, asleep=True):
+        """Waits until no signal is pending and, if `asleep`, the runner waits for its next cell."""
         end = time.monotonic() + DEADLINE
         while time.monotonic() < end:
             with open("/proc/%d/status" % self.runner.pid) as file:
                 status = dict(line.split(":\t", 1) for line in file)
             if (
                 not int(status["ShdPnd"], 16) | int(status["SigPnd"], 16)
-                and status["State"][0] == "S"
+                and (not asleep or status["State"][0] == "S")
             ):
                 return
         self.fail("the runner did not take the signal in time")
@@ -77,14 +78,67 @@ class Interrupt(RunnerTest):
             self.runner.finish(cell)
             self.assertEqual((cell.outcome, cell.text), ("ok", "'whole'"))
 
+    def test_one_that_finds_the_runner_idle_needs_no_imports(self):
+        for name, code in NO_IMPORTS.items():
+            runner = self.runner = Runner()
+            self.addCleanup(runner.close)
+            self.assertEqual(runner.run(code).outcome, "ok", name)
+            for _ in range(10):
+                # It comes before its cell, ...
+                runner.interrupt(runner.number + 1)
+                self.handled()
+                cell = runner.finish(runner.start("while True: pass"))
+                self.assertEqual(cell.outcome, "interrupted", name)
+                # ... and with it: both are there when the runner goes on.
+                os.kill(runner.pid, signal.SIGSTOP)
+                cell = runner.start("while True: pass")
+                runner.interrupt()
+                os.kill(runner.pid, signal.SIGCONT)
+                self.assertEqual(runner.finish(cell).outcome, "interrupted", name)
+            self.assertEqual(runner.run("print('whole')").stdout, "whole\n", name)
+
+    def test_neither_the_handler_nor_the_link_imports_anything_late(self):
+        for name in ("signals", "link"):
+            with open(os.path.join(SOURCES, name + ".py")) as file:
+                tree = ast.parse(file.read())
+            late = [
+                node.lineno
+                for node in ast.walk(tree)
+                if isinstance(node, (ast.Import, ast.ImportFrom)) and node not in tree.body
+            ]
+            self.assertEqual(late, [], name)
+
     def test_one_of_the_codes_own_is_heeded(self):
         for code in ("os.kill(os.getpid(), signal.SIGINT)", "signal.raise_signal(signal.SIGINT)"):
             cell = self.runner.run("import os, signal\n%s\nwhile True: pass" % code)
             self.assertEqual(cell.outcome, "interrupted")
 
-    def test_closing_its_descriptor_harms_only_who_did_it(self):
-        self.run_ok("import os; os.close(7)")
-        self.assertEqual(self.interrupted("print('go')\nwhile True: pass").outcome, "interrupted")
+    def test_what_is_done_to_its_descriptor_harms_only_who_did_it(self):
+        for code in (
+            "os.close(7)",
+            "os.dup2(os.open('/dev/zero', os.O_RDONLY), 7)",
+            "os.dup2(os.pipe()[0], 7)",
+            "os.ftruncate(7, 0)",
+            "os.pwrite(7, b'\\xff' * 8, 0)",
+            "import fcntl; fcntl.fcntl(7, 1033, 8)",  # F_ADD_SEALS, F_SEAL_WRITE
+        ):
+            self.runner = Runner()
+            self.addCleanup(self.runner.close)
+            self.run_ok("import os; " + code)
+            cell = self.runner.start("print('go')\nwhile True: pass")
+            self.runner.until(lambda: "go" in cell.stdout)
+            for _ in range(2):  # as the supervisor does before it kills
+                self.runner.interrupt()
+                self.handled(asleep=False)
+            self.assertEqual(self.runner.finish(cell).outcome, "interrupted", code)
+            self.assertEqual(self.run_ok("1").text, "1")
+
+    def test_it_reaches_forks_of_the_cell(self):
+        cell = self.interrupted(
+            "import os\nif os.fork() == 0:\n    print('go', flush=True)\n    while True: pass\n"
+            "while True:\n    try: os.wait(); break\n    except KeyboardInterrupt: pass"
+        )
+        self.assertEqual(cell.outcome, "ok")
 
     def test_many_at_once_leave_the_session_whole(self):
         for _ in range(10):

@@ -2,7 +2,7 @@
 
 import unittest
 
-from harness import Died, Runner, RunnerTest
+from harness import NO_IMPORTS, Died, Runner, RunnerTest
 
 VANDALS = {
     "closing descriptor 1": "import os; os.close(1)",
@@ -34,6 +34,7 @@ VANDALS = {
     "a name of ours": "display = input = get_ipython = 5",
     "warnings as errors": "import warnings; warnings.simplefilter('error')",
     "a flood of cells' own errors": "raise type('E', (Exception,), {'__class__': property(lambda s: 1/0), '__str__': lambda s: 5})()",
+    **NO_IMPORTS,
 }  # fmt: skip
 
 
@@ -57,6 +58,36 @@ class Vandals(RunnerTest):
                 self.runner.run(code)
         cell = self.runner.run("import sys\nprint('out')\n6 * 7")
         self.assertEqual((cell.outcome, cell.stdout, cell.text), ("ok", "out\n", "42"))
+
+    def test_without_imports_new_pipes_find_their_place(self):
+        for name, code in NO_IMPORTS.items():
+            with self.subTest(name):
+                runner = Runner()
+                self.addCleanup(runner.close)
+                runner.passes_on = False
+                # The next cell's pipes come as 0, 1 and so on.
+                runner.run("import os; os.closerange(0, 3)\n" + code)
+                for _ in range(2):
+                    cell = runner.run("import sys\nprint('out'); sys.stderr.write('err');")
+                    self.assertEqual((cell.stdout, cell.stderr), ("out\n", "err"), cell.events)
+
+    def test_without_imports_questions_cost_no_cell(self):
+        for name, code in NO_IMPORTS.items():
+            with self.subTest(name):
+                runner = Runner()
+                self.addCleanup(runner.close)
+                runner.run(code)
+                number = runner.ask("complete", "impo", wait=False)
+                self.assertEqual(runner.run("print('out')").stdout, "out\n")
+                runner.until(lambda: number in runner.replies)
+
+    def test_without_imports_a_fork_ends_with_its_cell(self):
+        for name, code in NO_IMPORTS.items():
+            with self.subTest(name):
+                runner = Runner()
+                self.addCleanup(runner.close)
+                cell = runner.run("import os\n" + code + "\npid = os.fork()\nif pid: os.waitpid(pid, 0)")
+                self.assertEqual(cell.outcome, "ok")
 
     def test_rich_values_after_vandals(self):
         for name in (
