@@ -6,7 +6,7 @@
 use cellgate_fuzz::memory;
 use cellgate_fuzz::protocol::client::MAX_ID_BYTES;
 use cellgate_fuzz::protocol::reply::ErrorCode;
-use cellgate_fuzz::protocol::{ClientMessage, Execute};
+use cellgate_fuzz::protocol::{ClientMessage, Execute, Refusal};
 use libfuzzer_sys::fuzz_target;
 use serde::de::IgnoredAny;
 
@@ -23,7 +23,7 @@ fuzz_target!(|text: &str| {
         Err(refusal) => {
             assert_eq!(refusal.code == ErrorCode::BadJson, !is_json, "{refusal:?}");
             assert!(!refusal.message.is_empty());
-            assert!(refusal.message.len() <= 1024, "{} bytes", refusal.message.len());
+            assert!(refusal.message.len() <= Refusal::MESSAGE_BYTES);
             assert!(refusal.id.is_none_or(|id| id.len() <= MAX_ID_BYTES));
         }
     }

@@ -7,6 +7,7 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::reply::ErrorCode;
+use super::shorten::shorten;
 
 #[cfg(test)]
 pub(crate) mod typescript;
@@ -105,9 +106,13 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// A refusal that names no cell.
+    /// Longest message, in bytes. What is wrong may be a megabyte of text, which nobody wants back.
+    pub const MESSAGE_BYTES: usize = 500;
+
+    /// A refusal that names no cell; a message that is too long is cut at a character.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Refusal {
-        Refusal { code, message: message.into(), id: None }
+        let message = shorten(message.into(), Refusal::MESSAGE_BYTES);
+        Refusal { code, message, id: None }
     }
 
     /// The same, naming the cell or request it is about.
@@ -359,6 +364,19 @@ mod tests {
         let refusal = ClientMessage::parse(r#"{"id":"a7","code":5}"#).unwrap_err();
         assert_eq!(refusal.id.as_deref(), Some("a7"));
         assert!(refusal.message.contains("execute"), "{}", refusal.message);
+    }
+
+    #[test]
+    fn a_refusal_does_not_repeat_all_of_what_is_wrong() {
+        let long = "é".repeat(100_000);
+        for text in [
+            format!(r#"{{"code":"1","timeout_ms":"{long}"}}"#),
+            format!(r#"{{"code":"1","env":{{"{long}=":"1"}}}}"#),
+            format!(r#"{{"type":"{long}"}}"#),
+        ] {
+            let refusal = ClientMessage::parse(&text).unwrap_err();
+            assert!(refusal.message.len() <= Refusal::MESSAGE_BYTES, "{}", refusal.message.len());
+        }
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::shorten::shorten;
+
 /// A close code of the protocol. RFC 6455 gives the 1xxx, the 4xxx are ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
@@ -58,15 +60,7 @@ impl Close {
 
     /// A close; a reason that is too long is cut at a character, with `…` in its place.
     pub fn new(code: CloseCode, reason: impl Into<String>) -> Close {
-        let mut reason = reason.into();
-        if reason.len() > Close::REASON_BYTES {
-            let mut end = Close::REASON_BYTES - "…".len();
-            while !reason.is_char_boundary(end) {
-                end -= 1;
-            }
-            reason.truncate(end);
-            reason.push('…');
-        }
+        let reason = shorten(reason.into(), Close::REASON_BYTES);
         Close { code, reason }
     }
 
