@@ -341,7 +341,11 @@ impl State {
         running.stop = Some(stop);
         let grace = self.rules.interrupt_grace;
         let command = DriverCommand::Interrupt { cell: running.number, grace };
-        self.effects.extend([Effect::Send(command), Effect::ArmTimer(grace + ANSWER_TIME)]);
+        self.effects.push(Effect::Send(command));
+        // An interpreter that is not ready yet has its own time; after it comes the cell's.
+        if self.phase != SessionState::Restarting {
+            self.effects.push(Effect::ArmTimer(grace + ANSWER_TIME));
+        }
     }
 
     fn finish(
@@ -353,7 +357,9 @@ impl State {
         state_kept: bool,
         detail: Option<String>,
     ) {
-        if running.timeout.is_some() || running.stop.is_some() {
+        // A fresh interpreter that is on its way has the timer.
+        let has_timer = running.timeout.is_some() || running.stop.is_some();
+        if has_timer && self.phase != SessionState::Restarting {
             self.effects.push(Effect::DisarmTimer);
         }
         for stream in [Stream::Stdout, Stream::Stderr] {
