@@ -19,7 +19,7 @@ use crate::link::{DriverCommand, DriverEvent, Link, LinkError};
 use crate::metrics::Metrics;
 use crate::pool::Prepared;
 use crate::protocol::client::{ClientMessage, Refusal};
-use crate::protocol::event::{EndReason, Event, Sequenced, SessionState};
+use crate::protocol::event::{CellStatus, EndReason, Event, Sequenced, SessionState};
 use crate::protocol::reply::{ErrorCode, LanguageInfo, Ready, ReadyLimits, Role};
 use crate::protocol::{self, Close, CloseCode, Reply};
 use crate::sandbox::{BackendKind, EndCause, SandboxHandle};
@@ -384,7 +384,7 @@ impl Actor {
                 Effect::Emit(event) => self.emit(&event),
                 Effect::Reply(to, reply) => self.reply(to, &reply),
                 Effect::Send(command) => {
-                    self.hurried |= matches!(command, DriverCommand::Interrupt { .. });
+                    self.hurried |= self.state.is_stopping();
                     self.link.send(&command);
                 }
                 Effect::ArmTimer(after) => self.timer = Instant::now().checked_add(after),
@@ -407,10 +407,12 @@ impl Actor {
             }
             Err(error) => tracing::error!(%error, "cannot encode an event"),
         }
-        if let Event::Done { .. } = event {
+        if let Event::Done { status, .. } = event {
             self.cells += 1;
             self.last_activity = Instant::now();
-            if std::mem::take(&mut self.hurried)
+            // One that leaves the queue meanwhile is not the one that was told to stop.
+            if *status != CellStatus::Cancelled
+                && std::mem::take(&mut self.hurried)
                 && let Err(error) = self.fanout.hurry(&self.log)
             {
                 tracing::error!(%error, "cannot encode a gap");

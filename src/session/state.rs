@@ -246,8 +246,12 @@ impl State {
 
     /// Whether the driver owes an answer that must not wait behind output nobody takes.
     pub fn awaits_answer(&self) -> bool {
-        let stopping = self.running.as_ref().is_some_and(|running| running.stop.is_some());
-        stopping || self.phase == SessionState::Restarting
+        self.is_stopping() || self.phase == SessionState::Restarting
+    }
+
+    /// Whether the running cell was told to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| running.stop.is_some())
     }
 
     /// The sandbox, or the way to it, is gone.
