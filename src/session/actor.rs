@@ -233,7 +233,9 @@ impl Actor {
 
     fn on_command(&mut self, command: Command) {
         match command {
-            Command::Attach { joined, .. } if self.fanout.len() >= self.config.participants => {
+            Command::Attach { guest, joined }
+                if !self.fanout.has_seat(&guest, self.config.participants) =>
+            {
                 // Whoever asked and is gone already need not be told.
                 joined.send(Err(AttachError::Full(self.config.participants))).ok();
             }
@@ -438,7 +440,8 @@ impl Actor {
 
     fn note_leavers(&mut self) {
         self.unseen = self.unseen.min(self.fanout.owed().unwrap_or(usize::MAX));
-        if !self.fanout.sweep() {
+        // What somebody said before leaving may still wait, and is said by a participant.
+        if !self.commands.is_empty() || !self.fanout.sweep() {
             return;
         }
         if self.fanout.is_empty() {

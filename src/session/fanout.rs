@@ -66,14 +66,11 @@ impl Fanout {
         first: &Reply,
     ) -> Result<(ParticipantId, Arc<Outbox>), serde_json::Error> {
         let first = ByteString::from(serde_json::to_string(first)?);
-        let same = |other: &Participant| {
-            guest.named && other.named && other.name == guest.name && other.role == guest.role
-        };
-        for older in self.participants.iter().filter(|other| same(other)) {
+        for older in self.participants.iter().filter(|other| other.is_same(guest)) {
             let text = "a newer connection of the same participant took over";
             older.outbox.close(Close::new(CloseCode::Replaced, text));
         }
-        self.participants.retain(|other| !same(other));
+        self.participants.retain(|other| !other.is_same(guest));
         let outbox = Arc::new(Outbox::new(self.window, Arc::clone(&self.relieved)));
         outbox.push_reply(first);
         self.last_id = self.next_id();
@@ -102,12 +99,22 @@ impl Fanout {
 
     /// How many are attached.
     pub(super) fn len(&self) -> usize {
-        self.participants.len()
+        self.present().count()
     }
 
     /// Whether nobody is attached.
     pub(super) fn is_empty(&self) -> bool {
-        self.participants.is_empty()
+        self.present().next().is_none()
+    }
+
+    /// Whether a seat is free for a guest, as one of `seats` or as that of its older connection.
+    pub(super) fn has_seat(&self, guest: &Guest, seats: usize) -> bool {
+        self.present().filter(|other| !other.is_same(guest)).count() < seats
+    }
+
+    /// Those whose sockets are there.
+    fn present(&self) -> impl Iterator<Item = &Participant> {
+        self.participants.iter().filter(|one| !one.outbox.has_left())
     }
 
     /// Everybody, as told to everybody.
@@ -117,13 +124,13 @@ impl Fanout {
             name: Arc::clone(&one.name),
             role: one.role,
         };
-        self.participants.iter().map(info).collect()
+        self.present().map(info).collect()
     }
 
     /// Whether somebody is attached for whom output is held back rather than skipped. For a
     /// viewer nothing waits.
     pub(super) fn has_holders(&self) -> bool {
-        self.participants.iter().any(Participant::holds)
+        self.present().any(Participant::holds)
     }
 
     /// Whether at least one of those keeps up, so that more may be read from the driver.
@@ -201,6 +208,11 @@ impl Fanout {
 }
 
 impl Participant {
+    /// Whether a guest is the same person, who has come back.
+    fn is_same(&self, guest: &Guest) -> bool {
+        guest.named && self.named && self.name == guest.name && self.role == guest.role
+    }
+
     fn holds(&self) -> bool {
         self.role != Role::Viewer
     }
