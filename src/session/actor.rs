@@ -15,7 +15,7 @@ use super::vigil::{Finding, Vigil};
 use super::{AttachError, Command, DetachedOutput, Guest, Joined, SessionConfig, Summary};
 use crate::error::Chain;
 use crate::id::SessionId;
-use crate::link::{DriverCommand, DriverEvent, Link, LinkError};
+use crate::link::{DriverEvent, Link, LinkError};
 use crate::metrics::Metrics;
 use crate::pool::Prepared;
 use crate::protocol::client::{ClientMessage, Refusal};
@@ -27,6 +27,11 @@ use crate::template::Template;
 
 /// Longest wait for a backend's word on why a sandbox is gone.
 const CAUSE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Most that may wait for the driver beside a few of the longest messages: the questions that may
+/// be open, of a MiB each. A supervisor takes its commands at once, so one that does not is stuck,
+/// or hostile.
+const UNSENT_BYTES: usize = 64 << 20; // 64 MiB
 
 /// Driver events handled before commands are looked at again: an interrupt under a flood is seen
 /// within a few frames.
@@ -152,6 +157,7 @@ impl Actor {
                 Turn::Deadline(Deadline::End(reason)) => self.end(reason),
             }
             self.apply();
+            self.look_after_link();
             self.note_leavers();
             if let Err(error) = self.fanout.catch_up(&self.log) {
                 tracing::error!(%error, "cannot encode a gap");
@@ -377,6 +383,15 @@ impl Actor {
                 let detail = format!("the sandbox was given up: it said nothing for {patience:?}");
                 self.state.on_lost(&detail);
             }
+        }
+    }
+
+    fn look_after_link(&mut self) {
+        let most = UNSENT_BYTES.saturating_add(8 * self.config.message_bytes);
+        if self.link.unsent() > most {
+            tracing::warn!(unsent = self.link.unsent(), "the driver takes nothing and is given up");
+            self.state.on_lost("the sandbox was given up: it takes no commands");
+            self.apply();
         }
     }
 

@@ -1,6 +1,6 @@
 //! Questions about code that are with the runner.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -16,10 +16,16 @@ use crate::protocol::scrub::scrub;
 /// Questions that may be open at once: a page asks a few a second, and each is held here.
 const OPEN: usize = 64;
 
+/// Longest answer that is passed on, in bytes: some thousand completions. With [`OPEN`] it bounds
+/// what waits for a participant who asks and does not read.
+const ANSWER_BYTES: usize = 1 << 20; // 1 MiB
+
 /// The open questions, by their number on the wire.
 #[derive(Debug, Default)]
 pub(super) struct Queries {
     open: BTreeMap<u32, (ParticipantId, Query)>,
+    /// Those of them that the runner does not have.
+    kept: BTreeSet<u32>,
     last: u32,
 }
 
@@ -46,7 +52,9 @@ impl Queries {
             return Ok(());
         }
         self.last = self.last.wrapping_add(1).max(1);
-        if phase != SessionState::Restarting {
+        if phase == SessionState::Restarting {
+            self.kept.insert(self.last);
+        } else {
             effects.extend(request(self.last, &query));
         }
         self.open.insert(self.last, (from, query));
@@ -59,10 +67,15 @@ impl Queries {
         let reply = match json {
             // `is_complete` has no way to say busy: it is asked again when the cell has ended.
             None if query.kind == QueryKind::IsComplete => {
+                self.kept.insert(number);
                 self.open.insert(number, (from, query));
                 return;
             }
             None => busy(query),
+            Some(json) if json.len() > ANSWER_BYTES => {
+                effects.push(Effect::Log(format!("a runner's reply of {} bytes", json.len())));
+                busy(query)
+            }
             Some(json) => answer(query, json).unwrap_or_else(|(query, error)| {
                 effects.push(Effect::Log(format!("a runner's reply: {error}")));
                 busy(query)
@@ -73,15 +86,16 @@ impl Queries {
 
     /// The runner is free again: what it was too busy for is put to it once more.
     pub(super) fn ask_again(&mut self, effects: &mut Vec<Effect>) {
-        for (number, (_, query)) in &self.open {
-            if query.kind == QueryKind::IsComplete {
-                effects.extend(request(*number, query));
+        for number in std::mem::take(&mut self.kept) {
+            if let Some((_, query)) = self.open.get(&number) {
+                effects.extend(request(number, query));
             }
         }
     }
 
     /// The runner is no more.
     pub(super) fn give_up(&mut self, effects: &mut Vec<Effect>) {
+        self.kept.clear();
         for (_, (from, query)) in std::mem::take(&mut self.open) {
             effects.push(Effect::Reply(from, busy(query)));
         }
