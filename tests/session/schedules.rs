@@ -137,12 +137,6 @@ async fn tell(schedule: Schedule) {
     play.judge(&schedule);
 }
 
-/// Lets everybody do what there is to do now: virtual time passes when all of them wait.
-async fn settle() {
-    let forever = std::future::pending::<()>();
-    tokio::time::timeout(Duration::from_millis(1), forever).await.expect_err("it is for ever");
-}
-
 /// A cell's name, one of its streams, and whether it had ended.
 type Place = (String, &'static str, bool);
 
