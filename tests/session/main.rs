@@ -7,6 +7,8 @@
 mod common;
 
 mod links;
+mod model;
+mod rules;
 mod schedules;
 
 use std::sync::atomic::Ordering;
