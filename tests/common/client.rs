@@ -75,14 +75,25 @@ impl Client {
 
     /// Joins the session of another client; `after` as in the query.
     pub(crate) async fn join(gateway: &Gateway, ready: &Value, after: Option<u64>) -> Client {
+        Client::attach(gateway, ready, after, "&name=second").await
+    }
+
+    async fn attach(gateway: &Gateway, ready: &Value, after: Option<u64>, more: &str) -> Client {
         let (session, token) = (text(ready, "session"), text(ready, "token"));
-        let mut path = format!("/ws?session={session}&token={token}&name=second");
+        let mut path = format!("/ws?session={session}&token={token}{more}");
         let mut checker = Checker::default();
         if let Some(after) = after {
             path += &format!("&after={after}");
             checker = Checker::resuming(after);
         }
         Client::with_request(gateway, request(gateway, &path), checker).await
+    }
+
+    /// Breaks the connection off and comes back for what it has missed since.
+    pub(crate) async fn resume(self, gateway: &Gateway) -> Client {
+        let (ready, seq, sent) = (self.ready.clone(), self.seq(), self.sent);
+        drop(self);
+        Client { sent, ..Client::attach(gateway, &ready, Some(seq), "").await }
     }
 
     /// Whatever the request asks for, up to `ready`.
@@ -115,6 +126,11 @@ impl Client {
             true => Processes::default(), // gVisor's first namespace has the same name as Linux's
             false => Processes::of_namespace(&found),
         }
+    }
+
+    /// Forgets the messages that were passed over.
+    pub(crate) fn forget(&mut self) {
+        self.aside.clear();
     }
 
     /// Newest seq seen.
@@ -243,6 +259,12 @@ impl Client {
         self.send(json!({"type": "end"})).await;
         self.until("ended").await;
         assert_eq!(self.closed().await.code, 1000);
+    }
+
+    /// Ends the session if it has not ended by itself, and forgets what comes of it.
+    pub(crate) async fn leave(&mut self) {
+        // A connection that the gateway has closed takes nothing any more.
+        self.stream.send(Message::text(json!({"type": "end"}).to_string())).await.ok();
     }
 
     /// The next message off the wire, checked.

@@ -23,17 +23,17 @@ pub(crate) struct Answer {
 
 /// `GET path` with more headers, each `Name: value`.
 pub(crate) async fn get(gateway: &Gateway, path: &str, headers: &[&str]) -> Answer {
-    exchange(gateway, "GET", path, headers, "").await
+    request(gateway, "GET", path, headers, "").await
 }
 
 /// `POST path` of a JSON body.
 pub(crate) async fn post(gateway: &Gateway, path: &str, headers: &[&str], json: &str) -> Answer {
-    let length = format!("Content-Length: {}", json.len());
-    let headers = [headers, &["Content-Type: application/json", &length]].concat();
-    exchange(gateway, "POST", path, &headers, json).await
+    let headers = [headers, &["Content-Type: application/json"]].concat();
+    request(gateway, "POST", path, &headers, json).await
 }
 
-async fn exchange(
+/// A request of any method, with a body unless that is empty.
+pub(crate) async fn request(
     gateway: &Gateway,
     method: &str,
     path: &str,
@@ -46,6 +46,9 @@ async fn exchange(
     }
     for header in headers {
         request += &format!("{header}\r\n");
+    }
+    if !body.is_empty() {
+        request += &format!("Content-Length: {}\r\n", body.len());
     }
     request += "\r\n";
     request += body;
