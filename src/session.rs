@@ -258,12 +258,14 @@ impl SessionHandle {
 }
 
 impl Attachment {
-    /// Passes on what the client said, or why it could not be read.
+    /// Passes on what the client said, or why it could not be read. Waits while the client leaves
+    /// the answers unread that it was given before.
     pub async fn say(&self, message: Result<ClientMessage, Refusal>) -> Result<(), SessionOver> {
         if let Ok(ClientMessage::Ack { seq }) = message {
             self.outbox.ack(seq);
             return Ok(());
         }
+        self.outbox.answered().await;
         let command = Command::Message { from: self.participant, message };
         self.commands.send(command).await.map_err(|_| SessionOver)
     }

@@ -204,6 +204,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
                     }
                 },
                 now = pings.tick() => {
+                    if let Some(close) = outbox.overdue(self.config.write_timeout) {
+                        return WriteEnd::Close(close);
+                    }
                     let heard = *heard.lock().unwrap_or_else(|poison| poison.into_inner());
                     let silent = now.saturating_duration_since(heard);
                     if silent >= self.config.ping_interval + self.config.ping_timeout {

@@ -11,9 +11,11 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytestring::ByteString;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::protocol::event::Sequenced;
 use crate::protocol::{Close, Reply};
@@ -28,6 +30,8 @@ pub struct Outbox {
     inner: Mutex<Inner>,
     /// For the socket: something to take.
     filled: Notify,
+    /// For whoever reads what the participant says: replies were taken.
+    answered: Notify,
     /// For the actor: there is room again, or the participant left. One for all outboxes.
     relieved: Arc<Notify>,
     window: usize,
@@ -37,6 +41,8 @@ pub struct Outbox {
 struct Inner {
     /// Replies, which go first: a `pong` should not wait for megabytes of output.
     replies: VecDeque<ByteString>,
+    /// Of replies that wait or are in the socket's hands.
+    reply_bytes: usize,
     waiting: VecDeque<Outgoing>,
     waiting_bytes: usize,
     /// Taken and not yet reported sent.
@@ -47,6 +53,8 @@ struct Inner {
     unacked_bytes: usize,
     /// The last thing the socket does.
     close: Option<Close>,
+    /// When something was last taken, or the close came.
+    progress: Option<Instant>,
     left: bool,
     /// Events that waited when the participant left, or would wait now.
     forgotten: usize,
@@ -72,7 +80,8 @@ pub enum Batch {
 impl Outbox {
     /// An empty outbox for at most about `window` bytes.
     pub fn new(window: usize, relieved: Arc<Notify>) -> Outbox {
-        Outbox { inner: Mutex::default(), filled: Notify::new(), relieved, window }
+        let (filled, answered) = (Notify::new(), Notify::new());
+        Outbox { inner: Mutex::default(), filled, answered, relieved, window }
     }
 
     /// Adds an event; never waits and never refuses. Call [`Outbox::wake`] after the last one.
@@ -93,8 +102,22 @@ impl Outbox {
         let mut inner = self.lock();
         if inner.close.is_none() && !inner.left {
             inner.waiting_bytes += json.len();
+            inner.reply_bytes += json.len();
             inner.replies.push_back(json);
         }
+    }
+
+    /// Waits until the participant has taken most of the replies it is owed. One that asks and
+    /// does not read is not asked for more.
+    pub async fn answered(&self) {
+        while self.has_unread_replies() {
+            self.answered.notified().await;
+        }
+    }
+
+    fn has_unread_replies(&self) -> bool {
+        let inner = self.lock();
+        inner.reply_bytes >= self.window && inner.close.is_none() && !inner.left
     }
 
     /// Takes output that waits out again and leaves gaps in its place.
@@ -163,8 +186,20 @@ impl Outbox {
 
     /// After what waits, the socket closes.
     pub fn close(&self, close: Close) {
-        self.lock().close.get_or_insert(close);
+        let mut inner = self.lock();
+        inner.close.get_or_insert(close);
+        inner.progress = Some(Instant::now());
+        drop(inner);
         self.filled.notify_one();
+        self.answered.notify_one();
+    }
+
+    /// The close for which something still waits that the participant has given no credit for, for
+    /// at least `patience`. Nobody can stay by not acknowledging.
+    pub fn overdue(&self, patience: Duration) -> Option<Close> {
+        let inner = self.lock();
+        let waits = inner.progress.is_some_and(|since| since.elapsed() >= patience);
+        inner.close.clone().filter(|_| waits)
     }
 
     /// The socket is gone.
@@ -176,6 +211,7 @@ impl Outbox {
         inner.replies.clear();
         drop(inner);
         self.relieved.notify_one();
+        self.answered.notify_one();
     }
 
     /// Whether the socket is gone.
@@ -215,8 +251,10 @@ impl Outbox {
         inner.taken_bytes = 0;
         inner.taken_messages = 0;
         let mut taken = 0;
+        let owed = std::mem::take(&mut inner.reply_bytes);
         while let Some(json) = inner.replies.pop_front() {
             taken += json.len();
+            inner.reply_bytes += json.len();
             inner.waiting_bytes -= json.len();
             into.push(json);
         }
@@ -235,6 +273,10 @@ impl Outbox {
             into.push(json);
         }
         inner.taken_bytes = taken;
+        if taken > 0 && inner.progress.is_some() {
+            inner.progress = Some(Instant::now());
+        }
+        let was_answered = owed > inner.reply_bytes;
         let batch = match (taken, inner.waiting.is_empty(), &inner.close) {
             (0, true, Some(close)) => Some(Batch::Close(close.clone())),
             (0, ..) => None,
@@ -244,6 +286,9 @@ impl Outbox {
         drop(inner);
         if has_room && !had_room {
             self.relieved.notify_one();
+        }
+        if was_answered {
+            self.answered.notify_one();
         }
         batch
     }
