@@ -6,6 +6,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod cost;
 mod links;
 mod model;
 mod rules;
@@ -467,30 +468,47 @@ async fn the_cell_never_waits_for_a_viewer_who_is_told_what_it_missed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_of_an_interrupted_cell_overtakes_the_output_that_waits() {
+async fn the_end_of_a_stopped_cell_overtakes_the_output_that_waits() {
+    let interrupt = |id: Option<&str>| ClientMessage::Interrupt { id: id.map(str::to_owned) };
+    for stops in [
+        vec![interrupt(None)],
+        // A cell that leaves the queue meanwhile is not the one that everybody waits for.
+        vec![interrupt(None), interrupt(Some("b"))],
+        vec![ClientMessage::Restart],
+    ] {
+        stopped_cell_overtakes(stops).await;
+    }
+}
+
+async fn stopped_cell_overtakes(stops: Vec<ClientMessage>) {
     let big = SessionConfig { window_bytes: 1 << 20, log_bytes: 8 << 20, ..config() };
     let Stage { handle, mut driver, .. } = stage(big, Limits::default(), EndCause::Unknown).await;
     let mut client = Client::join(&handle, None).await;
     let mut other = Client::seated(&handle, role("vera", Role::Viewer)).await;
     client.execute("a").await;
+    client.execute("b").await;
     let cell = driver.expect(kind::EXECUTE).await;
     // Just below the window, so that all of it waits for the client and none in the pipe.
     let page = vec![b'x'; 32 << 10];
     for _ in 0..30 {
         driver.send(kind::OUTPUT, 0, cell, &page).await;
     }
-    client.seat.say(Ok(ClientMessage::Interrupt { id: None })).await.unwrap();
-    driver.expect(kind::INTERRUPT).await;
+    for stop in stops {
+        client.seat.say(Ok(stop)).await.unwrap();
+    }
+    let (order, _) = driver.receive().await;
+    assert!([kind::INTERRUPT, kind::RESTART].contains(&order.kind));
+    settle().await;
     driver.done(cell, Outcome::Interrupted).await;
     // When the end has reached somebody, the actor has settled it for everybody.
-    other.until("done").await;
+    while other.until("done").await["id"] != "a" {}
     let mut before = 0;
     let mut gaps = 0;
     loop {
         let event = client.next().await.unwrap();
         match event["type"].as_str().unwrap() {
             "gap" => gaps += 1,
-            "done" => break,
+            "done" if event["id"] == "a" => break,
             _ => before += event.to_string().len(),
         }
     }
