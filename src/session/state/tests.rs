@@ -289,10 +289,28 @@ fn a_restart_cancels_the_queue_and_says_who_asked() {
     assert_eq!(story.say(ClientMessage::Restart), Vec::<String>::new());
     assert_eq!(
         story.hear(exited(1, ExitCause::Restart, true, 9)),
-        ["disarm", "done a Interrupted state lost", "arm 60000"]
+        ["done a Interrupted state lost", "arm 60000"]
     );
     let told = story.hear(DriverEvent::Ready(Bytes::new()));
     assert_eq!(told, ["disarm", "restarted by Some(\"ada\")", "idle"]);
+}
+
+#[test]
+fn an_end_that_crosses_a_restart_or_an_interrupt_in_it_leaves_the_restart_its_deadline() {
+    let mut story = Story::new(rules());
+    story.say(execute("a"));
+    story.say(ClientMessage::Restart);
+    // The driver said so before it heard of the restart. Nothing but EXITED takes the deadline away.
+    assert_eq!(story.hear(done(1, Outcome::Ok, 5)), ["done a Ok"]);
+    assert_eq!(story.say(ClientMessage::Interrupt { id: None }), Vec::<String>::new());
+    story.hear(exited(0, ExitCause::Restart, true, 9));
+    story.hear(DriverEvent::Ready(Bytes::new()));
+    // A cell on its way to an interpreter that ends, and its interrupt: its own time begins later.
+    story.say(execute("b"));
+    story.hear(exited(0, ExitCause::Own, false, 1));
+    assert_eq!(story.say(ClientMessage::Interrupt { id: None }), ["→interrupt 2"]);
+    let told = story.hear(DriverEvent::Ready(Bytes::new()));
+    assert_eq!(told, ["arm 32000", "restarted by None", "busy"]);
 }
 
 #[test]
