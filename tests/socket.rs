@@ -53,6 +53,10 @@ struct Stage {
 
 /// A session with one participant who has not read anything yet.
 async fn stage() -> Stage {
+    stage_for(Guest::owner("ada", Token::new("t"))).await
+}
+
+async fn stage_for(guest: Guest) -> Stage {
     let (prepared, driver, _) =
         scripted::prepared(Limits::default(), EndCause::Unknown, 64 << 10).await;
     let session = SessionConfig {
@@ -67,11 +71,10 @@ async fn stage() -> Stage {
         idle_timeout: None,
         lifetime: None,
     };
-    let token = Token::new("t");
     let (session, task) =
-        cellgate::session::start(prepared, session, token.clone(), &Metrics::default());
+        cellgate::session::start(prepared, session, Token::new("t"), &Metrics::default());
     tokio::spawn(task);
-    let seat = session.attach(Guest::owner("ada", token)).await.unwrap();
+    let seat = session.attach(guest).await.unwrap();
     let (ours, peer) = tokio::io::duplex(ROOM);
     let served = config();
     let stream =
@@ -186,4 +189,53 @@ async fn a_close_is_answered_at_once() {
     while let Some(Ok(_)) = client.next().await {}
     serving.await.unwrap();
     took(began, Duration::ZERO);
+}
+
+/// Reads up to a close and answers pings meanwhile, but acknowledges nothing after the first word.
+async fn withhold(client: &mut WebSocketStream<DuplexStream>) -> u16 {
+    loop {
+        match client.next().await.unwrap().unwrap() {
+            Message::Close(close) => return close.unwrap().code.into(),
+            Message::Ping(_) => client.flush().await.unwrap(),
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_acknowledges_nothing_cannot_stay_beyond_the_end() {
+    let owner = || Guest::owner("ada", Token::new("t"));
+    let limit = Duration::from_secs(60);
+    let expires = Some(std::time::SystemTime::now() + limit);
+    for (guest, code) in [(owner(), 1000), (Guest { expires, ..owner() }, 4401)] {
+        let Stage { session, mut driver, peer, serving, .. } = stage_for(guest).await;
+        let mut client = client(peer).await;
+        client.send(Message::text(r#"{"type":"ack","seq":0}"#)).await.unwrap();
+        client.send(Message::text(r#"{"code":"x"}"#)).await.unwrap();
+        let cell = driver.expect(kind::EXECUTE).await;
+        // Two windows of output: the second waits for an acknowledgement.
+        let page = vec![b'x'; 32 << 10];
+        let flood = async {
+            for _ in 0..4 {
+                driver.send(kind::OUTPUT, 0, cell, &page).await;
+            }
+            driver
+        };
+        let over = if code == 1000 { Duration::from_secs(1) } else { limit };
+        let end = async {
+            let wait = tokio::time::timeout(over, std::future::pending::<()>());
+            wait.await.expect_err("it is for ever");
+            if code == 1000 {
+                session.begin_end(cellgate::protocol::event::EndReason::Requested).await;
+            }
+            Instant::now()
+        };
+        let (driver, closed, ended) = tokio::join!(flood, withhold(&mut client), end);
+        assert_eq!(closed, code);
+        let SocketConfig { write_timeout, ping_interval, .. } = config();
+        let late = ended.elapsed();
+        assert!(write_timeout <= late && late <= write_timeout + ping_interval + SLACK, "{late:?}");
+        drop((client, driver));
+        serving.await.unwrap();
+    }
 }
