@@ -233,8 +233,14 @@ async fn who_acknowledges_nothing_cannot_stay_beyond_the_end() {
         let (driver, closed, ended) = tokio::join!(flood, withhold(&mut client), end);
         assert_eq!(closed, code);
         let SocketConfig { write_timeout, ping_interval, .. } = config();
+        // The session's last words wait for an acknowledgement, and not for ever. Of a link that
+        // has expired nothing waits: what passes a window is not read from the driver.
+        let (least, most) = match code {
+            1000 => (write_timeout, write_timeout + ping_interval),
+            _ => (Duration::ZERO, Duration::ZERO),
+        };
         let late = ended.elapsed();
-        assert!(write_timeout <= late && late <= write_timeout + ping_interval + SLACK, "{late:?}");
+        assert!(least <= late && late <= most + SLACK, "{late:?}");
         drop((client, driver));
         serving.await.unwrap();
     }
