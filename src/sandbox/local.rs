@@ -388,6 +388,7 @@ impl Backend for LocalBackend {
             self.creations.close();
             self.creations.wait().await;
             self.shared.reaper.drained().await;
+            self.shared.jailer.keep_janitor();
         })
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{Notify, mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::fanout::Fanout;
 use super::log::{EventLog, OVERHEAD_BYTES};
@@ -71,6 +71,9 @@ pub(super) struct Actor {
     farewell: Option<Close>,
     meter: Meter,
 }
+
+/// How long an ending may take before the sandbox is left to its dead-man switch.
+const STUCK: Duration = Duration::from_secs(2);
 
 /// What an actor waits for.
 enum Turn {
@@ -170,7 +173,12 @@ impl Actor {
         {
             tracing::error!(%error, "cannot encode a gap");
         }
-        self.handle.end().await;
+        let mut ending = self.handle.end();
+        if timeout(STUCK, &mut ending).await.is_err() {
+            // Whoever has power over the sandbox is stuck; the link's end needs nobody.
+            drop(self.link);
+            ending.await;
+        }
         tracing::info!("session ended");
     }
 

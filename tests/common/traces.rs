@@ -19,6 +19,20 @@ use super::backend::{Backend, DOCKER_SOCKET};
 /// What stays in a runtime directory on purpose: it is shared by all gateways that ever use it.
 const SHARED_FILES: [&str; 4] = ["docker", "local", "realm", "judge.lock"];
 
+/// Leaves as much behind as a cell can: a daemon, a thread, children in sessions of their own.
+pub(crate) const ROOTS: &str = r#"
+import os, subprocess, threading, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        time.sleep(600)
+    os._exit(0)
+subprocess.Popen(['sleep', '600'], start_new_session=True)
+threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+open('/tmp/left', 'w').write('behind')
+print('rooted')
+"#;
+
 /// How soon after the end of a session or a gateway, however sudden, nothing of it may be left.
 pub(crate) const GONE: Duration = Duration::from_secs(5);
 
@@ -148,14 +162,30 @@ impl Processes {
         Processes(descendants(root))
     }
 
-    /// The one that the others end with: PID 1 of their namespace (proc_pid_status(5), `NSpid`).
+    /// The one that the others end with: PID 1 of their namespace.
     pub(crate) fn first(&self) -> Option<Pid> {
-        let is_first = |pid: &i32| {
+        self.numbered("1")
+    }
+
+    /// The one that has this number in its own namespace (proc_pid_status(5), `NSpid`).
+    pub(crate) fn numbered(&self, number: &str) -> Option<Pid> {
+        let is_it = |pid: &i32| {
             let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
             let own = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
-            own.and_then(|own| own.split_whitespace().last()) == Some("1")
+            own.and_then(|own| own.split_whitespace().last()) == Some(number)
         };
-        self.0.iter().map(|(pid, _)| *pid).find(is_first).and_then(Pid::from_raw)
+        self.0.iter().map(|(pid, _)| *pid).find(is_it).and_then(Pid::from_raw)
+    }
+
+    /// Those of this machine whose command line fits.
+    pub(crate) fn commanded(fits: impl Fn(&str) -> bool) -> Processes {
+        let found = pids().filter(|pid| fits(&whole_command_line(*pid)));
+        Processes(found.filter_map(|pid| Some((pid, start_of(pid)?))).collect())
+    }
+
+    /// Each of them.
+    pub(crate) fn all(&self) -> impl Iterator<Item = Pid> {
+        self.0.iter().filter_map(|(pid, _)| Pid::from_raw(*pid))
     }
 
     /// How many there were.
@@ -254,8 +284,12 @@ fn start_of(pid: i32) -> Option<u64> {
 }
 
 fn command_line(pid: i32) -> String {
+    whole_command_line(pid).chars().take(80).collect()
+}
+
+fn whole_command_line(pid: i32) -> String {
     let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    String::from_utf8_lossy(&bytes).replace('\0', " ").chars().take(80).collect()
+    String::from_utf8_lossy(&bytes).replace('\0', " ")
 }
 
 fn entries_below(directory: &Path) -> Vec<PathBuf> {

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::common::client::{self, Client, text};
 use crate::common::http;
 use crate::common::suite::{Stage, cases};
-use crate::common::traces::{GONE, until_empty};
+use crate::common::traces::{GONE, ROOTS, until_empty};
 
 cases![
     an_ended_session_leaves_nothing,
@@ -16,20 +16,6 @@ cases![
     a_killed_gateway_leaves_nothing,
     a_start_sweeps_the_dead_and_spares_the_living,
 ];
-
-/// Leaves as much behind as a cell can: a daemon, a thread, children in sessions of their own.
-const ROOTS: &str = r#"
-import os, subprocess, threading, time
-if os.fork() == 0:
-    os.setsid()
-    if os.fork() == 0:
-        time.sleep(600)
-    os._exit(0)
-subprocess.Popen(['sleep', '600'], start_new_session=True)
-threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
-open('/tmp/left', 'w').write('behind')
-print('rooted')
-"#;
 
 async fn an_ended_session_leaves_nothing(stage: &Stage) {
     let mut client = stage.session().await;

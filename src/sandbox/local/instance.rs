@@ -138,7 +138,7 @@ impl Instance {
     /// Starts the janitor.
     pub(super) fn janitor(&self, program: &Program) -> io::Result<Janitor> {
         let (child, socket) = start_janitor(program, &self.path, &self.record)?;
-        Ok(Janitor { state: Mutex::new(Some(Running { _child: child, socket })) })
+        Ok(Janitor { state: Mutex::new(Some(Running { child, socket })) })
     }
 
     /// Lets a janitor care for every record whose gateway and janitor are gone. Answers how many
@@ -210,8 +210,8 @@ pub(super) struct Janitor {
 
 #[derive(Debug)]
 struct Running {
-    /// Reaped by tokio once it has ended.
-    _child: Child,
+    /// Reaped by tokio once it has ended, if nobody looks before.
+    child: Child,
     socket: UnixStream,
 }
 
@@ -222,6 +222,11 @@ impl Janitor {
             Some(running) => send(&running.socket, pidfd),
             None => Err(io::Error::from(io::ErrorKind::BrokenPipe)),
         }
+    }
+
+    /// Whether somebody has ended it.
+    pub(super) fn has_ended(&self) -> bool {
+        self.lock().as_mut().is_none_or(|running| !matches!(running.child.try_wait(), Ok(None)))
     }
 
     /// Puts a new janitor in the place of one that was killed and tells it of all sandboxes.
@@ -235,7 +240,7 @@ impl Janitor {
         for pidfd in live {
             send(&socket, pidfd)?;
         }
-        *self.lock() = Some(Running { _child: child, socket });
+        *self.lock() = Some(Running { child, socket });
         Ok(())
     }
 
@@ -285,7 +290,7 @@ mod tests {
         let janitor = instance.janitor(&program).unwrap();
         let path = instance.path.clone();
         let running = janitor.state.into_inner().unwrap().unwrap();
-        let Running { _child: mut child, socket } = running;
+        let Running { mut child, socket } = running;
         drop(socket); // as the kernel does when we die
         let status = tokio::time::timeout(Duration::from_secs(10), child.wait()).await;
         assert!(status.unwrap().unwrap().success());

@@ -140,6 +140,18 @@ impl Jailer {
         let Err(error) = self.janitor.watch(pidfd) else { return };
         // Killed by somebody, or its queue is full because it is stopped: a new one gets all.
         tracing::warn!(%error, "the janitor does not listen; starting another");
+        self.replace_janitor();
+    }
+
+    /// Sees to it that somebody cleans up behind a gateway that is about to end.
+    pub(super) fn keep_janitor(&self) {
+        if self.janitor.has_ended() {
+            tracing::warn!("the janitor was ended; starting another");
+            self.replace_janitor();
+        }
+    }
+
+    fn replace_janitor(&self) {
         let live = self.registry.pidfds();
         if let Err(error) = self.janitor.replace(&self.instance, &self.program, live.iter()) {
             tracing::error!(%error, "no janitor: sandboxes end with us, but their cgroups may stay");
