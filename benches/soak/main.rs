@@ -96,7 +96,8 @@ async fn main() -> ExitCode {
     let sessions = (options.sessions * 2).to_string(); // those nobody came back to linger
     let flags = [
         &["--sessions", &sessions, "--pool-min", "4", "--pool-max", "4"][..],
-        &["--detach-timeout", "5s", "--interrupt-grace", "10s", "--log", "warn"],
+        &["--detach-timeout", "5s", "--interrupt-grace", "10s", "--create-timeout", "2m"],
+        &["--log", "warn"],
         &["--client-requests", "none", "--client-connections", "none"],
     ]
     .concat();

@@ -14,7 +14,7 @@ use crate::common::http;
 use crate::tally::Tally;
 
 /// Between two things a person does.
-const PAUSE: (u64, u64) = (200, 3_000);
+const PAUSE: (u64, u64) = (300, 5_000);
 
 /// What a flood writes before it is stopped.
 const FLOOD_BYTES: usize = 1 << 20;
