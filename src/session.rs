@@ -62,7 +62,8 @@ pub struct SessionConfig {
     pub detached_output: DetachedOutput,
     /// Participants that may be attached at one time.
     pub participants: usize,
-    /// How long the session lives on without participants and without a running cell.
+    /// How long the session lives on without participants; a cell that runs goes on meanwhile, and
+    /// ends with it.
     pub detach_timeout: Duration,
     /// How long its driver may be silent while something is expected of it.
     pub silence_timeout: Duration,

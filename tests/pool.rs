@@ -15,12 +15,13 @@ mod switch;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cellgate::id::SessionId;
+use cellgate::id::{SessionId, Token};
 use cellgate::metrics::Metrics;
 use cellgate::pool::{ClaimError, Pool, PoolConfig, PrepareError, Prepared, ShelfStatus};
+use cellgate::protocol::client::{ClientMessage, Execute};
 use cellgate::protocol::event::EndReason;
 use cellgate::registry::{CreateError, Maker, Registry, RegistryConfig};
-use cellgate::session::{DetachedOutput, SessionConfig, SessionHandle};
+use cellgate::session::{DetachedOutput, Guest, SessionConfig, SessionHandle};
 use cellgate::template::{Limits, PoolSize, Template};
 use fake::FakeBackend;
 use futures::future::join_all;
@@ -238,6 +239,18 @@ async fn making_one_has_a_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refill_that_hangs_is_given_up_and_tried_again() {
+    let backend = FakeBackend::gated(0);
+    let before = Instant::now();
+    let pool = pool(&backend, 1, 1, 1);
+    until(&pool, |shelf| shelf.failures == 1).await;
+    assert_eq!(before.elapsed().as_secs(), 30);
+    backend.gate.add_permits(1);
+    until(&pool, |shelf| shelf.parked == 1).await;
+    assert_eq!((backend.begun(), backend.under_way()), (2, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_shelf_grows_with_demand_and_shrinks_with_quiet() {
     let backend = FakeBackend::open();
     let pool = pool(&backend, 1, 4, 8);
@@ -428,6 +441,21 @@ async fn a_shutdown_sends_the_line_away_and_leaves_nothing() {
     let waiting = queue_up(&registry).await;
     registry.shutdown(SECOND).await;
     assert!(matches!(waiting.await.unwrap(), Err(CreateError::Draining)));
+    assert_eq!((backend.live(), registry.len()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_waits_for_cells_as_long_as_it_may_and_no_longer() {
+    let backend = FakeBackend::open();
+    let registry = registry(&backend, 4, 4);
+    let _idle = registry.create("python", Maker::default()).await.unwrap();
+    let busy = registry.create("python", Maker::default()).await.unwrap();
+    let seat = busy.attach(Guest::owner("ada", Token::new("t"))).await.unwrap();
+    let cell = Execute { code: "x".into(), ..Execute::default() };
+    seat.say(Ok(ClientMessage::Execute(cell))).await.unwrap();
+    let before = Instant::now();
+    registry.shutdown(100 * SECOND).await;
+    assert_eq!(before.elapsed().as_secs(), 100);
     assert_eq!((backend.live(), registry.len()), (0, 0));
 }
 

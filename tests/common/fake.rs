@@ -26,7 +26,7 @@ struct Made {
 /// What a driver does.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Mood {
-    /// Answers pings.
+    /// Answers pings, and takes cells that never end.
     Well,
     /// Says nothing and keeps the link.
     Frozen,
@@ -158,7 +158,7 @@ async fn drive(mut driver: ScriptedDriver, mut moods: watch::Receiver<Mood>) {
     }
 }
 
-/// What a healthy driver says, until its link closes.
+/// What a healthy driver says, until its link closes. Its cells never end.
 async fn answer(driver: &mut ScriptedDriver) {
     driver.send(kind::HELLO, 0, 0, &wire::VERSION.to_le_bytes()).await;
     driver.receive().await;
@@ -166,8 +166,14 @@ async fn answer(driver: &mut ScriptedDriver) {
     driver.send(kind::READY, 0, 0, ready).await;
     let mut header = [0; wire::HEADER_BYTES];
     while driver.stream.read_exact(&mut header).await.is_ok() {
-        assert_eq!(header[4], kind::PING, "only pings are expected");
-        driver.send(kind::PONG, 0, 0, b"").await;
+        let header = wire::Header::decode(&header).unwrap();
+        let mut payload = vec![0; header.length as usize];
+        driver.stream.read_exact(&mut payload).await.unwrap();
+        match header.kind {
+            kind::PING => driver.send(kind::PONG, 0, 0, b"").await,
+            kind::EXECUTE => {} // and never ends
+            other => panic!("a frame of kind {other:#04x}"),
+        }
     }
 }
 

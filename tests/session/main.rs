@@ -11,6 +11,7 @@ mod links;
 mod model;
 mod rules;
 mod schedules;
+mod timers;
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;

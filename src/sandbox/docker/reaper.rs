@@ -95,3 +95,32 @@ impl Reaper {
         self.tasks.wait().await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bollard::{API_DEFAULT_VERSION, Docker};
+
+    use super::super::engine::Address;
+    use super::super::facts::Facts;
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_removal_is_tried_for_a_minute_with_longer_and_longer_pauses() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("engine.sock");
+        // A socket that nothing listens on: every call fails at once.
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let client =
+            Docker::connect_with_unix(&path.to_string_lossy(), 3600, API_DEFAULT_VERSION).unwrap();
+        let address = Address::Unix(path);
+        let reaper = Reaper::new(Engine { client, address, facts: Facts::default() });
+        let began = Instant::now();
+        assert!(!reaper.remove("gone", Known::Made).await);
+        let took = began.elapsed();
+        assert!(took >= PATIENCE && took <= PATIENCE + PAUSE_LONGEST, "{took:?}");
+        // Whoever let go of a handle is waited for.
+        reaper.begin_removal("left".into(), Known::Perhaps);
+        reaper.drained().await;
+        assert!(began.elapsed() >= 2 * PATIENCE);
+    }
+}

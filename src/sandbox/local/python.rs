@@ -199,6 +199,20 @@ mod tests {
         Answer { version, executable: executable.into(), paths }
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn an_interpreter_that_does_not_answer_is_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("python3");
+        // Written by another process, so that nobody can find it open for writing.
+        let write = "printf '#!/bin/sh\\nexec sleep 1000\\n' > \"$0\"; chmod +x \"$0\"";
+        let written = std::process::Command::new("sh").args(["-c", write]).arg(&path).status();
+        assert!(written.unwrap().success());
+        let began = tokio::time::Instant::now();
+        let error = ask(&path).await.err().unwrap();
+        assert!(error.contains("does not answer within 20 s"), "{error}");
+        assert_eq!(began.elapsed().as_secs(), PATIENCE.as_secs());
+    }
+
     #[test]
     fn the_systems_python_needs_nothing_more() {
         let python =
