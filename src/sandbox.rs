@@ -55,6 +55,10 @@ pub struct Sandbox {
 /// Power over one sandbox. Dropping it ends the sandbox too: a reaper is told, which awaits what
 /// `Drop` cannot.
 pub trait SandboxHandle: Send {
+    /// Waits until the sandbox's first process has ended, for whoever does not read the link, which
+    /// would tell. Never answers where that cannot be known. Safe to drop and call again.
+    fn ended(&mut self) -> BoxFuture<'_, ()>;
+
     /// Tells, once the link has closed, why the sandbox is no more. Answers within a second or
     /// two whatever the backend does.
     fn cause(&mut self) -> BoxFuture<'_, EndCause>;

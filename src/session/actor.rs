@@ -52,6 +52,8 @@ pub(super) struct Actor {
     fanout: Fanout,
     transfers: Transfers,
     vigil: Vigil,
+    /// The sandbox has ended: what its link still holds is little, and then comes the link's end.
+    gone: bool,
     /// Cells that have ended.
     cells: u64,
     summary: watch::Sender<Summary>,
@@ -80,6 +82,8 @@ enum Turn {
     Command(Option<Command>),
     Driver(Result<DriverEvent, LinkError>),
     Deadline(Deadline),
+    /// The sandbox has ended while its link was not read.
+    Gone,
     /// There may be room again, or somebody left.
     Relieved,
     /// Somebody gave up moving a file.
@@ -126,6 +130,7 @@ impl Actor {
             fanout: Fanout::new(config.window_bytes),
             transfers: Transfers::new(transfer_left),
             vigil: Vigil::new(config.silence_timeout),
+            gone: false,
             cells: 0,
             summary,
             timer: None,
@@ -149,6 +154,7 @@ impl Actor {
                 // Every handle and every seat is gone, so nobody can come back.
                 Turn::Command(None) => self.end(EndReason::Abandoned),
                 Turn::Relieved => {}
+                Turn::Gone => self.gone = true,
                 Turn::TransferLeft => self.transfers.sweep(&mut self.link),
                 Turn::Driver(Ok(event)) => self.on_driver(event),
                 Turn::Driver(Err(error)) => self.on_link_lost(error).await,
@@ -204,6 +210,7 @@ impl Actor {
             event = self.link.turn(may_read) => Turn::Driver(event),
             () = self.fanout.relieved() => Turn::Relieved,
             () = self.transfers.left() => Turn::TransferLeft,
+            () = self.handle.ended(), if !may_read => Turn::Gone,
             deadline = deadline => Turn::Deadline(deadline),
         }
     }
@@ -211,9 +218,9 @@ impl Actor {
     /// Whether output has somewhere to go: to somebody who keeps up or, while nobody is there to
     /// hold it for, into a log that would lose nothing unseen. A cell that was told to stop, and an
     /// interpreter that is to be replaced, are read on whatever becomes of their output, so that
-    /// their end is not held up by it.
+    /// their end is not held up by it; and so is what a sandbox that has ended left behind.
     fn may_read(&self) -> bool {
-        if self.state.awaits_answer() {
+        if self.state.awaits_answer() || self.gone {
             true
         } else if self.fanout.has_holders() {
             self.fanout.has_room()

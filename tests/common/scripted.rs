@@ -30,6 +30,10 @@ pub(crate) struct FakeHandle {
 }
 
 impl SandboxHandle for FakeHandle {
+    fn ended(&mut self) -> BoxFuture<'_, ()> {
+        std::future::pending().boxed()
+    }
+
     fn cause(&mut self) -> BoxFuture<'_, EndCause> {
         std::future::ready(self.cause.clone()).boxed()
     }

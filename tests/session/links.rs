@@ -3,6 +3,7 @@
 //! | the link | what ends the wait |
 //! |---|---|
 //! | ends, between frames or within one; fails | at once |
+//! | ends while nobody takes what it holds | at once, as the backend tells |
 //! | goes dead while something is expected | `session.silence_timeout`, at most twice |
 //! | goes dead while nothing is | the next thing that is asked of it |
 //! | goes dead under an interrupt | the grace and 30 s |
@@ -10,9 +11,12 @@
 //! | takes no more bytes and says nothing | `session.silence_timeout`, at most twice |
 //! | takes no more bytes and goes on talking | an interrupt's grace and 30 s, or a bound of bytes |
 
+use cellgate::sandbox::SandboxHandle;
 use cellgate::session::SessionConfig;
 use cellgate::session::files::FileError;
 use cellgate_driver::wire::Usage;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
@@ -272,6 +276,59 @@ async fn what_waits_for_a_link_that_takes_nothing_is_bounded() {
                 _ => {}
             }
         }
+    }
+}
+
+/// A sandbox whose backend sees it end.
+struct Mortal(tokio::sync::watch::Receiver<bool>);
+
+impl SandboxHandle for Mortal {
+    fn ended(&mut self) -> BoxFuture<'_, ()> {
+        async { drop(self.0.wait_for(|ended| *ended).await) }.boxed()
+    }
+
+    fn cause(&mut self) -> BoxFuture<'_, EndCause> {
+        std::future::ready(EndCause::Removed("somebody removed it".into())).boxed()
+    }
+
+    fn end(self: Box<Self>) -> BoxFuture<'static, ()> {
+        std::future::ready(()).boxed()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sandbox_that_ends_while_nobody_takes_its_output() {
+    for attached in [true, false] {
+        let (mut prepared, mut driver, _) =
+            scripted::prepared(Limits::default(), EndCause::Unknown, 4 << 10).await;
+        let (kill, ended) = tokio::sync::watch::channel(false);
+        prepared.handle = Box::new(Mortal(ended));
+        let (handle, task) =
+            cellgate::session::start(prepared, config(), Token::new("t"), &Metrics::default());
+        tokio::spawn(task);
+        let mut viewer = Client::seated(&handle, role("vera", Role::Viewer)).await;
+        let owner = Client::join(&handle, None).await;
+        owner.execute("a").await;
+        let cell = driver.expect(kind::EXECUTE).await;
+        // It takes nothing, or is not there: the cell's output is held, and the link not read.
+        let owner = attached.then_some(owner);
+        let page = vec![b'x'; 16 << 10];
+        let flood = async {
+            loop {
+                driver.send(kind::OUTPUT, 0, cell, &page).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), flood).await.expect_err("it is not held");
+        drop(driver);
+        let began = Instant::now();
+        kill.send(true).unwrap();
+        // The viewer was never waited for, so that it may have missed much, but not that.
+        let done = tokio::time::timeout(Duration::from_secs(3600), viewer.until("done"));
+        assert_eq!(done.await.expect("nobody is told")["status"], "lost");
+        let told = viewer.until("ended").await;
+        assert_eq!(told["detail"], "the sandbox is gone: somebody removed it");
+        within(began, Duration::ZERO, Duration::ZERO);
+        drop(owner);
     }
 }
 

@@ -529,6 +529,10 @@ async fn a_lifetime_ends_what_is_busy_too() {
 struct Mute;
 
 impl SandboxHandle for Mute {
+    fn ended(&mut self) -> BoxFuture<'_, ()> {
+        std::future::pending().boxed()
+    }
+
     fn cause(&mut self) -> BoxFuture<'_, EndCause> {
         std::future::pending().boxed()
     }

@@ -66,6 +66,10 @@ impl DockerHandle {
 }
 
 impl SandboxHandle for DockerHandle {
+    fn ended(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(self.fate.ended())
+    }
+
     fn cause(&mut self) -> BoxFuture<'_, EndCause> {
         Box::pin(async move {
             let reported = self.fate.cause(self.memory_limit);

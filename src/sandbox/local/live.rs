@@ -275,6 +275,14 @@ impl Drop for Live {
 }
 
 impl SandboxHandle for Live {
+    fn ended(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            if self.wait().await.is_err() {
+                std::future::pending().await
+            }
+        })
+    }
+
     fn cause(&mut self) -> BoxFuture<'_, EndCause> {
         Box::pin(self.find_cause())
     }
