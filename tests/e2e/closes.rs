@@ -113,7 +113,7 @@ async fn a_token_that_is_good_for_something_else_is_forbidden(stage: &Stage) {
 }
 
 /// A participant with a token that the session's owner has made for it.
-async fn shared(gateway: &Gateway, owner: &Client, role: &str) -> Client {
+pub(crate) async fn shared(gateway: &Gateway, owner: &Client, role: &str) -> Client {
     shared_for(gateway, owner, role, None).await
 }
 

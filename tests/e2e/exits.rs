@@ -1,5 +1,8 @@
 //! Interpreters that end by themselves: the cell is told why, the next one gets a fresh one.
 
+use std::time::Duration;
+
+use crate::closes;
 use crate::common::backend::{Backend, DOCKER_SOCKET};
 use crate::common::client::{self, Client};
 use crate::common::http;
@@ -16,6 +19,7 @@ cases![
     children_of_a_dead_interpreter_die_with_it,
     a_container_removed_from_outside_is_told,
     a_sandbox_killed_from_outside_is_told,
+    a_sandbox_killed_while_nobody_takes_its_output_is_told,
     a_container_killed_by_its_engine_is_told,
     an_engine_that_dies_is_told,
     a_cell_outlives_an_engine_that_is_not_on_its_way,
@@ -144,6 +148,31 @@ async fn a_sandbox_killed_from_outside_is_told(stage: &Stage) {
     let mut other = stage.session().await;
     assert_eq!(other.run("6 * 7").await.result(), "42");
     other.end().await;
+}
+
+async fn a_sandbox_killed_while_nobody_takes_its_output_is_told(stage: &Stage) {
+    if stage.backend == Backend::DockerStdio {
+        return; // the engine tells of no end while what it carries is not read
+    }
+    let mut owner = stage.session().await;
+    let processes = owner.processes().await;
+    let Some(first) = processes.first() else {
+        assert!(stage.backend.is_gvisor(), "{processes:?}");
+        return owner.end().await; // its processes are not the host's
+    };
+    let mut viewer = closes::shared(stage.gateway(), &owner, "viewer").await;
+    // More than sockets and log take of it.
+    let flood = owner.execute("while True: print('x' * 1000)").await;
+    viewer.until_of("stdout", &flood).await;
+    owner.close().await;
+    // For a viewer nothing waits: when it is told nothing more, the cell's output is held.
+    while let Ok(read) = tokio::time::timeout(Duration::from_secs(3), viewer.read()).await {
+        read.unwrap();
+    }
+    rustix::process::kill_process(first, rustix::process::Signal::KILL).unwrap();
+    let ended = viewer.until("ended").await;
+    assert_eq!(ended["reason"], "sandbox_lost", "{ended}");
+    assert_eq!(viewer.closed().await.code, 1011);
 }
 
 async fn a_container_killed_by_its_engine_is_told(stage: &Stage) {

@@ -52,7 +52,7 @@ const TIMERS: &[(&str, usize, Timers)] = &[
     ),
     (
         "src/session/actor.rs",
-        2,
+        3,
         &[
             ("a cell's wall clock", Virtual(STORY, "a_cell_that_runs_too_long_is_interrupted")),
             ("an interrupt's answer", Virtual(LINKS, "a_link_that_goes_dead_under_an_interrupt")),
@@ -70,6 +70,10 @@ const TIMERS: &[(&str, usize, Timers)] = &[
             (
                 "a backend's word on a loss",
                 Virtual(HERE, "a_backend_that_does_not_say_why_is_not_waited_for"),
+            ),
+            (
+                "a sandbox that is ended",
+                Virtual(HERE, "a_sandbox_that_nobody_can_end_loses_its_link"),
             ),
         ],
     ),
@@ -525,7 +529,7 @@ async fn a_lifetime_ends_what_is_busy_too() {
     driver.await.unwrap();
 }
 
-/// A sandbox whose backend never says what became of it.
+/// A sandbox whose backend never says what became of it, nor ends it.
 struct Mute;
 
 impl SandboxHandle for Mute {
@@ -538,7 +542,7 @@ impl SandboxHandle for Mute {
     }
 
     fn end(self: Box<Self>) -> BoxFuture<'static, ()> {
-        std::future::ready(()).boxed()
+        std::future::pending().boxed()
     }
 }
 
@@ -556,4 +560,23 @@ async fn a_backend_that_does_not_say_why_is_not_waited_for() {
     drop(driver);
     assert_eq!(client.until("ended").await["detail"], "the sandbox is gone");
     took(began, Duration::from_secs(5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sandbox_that_nobody_can_end_loses_its_link() {
+    let (mut prepared, mut driver, _) =
+        scripted::prepared(Limits::default(), EndCause::Unknown, 4 << 10).await;
+    prepared.handle = Box::new(Mute);
+    let (handle, task) =
+        cellgate::session::start(prepared, config(), Token::new("t"), &Metrics::default());
+    tokio::spawn(task);
+    let mut client = Client::join(&handle, None).await;
+    client.until("participants").await;
+    let began = Instant::now();
+    client.seat.say(Ok(ClientMessage::End)).await.unwrap();
+    assert_eq!(client.until_close().await.code, CloseCode::Ended);
+    took(began, Duration::ZERO);
+    // The end of the link is what a driver ends itself by.
+    assert_eq!(driver.stream.read(&mut [0]).await.unwrap(), 0);
+    took(began, Duration::from_secs(2));
 }

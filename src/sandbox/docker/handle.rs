@@ -67,6 +67,7 @@ impl DockerHandle {
 
 impl SandboxHandle for DockerHandle {
     fn ended(&mut self) -> BoxFuture<'_, ()> {
+        // Of a container whose attached stdio is not read the engine tells it only when it is.
         Box::pin(self.fate.ended())
     }
 
