@@ -27,7 +27,7 @@ mod require;
 mod scripted;
 mod session;
 #[path = "../../../tests/common/switch.rs"]
-#[allow(dead_code)] // nothing breaks here
+#[allow(dead_code, clippy::unwrap_used)] // as above; nothing breaks here
 mod switch;
 
 use paths::{HotPath, PATHS};
