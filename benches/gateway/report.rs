@@ -112,6 +112,12 @@ impl Report {
         }
     }
 
+    /// Whether a note says that somebody is missing.
+    pub(crate) fn lacks_somebody(&self) -> bool {
+        let mut notes = self.sections.iter().flat_map(|section| &section.notes);
+        notes.any(|note| note.starts_with("MISSING"))
+    }
+
     /// Whether a mark was missed.
     pub(crate) fn missed(&self) -> bool {
         self.rows().any(|row| row.missed().next().is_some())
