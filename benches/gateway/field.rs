@@ -31,7 +31,8 @@ pub(crate) struct Runner {
 /// Everybody. Runners end before the servers they run on.
 pub(crate) struct Field {
     pub(crate) runners: Vec<Runner>,
-    _hosts: Vec<Box<dyn Host>>,
+    /// Whoever admitted each.
+    hosts: Vec<Box<dyn Host>>,
 }
 
 /// How one of the field stands beside the others, in the figure's unit.
@@ -94,7 +95,18 @@ impl Field {
             let contender = host.admit().with_context(|| format!("cannot start {name}"))?;
             Ok(Runner { name, is_slow: host.is_slow(), contender })
         });
-        Ok(Field { runners: runners.collect::<Result<_>>()?, _hosts: hosts })
+        Ok(Field { runners: runners.collect::<Result<_>>()?, hosts })
+    }
+
+    /// Puts somebody fresh into a place: who waits for minutes without reading answers no pings,
+    /// and is given up by servers that send some.
+    pub(crate) fn renew(&mut self, place: usize) -> Result<()> {
+        let fresh = self.hosts[place].admit();
+        let name = &self.runners[place].name;
+        let fresh = fresh.with_context(|| format!("cannot start another {name}"))?;
+        // Given up already, perhaps; then there is nobody to take leave of.
+        std::mem::replace(&mut self.runners[place].contender, fresh).leave().ok();
+        Ok(())
     }
 
     /// Adds a row for each, with `judge` setting the figure's own marks.

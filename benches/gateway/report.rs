@@ -37,6 +37,8 @@ impl Section {
 #[derive(Debug)]
 pub(crate) struct Report {
     machine: String,
+    /// Asked once: what is recorded on the way is no change of what is measured.
+    commit: String,
     sections: Vec<Section>,
 }
 
@@ -56,7 +58,7 @@ impl Report {
             if options.quick { ", --quick: THESE ARE NOT FIGURES" } else { "" },
         );
         println!("{machine}");
-        Report { machine, sections: Vec::new() }
+        Report { machine, commit: commit(), sections: Vec::new() }
     }
 
     /// Begins a figure's table.
@@ -131,7 +133,7 @@ impl Report {
             section.figure,
             section.question,
             self.machine,
-            commit(),
+            self.commit,
             section.caption(),
             table(section.rows.iter())
         );

@@ -51,7 +51,7 @@ pub(super) fn measure(options: &Options, report: &mut Report) -> Result<()> {
         let rounds = 0..=options.count(ROUNDS, 1);
         take_turns(&mut field, rounds, report, &make(total), &make(total / SLOW_PART))?;
     }
-    // Jupyter sends a message for each flush, a thousand a second, and breaks off after minutes.
+    // Jupyter sends a message for each flush, a thousand a second.
     let few = options.count(9_984, 640);
     // One turn of each is twenty seconds of system calls, and needs no warming up.
     take_turns(&mut field, 1..=1, report, &characters(flushes), &characters(few))
@@ -67,7 +67,11 @@ fn take_turns(
 ) -> Result<()> {
     let mut rates = vec![Samples::default(); field.runners.len()];
     for round in rounds {
-        for (runner, samples) in field.runners.iter_mut().zip(&mut rates) {
+        for (place, samples) in rates.iter_mut().enumerate() {
+            if load.is_bound_by_writer {
+                field.renew(place)?;
+            }
+            let runner = &mut field.runners[place];
             if runner.is_slow && round > 2 {
                 continue;
             }
