@@ -288,6 +288,7 @@ impl Backend for DockerBackend {
             self.shared.reaper.drained().await;
             self.shared.volume.release(&self.shared.engine).await;
             self.shared.reaper.drained().await;
+            sweep::own(&self.shared).await;
         })
     }
 }

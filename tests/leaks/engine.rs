@@ -71,7 +71,7 @@ async fn ends(stage: &Stage, what: Signal) -> Result<(), Missing> {
     scene.gateway.signal(Signal::TERM);
     assert_eq!(scene.gateway.exited().await.code(), Some(0), "{}", scene.gateway.log());
     let left = until_empty(PATIENCE, || traces::containers(&docker, "cellgate.session")).await;
-    assert!(left.is_empty(), "{left:#?}");
+    assert!(left.is_empty(), "{left:#?}\n{}\n{}", scene.gateway.log(), engine.log());
     let left = until_empty(LEFT, || async { engine.mounts() }).await;
     assert!(left.is_empty(), "{left:#?}");
     Ok(())

@@ -7,7 +7,7 @@ use bollard::query_parameters::{ListContainersOptionsBuilder, ListVolumesOptions
 use futures::{StreamExt, stream};
 
 use super::container::label;
-use super::engine::{SLOW, call};
+use super::engine::{QUICK, SLOW, call};
 use super::instance::Instance;
 use super::reaper::Known;
 use super::{Shared, volume};
@@ -57,6 +57,25 @@ pub(super) async fn sweep(shared: &Shared) -> Result<usize, SandboxError> {
     }
     clear_directories(shared);
     Ok(removed)
+}
+
+/// Removes what is left of this gateway itself, once all of it should be gone: an engine that was
+/// killed and came back may know a container again whose removal it has confirmed.
+pub(super) async fn own(shared: &Shared) {
+    let label = format!("{}={}", label::INSTANCE, shared.instance.id);
+    let filters = HashMap::from([("label", vec![label.as_str()])]);
+    let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+    let listing = shared.engine.client.list_containers(Some(options));
+    match call("list containers of our own", QUICK, listing).await {
+        Ok(containers) => {
+            for id in containers.into_iter().filter_map(|container| container.id) {
+                tracing::warn!(container = id, "a container that was removed is still there");
+                shared.reaper.remove(&id, Known::Made).await;
+            }
+        }
+        // An engine that is gone is no news here.
+        Err(error) => tracing::debug!(%error, "cannot look for containers of our own"),
+    }
 }
 
 fn clear_directories(shared: &Shared) {
