@@ -281,6 +281,16 @@ impl Loading {
             }
         }
         let session = &self.loaded.config.session;
+        if (1..LEAST_LOG_DISK).contains(&session.log_disk_bytes) {
+            let source = self.loaded.source("session.log_disk").clone();
+            let message = format!(
+                "session.log_disk is {} bytes: less than {LEAST_LOG_DISK} holds no more than memory \
+                 does; 0 for none",
+                session.log_disk_bytes
+            );
+            self.wrong("session.log_disk", source, message);
+        }
+        let session = &self.loaded.config.session;
         if session.window_bytes > session.log_bytes {
             let message = format!(
                 "session.window is {} bytes and session.event_log {}: a participant may lag behind \
@@ -298,6 +308,9 @@ impl Loading {
         self.problems.push(Problem { source, key: Some(key.into()), message });
     }
 }
+
+/// Smallest disk for a log: room for the batches that are written to it.
+const LEAST_LOG_DISK: u64 = 4 << 20; // 4 MiB
 
 /// A way of saying who may create sessions.
 struct Way {

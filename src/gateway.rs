@@ -74,6 +74,8 @@ pub fn registry_config(config: &Config) -> RegistryConfig {
             queue: config.session.queue,
             window_bytes: config.session.window_bytes,
             log_bytes: config.session.log_bytes,
+            log_disk_bytes: config.session.log_disk_bytes,
+            log_directory: config.session.log_directory.clone(),
             message_bytes: config.socket.message_bytes,
             participants: config.session.participants,
             detach_timeout: config.session.detach_timeout,

@@ -1,13 +1,14 @@
 //! A session: one interpreter, its queue of cells, its event log and its participants.
 //!
 //! ```text
-//!   SessionHandle ── Command ──► Actor ─ State (rules) ─► effects ─┬─ EventLog
+//!   SessionHandle ── Command ──► Actor ─ State (rules) ─► effects ─┬─ EventLog ─ Spill ─► disk
 //!        │                         │                              ├─ Fanout ─ Outbox ─► socket
 //!   Attachment ◄── Outbox ─────────┘                              └─ Link ─► driver
 //! ```
 //! The actor owns everything; a [`SessionHandle`] only sends. The session's task ends when the
 //! session does, and with it the sandbox.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -28,6 +29,8 @@ pub mod log;
 mod meter;
 pub mod names;
 pub mod outbox;
+mod participant;
+mod spill;
 pub mod state;
 mod summary;
 pub mod text;
@@ -54,8 +57,12 @@ pub struct SessionConfig {
     pub queue: usize,
     /// Unsent (or unacknowledged) bytes a participant may have before reading stops.
     pub window_bytes: usize,
-    /// Bytes of events kept for replay.
+    /// Bytes of events kept in memory for replay.
     pub log_bytes: usize,
+    /// Bytes of older events kept in a file. 0: none.
+    pub log_disk_bytes: u64,
+    /// Where that file is.
+    pub log_directory: PathBuf,
     /// Longest client message in bytes; told to clients, enforced by the socket.
     pub message_bytes: usize,
     /// What becomes of output that nobody is attached for.

@@ -324,6 +324,8 @@ fn registry(backend: &Arc<FakeBackend>, sessions: usize, waiting: usize) -> Arc<
         queue: 4,
         window_bytes: 64 << 10,
         log_bytes: 64 << 10,
+        log_disk_bytes: 0,
+        log_directory: std::env::temp_dir(),
         message_bytes: 1 << 20,
         detached_output: DetachedOutput::default(),
         participants: 2,

@@ -320,7 +320,11 @@ fn reply(name: &str, f: &Fields<'_>) -> Option<Reply> {
     let answer = || rest(&["type", "id"]);
     Some(match name {
         "ready" => Reply::Ready(Box::new(ready(f))),
-        "gap" => Reply::Gap { from: f.number("from"), to: f.number("to") },
+        "gap" => Reply::Gap {
+            from: f.number("from"),
+            to: f.number("to"),
+            superseded: f.flag("superseded"),
+        },
         "pong" => {
             let Value::Object(fields) = rest(&["type"]) else { panic!("not an object") };
             Reply::Pong(fields)

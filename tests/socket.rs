@@ -63,6 +63,8 @@ async fn stage_for(guest: Guest) -> Stage {
         queue: 4,
         window_bytes: 64 << 10,
         log_bytes: 1 << 20,
+        log_disk_bytes: 0,
+        log_directory: std::env::temp_dir(),
         message_bytes: 1 << 20,
         detached_output: DetachedOutput::Hold,
         participants: 2,

@@ -115,8 +115,12 @@ pub struct SessionConfig {
     pub queue: usize,
     /// Most output a participant may have unsent or unacknowledged, in bytes.
     pub window_bytes: usize,
-    /// Most events kept for replay, in bytes of their JSON.
+    /// Most events kept in memory for replay, in bytes of their JSON.
     pub log_bytes: usize,
+    /// Most older events kept in a file, in bytes. 0: none.
+    pub log_disk_bytes: u64,
+    /// Where that file, which has no name, is.
+    pub log_directory: PathBuf,
     /// Most participants attached at one time.
     pub participants: usize,
     /// How long a session may do nothing (no cell, no message) before it ends. `None`: for ever.
@@ -234,6 +238,9 @@ impl Config {
                 queue: 64,
                 window_bytes: 1 << 20, // 1 MiB: a second of output at what a browser can show
                 log_bytes: 8 << 20,    // 8 MiB, times `sessions` in the worst case
+                log_disk_bytes: 256 << 20, // 256 MiB: hours of chatter, a minute of a flood
+                // By the file hierarchy standard on a disk, where /tmp is often memory.
+                log_directory: "/var/tmp".into(),
                 participants: 64,
                 idle_timeout: Some(Duration::from_secs(60 * 60)),
                 detach_timeout: Duration::from_secs(2 * 60), // a reload, a tunnel, a lift

@@ -338,20 +338,39 @@ pub struct Sequenced {
     pub seq: u64,
     /// The whole JSON message, encoded once for all participants.
     pub json: ByteString,
-    /// Whether it is text of stdout or stderr, which a hurried reader may do without for now.
-    pub is_output: bool,
+    /// Where its text stands in the message, if it is one of stdout or stderr.
+    pub text: Option<TextSpan>,
+}
+
+/// The escaped text of a `stdout` or `stderr` message, without its quotes, as offsets in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TextSpan {
+    /// Its first byte.
+    pub start: u32,
+    /// One past its last.
+    pub end: u32,
 }
 
 impl Sequenced {
     /// Gives `event` its place and encodes it. `ts`: Unix milliseconds.
     pub fn encode(event: &Event, seq: u64, ts: u64) -> Result<Sequenced, serde_json::Error> {
-        let json = match event {
-            Event::Stdout(output) => encode_output("stdout", output, seq, ts),
-            Event::Stderr(output) => encode_output("stderr", output, seq, ts),
-            _ => serde_json::to_string(&Placed { event, seq, ts })?,
+        let (json, text) = match event {
+            Event::Stdout(output) => encode_output(Stream::Stdout, output, seq, ts),
+            Event::Stderr(output) => encode_output(Stream::Stderr, output, seq, ts),
+            _ => (serde_json::to_string(&Placed { event, seq, ts })?, None),
         };
-        let is_output = matches!(event, Event::Stdout(_) | Event::Stderr(_));
-        Ok(Sequenced { seq, json: ByteString::from(json), is_output })
+        Ok(Sequenced { seq, json: ByteString::from(json), text })
+    }
+
+    /// Its text as it stands in the message, if it is one of stdout or stderr.
+    pub fn escaped_text(&self) -> Option<&str> {
+        let span = self.text?;
+        self.json.get(span.start as usize..span.end as usize)
+    }
+
+    /// Whether it is text of stdout or stderr, which a hurried reader may do without for now.
+    pub fn is_output(&self) -> bool {
+        self.text.is_some()
     }
 }
 
@@ -368,21 +387,35 @@ pub(crate) struct Placed<'a> {
 }
 
 /// What serde would write, without looking at each byte of the text by itself.
-fn encode_output(kind: &str, output: &Output, seq: u64, ts: u64) -> String {
+fn encode_output(stream: Stream, output: &Output, seq: u64, ts: u64) -> (String, Option<TextSpan>) {
     let text = &output.text;
     // One allocation for a chunk of ordinary text: a sixteenth more for its escapes.
     let mut json = String::with_capacity(text.len() + text.len() / 16 + output.id.len() + 128);
-    json.push_str("{\"type\":\"");
-    json.push_str(kind);
-    json.push_str("\",\"id\":");
-    push_json_string(&mut json, &output.id);
-    json.push_str(",\"text\":");
+    push_output_head(&mut json, stream, &output.id);
+    let start = json.len();
     push_json_string(&mut json, text);
+    let end = json.len();
     if output.late {
         json.push_str(",\"late\":true");
     }
     json.push_str(&format!(",\"seq\":{seq},\"ts\":{ts}}}"));
-    json
+    // A chunk of the link is 64 KiB, so what it becomes is far from the end of a u32.
+    let span = |start: usize, end: usize| {
+        Some(TextSpan { start: u32::try_from(start + 1).ok()?, end: u32::try_from(end - 1).ok()? })
+    };
+    let text = span(start, end);
+    (json, text)
+}
+
+fn push_output_head(json: &mut String, stream: Stream, id: &str) {
+    json.push_str("{\"type\":\"");
+    json.push_str(match stream {
+        Stream::Stdout => "stdout",
+        Stream::Stderr => "stderr",
+    });
+    json.push_str("\",\"id\":");
+    push_json_string(json, id);
+    json.push_str(",\"text\":");
 }
 
 fn is_false(flag: &bool) -> bool {
@@ -401,6 +434,7 @@ mod tests {
                 let expected = serde_json::to_string(&Placed { event: &event, seq: 7, ts: 8 });
                 let encoded = Sequenced::encode(&event, 7, 8).unwrap();
                 assert_eq!(&*encoded.json, expected.unwrap());
+                assert_eq!(encoded.escaped_text(), Some("1\\n\\u001b[0m€"));
             }
         }
     }

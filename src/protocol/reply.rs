@@ -19,6 +19,11 @@ pub enum Reply {
         from: u64,
         /// Last missing seq.
         to: u64,
+        /// Nothing is lost: what follows has taken the place of what these events showed, as the
+        /// newest frame of a progress bar does.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        #[cfg_attr(test, ts(optional, as = "Option<_>"))]
+        superseded: bool,
     },
     /// What a `ping` carried.
     Pong(

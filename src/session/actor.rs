@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::fanout::Fanout;
 use super::log::{EventLog, OVERHEAD_BYTES};
 use super::meter::Meter;
+use super::spill::{Spill, Spilled};
 use super::state::{Effect, ParticipantId, Rules, State};
 use super::transfers::Transfers;
 use super::vigil::{Finding, Vigil};
@@ -19,7 +20,7 @@ use crate::link::{DriverEvent, Link, LinkError};
 use crate::metrics::Metrics;
 use crate::pool::Prepared;
 use crate::protocol::client::{ClientMessage, Refusal};
-use crate::protocol::event::{CellStatus, EndReason, Event, Sequenced, SessionState};
+use crate::protocol::event::{CellStatus, EndReason, Event, NoticeLevel, Sequenced, SessionState};
 use crate::protocol::reply::{ErrorCode, LanguageInfo, Ready, ReadyLimits, Role};
 use crate::protocol::{self, Close, CloseCode, Reply};
 use crate::sandbox::{BackendKind, EndCause, SandboxHandle};
@@ -32,6 +33,14 @@ const CAUSE_DEADLINE: Duration = Duration::from_secs(5);
 /// be open, of a MiB each. A supervisor takes its commands at once, so one that does not is stuck,
 /// or hostile.
 const UNSENT_BYTES: usize = 64 << 20; // 64 MiB
+
+/// Longest wait for a full memory's way to the disk. A disk that takes longer for a megabyte hangs,
+/// and a cell should not hang with it.
+const DISK_DEADLINE: Duration = Duration::from_secs(2);
+
+/// How long participants who are behind are still given what stands on the disk once the session is
+/// over.
+const FAREWELL: Duration = Duration::from_secs(10);
 
 /// Driver events handled before commands are looked at again: an interrupt under a flood is seen
 /// within a few frames.
@@ -49,6 +58,9 @@ pub(super) struct Actor {
     handle: Box<dyn SandboxHandle>,
     state: State,
     log: EventLog,
+    spill: Spill,
+    /// Since when the log's memory is full and waits for the disk.
+    pressed: Option<Instant>,
     fanout: Fanout,
     transfers: Transfers,
     vigil: Vigil,
@@ -63,7 +75,7 @@ pub(super) struct Actor {
     unwatched: Option<Instant>,
     /// What of the log may have reached nobody for whom output is held back. One who comes and
     /// goes without taking anything has seen nothing.
-    unseen: usize,
+    unseen: u64,
     /// The running cell was told to stop: its end goes before the output that waits.
     hurried: bool,
     /// When somebody last said something or a cell ended.
@@ -84,6 +96,8 @@ enum Turn {
     Deadline(Deadline),
     /// The sandbox has ended while its link was not read.
     Gone,
+    /// Something was written to the disk, or read.
+    Spilled(Spilled),
     /// There may be room again, or somebody left.
     Relieved,
     /// Somebody gave up moving a file.
@@ -95,6 +109,8 @@ enum Turn {
 enum Deadline {
     /// The rules are asked.
     Timer,
+    /// The disk is given up.
+    Disk,
     /// The driver is looked after.
     Silence,
     /// The session ends.
@@ -126,7 +142,9 @@ impl Actor {
             link: prepared.link,
             handle: prepared.handle,
             state: State::new(rules),
-            log: EventLog::new(config.log_bytes),
+            log: EventLog::new(config.log_bytes, config.log_disk_bytes),
+            spill: Spill::new(config.log_directory.clone(), config.log_disk_bytes),
+            pressed: None,
             fanout: Fanout::new(config.window_bytes),
             transfers: Transfers::new(transfer_left),
             vigil: Vigil::new(config.silence_timeout),
@@ -163,29 +181,93 @@ impl Actor {
                     self.state.on_timer();
                 }
                 Turn::Deadline(Deadline::Silence) => self.look_after_driver(),
+                Turn::Deadline(Deadline::Disk) => {
+                    self.spill.give_up();
+                    self.log.on_written(false);
+                    self.tell_of_disk("it takes too long");
+                }
                 Turn::Deadline(Deadline::End(reason)) => self.end(reason),
+                Turn::Spilled(spilled) => self.on_spilled(spilled),
             }
             self.apply();
             self.look_after_link();
             self.note_leavers();
-            if let Err(error) = self.fanout.catch_up(&self.log) {
-                tracing::error!(%error, "cannot encode a gap");
-            }
+            self.spill_over();
+            self.catch_up();
             self.fanout.wake();
             self.summarise();
         }
-        if let Some(farewell) = &self.farewell
-            && let Err(error) = self.fanout.close(farewell, &self.log)
-        {
-            tracing::error!(%error, "cannot encode a gap");
-        }
-        let mut ending = self.handle.end();
-        if timeout(STUCK, &mut ending).await.is_err() {
-            // Whoever has power over the sandbox is stuck; the link's end needs nobody.
-            drop(self.link);
-            ending.await;
-        }
+        let Actor { mut log, mut spill, mut fanout, link, handle, farewell, .. } = self;
+        let goodbye = async {
+            // Who has gone or takes nothing any more is waited for no longer than that.
+            let rest = timeout(FAREWELL, fanout.empty(&mut log, &mut spill)).await;
+            let rest = rest.unwrap_or(Ok(()));
+            let closed = match &farewell {
+                Some(farewell) => fanout.close(farewell, &log),
+                None => Ok(()),
+            };
+            if let Err(error) = rest.and(closed) {
+                tracing::error!(%error, "cannot encode a gap");
+            }
+        };
+        let ending = async move {
+            let mut ending = handle.end();
+            if timeout(STUCK, &mut ending).await.is_err() {
+                // Whoever has power over the sandbox is stuck; the link's end needs nobody.
+                drop(link);
+                ending.await;
+            }
+        };
+        tokio::join!(ending, goodbye);
         tracing::info!("session ended");
+    }
+
+    /// Lets the log's disk have what its memory cannot hold.
+    fn spill_over(&mut self) {
+        if let Some(batch) = self.log.take_batch() {
+            self.spill.write(batch);
+        }
+        self.pressed = self.log.is_pressed().then(|| self.pressed.unwrap_or_else(Instant::now));
+    }
+
+    fn catch_up(&mut self) {
+        match self.fanout.catch_up(&self.log) {
+            Ok(Some(block)) => self.spill.read(block),
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "cannot encode a gap"),
+        }
+    }
+
+    fn on_spilled(&mut self, spilled: Spilled) {
+        match spilled {
+            Spilled::Written(result) => {
+                self.log.on_written(result.is_ok());
+                if let Err(error) = result {
+                    self.tell_of_disk(&error.to_string());
+                }
+            }
+            // What was written over meanwhile is lost, and so told when it is looked for.
+            Spilled::Read(block, Ok(entries)) if self.log.holds(&block) => {
+                if let Err(error) = self.fanout.take_block(&block, &entries) {
+                    tracing::error!(%error, "cannot encode a gap");
+                }
+            }
+            Spilled::Read(_, Ok(_)) => {}
+            Spilled::Read(_, Err(error)) => {
+                self.log.lose_disk();
+                self.tell_of_disk(&error.to_string());
+            }
+        }
+    }
+
+    /// Once for writing and once for reading at most, as neither is tried again.
+    fn tell_of_disk(&mut self, why: &str) {
+        tracing::warn!(why, "the log's disk is given up");
+        let text = format!(
+            "older output is no longer kept on disk ({why}): what the log cannot hold in memory \
+             is forgotten, and named by a gap"
+        );
+        self.emit(&Event::Notice { level: NoticeLevel::Warning, code: "log_disk", text });
     }
 
     async fn turn(&mut self) -> Turn {
@@ -211,6 +293,7 @@ impl Actor {
             () = self.fanout.relieved() => Turn::Relieved,
             () = self.transfers.left() => Turn::TransferLeft,
             () = self.handle.ended(), if !may_read => Turn::Gone,
+            spilled = self.spill.turn() => Turn::Spilled(spilled),
             deadline = deadline => Turn::Deadline(deadline),
         }
     }
@@ -222,11 +305,13 @@ impl Actor {
     fn may_read(&self) -> bool {
         if self.state.awaits_answer() || self.gone {
             true
+        } else if self.log.is_pressed() {
+            false
         } else if self.fanout.has_holders() {
             self.fanout.has_room()
         } else {
             self.config.detached_output == DetachedOutput::Drop
-                || self.unseen < self.config.log_bytes / 2
+                || self.unseen < self.log.hold_bytes()
         }
     }
 
@@ -236,6 +321,7 @@ impl Actor {
         let idle = self.state.phase() == SessionState::Idle;
         [
             (self.timer, Deadline::Timer),
+            (self.pressed.and_then(|since| after(since, Some(DISK_DEADLINE))), Deadline::Disk),
             (self.vigil.due(), Deadline::Silence),
             (
                 self.unwatched.and_then(|since| after(since, Some(config.detach_timeout))),
@@ -433,8 +519,9 @@ impl Actor {
         let ts = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         match Sequenced::encode(event, self.log.next_seq(), ts) {
             Ok(sequenced) => {
-                self.unseen += sequenced.json.len() + OVERHEAD_BYTES;
-                self.log.push(&sequenced);
+                let freed = self.log.push(&sequenced, self.fanout.wanted());
+                let cost = sequenced.json.len() + OVERHEAD_BYTES;
+                self.unseen = (self.unseen + cost as u64).saturating_sub(freed as u64);
                 self.fanout.broadcast(&sequenced);
             }
             Err(error) => tracing::error!(%error, "cannot encode an event"),
@@ -469,7 +556,7 @@ impl Actor {
     }
 
     fn note_leavers(&mut self) {
-        self.unseen = self.unseen.min(self.fanout.owed().unwrap_or(usize::MAX));
+        self.unseen = self.unseen.min(self.fanout.owed().unwrap_or(u64::MAX));
         // What somebody said before leaving may still wait, and is said by a participant.
         if !self.commands.is_empty() || !self.fanout.sweep() {
             return;

@@ -1,9 +1,9 @@
 //! The participants of a session and what each is to be sent.
 //!
-//! A participant is *live* while its outbox takes every event as it comes. One whose outbox is
-//! full is *behind*: it gets nothing more until there is room, and then what it missed from the
-//! log, named by a `gap` where the log has forgotten it. So memory stays flat whatever one client
-//! does, and nobody waits for anybody.
+//! A participant is *live* while its outbox takes every event as it comes, encoded once for all.
+//! One whose outbox is full is *behind*: it gets nothing more until there is room, and then what
+//! it missed from the log, named by a `gap` where the log has forgotten it. So memory stays flat
+//! whatever one client does, and nobody waits for anybody.
 
 use std::sync::Arc;
 
@@ -11,31 +11,13 @@ use bytestring::ByteString;
 use tokio::sync::Notify;
 
 use super::Guest;
-use super::log::{EventLog, OVERHEAD_BYTES};
+use super::log::{Block, Entry, EventLog, OVERHEAD_BYTES};
 use super::outbox::Outbox;
+use super::participant::Participant;
+use super::spill::{Spill, Spilled};
 use super::state::ParticipantId;
 use crate::protocol::event::{ParticipantInfo, Sequenced};
-use crate::protocol::reply::Role;
 use crate::protocol::{Close, CloseCode, Reply};
-
-/// Waiting output beyond which a participant who is to hear of a stopped cell's end skips it: more
-/// than this takes a slow client longer than a person waits.
-const HURRY_BYTES: usize = 64 << 10; // 64 KiB
-
-/// One attached socket.
-#[derive(Debug)]
-pub(super) struct Participant {
-    id: ParticipantId,
-    /// Shown to others.
-    pub(super) name: Arc<str>,
-    /// Whether it chose its name.
-    named: bool,
-    /// What it may do.
-    pub(super) role: Role,
-    outbox: Arc<Outbox>,
-    /// The first seq it has not been given, if it is behind.
-    behind: Option<u64>,
-}
 
 /// Everybody who is attached.
 #[derive(Debug)]
@@ -44,13 +26,15 @@ pub(super) struct Fanout {
     last_id: ParticipantId,
     window: usize,
     relieved: Arc<Notify>,
+    /// Whose block was read last: the next one is read for somebody else.
+    served: ParticipantId,
 }
 
 impl Fanout {
     /// Nobody yet; each may have `window` bytes that wait.
     pub(super) fn new(window: usize) -> Fanout {
         let relieved = Arc::new(Notify::new());
-        Fanout { participants: Vec::new(), last_id: 0, window, relieved }
+        Fanout { participants: Vec::new(), last_id: 0, window, relieved, served: 0 }
     }
 
     /// The number of whoever joins next.
@@ -81,6 +65,9 @@ impl Fanout {
             role: guest.role,
             outbox: Arc::clone(&outbox),
             behind: Some(guest.after.unwrap_or(0).saturating_add(1)),
+            fell: false,
+            hurried_to: 0,
+            skipped: None,
         });
         Ok((self.last_id, outbox))
     }
@@ -141,9 +128,16 @@ impl Fanout {
 
     /// How much of the log, at most, may have reached none of those: what is owed to the best of
     /// them. `None`: nobody is there who has been given all of it.
-    pub(super) fn owed(&self) -> Option<usize> {
+    pub(super) fn owed(&self) -> Option<u64> {
         let holders = self.participants.iter().filter(|one| one.holds() && one.behind.is_none());
-        holders.map(|holder| holder.outbox.owed(OVERHEAD_BYTES)).min()
+        holders.map(|holder| holder.outbox.owed(OVERHEAD_BYTES) as u64).min()
+    }
+
+    /// The first seq that one of those is still to be given: what is from there on is theirs, as
+    /// it was said.
+    pub(super) fn wanted(&self) -> u64 {
+        let holders = self.participants.iter().filter(|participant| participant.holds());
+        holders.filter_map(|holder| holder.behind).min().unwrap_or(u64::MAX)
     }
 
     /// Waits until there may be room again or somebody left.
@@ -154,20 +148,37 @@ impl Fanout {
     /// Sends an event to everybody who is live; who has no room falls behind.
     pub(super) fn broadcast(&mut self, event: &Sequenced) {
         for participant in &mut self.participants {
-            if participant.behind.is_none() {
-                if participant.outbox.has_room() {
-                    participant.outbox.push(event);
-                } else {
-                    participant.behind = Some(event.seq);
-                }
-            }
+            participant.offer(event);
         }
     }
 
-    /// Gives those who are behind what they missed, as far as they have room.
-    pub(super) fn catch_up(&mut self, log: &EventLog) -> Result<(), serde_json::Error> {
+    /// Gives those who are behind what they missed, as far as they have room. Answers a block
+    /// that one of them needs to go on: each in turn, so that nobody has to wait for all others.
+    pub(super) fn catch_up(&mut self, log: &EventLog) -> Result<Option<Block>, serde_json::Error> {
+        let mut first = None;
+        let mut after_served = None;
         for participant in &mut self.participants {
-            participant.catch_up(log)?;
+            if let Some(block) = participant.catch_up(log)? {
+                let wanted = (participant.id, block);
+                first.get_or_insert(wanted);
+                if participant.id > self.served {
+                    after_served.get_or_insert(wanted);
+                }
+            }
+        }
+        Ok(after_served.or(first).map(|(_, block)| block))
+    }
+
+    /// Gives what was read to those who need it.
+    pub(super) fn take_block(
+        &mut self,
+        block: &Block,
+        entries: &[Entry],
+    ) -> Result<(), serde_json::Error> {
+        for participant in &mut self.participants {
+            if participant.take_block(block, entries)? {
+                self.served = participant.id;
+            }
         }
         Ok(())
     }
@@ -196,89 +207,37 @@ impl Fanout {
         }
     }
 
-    /// Closes all sockets after what waits for them. Who is behind is given the rest first,
-    /// room or not: there is no later.
-    pub(super) fn close(&mut self, close: &Close, log: &EventLog) -> Result<(), serde_json::Error> {
-        for participant in &mut self.participants {
-            participant.give_rest(log)?;
-            participant.outbox.close(close.clone());
-        }
-        Ok(())
-    }
-}
-
-impl Participant {
-    /// Whether a guest is the same person, who has come back.
-    fn is_same(&self, guest: &Guest) -> bool {
-        guest.named && self.named && self.name == guest.name && self.role == guest.role
-    }
-
-    fn holds(&self) -> bool {
-        self.role != Role::Viewer
-    }
-
-    fn catch_up(&mut self, log: &EventLog) -> Result<(), serde_json::Error> {
-        let Some(mut next) = self.behind else { return Ok(()) };
-        if !self.outbox.has_room() {
-            return Ok(());
-        }
-        let replay = log.after(next - 1);
-        if let Some((from, to)) = replay.gap {
-            self.outbox.push_gap(from, to)?;
-            next = to + 1;
-        }
-        for event in replay.events {
-            if !self.outbox.has_room() {
-                self.behind = Some(next);
+    /// Gives those who are behind what stands on the disk, at their pace, until nobody needs any
+    /// of it or it fails.
+    pub(super) async fn empty(
+        &mut self,
+        log: &mut EventLog,
+        spill: &mut Spill,
+    ) -> Result<(), serde_json::Error> {
+        loop {
+            self.sweep();
+            if let Some(block) = self.catch_up(log)? {
+                spill.read(block);
+            }
+            self.wake();
+            if !self.participants.iter().any(|one| one.needs_disk(log)) {
                 return Ok(());
             }
-            self.outbox.push(event);
-            next = event.seq + 1;
-        }
-        self.behind = None;
-        Ok(())
-    }
-
-    fn hurry(&mut self, log: &EventLog) -> Result<(), serde_json::Error> {
-        if self.behind.is_none() && self.outbox.waiting_bytes() < HURRY_BYTES {
-            return Ok(());
-        }
-        self.outbox.skip_output()?;
-        if let Some(next) = self.behind.take() {
-            self.give(log, next, true)?;
-        }
-        Ok(())
-    }
-
-    fn give_rest(&mut self, log: &EventLog) -> Result<(), serde_json::Error> {
-        match self.behind.take() {
-            Some(next) => self.give(log, next, false),
-            None => Ok(()),
-        }
-    }
-
-    /// Gives everything from `next` on, or everything but output, with gaps in its place.
-    fn give(
-        &mut self,
-        log: &EventLog,
-        next: u64,
-        without_output: bool,
-    ) -> Result<(), serde_json::Error> {
-        let replay = log.after(next.saturating_sub(1));
-        let mut skipped = replay.gap;
-        for event in replay.events {
-            if without_output && event.is_output {
-                let from = skipped.map_or(event.seq, |(from, _)| from);
-                skipped = Some((from, event.seq));
-                continue;
+            tokio::select! {
+                spilled = spill.turn() => match spilled {
+                    Spilled::Written(result) => log.on_written(result.is_ok()),
+                    Spilled::Read(block, Ok(entries)) => self.take_block(&block, &entries)?,
+                    Spilled::Read(_, Err(_)) => log.lose_disk(),
+                },
+                () = self.relieved.notified() => {}
             }
-            if let Some((from, to)) = skipped.take() {
-                self.outbox.push_gap(from, to)?;
-            }
-            self.outbox.push(event);
         }
-        if let Some((from, to)) = skipped {
-            self.outbox.push_gap(from, to)?;
+    }
+
+    /// Closes all sockets after what waits for them and what memory holds of what they missed.
+    pub(super) fn close(&mut self, close: &Close, log: &EventLog) -> Result<(), serde_json::Error> {
+        for participant in &mut self.participants {
+            participant.close(close.clone(), log)?;
         }
         Ok(())
     }

@@ -1,118 +1,315 @@
-//! The event log of a session: the newest events, bounded in bytes. Pure.
+//! The event log of a session: the newest events in memory, older ones on a disk, both bounded.
+//! Pure: it says what is to be written and where, and where what is asked for stands.
+//!
+//! ```text
+//!   push ─► entries (memory) ── take_batch ─► leaving ── on_written ─► blocks (disk) ─► forgotten
+//! ```
+//! Memory holds twice its bound for a moment where the disk is slow and events cannot wait. What
+//! stands on the disk is a circle: the place of the oldest block is the newest one's. Where
+//! the disk fails or cannot keep up, what memory cannot hold is forgotten, and the log has a hole.
 
 use std::collections::VecDeque;
-
-use bytestring::ByteString;
+use std::sync::Arc;
 
 use crate::protocol::event::Sequenced;
+
+pub mod block;
+mod frames;
+
+pub use block::{Block, Entry};
 
 /// What the log costs beside an event's text, in bytes; keeps a flood of tiny events bounded.
 pub(super) const OVERHEAD_BYTES: usize = 64;
 
-/// The newest events. Seqs begin at 1 and have no holes.
+/// Most that is written at once: a millisecond of copying, a few hundred times a GiB.
+const BATCH_BYTES: usize = 1 << 20; // 1 MiB
+
+/// Where a block ends: what one read brings back for one participant, beside its window.
+const BLOCK_BYTES: u64 = 256 << 10; // 256 KiB
+
+/// The newest events. Seqs begin at 1.
 #[derive(Debug)]
 pub struct EventLog {
-    events: VecDeque<Sequenced>,
-    /// Seq of the oldest event held; one past the newest if none is.
-    first: u64,
+    /// In order and without a hole.
+    entries: VecDeque<Entry>,
+    /// What `entries` cost.
     bytes: usize,
     capacity: usize,
+    next_seq: u64,
+    /// The newest output, if nothing that could change what is seen of it came after it, and
+    /// whether it begins at a line's beginning.
+    newest_output: Option<(Sequenced, bool)>,
+    /// Older than `entries`: what is being written, and can be read here until it is.
+    leaving: Arc<Vec<Entry>>,
+    disk: Option<Disk>,
 }
 
-/// What a participant has missed.
 #[derive(Debug)]
-pub struct Replay<'a> {
-    /// Seqs that were missed and are no longer held, first and last.
-    pub gap: Option<(u64, u64)>,
-    /// The rest, in order.
-    pub events: std::collections::vec_deque::Iter<'a, Sequenced>,
+struct Disk {
+    capacity: u64,
+    /// Where the next block begins, counted without end; modulo `capacity` it is a place in the
+    /// file.
+    head: u64,
+    /// What can be read, oldest first.
+    blocks: VecDeque<Block>,
+    writing: Vec<Block>,
+    /// Nothing more is written.
+    closed: bool,
+}
+
+/// What is to be written.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// Where, and what is in which.
+    pub blocks: Vec<Block>,
+    /// All that is in them, in order.
+    pub entries: Arc<Vec<Entry>>,
+}
+
+/// Where a seq stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// It is yet to come.
+    Ahead,
+    /// In memory.
+    Memory,
+    /// On the disk.
+    Disk(Block),
+    /// Nowhere any more, and neither is what follows up to `to`.
+    Lost {
+        /// The last one.
+        to: u64,
+    },
 }
 
 impl EventLog {
-    /// An empty log that holds up to `capacity` bytes, and always the newest event.
-    pub fn new(capacity: usize) -> EventLog {
-        EventLog { events: VecDeque::new(), first: 1, bytes: 0, capacity }
+    /// An empty log that holds up to `capacity` bytes in memory, and always the newest event, and
+    /// `disk` bytes elsewhere; 0 for none.
+    pub fn new(capacity: usize, disk: u64) -> EventLog {
+        let disk = (disk > 0).then(|| Disk {
+            capacity: disk,
+            head: 0,
+            blocks: VecDeque::new(),
+            writing: Vec::new(),
+            closed: false,
+        });
+        EventLog {
+            entries: VecDeque::new(),
+            bytes: 0,
+            capacity,
+            next_seq: 1,
+            newest_output: None,
+            leaving: Arc::default(),
+            disk,
+        }
     }
 
     /// The seq the next event gets.
     pub fn next_seq(&self) -> u64 {
-        self.first + self.events.len() as u64
+        self.next_seq
     }
 
     /// Seq of the newest event; 0 if there was none yet.
     pub fn newest(&self) -> u64 {
-        self.next_seq() - 1
+        self.next_seq - 1
     }
 
-    /// Keeps an event encoded for [`EventLog::next_seq`]; forgets the oldest beyond capacity.
-    pub fn push(&mut self, event: &Sequenced) {
-        debug_assert_eq!(event.seq, self.next_seq());
-        self.bytes += cost(&event.json);
-        self.events.push_back(event.clone());
-        while self.bytes > self.capacity && self.events.len() > 1 {
-            if let Some(oldest) = self.events.pop_front() {
-                self.bytes -= cost(&oldest.json);
-                self.first += 1;
+    /// Keeps an event encoded for [`EventLog::next_seq`]; forgets the oldest where there is no
+    /// room for it, and the frame of a progress bar that it overwrites, unless somebody is still to
+    /// get every event from `wanted` on. Answers what that frame cost, in bytes.
+    pub fn push(&mut self, event: &Sequenced, wanted: u64) -> usize {
+        debug_assert_eq!(event.seq, self.next_seq);
+        let freed = self.overwrite(event, wanted);
+        self.bytes += event.json.len() + OVERHEAD_BYTES;
+        self.entries.push_back(Entry::Event(event.clone()));
+        self.next_seq += 1;
+        // The disk gets time to take what is too much before it is forgotten.
+        let newest = event.json.len() + OVERHEAD_BYTES;
+        let bound = if self.spills() { 2 * self.capacity + newest } else { self.capacity };
+        while self.bytes > bound && self.entries.len() > 1 {
+            self.pop();
+        }
+        freed
+    }
+
+    fn overwrite(&mut self, event: &Sequenced, wanted: u64) -> usize {
+        if !event.is_output() {
+            // Figures about the sandbox come once a second and change nothing on any line.
+            if !event.json.starts_with(r#"{"type":"usage""#) {
+                self.newest_output = None;
             }
+            return 0;
+        }
+        let Some((older, at_start)) = self.newest_output.take() else {
+            self.newest_output = Some((event.clone(), false));
+            return 0;
+        };
+        let follows_line = frames::is_same_stream(event, &older) && frames::ends_line(&older);
+        self.newest_output = Some((event.clone(), follows_line));
+        if older.seq >= wanted || !frames::overwrites(event, &older, at_start) {
+            return 0;
+        }
+        let seq = older.seq;
+        let at = self.entries.partition_point(|entry| entry.next() <= seq);
+        match self.entries.get_mut(at) {
+            Some(entry) if entry.first() == seq => *entry = Entry::Superseded(seq, seq),
+            // It is on its way to the disk.
+            _ => return 0,
+        }
+        let mut freed = older.json.len();
+        // One entry stands for all frames of a bar that nothing interrupts.
+        if let Some(before) = at.checked_sub(1)
+            && let Some(Entry::Superseded(_, last)) = self.entries.get_mut(before)
+        {
+            *last = seq;
+            self.entries.remove(at);
+            freed += OVERHEAD_BYTES;
+        }
+        self.bytes -= freed;
+        freed
+    }
+
+    fn pop(&mut self) -> Option<Entry> {
+        let oldest = self.entries.pop_front()?;
+        self.bytes -= cost(&oldest);
+        Some(oldest)
+    }
+
+    /// Bytes that may come unseen without any of them being forgotten.
+    pub fn hold_bytes(&self) -> u64 {
+        let memory = self.capacity as u64 / 2;
+        match &self.disk {
+            // A quarter for what a record and a block cost beside the text.
+            Some(disk) if !disk.closed => memory.max(disk.capacity / 4 * 3),
+            _ => memory,
         }
     }
 
-    /// Everything after `seq`. A `seq` that is yet to come asks for nothing.
-    pub fn after(&self, seq: u64) -> Replay<'_> {
-        let wanted = seq.saturating_add(1);
-        let gap = (wanted < self.first).then(|| (wanted, self.first - 1));
-        let skip = wanted.saturating_sub(self.first).min(self.events.len() as u64);
-        Replay { gap, events: self.events.range(skip as usize..) }
+    /// What is to be written next. One batch at a time: [`EventLog::on_written`] says what became
+    /// of it.
+    pub fn take_batch(&mut self) -> Option<Batch> {
+        if !self.spills() || !self.leaving.is_empty() || self.bytes <= self.capacity / 4 * 3 {
+            return None;
+        }
+        let most = BATCH_BYTES.min(self.capacity / 4);
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut taken = 0;
+        while taken < most
+            && let Some(entry) = self.pop()
+        {
+            taken += cost(&entry);
+            entries.push(entry);
+        }
+        let blocks = self.disk.as_mut()?.place(&entries);
+        self.leaving = Arc::new(entries);
+        Some(Batch { blocks, entries: Arc::clone(&self.leaving) })
+    }
+
+    /// The batch has been written; or not, and then none ever will be.
+    pub fn on_written(&mut self, written: bool) {
+        self.leaving = Arc::default();
+        if let Some(disk) = &mut self.disk {
+            let blocks = std::mem::take(&mut disk.writing);
+            if written && !disk.closed {
+                disk.blocks.extend(blocks);
+            }
+            disk.closed |= !written;
+        }
+    }
+
+    /// The disk does not give back what was written: nothing on it is of use.
+    pub fn lose_disk(&mut self) {
+        if let Some(disk) = &mut self.disk {
+            disk.blocks.clear();
+            disk.closed = true;
+        }
+    }
+
+    /// Whether memory is full and the disk will make room.
+    pub fn is_pressed(&self) -> bool {
+        self.spills() && self.bytes > self.capacity / 8 * 7
+    }
+
+    /// Whether this block can still be read: nothing was written over it.
+    pub fn holds(&self, block: &Block) -> bool {
+        self.disk.as_ref().is_some_and(|disk| disk.blocks.contains(block))
+    }
+
+    /// Where an event stands.
+    pub fn place(&self, seq: u64) -> Place {
+        if seq >= self.next_seq {
+            return Place::Ahead;
+        }
+        if let Some(disk) = &self.disk {
+            let at = disk.blocks.partition_point(|block| block.next <= seq);
+            match disk.blocks.get(at) {
+                Some(block) if block.first <= seq => return Place::Disk(*block),
+                Some(block) => return Place::Lost { to: block.first - 1 },
+                None => {}
+            }
+        }
+        match self.held(seq).next() {
+            Some(entry) if entry.first() > seq => Place::Lost { to: entry.first() - 1 },
+            Some(_) => Place::Memory,
+            None => Place::Lost { to: self.newest() },
+        }
+    }
+
+    /// What memory holds from `seq` on. Seqs may be missing where the disk failed.
+    pub fn held(&self, seq: u64) -> impl Iterator<Item = &Entry> {
+        let left = self.leaving.partition_point(|entry| entry.next() <= seq);
+        let at = self.entries.partition_point(|entry| entry.next() <= seq);
+        self.leaving[left..].iter().chain(self.entries.range(at..))
+    }
+
+    /// The seq from which on there are at most `bytes` of messages.
+    pub fn last_bytes(&self, bytes: usize) -> u64 {
+        let mut left = bytes;
+        for entry in self.entries.iter().rev() {
+            match left.checked_sub(cost(entry)) {
+                Some(rest) => left = rest,
+                None => return entry.next(),
+            }
+        }
+        self.entries.front().map_or(self.next_seq, Entry::first)
+    }
+
+    fn spills(&self) -> bool {
+        self.disk.as_ref().is_some_and(|disk| !disk.closed)
     }
 }
 
-fn cost(json: &ByteString) -> usize {
-    json.len() + OVERHEAD_BYTES
+impl Disk {
+    /// Cuts entries into blocks and gives each its place, in which older ones may have stood.
+    fn place(&mut self, entries: &[Entry]) -> Vec<Block> {
+        let mut rest = entries;
+        while let Some(first) = rest.first() {
+            let mut block = Block::new(self.head, first.first());
+            let mut count = 0;
+            for entry in rest {
+                block.add(entry);
+                count += 1;
+                if block.length >= BLOCK_BYTES {
+                    break;
+                }
+            }
+            rest = &rest[count..];
+            // What is larger than the disk has no place, and what is there stays there.
+            if block.length <= self.capacity {
+                self.head += block.length;
+                self.writing.push(block);
+            }
+        }
+        let keeps = |block: &Block| self.head - block.position <= self.capacity;
+        self.blocks.retain(keeps);
+        self.writing.retain(keeps);
+        self.writing.clone()
+    }
+}
+
+fn cost(entry: &Entry) -> usize {
+    OVERHEAD_BYTES + entry.json().map_or(0, |json| json.len())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn fill(log: &mut EventLog, count: usize, size: usize) {
-        for _ in 0..count {
-            let json = ByteString::from("x".repeat(size));
-            log.push(&Sequenced { seq: log.next_seq(), json, is_output: true });
-        }
-    }
-
-    #[test]
-    fn an_empty_log_replays_nothing() {
-        let log = EventLog::new(100);
-        assert_eq!((log.newest(), log.next_seq()), (0, 1));
-        let replay = log.after(0);
-        assert_eq!((replay.gap, replay.events.len()), (None, 0));
-    }
-
-    #[test]
-    fn what_is_held_is_replayed_and_what_is_not_is_a_gap() {
-        let mut log = EventLog::new(10 * (100 + OVERHEAD_BYTES));
-        fill(&mut log, 25, 100);
-        assert_eq!(log.newest(), 25);
-        for (after, gap, count) in [
-            (0, Some((1, 15)), 10),
-            (10, Some((11, 15)), 10),
-            (15, None, 10),
-            (20, None, 5),
-            (25, None, 0),
-            (99, None, 0),
-            (u64::MAX, None, 0),
-        ] {
-            let replay = log.after(after);
-            assert_eq!((replay.gap, replay.events.len()), (gap, count), "after {after}");
-        }
-    }
-
-    #[test]
-    fn the_newest_event_is_held_whatever_its_size() {
-        let mut log = EventLog::new(10);
-        fill(&mut log, 3, 1000);
-        let replay = log.after(0);
-        assert_eq!((replay.gap, replay.events.len()), (Some((1, 2)), 1));
-    }
-}
+mod tests;

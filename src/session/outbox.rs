@@ -86,13 +86,14 @@ impl Outbox {
 
     /// Adds an event; never waits and never refuses. Call [`Outbox::wake`] after the last one.
     pub fn push(&self, event: &Sequenced) {
-        let Sequenced { seq, json, is_output } = event.clone();
-        self.append(Outgoing { seq, json, is_output });
+        let is_output = event.is_output();
+        self.append(Outgoing { seq: event.seq, json: event.json.clone(), is_output });
     }
 
     /// Adds the word that these events are left out, in its place among them.
-    pub fn push_gap(&self, from: u64, to: u64) -> Result<(), serde_json::Error> {
-        let json = ByteString::from(serde_json::to_string(&Reply::Gap { from, to })?);
+    pub fn push_gap(&self, from: u64, to: u64, superseded: bool) -> Result<(), serde_json::Error> {
+        let gap = Reply::Gap { from, to, superseded };
+        let json = ByteString::from(serde_json::to_string(&gap)?);
         self.append(Outgoing { seq: 0, json, is_output: false });
         Ok(())
     }
@@ -132,12 +133,12 @@ impl Outbox {
                 continue;
             }
             if let Some((from, to)) = skipped.take() {
-                self.push_gap(from, to)?;
+                self.push_gap(from, to, false)?;
             }
             self.append(event);
         }
         match skipped {
-            Some((from, to)) => self.push_gap(from, to),
+            Some((from, to)) => self.push_gap(from, to, false),
             None => Ok(()),
         }
     }
@@ -309,13 +310,15 @@ impl Inner {
 mod tests {
     use super::*;
     use crate::protocol::CloseCode;
+    use crate::protocol::event::TextSpan;
 
     fn outbox(window: usize) -> Outbox {
         Outbox::new(window, Arc::new(Notify::new()))
     }
 
     fn text(seq: u64, length: usize) -> Sequenced {
-        Sequenced { seq, json: ByteString::from("x".repeat(length)), is_output: true }
+        let text = Some(TextSpan { start: 0, end: length as u32 });
+        Sequenced { seq, json: ByteString::from("x".repeat(length)), text }
     }
 
     #[tokio::test]
@@ -324,7 +327,7 @@ mod tests {
         for seq in 1..=3 {
             outbox.push(&text(seq, 10));
         }
-        outbox.push(&Sequenced { is_output: false, ..text(4, 1) });
+        outbox.push(&Sequenced { text: None, ..text(4, 1) });
         outbox.push(&text(5, 10));
         outbox.push_reply(ByteString::from_static("pong"));
         outbox.skip_output().unwrap();

@@ -3,6 +3,8 @@
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use super::closes::shared;
+use crate::common::backend::Backend;
 use crate::common::client::{Client, text};
 use crate::common::suite::{Stage, cases};
 
@@ -11,6 +13,7 @@ cases![
     a_slow_reader_loses_nothing,
     a_flood_can_be_interrupted,
     a_client_that_acknowledges_is_not_run_over,
+    a_viewer_who_stalls_holds_up_nobody_and_costs_no_memory,
 ];
 
 /// Lines of 1 KiB, newline included, each with its number.
@@ -115,4 +118,66 @@ async fn a_client_that_acknowledges_is_not_run_over(stage: &Stage) {
     }
     assert_eq!(digest.finalize().to_vec(), expected(lines));
     client.end().await;
+}
+
+async fn a_viewer_who_stalls_holds_up_nobody_and_costs_no_memory(stage: &Stage) {
+    // 200 MiB, many times what the log, the window and both sockets hold; the gateway does the same
+    // whatever makes the sandboxes, so one of them shows it at full length.
+    let lines = if stage.backend == Backend::LocalUser { 200 << 10 } else { 24 << 10 };
+    // However long this takes here, the viewer is not to be given up for it.
+    let flags = ["--write-timeout", "10m", "--ping-interval", "10m"];
+    let gateway =
+        stage.own(&[&flags[..], &["--event-log", "4MiB", "--log-disk", "16MiB"]].concat());
+    let mut owner = Client::create(&gateway, "python").await;
+    let mut viewer = shared(&gateway, &owner, "viewer").await;
+    let before = gateway.resident_bytes();
+    let id = owner.execute(&LINES.replace('N', &lines.to_string())).await;
+    let mut digest = Sha256::new();
+    let (mut length, mut looked, mut most) = (0, 0, before);
+    loop {
+        let event = owner.next_of(&id).await;
+        match text(&event, "type") {
+            "stdout" => {
+                digest.update(text(&event, "text"));
+                length += text(&event, "text").len() as u64;
+            }
+            "done" => break,
+            _ => {}
+        }
+        if length - looked > 4 << 20 {
+            looked = length;
+            most = most.max(gateway.resident_bytes());
+        }
+    }
+    assert_eq!((length, digest.finalize().to_vec()), (lines << 10, expected(lines)));
+    let grown = most - before;
+    println!(
+        "the gateway grew by {} MiB at most while {} MiB passed by",
+        grown >> 20,
+        length >> 20
+    );
+    assert!(grown < 48 << 20, "the gateway grew by {} MiB", grown >> 20);
+    // The checker sees to it that gaps name every seq that does not come.
+    let (mut seen, mut gaps, mut present) = (0, 0, String::new());
+    while viewer.seq() < owner.seq() {
+        let message = viewer.read().await.unwrap();
+        match text(&message, "type") {
+            "gap" => {
+                gaps += 1;
+                present.clear();
+            }
+            "stdout" => {
+                present += text(&message, "text");
+                seen += text(&message, "text").len() as u64;
+            }
+            _ => {}
+        }
+    }
+    assert!(gaps > 0 && seen < length / 2, "{gaps} gaps, {seen} of {length} bytes");
+    assert!(present.as_bytes().ends_with(&line(lines - 1)), "the present is what was written last");
+    // And it is live again.
+    let id = owner.execute("'seen by all'").await;
+    viewer.until_of("result", &id).await;
+    owner.end().await;
+    gateway.stop().await;
 }

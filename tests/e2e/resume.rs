@@ -9,6 +9,7 @@ cases![
     a_dropped_connection_resumes_without_a_seam,
     a_late_comer_sees_what_was,
     what_the_log_forgot_is_named,
+    what_memory_cannot_hold_comes_from_the_disk,
     two_participants_see_the_same,
     a_session_nobody_needs_ends,
     an_ended_session_is_not_found,
@@ -46,7 +47,7 @@ async fn a_late_comer_sees_what_was(stage: &Stage) {
 }
 
 async fn what_the_log_forgot_is_named(stage: &Stage) {
-    let gateway = stage.own(&["--event-log", "64KiB", "--window", "64KiB"]);
+    let gateway = stage.own(&["--event-log", "64KiB", "--log-disk", "0", "--window", "64KiB"]);
     let mut first = Client::create(&gateway, "python").await;
     first.print("print('x' * 1000)").await;
     let seq = first.seq();
@@ -63,6 +64,28 @@ async fn what_the_log_forgot_is_named(stage: &Stage) {
     assert!(to > seq && to < second.seq());
     second.send(json!({"code": "1 + 1", "id": "s1"})).await;
     assert_eq!(second.finish("s1").await.result(), "2");
+    second.end().await;
+    gateway.stop().await;
+}
+
+async fn what_memory_cannot_hold_comes_from_the_disk(stage: &Stage) {
+    let gateway = stage.own(&["--event-log", "64KiB", "--window", "64KiB"]);
+    let mut first = Client::create(&gateway, "python").await;
+    first.print("print('x' * 1000)").await;
+    let seq = first.seq();
+    let printed = first.print("for i in range(20_000): print(str(i) * 50)").await;
+    assert!(printed.len() > 4 << 20);
+    let mut second = Client::join(&gateway, &first.ready, Some(seq)).await;
+    // The checker sees to it that every seq comes, or is named by a gap, of which there is none.
+    let mut replayed = String::new();
+    while second.seq() < first.seq() {
+        let event = second.read().await.unwrap();
+        assert_ne!(event["type"], "gap");
+        if event["type"] == "stdout" {
+            replayed += text(&event, "text");
+        }
+    }
+    assert!(replayed == printed);
     second.end().await;
     gateway.stop().await;
 }

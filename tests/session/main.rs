@@ -37,6 +37,8 @@ fn config() -> SessionConfig {
         queue: 4,
         window_bytes: 64 << 10,
         log_bytes: 64 << 10,
+        log_disk_bytes: 0,
+        log_directory: std::env::temp_dir(),
         message_bytes: 1 << 20,
         detached_output: DetachedOutput::Hold,
         participants: 2,
@@ -252,6 +254,156 @@ async fn nothing_is_lost_while_nobody_is_attached() {
     for seq in 1..=sent {
         assert_eq!(back.next().await.unwrap()["seq"], seen + seq);
     }
+}
+
+fn on_disk() -> SessionConfig {
+    SessionConfig { log_disk_bytes: 8 << 20, ..config() }
+}
+
+/// Lines with their numbers, 64 KiB in all.
+fn page(number: usize) -> Vec<u8> {
+    (0..1024).flat_map(|line| format!("{number:020}.{line:042}\n").into_bytes()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_memory_cannot_hold_is_replayed_from_the_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = SessionConfig { log_directory: directory.path().into(), ..on_disk() };
+    let Stage { handle, mut driver, .. } =
+        stage(config, Limits::default(), EndCause::Unknown).await;
+    let mut client = Client::join(&handle, None).await;
+    client.execute("a").await;
+    let cell = driver.expect(kind::EXECUTE).await;
+    let seen = client.until("started").await["seq"].as_u64().unwrap();
+    drop(client);
+    // Sixty times what memory holds, while nobody is attached.
+    for number in 0..60 {
+        driver.send(kind::OUTPUT, 0, cell, &page(number)).await;
+    }
+    driver.done(cell, Outcome::Ok).await;
+    let mut back = Client::join(&handle, Some(seen)).await;
+    back.until("ready").await;
+    let mut text = String::new();
+    for seq in seen + 1.. {
+        let event = back.next().await.unwrap();
+        assert_eq!(event["seq"], seq, "{event}");
+        match event["type"].as_str().unwrap() {
+            "stdout" => text += event["text"].as_str().unwrap(),
+            "done" => break,
+            _ => {}
+        }
+    }
+    assert!(text.as_bytes() == (0..60).flat_map(page).collect::<Vec<u8>>());
+    let names = std::fs::read_dir(directory.path()).unwrap().count();
+    assert_eq!(names, 0, "the file has no name, so none is left however the gateway ends");
+    // Another one, who sees everything from the beginning, and then the present.
+    let mut late = Client::join(&handle, None).await;
+    late.until("ready").await;
+    let mut next = 1;
+    while next <= back_seq(&mut late, &mut next).await {}
+    back.execute("b").await;
+    driver.expect(kind::EXECUTE).await;
+    assert_eq!(late.until("started").await["id"], "b");
+}
+
+/// Reads one event, which is the next; answers the seq up to which there is something to read.
+async fn back_seq(client: &mut Client, next: &mut u64) -> u64 {
+    let event = client.next().await.unwrap();
+    assert_eq!(event["seq"], *next, "{event}");
+    *next += 1;
+    if event["type"] == "done" { 0 } else { u64::MAX }
+}
+
+#[tokio::test(start_paused = true)]
+async fn detached_output_is_held_up_to_the_bound_of_the_disk() {
+    let Stage { handle, mut driver, .. } =
+        stage(on_disk(), Limits::default(), EndCause::Unknown).await;
+    let mut client = Client::join(&handle, None).await;
+    client.execute("a").await;
+    let cell = driver.expect(kind::EXECUTE).await;
+    let seen = client.until("started").await["seq"].as_u64().unwrap();
+    drop(client);
+    let mut sent = 0;
+    while tokio::time::timeout(
+        Duration::from_secs(1),
+        driver.send(kind::OUTPUT, 0, cell, &page(sent)),
+    )
+    .await
+    .is_ok()
+    {
+        sent += 1;
+        assert!(sent < 128, "8 MiB cannot hold that much");
+    }
+    assert!(sent > 64, "only {sent} pages were held");
+    let mut back = Client::join(&handle, Some(seen)).await;
+    back.until("ready").await;
+    for number in 0..sent {
+        assert_eq!(back.next().await.unwrap()["seq"], seen + 1 + number as u64);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_fails_costs_a_gap_and_no_cell() {
+    let nowhere = SessionConfig { log_directory: "/nonexistent".into(), ..on_disk() };
+    let Stage { handle, mut driver, .. } =
+        stage(nowhere, Limits::default(), EndCause::Unknown).await;
+    let mut client = Client::join(&handle, None).await;
+    client.execute("a").await;
+    let cell = driver.expect(kind::EXECUTE).await;
+    let send = async {
+        for number in 0..20 {
+            driver.send(kind::OUTPUT, 0, cell, &page(number)).await;
+        }
+        driver.done(cell, Outcome::Ok).await;
+    };
+    let read = async {
+        let mut kinds = Vec::new();
+        loop {
+            let event = client.next().await.unwrap();
+            if event["type"] == "notice" {
+                assert_eq!(event["code"], "log_disk");
+            }
+            kinds.push(event["type"].as_str().unwrap().to_owned());
+            if event["type"] == "done" {
+                assert_eq!(event["status"], "ok");
+                return kinds;
+            }
+        }
+    };
+    let ((), kinds) = tokio::join!(send, read);
+    assert_eq!(kinds.iter().filter(|kind| *kind == "stdout").count(), 20);
+    assert_eq!(kinds.iter().filter(|kind| *kind == "notice").count(), 1);
+    let mut late = Client::join(&handle, Some(3)).await;
+    late.until("ready").await;
+    assert_eq!(late.next().await.unwrap()["type"], "gap");
+    late.until("done").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_still_reading_from_the_disk_at_the_end_gets_it_all() {
+    let Stage { handle, mut driver, .. } =
+        stage(on_disk(), Limits::default(), EndCause::Unknown).await;
+    let client = Client::join(&handle, None).await;
+    client.execute("a").await;
+    let cell = driver.expect(kind::EXECUTE).await;
+    drop(client);
+    for number in 0..60 {
+        driver.send(kind::OUTPUT, 0, cell, &page(number)).await;
+    }
+    driver.done(cell, Outcome::Ok).await;
+    let mut back = Client::join(&handle, None).await;
+    back.seat.say(Ok(ClientMessage::End)).await.unwrap();
+    back.until("ready").await;
+    let mut next = 1;
+    loop {
+        let event = back.next().await.unwrap();
+        assert_eq!(event["seq"], next, "{event}");
+        next += 1;
+        if event["type"] == "ended" {
+            break;
+        }
+    }
+    assert_eq!(back.until_close().await.code, CloseCode::Ended);
 }
 
 #[tokio::test(start_paused = true)]
@@ -537,6 +689,76 @@ async fn detached_output_may_be_dropped_instead_of_held() {
     let gap = back.next().await.unwrap();
     assert_eq!((&gap["type"], &gap["from"]), (&"gap".into(), &(seen + 1).into()));
     back.until("done").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_progress_bar_is_seen_live_and_replayed_as_its_last_frame() {
+    let Stage { handle, mut driver, .. } = usual().await;
+    let mut owner = Client::join(&handle, None).await;
+    owner.execute("a").await;
+    let cell = driver.expect(kind::EXECUTE).await;
+    let seen = owner.until("started").await["seq"].as_u64().unwrap();
+    let frame = |number: usize| format!("\r{number:>5}/40000 |{:<40}|", "█".repeat(number / 1000));
+    for number in 1..=20_000 {
+        driver.send(kind::OUTPUT, 0, cell, frame(number).as_bytes()).await;
+        assert_eq!(owner.until("stdout").await["text"], frame(number), "live");
+    }
+    drop(owner);
+    // Many times the log, which takes it all, as nothing of it is left to be seen.
+    for number in 20_001..=40_000 {
+        driver.send(kind::OUTPUT, 0, cell, frame(number).as_bytes()).await;
+    }
+    driver.done(cell, Outcome::Ok).await;
+    // For a viewer nothing is held back, so that nobody is waited for before all is in the log.
+    Client::seated(&handle, role("vera", Role::Viewer)).await.until("done").await;
+    for after in [seen, seen + 10_000, seen + 30_000] {
+        let mut back = Client::join(&handle, Some(after)).await;
+        back.until("ready").await;
+        let (mut texts, mut events, mut next) = (Vec::new(), 0, after + 1);
+        loop {
+            let event = back.next().await.unwrap();
+            events += 1;
+            if event["type"] == "gap" {
+                assert_eq!((&event["from"], &event["superseded"]), (&next.into(), &true.into()));
+                next = event["to"].as_u64().unwrap() + 1;
+                continue;
+            }
+            assert_eq!(event["seq"], next);
+            next += 1;
+            match event["type"].as_str().unwrap() {
+                "stdout" => texts.push(event["text"].as_str().unwrap().to_owned()),
+                "done" => break,
+                _ => {}
+            }
+        }
+        // Besides the last there is the one that was newest when somebody came or left.
+        assert!(events < 16 && texts.len() <= 3, "{events} events, {texts:?}");
+        assert_eq!(texts.last(), Some(&frame(40_000)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_who_is_slow_gets_every_frame() {
+    let Stage { handle, mut driver, .. } = usual().await;
+    let mut owner = Client::join(&handle, None).await;
+    owner.execute("a").await;
+    let cell = driver.expect(kind::EXECUTE).await;
+    owner.until("started").await;
+    let frame = |number: usize| format!("\r{number:>5000}");
+    let write = async {
+        for number in 0..100 {
+            driver.send(kind::OUTPUT, 0, cell, frame(number).as_bytes()).await;
+        }
+    };
+    let read = async {
+        for number in 0..100 {
+            let event = owner.next().await.unwrap();
+            assert_eq!(event["text"], frame(number));
+            // Time enough for the window to be full again and again.
+            tokio::time::timeout(Duration::from_secs(1), std::future::pending::<()>()).await.ok();
+        }
+    };
+    tokio::join!(write, read);
 }
 
 #[tokio::test(start_paused = true)]

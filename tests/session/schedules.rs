@@ -58,6 +58,8 @@ struct Schedule {
     window: usize,
     /// The log in windows.
     log: usize,
+    /// What the log has besides on a disk, in bytes.
+    disk: u64,
     detached: DetachedOutput,
     /// What the link's pipe holds: little, so that the scribe has its turn before the log is full.
     room: usize,
@@ -95,12 +97,22 @@ fn schedules() -> impl Strategy<Value = Schedule> {
     let detached = prop_oneof![3 => Just(DetachedOutput::Hold), 1 => Just(DetachedOutput::Drop)];
     (
         (prop_oneof![Just(2 << 10), Just(8 << 10)], 8..12_usize, detached, 64..1024_usize),
-        (any::<[bool; 3]>(), any::<bool>(), any::<bool>()),
+        (any::<[bool; 3]>(), any::<bool>(), any::<bool>(), prop_oneof![Just(0), Just(64 << 10)]),
         proptest::collection::vec(step, 1..120),
     )
-        .prop_map(|((window, log, detached, room), (acks, editor, interrupts), steps)| {
-            Schedule { window, log, detached, room, acks, editor, interrupts, steps }
-        })
+        .prop_map(
+            |((window, log, detached, room), (acks, editor, interrupts, disk), steps)| Schedule {
+                window,
+                log,
+                disk,
+                detached,
+                room,
+                acks,
+                editor,
+                interrupts,
+                steps,
+            },
+        )
 }
 
 #[test]
@@ -115,6 +127,7 @@ async fn an_owner_who_comes_and_goes_without_taking_anything_loses_nothing() {
     let schedule = Schedule {
         window: 2 << 10,
         log: 8,
+        disk: 0,
         detached: DetachedOutput::Hold,
         room: 256,
         acks: [false; 3],
@@ -336,6 +349,7 @@ impl Play {
             queue: QUEUE,
             window_bytes: schedule.window,
             log_bytes: schedule.window * schedule.log,
+            log_disk_bytes: schedule.disk,
             detached_output: schedule.detached,
             participants: 8,
             detach_timeout: Duration::from_secs(86_400),

@@ -52,7 +52,7 @@ const TIMERS: &[(&str, usize, Timers)] = &[
     ),
     (
         "src/session/actor.rs",
-        3,
+        4,
         &[
             ("a cell's wall clock", Virtual(STORY, "a_cell_that_runs_too_long_is_interrupted")),
             ("an interrupt's answer", Virtual(LINKS, "a_link_that_goes_dead_under_an_interrupt")),
@@ -75,6 +75,8 @@ const TIMERS: &[(&str, usize, Timers)] = &[
                 "a sandbox that is ended",
                 Virtual(HERE, "a_sandbox_that_nobody_can_end_loses_its_link"),
             ),
+            ("a farewell", Virtual(HERE, "who_takes_nothing_at_the_end_is_waited_for_ten_seconds")),
+            ("a disk", Not("virtual time stands still while a thread waits for a disk that hangs")),
         ],
     ),
     (
@@ -579,4 +581,45 @@ async fn a_sandbox_that_nobody_can_end_loses_its_link() {
     // The end of the link is what a driver ends itself by.
     assert_eq!(driver.stream.read(&mut [0]).await.unwrap(), 0);
     took(began, Duration::from_secs(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_takes_nothing_at_the_end_is_waited_for_ten_seconds() {
+    let Stage { handle, mut driver, task, ended } =
+        stage(on_disk(), Limits::default(), EndCause::Unknown).await;
+    let client = Client::join(&handle, None).await;
+    client.execute("a").await;
+    let cell = driver.expect(kind::EXECUTE).await;
+    drop(client);
+    for number in 0..60 {
+        driver.send(kind::OUTPUT, 0, cell, &page(number)).await;
+    }
+    driver.done(cell, Outcome::Ok).await;
+    let mut back = Client::join(&handle, None).await;
+    let began = Instant::now();
+    back.seat.say(Ok(ClientMessage::End)).await.unwrap();
+    task.await.unwrap();
+    took(began, Duration::from_secs(10));
+    assert!(ended.load(Ordering::SeqCst), "the sandbox was not ended meanwhile");
+    // What it still gets says what it does not get.
+    let (mut next, mut gaps) = (1, 0);
+    loop {
+        match back.next().await {
+            Ok(event) if event["type"] == "gap" => {
+                assert_eq!(event["from"], next, "{event}");
+                next = event["to"].as_u64().unwrap() + 1;
+                gaps += 1;
+            }
+            Ok(event) if event["type"] == "ready" => {}
+            Ok(event) => {
+                assert_eq!(event["seq"], next, "{event}");
+                next += 1;
+            }
+            Err(close) => {
+                assert_eq!(close.code, CloseCode::Ended);
+                break;
+            }
+        }
+    }
+    assert_eq!(gaps, 1);
 }

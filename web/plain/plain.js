@@ -112,6 +112,7 @@ function take(message) {
       return send({ type: "ack", seq });
     case "gap":
       seq = Math.max(seq, message.to);
+      if (message.superseded) return;
       return note("Some output is missing: it is no longer kept.");
     case "status": return become(message.state);
     case "stdout": return write(message.text, "");

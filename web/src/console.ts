@@ -181,6 +181,7 @@ export class Console implements CellHost {
 
   #onGap(gap: Gap): void {
     this.#seq = Math.max(this.#seq, gap.to);
+    if (gap.superseded) return; // what follows shows what those events led to
     toast(gap.from <= 1 ? "The beginning of this session's output is no longer kept." : "Some output is missing: it is no longer kept.");
     this.frames.request();
   }

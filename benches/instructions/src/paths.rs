@@ -146,10 +146,12 @@ fn encode() -> Result<()> {
 fn log() -> Result<()> {
     let events = (1..=1000).map(line).collect::<Result<Vec<_>>>()?;
     // Room for half of them: forgetting is part of keeping.
-    let mut log = EventLog::new(500 * (events[0].json.len() + 64));
+    let mut log = EventLog::new(500 * (events[0].json.len() + 64), 0);
     let replayed = counted(|| {
-        events.iter().for_each(|event| log.push(event));
-        log.after(0).events.fold(0, |replayed, event| {
+        for event in &events {
+            log.push(event, u64::MAX);
+        }
+        log.held(1).fold(0, |replayed, event| {
             black_box(event.clone());
             replayed + 1
         })

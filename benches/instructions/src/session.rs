@@ -170,6 +170,8 @@ fn session_config() -> SessionConfig {
         queue: 4,
         window_bytes: 2 << 20,
         log_bytes: 1 << 20,
+        log_disk_bytes: 0,
+        log_directory: std::env::temp_dir(),
         message_bytes: 1 << 20,
         detached_output: DetachedOutput::Hold,
         participants: 128,

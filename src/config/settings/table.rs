@@ -362,7 +362,23 @@ pub(crate) const SECTIONS: &[Section] = &[
                 Some("event-log"),
                 Gateway.session.log_bytes,
                 Size { min: 64 << 10, max: 1 << 40 },
-                "Most events kept for replay, times `sessions` in the worst case"
+                "Most events kept in memory for replay, times `sessions` in the worst case"
+            ),
+            setting!(
+                "session.log_disk",
+                Some("log-disk"),
+                Gateway.session.log_disk_bytes,
+                Size { min: 0, max: 1 << 50 },
+                "Most older events kept in a file for replay, times `sessions` in the worst case; \
+                 0 keeps none. A disk that is full costs what memory cannot hold, and no cell"
+            ),
+            setting!(
+                "session.log_directory",
+                Some("log-directory"),
+                Gateway.session.log_directory,
+                Location { metavar: "DIR" },
+                "Where those files are, which have no names and end with their sessions; better a \
+                 disk than memory"
             ),
             setting!(
                 "session.participants",

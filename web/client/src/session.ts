@@ -293,7 +293,7 @@ export class Session implements AsyncIterable<SessionEvent | Gap> {
   #onMessage(message: ServerMessage, bytes: number): void {
     switch (message.type) {
       case "gap":
-        for (const cell of this.#cells.values()) cell.uncertain = true;
+        if (!message.superseded) for (const cell of this.#cells.values()) cell.uncertain = true;
         for (const listener of this.#listeners) listener.gap?.(message);
         for (const stream of this.#streams) stream.push(message, message.to);
         return;

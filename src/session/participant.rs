@@ -1,0 +1,220 @@
+//! One participant: what it has been given, and what it is to be given next.
+//!
+//! ```text
+//!   live ── no room ──► behind ── given what it missed ──► live
+//! ```
+//! Who is behind is given what memory holds as far as it has room, and what stands on the disk a
+//! block at a time. What it is not given is named by a `gap`.
+
+use std::sync::Arc;
+
+use super::Guest;
+use super::log::{Block, Entry, EventLog, Place};
+use super::outbox::Outbox;
+use super::state::ParticipantId;
+use crate::protocol::Close;
+use crate::protocol::event::Sequenced;
+use crate::protocol::reply::Role;
+
+/// Waiting output beyond which a participant who is to hear of a stopped cell's end skips it: more
+/// than this takes a slow client longer than a person waits.
+const HURRY_BYTES: usize = 64 << 10; // 64 KiB
+
+/// How much of the newest output a viewer gets who has fallen too far behind: some pages.
+const PRESENT_BYTES: usize = 64 << 10; // 64 KiB
+
+/// One attached socket.
+#[derive(Debug)]
+pub(super) struct Participant {
+    pub(super) id: ParticipantId,
+    /// Shown to others.
+    pub(super) name: Arc<str>,
+    /// Whether it chose its name.
+    pub(super) named: bool,
+    /// What it may do.
+    pub(super) role: Role,
+    pub(super) outbox: Arc<Outbox>,
+    /// The first seq it has not been given, if it is behind.
+    pub(super) behind: Option<u64>,
+    /// It was live and could not keep up, rather than come to see what was.
+    pub(super) fell: bool,
+    /// It does without output before this seq.
+    pub(super) hurried_to: u64,
+    /// What is left out and not yet named: first, last, and whether nothing is lost by it.
+    pub(super) skipped: Option<(u64, u64, bool)>,
+}
+
+impl Participant {
+    /// Whether a guest is the same person, who has come back.
+    pub(super) fn is_same(&self, guest: &Guest) -> bool {
+        guest.named && self.named && self.name == guest.name && self.role == guest.role
+    }
+
+    /// Whether output is held back for it rather than skipped. For a viewer nothing waits.
+    pub(super) fn holds(&self) -> bool {
+        self.role != Role::Viewer
+    }
+
+    /// Sends an event if it is live and has room.
+    pub(super) fn offer(&mut self, event: &Sequenced) {
+        if self.behind.is_some() {
+            return;
+        }
+        if self.outbox.has_room() {
+            self.outbox.push(event);
+        } else {
+            self.behind = Some(event.seq);
+            self.fell = true;
+        }
+    }
+
+    /// Gives what it missed as far as it has room; answers the block that it needs to go on.
+    pub(super) fn catch_up(&mut self, log: &EventLog) -> Result<Option<Block>, serde_json::Error> {
+        let wanted = self.advance(log)?;
+        self.name_skipped()?;
+        Ok(wanted)
+    }
+
+    fn advance(&mut self, log: &EventLog) -> Result<Option<Block>, serde_json::Error> {
+        while let Some(next) = self.behind {
+            let hurried = next < self.hurried_to;
+            if !hurried && !self.outbox.has_room() {
+                return Ok(None);
+            }
+            let place = log.place(next);
+            if !hurried && self.is_lost_to(place) {
+                // Of what it cannot keep up with it gets the end, and all that is no output.
+                self.hurried_to = log.last_bytes(PRESENT_BYTES);
+            }
+            match place {
+                Place::Ahead => {
+                    self.behind = None;
+                    self.fell = false;
+                }
+                Place::Lost { to } => self.skip(next, to, false)?,
+                Place::Disk(block) if block.only_output && block.next <= self.hurried_to => {
+                    self.skip(next, block.next - 1, false)?;
+                }
+                Place::Disk(block) => {
+                    return Ok(self.outbox.has_room().then_some(block));
+                }
+                Place::Memory => {
+                    self.give(log.held(next), false)?;
+                    if self.behind == Some(next) {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether it is a viewer who has missed more than memory holds.
+    fn is_lost_to(&self, place: Place) -> bool {
+        let far = matches!(place, Place::Disk(_) | Place::Lost { .. });
+        far && self.fell && !self.holds()
+    }
+
+    /// Gives what it needs of a block that was read: all of it, as a block is small beside a
+    /// window. Answers whether it needed any.
+    pub(super) fn take_block(
+        &mut self,
+        block: &Block,
+        entries: &[Entry],
+    ) -> Result<bool, serde_json::Error> {
+        let wants = |next: u64| block.first <= next && next < block.next;
+        if !self.behind.is_some_and(wants) || !self.outbox.has_room() {
+            return Ok(false);
+        }
+        self.give(entries.iter(), true)?;
+        self.name_skipped()?;
+        Ok(true)
+    }
+
+    /// Gives from `entries` what comes next: all, or as far as there is room.
+    fn give<'a>(
+        &mut self,
+        entries: impl Iterator<Item = &'a Entry>,
+        all: bool,
+    ) -> Result<(), serde_json::Error> {
+        for entry in entries {
+            let Some(next) = self.behind.filter(|next| entry.next() > *next) else { continue };
+            if entry.first() > next {
+                self.skip(next, entry.first() - 1, false)?;
+            }
+            match entry {
+                Entry::Superseded(_, last) => self.skip(next.max(entry.first()), *last, true)?,
+                Entry::Event(event) if event.seq < self.hurried_to => {
+                    if event.is_output() {
+                        self.skip(event.seq, event.seq, false)?;
+                    } else {
+                        self.push(event)?;
+                    }
+                }
+                Entry::Event(_) if !all && !self.outbox.has_room() => return Ok(()),
+                Entry::Event(event) => self.push(event)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, event: &Sequenced) -> Result<(), serde_json::Error> {
+        self.name_skipped()?;
+        self.outbox.push(event);
+        self.behind = Some(event.seq + 1);
+        Ok(())
+    }
+
+    /// Leaves out what is from `first` to `last`.
+    fn skip(&mut self, first: u64, last: u64, superseded: bool) -> Result<(), serde_json::Error> {
+        self.behind = Some(last + 1);
+        self.skipped = match self.skipped.take() {
+            Some((from, to, same)) if to + 1 == first && same == superseded => {
+                Some((from, last, same))
+            }
+            other => {
+                self.skipped = other;
+                self.name_skipped()?;
+                Some((first, last, superseded))
+            }
+        };
+        Ok(())
+    }
+
+    fn name_skipped(&mut self) -> Result<(), serde_json::Error> {
+        match self.skipped.take() {
+            Some((from, to, superseded)) => self.outbox.push_gap(from, to, superseded),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether what it is to be given next stands on the disk.
+    pub(super) fn needs_disk(&self, log: &EventLog) -> bool {
+        self.behind.is_some_and(|next| matches!(log.place(next), Place::Disk(_)))
+    }
+
+    /// A stopped cell has ended. If much output waits, it is to hear of that now and may come back
+    /// for the output.
+    pub(super) fn hurry(&mut self, log: &EventLog) -> Result<(), serde_json::Error> {
+        if self.behind.is_some() || self.outbox.waiting_bytes() >= HURRY_BYTES {
+            self.outbox.skip_output()?;
+            self.hurried_to = log.next_seq();
+        }
+        Ok(())
+    }
+
+    /// Gives what memory holds, room or not, and then closes: there is no later.
+    pub(super) fn close(&mut self, close: Close, log: &EventLog) -> Result<(), serde_json::Error> {
+        while let Some(next) = self.behind {
+            match log.place(next) {
+                Place::Ahead => self.behind = None,
+                Place::Lost { to } => self.skip(next, to, false)?,
+                Place::Disk(block) => self.skip(next, block.next - 1, false)?,
+                Place::Memory => self.give(log.held(next), true)?,
+            }
+        }
+        self.name_skipped()?;
+        self.outbox.close(close);
+        Ok(())
+    }
+}

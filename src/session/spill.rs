@@ -1,0 +1,154 @@
+//! The file that holds what a session's log cannot keep in memory.
+//!
+//! ```text
+//!   log ── Batch ─► write ─┐                        ┌─ Spilled::Written ─► log
+//!                          ├─ blocking pool ── turn ┤
+//!   fanout ─ Block ─► read ┘                        └─ Spilled::Read ────► fanout
+//! ```
+//! One write and one read are under way at most; the actor never waits for either. The file has no
+//! name, so that nothing is left of it however the gateway ends.
+
+use std::fs::File;
+use std::future::{pending, poll_fn};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::Poll;
+
+use bytes::Bytes;
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
+
+use super::log::{Batch, Block, Entry, block};
+
+/// A session's file, which is made when it is first needed.
+#[derive(Debug)]
+pub(super) struct Spill {
+    place: Place,
+    writing: Option<JoinHandle<io::Result<()>>>,
+    reading: Option<(Block, JoinHandle<io::Result<Vec<Entry>>>)>,
+}
+
+/// Where blocks stand; shared with whoever writes or reads one.
+#[derive(Clone, Debug)]
+struct Place {
+    file: Arc<OnceLock<File>>,
+    directory: Arc<PathBuf>,
+    capacity: u64,
+}
+
+/// What has come to its end.
+#[derive(Debug)]
+pub(super) enum Spilled {
+    /// A batch is on the disk, or cannot be.
+    Written(io::Result<()>),
+    /// What stands in a block.
+    Read(Block, io::Result<Vec<Entry>>),
+}
+
+impl Spill {
+    /// A file of at most `capacity` bytes in `directory`.
+    pub(super) fn new(directory: PathBuf, capacity: u64) -> Spill {
+        let directory = Arc::new(directory);
+        let place = Place { file: Arc::default(), directory, capacity };
+        Spill { place, writing: None, reading: None }
+    }
+
+    /// Begins to write; only when nothing is being written.
+    pub(super) fn write(&mut self, batch: Batch) {
+        let place = self.place.clone();
+        self.writing = Some(spawn_blocking(move || place.write(&batch)));
+    }
+
+    /// Begins to read, unless something is being read.
+    pub(super) fn read(&mut self, block: Block) {
+        if self.reading.is_none() {
+            let place = self.place.clone();
+            self.reading = Some((block, spawn_blocking(move || place.read(&block))));
+        }
+    }
+
+    /// Waits no more for what is being written, which may never end.
+    pub(super) fn give_up(&mut self) {
+        self.writing = None;
+    }
+
+    /// Waits for whatever is under way. Safe to drop and call again at any point.
+    pub(super) async fn turn(&mut self) -> Spilled {
+        if self.writing.is_none() && self.reading.is_none() {
+            return pending().await;
+        }
+        poll_fn(|cx| {
+            if let Some(writing) = &mut self.writing
+                && let Poll::Ready(ended) = Pin::new(writing).poll(cx)
+            {
+                self.writing = None;
+                return Poll::Ready(Spilled::Written(settle(ended)));
+            }
+            if let Some((block, reading)) = &mut self.reading
+                && let Poll::Ready(ended) = Pin::new(reading).poll(cx)
+            {
+                let block = *block;
+                self.reading = None;
+                return Poll::Ready(Spilled::Read(block, settle(ended)));
+            }
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+impl Drop for Spill {
+    fn drop(&mut self) {
+        // Freeing what a large file holds takes a while, which is none of the caller's.
+        let file = std::mem::take(&mut self.place.file);
+        if file.get().is_some() && tokio::runtime::Handle::try_current().is_ok() {
+            spawn_blocking(move || drop(file));
+        }
+    }
+}
+
+fn settle<T>(ended: Result<io::Result<T>, JoinError>) -> io::Result<T> {
+    ended.unwrap_or_else(|error| Err(io::Error::other(error)))
+}
+
+impl Place {
+    fn write(&self, batch: &Batch) -> io::Result<()> {
+        if self.file.get().is_none() {
+            // Nobody else sets it: one write is under way at a time.
+            self.file.set(tempfile::tempfile_in(&*self.directory)?).ok();
+        }
+        let mut bytes = Vec::new();
+        for block in &batch.blocks {
+            bytes.clear();
+            bytes.reserve(block.length as usize);
+            block::encode(block, &batch.entries, &mut bytes);
+            let (at, first) = self.split(block);
+            let (head, tail) = bytes.split_at(first);
+            self.file()?.write_all_at(head, at)?;
+            self.file()?.write_all_at(tail, 0)?;
+        }
+        Ok(())
+    }
+
+    fn read(&self, block: &Block) -> io::Result<Vec<Entry>> {
+        let mut bytes = vec![0; block.length as usize];
+        let (at, first) = self.split(block);
+        let (head, tail) = bytes.split_at_mut(first);
+        self.file()?.read_exact_at(head, at)?;
+        self.file()?.read_exact_at(tail, 0)?;
+        block::decode(block, Bytes::from(bytes))
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not what was written"))
+    }
+
+    /// Where a block begins in the file, and how much of it comes before the file's end.
+    fn split(&self, block: &Block) -> (u64, usize) {
+        let at = block.position % self.capacity;
+        (at, block.length.min(self.capacity - at) as usize)
+    }
+
+    fn file(&self) -> io::Result<&File> {
+        self.file.get().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+    }
+}
