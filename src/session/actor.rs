@@ -168,7 +168,11 @@ impl Actor {
         tracing::info!(template = self.template.name, "session begins");
         while self.farewell.is_none() {
             match self.turn().await {
-                Turn::Command(Some(command)) => self.on_command(command),
+                Turn::Command(Some(command)) => {
+                    // What was given up before goes before: a cell is not to see half a file.
+                    self.transfers.sweep(&mut self.link);
+                    self.on_command(command);
+                }
                 // Every handle and every seat is gone, so nobody can come back.
                 Turn::Command(None) => self.end(EndReason::Abandoned),
                 Turn::Relieved => {}
