@@ -20,7 +20,8 @@ pub enum Reply {
         /// Last missing seq.
         to: u64,
         /// Nothing is lost: what follows has taken the place of what these events showed, as the
-        /// newest frame of a progress bar does.
+        /// newest frame of a progress bar does, a `clear_output`, or the newest update of a
+        /// display.
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         #[cfg_attr(test, ts(optional, as = "Option<_>"))]
         superseded: bool,

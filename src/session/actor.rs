@@ -523,7 +523,8 @@ impl Actor {
         let ts = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         match Sequenced::encode(event, self.log.next_seq(), ts) {
             Ok(sequenced) => {
-                let freed = self.log.push(&sequenced, self.fanout.wanted());
+                let wanted = self.fanout.wanted();
+                let freed = self.log.push(&sequenced, wanted) + self.log.outdate(event, wanted);
                 let cost = sequenced.json.len() + OVERHEAD_BYTES;
                 self.unseen = (self.unseen + cost as u64).saturating_sub(freed as u64);
                 self.fanout.broadcast(&sequenced);

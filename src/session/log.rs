@@ -11,10 +11,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::protocol::Event;
 use crate::protocol::event::Sequenced;
 
 pub mod block;
 mod frames;
+mod shown;
 
 pub use block::{Block, Entry};
 
@@ -39,6 +41,7 @@ pub struct EventLog {
     /// The newest output, if nothing that could change what is seen of it came after it, and
     /// whether it begins at a line's beginning.
     newest_output: Option<(Sequenced, bool)>,
+    shown: shown::Shown,
     /// Older than `entries`: what is being written, and can be read here until it is.
     leaving: Arc<Vec<Entry>>,
     disk: Option<Disk>,
@@ -99,6 +102,7 @@ impl EventLog {
             capacity,
             next_seq: 1,
             newest_output: None,
+            shown: shown::Shown::default(),
             leaving: Arc::default(),
             disk,
         }
@@ -149,21 +153,44 @@ impl EventLog {
         if older.seq >= wanted || !frames::overwrites(event, &older, at_start) {
             return 0;
         }
-        let seq = older.seq;
-        let at = self.entries.partition_point(|entry| entry.next() <= seq);
-        match self.entries.get_mut(at) {
-            Some(entry) if entry.first() == seq => *entry = Entry::Superseded(seq, seq),
-            // It is on its way to the disk.
+        self.supersede(older.seq)
+    }
+
+    /// Forgets what this event, the newest, has removed from sight, unless somebody is still to get
+    /// every event from `wanted` on. Answers what that cost, in bytes.
+    pub fn outdate(&mut self, event: &Event, wanted: u64) -> usize {
+        let outdated = self.shown.take(event, self.newest());
+        outdated.into_iter().filter(|seq| *seq < wanted).map(|seq| self.supersede(seq)).sum()
+    }
+
+    /// Forgets an event that nothing is to be seen of, if it is in memory and not on its way to the
+    /// disk. Answers what it cost.
+    fn supersede(&mut self, seq: u64) -> usize {
+        let mut at = self.entries.partition_point(|entry| entry.next() <= seq);
+        let mut freed = match self.entries.get_mut(at) {
+            Some(entry @ Entry::Event(_)) if entry.first() == seq => {
+                let freed = cost(entry) - OVERHEAD_BYTES;
+                *entry = Entry::Superseded(seq, seq);
+                freed
+            }
             _ => return 0,
-        }
-        let mut freed = older.json.len();
-        // One entry stands for all frames of a bar that nothing interrupts.
+        };
+        // One entry stands for all that nothing interrupts.
         if let Some(before) = at.checked_sub(1)
             && let Some(Entry::Superseded(_, last)) = self.entries.get_mut(before)
         {
             *last = seq;
             self.entries.remove(at);
             freed += OVERHEAD_BYTES;
+            at = before;
+        }
+        if let Some(Entry::Superseded(_, end)) = self.entries.get(at + 1) {
+            let end = *end;
+            if let Some(Entry::Superseded(_, last)) = self.entries.get_mut(at) {
+                *last = end;
+                self.entries.remove(at + 1);
+                freed += OVERHEAD_BYTES;
+            }
         }
         self.bytes -= freed;
         freed

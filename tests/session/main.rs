@@ -738,6 +738,59 @@ async fn a_long_progress_bar_is_seen_live_and_replayed_as_its_last_frame() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_animation_is_replayed_as_its_last_frame() {
+    let clear = r#"{"type":"clear_output","wait":true}"#;
+    let show = |number: usize, id: &str| {
+        let data = serde_json::json!({"text/plain": format!("{number:0>2000}")});
+        serde_json::json!({"type": "display", "data": data, "metadata": {}, "display_id": id, "update": true})
+            .to_string()
+    };
+    // Cleared and shown again, or one display that is updated.
+    for clears in [true, false] {
+        let Stage { handle, mut driver, .. } = usual().await;
+        let owner = Client::join(&handle, None).await;
+        owner.execute("a").await;
+        let cell = driver.expect(kind::EXECUTE).await;
+        drop(owner);
+        // Many times the log, which takes it all, as nothing of it is left to be seen.
+        for number in 1..=500 {
+            let id = if clears { number.to_string() } else { "one".into() };
+            if clears {
+                driver.send(kind::MESSAGE, 0, cell, clear.as_bytes()).await;
+                driver.send(kind::OUTPUT, 0, cell, format!("frame {number}\n").as_bytes()).await;
+            }
+            driver.send(kind::MESSAGE, 0, cell, show(number, &id).as_bytes()).await;
+        }
+        driver.done(cell, Outcome::Ok).await;
+        Client::seated(&handle, role("vera", Role::Viewer)).await.until("done").await;
+        let mut back = Client::join(&handle, None).await;
+        back.until("ready").await;
+        let (mut kinds, mut next) = (Vec::new(), 1);
+        loop {
+            let event = back.next().await.unwrap();
+            if event["type"] == "gap" {
+                assert_eq!((&event["from"], &event["superseded"]), (&next.into(), &true.into()));
+                next = event["to"].as_u64().unwrap() + 1;
+                continue;
+            }
+            assert_eq!(event["seq"], next);
+            next += 1;
+            match event["type"].as_str().unwrap() {
+                "done" => break,
+                "stdout" => assert_eq!(event["text"], "frame 500\n"),
+                "display" => assert_eq!(event["data"]["text/plain"], format!("{:0>2000}", 500)),
+                "clear_output" => {}
+                _ => continue,
+            }
+            kinds.push(event["type"].as_str().unwrap().to_owned());
+        }
+        let expected: &[&str] =
+            if clears { &["clear_output", "stdout", "display"] } else { &["display"] };
+        assert_eq!(kinds, expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_owner_who_is_slow_gets_every_frame() {
     let Stage { handle, mut driver, .. } = usual().await;
     let mut owner = Client::join(&handle, None).await;

@@ -255,7 +255,7 @@ export type Reply = { type: "ready" } & ReadyFields | { type: "gap",
   from: number,
   /** Last missing seq. */
   to: number,
-  /** Nothing is lost: what follows has taken the place of what these events showed, as the newest frame of a progress bar does. */
+  /** Nothing is lost: what follows has taken the place of what these events showed, as the newest frame of a progress bar does, a `clear_output`, or the newest update of a display. */
   superseded?: boolean,
 } | { type: "pong" } & Record<string, unknown> | { type: "complete_reply",
   /** The question's id. */
