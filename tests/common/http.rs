@@ -5,7 +5,11 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::client::Closed;
 use super::gateway::Gateway;
+
+/// What a connection without a close frame is said to have closed with (RFC 6455 §7.1.5).
+const NO_CLOSE: u16 = 1006;
 
 /// Longest wait for an answer.
 const DEADLINE: Duration = Duration::from_secs(45);
@@ -124,21 +128,39 @@ impl RawSocket {
 
     /// Reads frames until a close; answers its code. `None`: the connection just ended.
     pub(crate) async fn close_code(&mut self) -> Option<u16> {
-        let reading = async {
-            loop {
-                let first = self.stream.read_u8().await.ok()?;
-                let length = match self.stream.read_u8().await.ok()? {
-                    126 => u64::from(self.stream.read_u16().await.ok()?),
-                    127 => self.stream.read_u64().await.ok()?,
-                    short => u64::from(short),
+        let Closed { code, .. } = self.closed().await;
+        (code != NO_CLOSE).then_some(code)
+    }
+
+    /// Reads frames until a close, or the end of the connection.
+    pub(crate) async fn closed(&mut self) -> Closed {
+        loop {
+            let Ok((first, payload)) = self.read_frame().await else {
+                return Closed { code: NO_CLOSE, reason: "no close frame".into() };
+            };
+            if first & 0x0f == 8 {
+                let [high, low, reason @ ..] = &payload[..] else {
+                    return Closed { code: 1005, reason: "a close without a code".into() };
                 };
-                let mut payload = vec![0; usize::try_from(length).unwrap()];
-                self.stream.read_exact(&mut payload).await.ok()?;
-                if first & 0x0f == 8 {
-                    return Some(u16::from_be_bytes([*payload.first()?, *payload.get(1)?]));
-                }
+                let reason = String::from_utf8(reason.to_vec()).unwrap();
+                return Closed { code: u16::from_be_bytes([*high, *low]), reason };
             }
+        }
+    }
+
+    /// The next frame: its first byte and its payload.
+    pub(crate) async fn read_frame(&mut self) -> std::io::Result<(u8, Vec<u8>)> {
+        let reading = async {
+            let first = self.stream.read_u8().await?;
+            let length = match self.stream.read_u8().await? {
+                126 => u64::from(self.stream.read_u16().await?),
+                127 => self.stream.read_u64().await?,
+                short => u64::from(short),
+            };
+            let mut payload = vec![0; usize::try_from(length).unwrap()];
+            self.stream.read_exact(&mut payload).await?;
+            Ok((first, payload))
         };
-        tokio::time::timeout(DEADLINE, reading).await.expect("a close takes too long")
+        tokio::time::timeout(DEADLINE, reading).await.expect("a frame takes too long")
     }
 }

@@ -108,7 +108,8 @@ impl Case {
 pub(crate) struct Group {
     pub(crate) cases: &'static [Case],
     pub(crate) backends: &'static [Backend],
-    /// Whether a fresh session has to work on the same gateway after each case.
+    /// Whether after each case a fresh session has to work on the same gateway, and one that was
+    /// there before it.
     pub(crate) then_lives: bool,
 }
 
@@ -259,8 +260,13 @@ fn perform(
     let logged = gateway.log().len();
     let stage = Stage { backend, gateway: Arc::clone(&gateway) };
     let whole = async {
+        let bystander = match then_lives {
+            true => Some(Bystander::come(&gateway).await),
+            false => None,
+        };
         (case.run)(stage).await?;
-        if then_lives {
+        if let Some(bystander) = bystander {
+            bystander.has_noticed_nothing().await;
             lives(&gateway).await;
         }
         Ok(())
@@ -277,6 +283,26 @@ fn perform(
     let lines: Vec<&str> = log[logged..].lines().collect();
     let last = &lines[lines.len().saturating_sub(LOG_LINES)..];
     Err(format!("{failure}\nthe shared gateway's log meanwhile:\n{}", last.join("\n")).into())
+}
+
+/// A session that has nothing to do with a case, while it runs.
+struct Bystander(Client);
+
+impl Bystander {
+    async fn come(gateway: &Gateway) -> Bystander {
+        let mut client = Client::create(gateway, "python").await;
+        client.run("mine = 42").await.expect("ok", true);
+        Bystander(client)
+    }
+
+    /// Asserts that its variables are there, in the interpreter it had. What it heard meanwhile is
+    /// checked by [`Client::read`].
+    async fn has_noticed_nothing(self) {
+        let mut client = self.0;
+        let cell = client.run("mine").await;
+        assert_eq!((cell.result(), cell.done()["execution_count"].as_u64()), ("42", Some(2)));
+        client.end().await;
+    }
 }
 
 /// Asserts that a fresh session works.

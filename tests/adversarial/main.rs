@@ -1,0 +1,29 @@
+//! The adversarial suite: hostile and broken input at every boundary of the gateway. A row says what
+//! comes and what a user sees of it; afterwards a fresh session works, and one that was there before
+//! has noticed nothing.
+//!
+//! ```text
+//!   client ── upgrade, frames, json ──► gateway ── driver ──► sandbox ── code
+//!                                          ├── engine
+//!                                          └── host
+//! ```
+//! docs/adversarial.md lists the rows; `CELLGATE_TEST_UPDATE=1 cargo test --test adversarial` writes
+//! it anew.
+#![allow(clippy::unwrap_used)] // a test that cannot go on panics
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod frames;
+mod table;
+
+use common::backend::Backend;
+use common::suite::{Case, Group, run_groups};
+
+/// Where it comes in, what, against which backends.
+const MATRIX: [(&str, &[Case], &[Backend]); 1] = [("frames", frames::CASES, Backend::PLAIN)];
+
+fn main() -> std::process::ExitCode {
+    let groups = MATRIX.map(|(_, cases, backends)| Group { cases, backends, then_lives: true });
+    run_groups(&groups, vec![table::trial()])
+}
