@@ -14,6 +14,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod autobahn;
 mod frames;
 mod table;
 
@@ -21,7 +22,10 @@ use common::backend::Backend;
 use common::suite::{Case, Group, run_groups};
 
 /// Where it comes in, what, against which backends.
-const MATRIX: [(&str, &[Case], &[Backend]); 1] = [("frames", frames::CASES, Backend::PLAIN)];
+const MATRIX: [(&str, &[Case], &[Backend]); 2] = [
+    ("frames", frames::CASES, Backend::PLAIN),
+    ("frames: Autobahn", autobahn::CASES, Backend::PLAIN),
+];
 
 fn main() -> std::process::ExitCode {
     let groups = MATRIX.map(|(_, cases, backends)| Group { cases, backends, then_lives: true });
