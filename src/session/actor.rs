@@ -561,7 +561,12 @@ impl Actor {
     }
 
     fn note_leavers(&mut self) {
-        self.unseen = self.unseen.min(self.fanout.owed().unwrap_or(u64::MAX));
+        if let Some(owed) = self.fanout.owed()
+            && owed < self.unseen
+        {
+            self.unseen = owed;
+            self.log.mark_seen();
+        }
         // What somebody said before leaving may still wait, and is said by a participant.
         if !self.commands.is_empty() || !self.fanout.sweep() {
             return;

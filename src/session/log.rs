@@ -42,6 +42,8 @@ pub struct EventLog {
     /// whether it begins at a line's beginning.
     newest_output: Option<(Sequenced, bool)>,
     shown: shown::Shown,
+    /// From here on nobody has seen anything.
+    unseen_from: u64,
     /// Older than `entries`: what is being written, and can be read here until it is.
     leaving: Arc<Vec<Entry>>,
     disk: Option<Disk>,
@@ -103,6 +105,7 @@ impl EventLog {
             next_seq: 1,
             newest_output: None,
             shown: shown::Shown::default(),
+            unseen_from: 1,
             leaving: Arc::default(),
             disk,
         }
@@ -120,7 +123,8 @@ impl EventLog {
 
     /// Keeps an event encoded for [`EventLog::next_seq`]; forgets the oldest where there is no
     /// room for it, and the frame of a progress bar that it overwrites, unless somebody is still to
-    /// get every event from `wanted` on. Answers what that frame cost, in bytes.
+    /// get every event from `wanted` on. Answers what that frame cost, in bytes, if nobody has seen
+    /// it.
     pub fn push(&mut self, event: &Sequenced, wanted: u64) -> usize {
         debug_assert_eq!(event.seq, self.next_seq);
         let freed = self.overwrite(event, wanted);
@@ -153,47 +157,63 @@ impl EventLog {
         if older.seq >= wanted || !frames::overwrites(event, &older, at_start) {
             return 0;
         }
-        self.supersede(older.seq)
+        self.supersede(vec![older.seq])
     }
 
     /// Forgets what this event, the newest, has removed from sight, unless somebody is still to get
-    /// every event from `wanted` on. Answers what that cost, in bytes.
+    /// every event from `wanted` on. Answers what that cost, in bytes, as far as nobody has seen it.
     pub fn outdate(&mut self, event: &Event, wanted: u64) -> usize {
-        let outdated = self.shown.take(event, self.newest());
-        outdated.into_iter().filter(|seq| *seq < wanted).map(|seq| self.supersede(seq)).sum()
+        let mut outdated = self.shown.take(event, self.newest());
+        outdated.retain(|seq| *seq < wanted);
+        self.supersede(outdated)
     }
 
-    /// Forgets an event that nothing is to be seen of, if it is in memory and not on its way to the
-    /// disk. Answers what it cost.
-    fn supersede(&mut self, seq: u64) -> usize {
-        let mut at = self.entries.partition_point(|entry| entry.next() <= seq);
-        let mut freed = match self.entries.get_mut(at) {
-            Some(entry @ Entry::Event(_)) if entry.first() == seq => {
-                let freed = cost(entry) - OVERHEAD_BYTES;
-                *entry = Entry::Superseded(seq, seq);
-                freed
+    /// Somebody has seen what there is, or it is counted otherwise: what is forgotten of it later
+    /// makes no room for what nobody has seen.
+    pub fn mark_seen(&mut self) {
+        self.unseen_from = self.next_seq;
+    }
+
+    /// Forgets events that nothing is to be seen of, as far as they are in memory and not on their
+    /// way to the disk. Answers what they cost, of those that nobody has seen.
+    fn supersede(&mut self, mut seqs: Vec<u64>) -> usize {
+        seqs.sort_unstable();
+        let (mut freed, mut unseen) = (0, 0);
+        let mut touched: Option<(usize, usize)> = None;
+        for seq in seqs {
+            let at = self.entries.partition_point(|entry| entry.next() <= seq);
+            let Some(entry @ Entry::Event(_)) = self.entries.get_mut(at) else { continue };
+            if entry.first() != seq {
+                continue;
             }
-            _ => return 0,
-        };
-        // One entry stands for all that nothing interrupts.
-        if let Some(before) = at.checked_sub(1)
-            && let Some(Entry::Superseded(_, last)) = self.entries.get_mut(before)
-        {
-            *last = seq;
-            self.entries.remove(at);
-            freed += OVERHEAD_BYTES;
-            at = before;
+            let bytes = cost(entry) - OVERHEAD_BYTES;
+            *entry = Entry::Superseded(seq, seq);
+            freed += bytes;
+            if seq >= self.unseen_from {
+                unseen += bytes;
+            }
+            touched = Some((touched.map_or(at, |(first, _)| first), at));
         }
-        if let Some(Entry::Superseded(_, end)) = self.entries.get(at + 1) {
-            let end = *end;
-            if let Some(Entry::Superseded(_, last)) = self.entries.get_mut(at) {
-                *last = end;
-                self.entries.remove(at + 1);
+        let Some((first, last)) = touched else { return 0 };
+        // One entry stands for all that nothing interrupts; in one pass, as there may be many.
+        let (mut kept, end) = (first.saturating_sub(1), self.entries.len().min(last + 2));
+        for at in kept + 1..end {
+            if let Entry::Superseded(_, end) = self.entries[at]
+                && let Entry::Superseded(from, to) = &mut self.entries[kept]
+            {
+                *to = end;
                 freed += OVERHEAD_BYTES;
+                if *from >= self.unseen_from {
+                    unseen += OVERHEAD_BYTES;
+                }
+            } else {
+                kept += 1;
+                self.entries.swap(kept, at);
             }
         }
+        self.entries.drain(kept + 1..end);
         self.bytes -= freed;
-        freed
+        unseen
     }
 
     fn pop(&mut self) -> Option<Entry> {

@@ -791,6 +791,48 @@ async fn an_animation_is_replayed_as_its_last_frame() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_seen_makes_no_room_for_what_was_not() {
+    let Stage { handle, mut driver, .. } = usual().await;
+    let mut owner = Client::join(&handle, None).await;
+    owner.execute("a").await;
+    let cell = driver.expect(kind::EXECUTE).await;
+    let show = |number: usize, turn: usize| {
+        let data = serde_json::json!({"text/plain": format!("{turn}{number:0>5000}")});
+        serde_json::json!({
+            "type": "display", "data": data, "metadata": {}, "display_id": number.to_string(), "update": true
+        })
+        .to_string()
+    };
+    // Ten displays, most of the log, are seen; then they are updated while nobody is there.
+    let mut seen = 0;
+    for number in 0..10 {
+        driver.send(kind::MESSAGE, 0, cell, show(number, 0).as_bytes()).await;
+        seen = owner.until("display").await["seq"].as_u64().unwrap();
+    }
+    drop(owner);
+    let (second, page) = (Duration::from_secs(1), "x".repeat(4 << 10));
+    let updates = (0..10).map(|number| (kind::MESSAGE, show(number, 1)));
+    for (kind, payload) in updates.chain(std::iter::repeat((kind::OUTPUT, page))) {
+        let sent = driver.send(kind, 0, cell, payload.as_bytes());
+        // The cell waits before anything of it is forgotten.
+        if tokio::time::timeout(second, sent).await.is_err() {
+            break;
+        }
+    }
+    let mut back = Client::join(&handle, Some(seen)).await;
+    let mut updated = 0;
+    while let Ok(event) = tokio::time::timeout(second, back.next()).await {
+        let event = event.unwrap();
+        assert_ne!(event["type"], "gap", "{event}");
+        if event["type"] == "display" {
+            assert_eq!(event["display_id"], updated.to_string());
+            updated += 1;
+        }
+    }
+    assert!(updated > 4, "half of the log holds {updated} updates");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_owner_who_is_slow_gets_every_frame() {
     let Stage { handle, mut driver, .. } = usual().await;
     let mut owner = Client::join(&handle, None).await;

@@ -234,3 +234,36 @@ fn superseded_frames_stand_on_the_disk_as_one() {
     assert!(matches!(entries[0], Entry::Superseded(1, 49)));
     assert!(matches!(&entries[1], Entry::Event(event) if event.seq == 50 && event.is_output()));
 }
+
+#[test]
+fn what_a_clear_removes_makes_room_only_for_what_nobody_has_seen() {
+    let text = |number: usize| {
+        Event::Stdout(Output {
+            id: "a".into(),
+            text: format!("{number:>100}\n").into(),
+            late: false,
+        })
+    };
+    let status = Event::Status { state: SessionState::Busy };
+    let clear = Event::ClearOutput { id: "a".into(), wait: false };
+    let mut log = EventLog::new(64 << 10, 0);
+    let take = |log: &mut EventLog, event: &Event| {
+        say(log, event, u64::MAX) + log.outdate(event, u64::MAX)
+    };
+    for number in 1..=100 {
+        take(&mut log, &text(number));
+        if number == 40 {
+            take(&mut log, &status);
+            log.mark_seen();
+        }
+    }
+    let (before, new) = (log.bytes, log.held(42).map(cost).sum::<usize>());
+    let unseen = take(&mut log, &clear);
+    let newest = log.held(log.newest()).next().map(cost).unwrap();
+    assert_eq!(log.entries.len(), 4, "texts, a status, texts, a clear");
+    assert_eq!(log.bytes, log.entries.iter().map(cost).sum::<usize>());
+    assert_eq!(unseen, new - OVERHEAD_BYTES);
+    assert!(before + newest - log.bytes > unseen);
+    let ends: Vec<_> = log.entries.iter().map(|entry| (entry.first(), entry.next())).collect();
+    assert_eq!(ends, [(1, 41), (41, 42), (42, 102), (102, 103)]);
+}
