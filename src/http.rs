@@ -143,14 +143,14 @@ async fn guard(State(doors): State<Arc<Doors>>, mut request: Request, next: Next
     let client = identify(&doors, &request);
     request.extensions_mut().insert(client);
     let pending = Pending::of(&request);
-    let mut response = match doors.access.admit(request.headers()) {
+    let mut response = match doors.access.admit(request.uri(), request.headers()) {
         // A WebSocket's refusal has to be readable for a page, so it is upgraded before.
         Ok(()) if request.uri().path() == WEBSOCKET => next.run(request).await,
         Ok(()) => match doors.clients.admit(client) {
             Ok(()) => next.run(request).await,
             Err(wait) => Problem::too_many(wait).into_response(),
         },
-        Err(refusal) => Problem::new(StatusCode::FORBIDDEN, refusal.to_string()).into_response(),
+        Err(refusal) => Problem::new(refusal.status(), refusal.to_string()).into_response(),
     };
     for (name, value) in [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),

@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 
 /// Names beyond the obvious ones.
 #[derive(Clone, Debug, Default)]
@@ -20,7 +20,7 @@ pub struct AccessConfig {
 /// Why a request is refused.
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub(super) enum Refused {
-    #[error("the request has no Host header, or one that cannot be read")]
+    #[error("a request has one Host header; this one's is missing, repeated or unreadable")]
     NoHost,
     #[error("the host {0:?} is not a name of this gateway; start it with --allow-host {0}")]
     Host(String),
@@ -28,25 +28,38 @@ pub(super) enum Refused {
     Origin(String),
 }
 
+impl Refused {
+    /// What such a request is answered with.
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            // RFC 9112 §3.2.
+            Refused::NoHost => StatusCode::BAD_REQUEST,
+            Refused::Host(_) | Refused::Origin(_) => StatusCode::FORBIDDEN,
+        }
+    }
+}
+
 impl AccessConfig {
-    /// Whether a request with these headers may come in.
-    pub(super) fn admit(&self, headers: &HeaderMap) -> Result<(), Refused> {
-        let text = |name| headers.get(name).map(|value| value.to_str());
-        let host = match text(header::HOST) {
-            Some(Ok(host)) => host,
-            _ => return Err(Refused::NoHost),
+    /// Whether a request with this target and these headers may come in.
+    pub(super) fn admit(&self, target: &Uri, headers: &HeaderMap) -> Result<(), Refused> {
+        let mut hosts = headers.get_all(header::HOST).iter().map(|value| value.to_str());
+        let (Some(Ok(host)), None) = (hosts.next(), hosts.next()) else {
+            return Err(Refused::NoHost);
         };
+        // RFC 9112 §3.2.2: what an absolute target names stands in `Host`'s place.
+        let host = target.authority().map_or(host, |authority| authority.as_str());
         let name = host_name(host);
         if !is_own(name) && !listed(&self.hosts, name) {
             return Err(Refused::Host(name.to_owned()));
         }
-        match text(header::ORIGIN) {
-            None => Ok(()),
-            Some(Ok(origin)) if same_origin(origin, host) || listed(&self.origins, origin) => {
-                Ok(())
+        // A proxy may look at the first of several and a page's be the last: each has to be good.
+        for origin in headers.get_all(header::ORIGIN) {
+            match origin.to_str() {
+                Ok(origin) if same_origin(origin, host) || listed(&self.origins, origin) => {}
+                origin => return Err(Refused::Origin(origin.unwrap_or_default().to_owned())),
             }
-            Some(origin) => Err(Refused::Origin(origin.unwrap_or_default().to_owned())),
         }
+        Ok(())
     }
 }
 
@@ -90,7 +103,7 @@ mod tests {
         if let Some(origin) = origin {
             headers.insert(header::ORIGIN, HeaderValue::from_str(origin).unwrap());
         }
-        config.admit(&headers)
+        config.admit(&Uri::from_static("/"), &headers)
     }
 
     #[test]
@@ -102,7 +115,13 @@ mod tests {
         for host in ["evil.example:8080", "localhost.evil.example", "127.0.0.1.evil.example"] {
             assert!(matches!(ask(&plain, host, None), Err(Refused::Host(_))), "{host}");
         }
-        assert_eq!(plain.admit(&HeaderMap::new()), Err(Refused::NoHost));
+        let absolute = Uri::from_static("http://evil.example:8080/");
+        let mut headers = HeaderMap::new();
+        assert_eq!(plain.admit(&absolute, &headers), Err(Refused::NoHost));
+        headers.append(header::HOST, HeaderValue::from_static("localhost:8080"));
+        assert!(matches!(plain.admit(&absolute, &headers), Err(Refused::Host(_))));
+        headers.append(header::HOST, HeaderValue::from_static("localhost:8080"));
+        assert_eq!(plain.admit(&Uri::from_static("/"), &headers), Err(Refused::NoHost));
     }
 
     #[test]
@@ -113,6 +132,11 @@ mod tests {
             let asked = ask(&plain, "localhost:8080", Some(origin));
             assert_eq!(asked, Err(Refused::Origin(origin.to_owned())), "{origin}");
         }
+        let mut two = HeaderMap::new();
+        two.append(header::HOST, HeaderValue::from_static("localhost:8080"));
+        two.append(header::ORIGIN, HeaderValue::from_static("http://localhost:8080"));
+        two.append(header::ORIGIN, HeaderValue::from_static("https://evil.example"));
+        assert!(plain.admit(&Uri::from_static("/"), &two).is_err());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use axum::extract::{Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hyper::upgrade::{OnUpgrade, Parts, Upgraded};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
@@ -35,6 +35,9 @@ use crate::socket;
 
 /// Longest name of a participant, in characters.
 const NAME_CHARS: usize = 64;
+
+/// Length of a handshake's key (RFC 6455 §4.1).
+const NONCE_BYTES: usize = 16;
 
 /// The query of `/ws`.
 #[derive(Debug, Default, Deserialize)]
@@ -116,8 +119,10 @@ enum WrongHandshake {
     NoUpgrade,
     #[error("the WebSocket version must be 13")]
     Version,
-    #[error("the Sec-WebSocket-Key is missing or cannot be read")]
+    #[error("a handshake has one Sec-WebSocket-Key, of 16 bytes in base64")]
     Key,
+    #[error("a handshake has no body")]
+    Body,
 }
 
 impl WrongHandshake {
@@ -130,7 +135,7 @@ impl WrongHandshake {
             WrongHandshake::Version => {
                 (StatusCode::UPGRADE_REQUIRED, Some((header::SEC_WEBSOCKET_VERSION, "13")))
             }
-            WrongHandshake::Key => (StatusCode::BAD_REQUEST, None),
+            WrongHandshake::Key | WrongHandshake::Body => (StatusCode::BAD_REQUEST, None),
         };
         let mut problem = Problem::new(status, self.to_string());
         if let Some((name, value)) = header {
@@ -149,10 +154,22 @@ fn handshake(headers: &HeaderMap) -> Result<HeaderValue, WrongHandshake> {
     if !has_token(header::CONNECTION, "upgrade") || !has_token(header::UPGRADE, "websocket") {
         return Err(WrongHandshake::NoUpgrade);
     }
-    if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+    let only = |name| {
+        let mut values = headers.get_all(name).iter();
+        values.next().filter(|_| values.next().is_none())
+    };
+    if only(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
         return Err(WrongHandshake::Version);
     }
-    let key = headers.get(header::SEC_WEBSOCKET_KEY).ok_or(WrongHandshake::Key)?;
+    // Nobody would read it, and then it would be taken for frames.
+    let empty = headers.get(header::CONTENT_LENGTH).is_none_or(|length| length == "0");
+    if !empty || headers.contains_key(header::TRANSFER_ENCODING) {
+        return Err(WrongHandshake::Body);
+    }
+    let key = only(header::SEC_WEBSOCKET_KEY).ok_or(WrongHandshake::Key)?;
+    if STANDARD.decode(key).map_or(0, |nonce| nonce.len()) != NONCE_BYTES {
+        return Err(WrongHandshake::Key);
+    }
     HeaderValue::from_str(&derive_accept_key(key.as_bytes())).map_err(|_| WrongHandshake::Key)
 }
 
@@ -348,6 +365,15 @@ mod tests {
             some.remove(missing);
             assert_eq!(handshake(&headers(&some)), Err(wrong), "{missing}");
             assert_eq!(handshake(&headers(&some)).unwrap_err().response().status(), status);
+        }
+        for (more, wrong) in [
+            (("sec-websocket-version", "8"), WrongHandshake::Version),
+            (("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="), WrongHandshake::Key),
+            (("content-length", "1"), WrongHandshake::Body),
+            (("transfer-encoding", "chunked"), WrongHandshake::Body),
+        ] {
+            let all = [&good[..], &[more]].concat();
+            assert_eq!(handshake(&headers(&all)), Err(wrong), "{more:?}");
         }
     }
 
