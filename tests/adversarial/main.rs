@@ -17,17 +17,19 @@ mod common;
 mod autobahn;
 mod frames;
 mod table;
+mod upgrade;
 
 use common::backend::Backend;
 use common::suite::{Case, Group, run_groups};
 
 /// Where it comes in, what, against which backends.
-const MATRIX: [(&str, &[Case], &[Backend]); 2] = [
+const MATRIX: &[(&str, &[Case], &[Backend])] = &[
+    ("upgrade", upgrade::CASES, Backend::PLAIN),
     ("frames", frames::CASES, Backend::PLAIN),
     ("frames: Autobahn", autobahn::CASES, Backend::PLAIN),
 ];
 
 fn main() -> std::process::ExitCode {
-    let groups = MATRIX.map(|(_, cases, backends)| Group { cases, backends, then_lives: true });
-    run_groups(&groups, vec![table::trial()])
+    let group = |&(_, cases, backends): &_| Group { cases, backends, then_lives: true };
+    run_groups(&MATRIX.iter().map(group).collect::<Vec<_>>(), vec![table::trial()])
 }

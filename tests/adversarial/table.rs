@@ -33,7 +33,7 @@ fn rows() -> String {
     text += "| --- | --- | --- | --- |\n";
     for (boundary, cases, backends) in MATRIX {
         let backends: Vec<String> = backends.iter().map(|b| format!("`{}`", b.name())).collect();
-        for case in cases {
+        for case in *cases {
             let what = case.name.replace('_', " ");
             text += &format!("| {boundary} | {what} | {} | {} |\n", case.sees, backends.join(" "));
         }
