@@ -9,6 +9,7 @@
 //!   GET /v1/sessions                       sessions  which there are
 //!   DELETE /v1/sessions/ID                 sessions  ends one
 //!   POST /v1/sessions/ID/tokens            sessions  lets somebody else into one
+//!   GET /v1/sessions/ID/cells/CELL/output  output    all that a cell wrote
 //!   GET /v1/sessions/ID/files              files     lists a directory
 //!   GET, PUT /v1/sessions/ID/files/PATH    files     reads, writes a file
 //!   GET /v1/openapi.json                   openapi   all of this, for programs
@@ -39,6 +40,7 @@ mod files;
 mod health;
 mod metrics;
 mod openapi;
+mod output;
 mod page;
 mod problem;
 mod run;
@@ -119,6 +121,7 @@ pub fn router(doors: Arc<Doors>) -> Result<Router, serde_json::Error> {
         .routes(routes!(sessions::list))
         .routes(routes!(sessions::end))
         .routes(routes!(sessions::grant))
+        .routes(routes!(output::download))
         .routes(routes!(files::list))
         .routes(routes!(files::download, files::upload))
         .routes(routes!(openapi::description))

@@ -3,6 +3,7 @@
 //! ```text
 //!   SessionHandle ── Command ──► Actor ─ State (rules) ─► effects ─┬─ EventLog ─ Spill ─► disk
 //!        │                         │                              ├─ Fanout ─ Outbox ─► socket
+//!        │                         │                              ├─ Kept ─► disk
 //!   Attachment ◄── Outbox ─────────┘                              └─ Link ─► driver
 //! ```
 //! The actor owns everything; a [`SessionHandle`] only sends. The session's task ends when the
@@ -25,6 +26,7 @@ use crate::protocol::reply::Role;
 mod actor;
 mod fanout;
 pub mod files;
+pub mod kept;
 pub mod log;
 mod meter;
 pub mod names;
@@ -133,6 +135,8 @@ enum Command {
     Message { from: ParticipantId, message: Result<ClientMessage, Refusal> },
     /// Somebody moves a file.
     File(Step),
+    /// Somebody wants all that a cell wrote.
+    Output { cell: Arc<str>, asked: kept::Asked },
     /// The session ends when its cells have.
     Drain,
     /// The session ends now.

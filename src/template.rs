@@ -79,8 +79,11 @@ pub struct Limits {
     pub disk_inodes: u64,
     /// Wall clock of one cell. `None`: as long as the session lives.
     pub timeout: Option<Duration>,
-    /// Bytes one cell may write to stdout and stderr. `None`: no bound.
+    /// Bytes that are shown of what a cell writes to stdout and stderr. `None`: all.
     pub output_bytes: Option<u64>,
+    /// Bytes that are kept of it to be downloaded, where not all is shown. A cell that writes more is
+    /// stopped.
+    pub output_kept_bytes: u64,
     /// How long a cell may ignore an interrupt before it is killed.
     pub interrupt_grace: Duration,
 }
@@ -96,6 +99,7 @@ impl Default for Limits {
             disk_inodes: 16 << 10, // 16,384
             timeout: None,
             output_bytes: None,
+            output_kept_bytes: 256 << 20, // 256 MiB
             interrupt_grace: Duration::from_secs(2),
         }
     }

@@ -90,6 +90,7 @@ async fn the_page_passes_its_tests() {
         ["--interrupt-grace", "60s"],
         ["--memory", "256MiB"],
         ["--output", "16MiB"],
+        ["--output-kept", "17MiB"],
         ["--allow-embed", &allowed],
         ["--drain-timeout", "1s"],
     ];

@@ -218,6 +218,7 @@ async fn verdicts(place: &Plain) -> BTreeMap<String, (Verdict, String)> {
         disk_inodes: 100,
         timeout: None,
         output_bytes: None,
+        output_kept_bytes: 0,
         interrupt_grace: Duration::ZERO,
     };
     let setting = Setting {

@@ -165,6 +165,7 @@ pub fn small(limits: &Limits) -> Limits {
         disk_inodes: limits.disk_inodes.min(500),
         timeout: None,
         output_bytes: None,
+        output_kept_bytes: 0,
         interrupt_grace: limits.interrupt_grace,
     }
 }

@@ -7,6 +7,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::fanout::Fanout;
+use super::kept::Kept;
 use super::log::{EventLog, OVERHEAD_BYTES};
 use super::meter::Meter;
 use super::spill::{Spill, Spilled};
@@ -62,6 +63,7 @@ pub(super) struct Actor {
     /// Since when the log's memory is full and waits for the disk.
     pressed: Option<Instant>,
     fanout: Fanout,
+    kept: Kept,
     transfers: Transfers,
     vigil: Vigil,
     /// The sandbox has ended: what its link still holds is little, and then comes the link's end.
@@ -98,6 +100,8 @@ enum Turn {
     Gone,
     /// Something was written to the disk, or read.
     Spilled(Spilled),
+    /// What cells wrote was kept.
+    Kept,
     /// There may be room again, or somebody left.
     Relieved,
     /// Somebody gave up moving a file.
@@ -131,8 +135,10 @@ impl Actor {
             queue: config.queue,
             timeout: limits.timeout,
             output_bytes: limits.output_bytes,
+            output_kept_bytes: limits.output_kept_bytes,
             interrupt_grace: limits.interrupt_grace,
         };
+        let kept = Kept::new(config.log_directory.clone(), limits.output_kept_bytes);
         Actor {
             id: prepared.id,
             template: prepared.template,
@@ -146,6 +152,7 @@ impl Actor {
             spill: Spill::new(config.log_directory.clone(), config.log_disk_bytes),
             pressed: None,
             fanout: Fanout::new(config.window_bytes),
+            kept,
             transfers: Transfers::new(transfer_left),
             vigil: Vigil::new(config.silence_timeout),
             gone: false,
@@ -175,7 +182,7 @@ impl Actor {
                 }
                 // Every handle and every seat is gone, so nobody can come back.
                 Turn::Command(None) => self.end(EndReason::Abandoned),
-                Turn::Relieved => {}
+                Turn::Relieved | Turn::Kept => {}
                 Turn::Gone => self.gone = true,
                 Turn::TransferLeft => self.transfers.sweep(&mut self.link),
                 Turn::Driver(Ok(event)) => self.on_driver(event),
@@ -298,6 +305,7 @@ impl Actor {
             () = self.transfers.left() => Turn::TransferLeft,
             () = self.handle.ended(), if !may_read => Turn::Gone,
             spilled = self.spill.turn() => Turn::Spilled(spilled),
+            () = self.kept.turn() => Turn::Kept,
             deadline = deadline => Turn::Deadline(deadline),
         }
     }
@@ -309,7 +317,7 @@ impl Actor {
     fn may_read(&self) -> bool {
         if self.state.awaits_answer() || self.gone {
             true
-        } else if self.log.is_pressed() {
+        } else if self.log.is_pressed() || self.kept.is_full() {
             false
         } else if self.fanout.has_holders() {
             self.fanout.has_room()
@@ -366,6 +374,7 @@ impl Actor {
                     Err(refusal) => self.reply(from, &refusal.into()),
                 }
             }
+            Command::Output { cell, asked } => self.kept.ask(&cell, asked),
             Command::File(step) => {
                 self.last_activity = Instant::now();
                 self.transfers.take(step, &mut self.link);
@@ -511,6 +520,8 @@ impl Actor {
                 }
                 Effect::ArmTimer(after) => self.timer = Instant::now().checked_add(after),
                 Effect::DisarmTimer => self.timer = None,
+                Effect::Keep { id, bytes } => self.kept.push(&id, &bytes),
+                Effect::Kept { id, omitted } => self.kept.end(&id, omitted),
                 Effect::Log(line) => tracing::debug!(line, "driver"),
                 Effect::End => {}
             }

@@ -26,6 +26,7 @@ use crate::protocol::event::{
 use crate::protocol::reply::Reply;
 use crate::session::names::Names;
 
+mod budget;
 mod commands;
 mod ending;
 mod message;
@@ -59,10 +60,20 @@ pub struct Rules {
     pub queue: usize,
     /// Wall clock of a cell; a client may ask for less, never for more.
     pub timeout: Option<Duration>,
-    /// Bytes a cell may write before it is stopped.
+    /// Bytes that are shown of a cell's output. `None`: all.
     pub output_bytes: Option<u64>,
+    /// Bytes of a cell's output that are kept where not all of it is shown. A cell that writes more
+    /// is stopped.
+    pub output_kept_bytes: u64,
     /// From interrupt to kill.
     pub interrupt_grace: Duration,
+}
+
+impl Rules {
+    /// Bytes that a cell may write where not all is shown.
+    fn most_output(&self) -> u64 {
+        self.output_kept_bytes.max(self.output_bytes.unwrap_or(0))
+    }
 }
 
 /// What is to be done.
@@ -74,6 +85,20 @@ pub enum Effect {
     Reply(ParticipantId, Reply),
     /// Tell the driver.
     Send(DriverCommand),
+    /// Keep this output of a cell, which may turn out not to be shown.
+    Keep {
+        /// The cell.
+        id: Arc<str>,
+        /// As it was written.
+        bytes: bytes::Bytes,
+    },
+    /// The cell has ended; forget its output, unless not all of it was shown.
+    Kept {
+        /// The cell.
+        id: Arc<str>,
+        /// Whether some of it was omitted.
+        omitted: bool,
+    },
     /// Call [`State::on_timer`] after this time, and not at an earlier one that was asked for.
     ArmTimer(Duration),
     /// Do not.
@@ -334,6 +359,7 @@ impl State {
             execution_count,
             timeout,
             cell.execute.stop_on_error,
+            self.rules.output_bytes,
         ));
     }
 
@@ -366,13 +392,20 @@ impl State {
         if has_timer && self.phase != SessionState::Restarting {
             self.effects.push(Effect::DisarmTimer);
         }
+        let (omitted, rest) = running.take_rest();
         for stream in [Stream::Stdout, Stream::Stderr] {
-            let rest = running.decoder(stream).finish();
-            self.emit_text(Arc::clone(&running.id), stream, rest, false);
-            if let Some(omitted_bytes) = running.omitted(stream) {
+            let omitted_bytes = omitted[stream as usize];
+            if omitted_bytes > 0 {
                 let id = Arc::clone(&running.id);
                 self.emit(Event::Truncated { id, stream, omitted_bytes });
             }
+        }
+        for (stream, text) in rest {
+            self.emit_text(Arc::clone(&running.id), stream, text, false);
+        }
+        if self.rules.output_bytes.is_some() {
+            let (id, omitted) = (Arc::clone(&running.id), omitted != [0; 2]);
+            self.effects.push(Effect::Kept { id, omitted });
         }
         self.asking.remove(&running.number);
         self.emit(Event::Done {

@@ -30,6 +30,11 @@ impl TextDecoder {
         ByteString::from(String::from_utf8_lossy(&rest).into_owned())
     }
 
+    /// Forgets what is held back; answers how many bytes that were.
+    pub fn forget(&mut self) -> usize {
+        self.held.split().len()
+    }
+
     /// Whether a part of a character is held back.
     pub fn holds_any(&self) -> bool {
         !self.held.is_empty()

@@ -160,6 +160,7 @@ impl Client {
         let id = format!("c{}", self.sent);
         let mut message = json!({"type": "execute", "id": id, "code": code});
         message.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let id = text(&message, "id").to_owned();
         self.send(message).await;
         id
     }

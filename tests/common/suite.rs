@@ -57,6 +57,7 @@ interrupt_grace = "6s"
 
 [templates.terse.limits]
 output = "64KiB"
+output_kept = "1MiB"
 "#;
 
 /// What a case gets.

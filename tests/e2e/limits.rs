@@ -12,6 +12,7 @@ cases![
     a_full_disk_is_an_error,
     open_files_are_bounded,
     too_much_output_ends_the_cell,
+    of_much_output_head_and_tail_are_shown,
     usage_is_told_while_a_cell_runs,
     who_nears_the_memory_limit_is_warned,
 ];
@@ -129,12 +130,32 @@ async fn too_much_output_ends_the_cell(stage: &Stage) {
     client.print("kept = 1").await;
     let cell = client.run("while True: print('x' * 1023)").await;
     cell.expect("output_limit", true);
-    assert!(cell.detail().contains("65536"), "{}", cell.detail());
+    assert!(cell.detail().contains("1048576"), "{}", cell.detail());
     assert_eq!(cell.stdout().len(), 64 << 10);
     let truncated = cell.one("truncated");
     assert_eq!(text(truncated, "stream"), "stdout");
     assert!(truncated["omitted_bytes"].as_u64().unwrap() > 0);
     assert_eq!(client.run("kept").await.result(), "1");
+    client.end().await;
+}
+
+async fn of_much_output_head_and_tail_are_shown(stage: &Stage) {
+    let mut client = stage.session_of("terse").await;
+    let cell = client.run("for number in range(20_000): print(f'{number:09}')").await;
+    cell.expect("ok", true);
+    let all: String = (0..20_000).map(|number| format!("{number:09}\n")).collect();
+    let shown = cell.stdout();
+    assert_eq!(shown.len(), 64 << 10);
+    let (head, tail) = shown.split_at(32 << 10);
+    assert!(all.starts_with(head) && all.ends_with(tail), "{shown}");
+    let truncated = cell.one("truncated");
+    assert_eq!(truncated["omitted_bytes"], all.len() - shown.len());
+    // People are told while it runs why nothing more comes.
+    let id = client.execute("import time\nprint('x' * 70_000, flush=True)\ntime.sleep(60)").await;
+    let notice = client.next_where(|event| event["type"] == "notice").await;
+    assert_eq!(notice["code"], "output_budget");
+    client.send(json!({"type": "interrupt"})).await;
+    client.finish(&id).await.expect("interrupted", true);
     client.end().await;
 }
 

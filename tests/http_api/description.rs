@@ -10,7 +10,7 @@ use crate::requests::{anonymous, ask};
 cases![the_description_is_whole, every_route_that_is_described_is_there];
 
 /// The routes of the contract.
-const ROUTES: [(&str, &str); 12] = [
+const ROUTES: [(&str, &str); 13] = [
     ("get", "/ws"),
     ("get", "/healthz"),
     ("get", "/readyz"),
@@ -19,6 +19,7 @@ const ROUTES: [(&str, &str); 12] = [
     ("get", "/v1/sessions"),
     ("delete", "/v1/sessions/{id}"),
     ("post", "/v1/sessions/{id}/tokens"),
+    ("get", "/v1/sessions/{id}/cells/{cell}/output"),
     ("get", "/v1/sessions/{id}/files"),
     ("get", "/v1/sessions/{id}/files/{path}"),
     ("put", "/v1/sessions/{id}/files/{path}"),
@@ -93,16 +94,22 @@ async fn every_route_that_is_described_is_there(stage: &Stage) {
     // Ending the session comes last.
     routes.sort_by_key(|(method, ..)| *method == "delete");
     for (method, path, _) in routes {
-        let real = path.replace("{id}", client.session()).replace("{path}", "file");
+        let real = path
+            .replace("{id}", client.session())
+            .replace("{path}", "file")
+            .replace("{cell}", "c1");
         let body = match path {
             "/v1/sessions/{id}/tokens" => json!({"role": "viewer"}),
             _ => json!({"code": "1"}),
         };
         let name = method.to_uppercase();
         let reply = ask(gateway, &name, real).json(&body).reply().await;
-        // The file is not there before it is put; that it is asked for so shows in the text.
+        // Neither the file is there, before it is put, nor any cell's output; that they are asked for
+        // so shows in the text.
         if reply.status == 404 {
-            assert!(reply.problem(404).contains("find the file"), "{method} {path}");
+            let wanted =
+                if path.contains("{cell}") { "output of that cell" } else { "find the file" };
+            assert!(reply.problem(404).contains(wanted), "{method} {path}");
         } else {
             assert_ne!(reply.status, 405, "{method} {path}");
             assert!(reply.status < 500, "{method} {path}: {reply:?}");

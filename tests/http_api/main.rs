@@ -13,6 +13,7 @@ mod common;
 mod description;
 mod files;
 mod hidden;
+mod output;
 mod refusals;
 mod requests;
 mod run;
@@ -25,6 +26,7 @@ fn main() -> std::process::ExitCode {
         sessions::CASES,
         files::CASES,
         hidden::CASES,
+        output::CASES,
         description::CASES,
     ])
 }

@@ -13,7 +13,7 @@ import { Banner } from "./banner.js";
 import { Cells } from "./cells.js";
 import type { CellAction, CellHost, CellView } from "./cellview.js";
 import type { Arrival } from "./credentials.js";
-import { announce, copy, toast } from "./dom.js";
+import { announce, copy, download, toast } from "./dom.js";
 import type { EditorHost } from "./editor.js";
 import { Follow } from "./follow.js";
 import { Frames } from "./frames.js";
@@ -356,6 +356,15 @@ export class Console implements CellHost {
   }
 
   canAnswer(): boolean { return this.canRun(); }
+
+  async downloadOutput(id: string): Promise<void> {
+    try {
+      const output = await this.#link.session?.files.output(id);
+      if (output) download("output.txt", output);
+    } catch (error) {
+      toast(`The output cannot be downloaded: ${(error as Error).message}`);
+    }
+  }
 
   answer(id: string, text: string | null): void {
     this.runs.ask(() => this.#link.session?.answer(id, text));

@@ -28,6 +28,8 @@ export interface OutputHost {
   /** What to call that place, or nothing if the cell is not here any more. */
   placeName(place: Place): string | null;
   answer(id: string, text: string | null): void;
+  /** Saves everything that a cell wrote. */
+  downloadOutput(id: string): void;
   /** Whether this participant may answer. */
   canAnswer(): boolean;
   /** Every output with that display id shows this now. */
@@ -100,7 +102,10 @@ export class Output {
         this.#add(errorItem(event, this.#host));
         return;
       case "truncated":
-        this.#note(`${bytes(event.omitted_bytes)} of ${event.stream} left out: the limit for output was reached.`);
+        this.#note(`${bytes(event.omitted_bytes)} of ${event.stream} left out: the limit for output was reached.`, {
+          label: "Download all",
+          act: () => this.#host.downloadOutput(event.id),
+        });
         return;
       case "done":
         this.#endInput();
@@ -162,8 +167,9 @@ export class Output {
     return this.#late;
   }
 
-  #note(text: string): void {
+  #note(text: string, offer?: { label: string; act: () => void }): void {
     const element = h("p", { className: "note", textContent: text });
+    if (offer) element.append(" ", h("button", { type: "button", className: "link", textContent: offer.label, onclick: offer.act }));
     this.#add({ element, plain: () => `[${text}]`, markdown: () => `*${text}*`, notebook: () => null });
   }
 

@@ -297,7 +297,16 @@ pub(crate) const SECTIONS: &[Section] = &[
                 Some("output"),
                 Template.limits.output_bytes,
                 Maybe { word: "none", some: Size { min: 1 << 10, max: 1 << 50 } },
-                "Bytes one cell may write to stdout and stderr"
+                "Bytes that are shown of what a cell writes: its head as it comes, its last 64 KiB (at \
+                 most half) at its end"
+            ),
+            setting!(
+                "limits.output_kept",
+                Some("output-kept"),
+                Template.limits.output_kept_bytes,
+                Size { min: 0, max: 1 << 50 },
+                "Bytes kept on disk of what cells wrote where not all of it is shown, to be \
+                 downloaded; a cell that writes more is stopped"
             ),
             setting!(
                 "limits.interrupt_grace",

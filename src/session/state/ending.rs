@@ -11,7 +11,7 @@ use crate::protocol::event::{CellStatus, DoneUsage};
 pub(super) fn of_done(running: &Running, done: &Done) -> (CellStatus, Option<String>) {
     let stopped = done.outcome != Outcome::Ok;
     match &running.stop {
-        Some(Stop::OutputLimit) => (CellStatus::OutputLimit, Some(output_limit(running))),
+        Some(Stop::OutputLimit { most }) => (CellStatus::OutputLimit, Some(output_limit(*most))),
         Some(Stop::Timeout) if stopped || ran_longer(running, done) => {
             (CellStatus::Timeout, Some(timeout(running)))
         }
@@ -37,8 +37,8 @@ pub(super) fn of_exit(running: Option<&Running>, exited: &Exited) -> (CellStatus
         (ExitCause::Stubborn, Some(Stop::Timeout), Some(running)) => {
             (CellStatus::Timeout, with_place(timeout(running) + KILLED, exited))
         }
-        (ExitCause::Stubborn, Some(Stop::OutputLimit), Some(running)) => {
-            (CellStatus::OutputLimit, with_place(output_limit(running) + KILLED, exited))
+        (ExitCause::Stubborn, Some(Stop::OutputLimit { most }), _) => {
+            (CellStatus::OutputLimit, with_place(output_limit(*most) + KILLED, exited))
         }
         (ExitCause::Stubborn, ..) => {
             let text = "the cell did not yield to an interrupt and was killed".to_owned();
@@ -77,9 +77,8 @@ fn timeout(running: &Running) -> String {
     format!("ran longer than its limit of {} ms", limit.as_millis())
 }
 
-fn output_limit(running: &Running) -> String {
-    let limit = running.spent_budget().unwrap_or_default();
-    format!("wrote more than its limit of {limit} bytes")
+fn output_limit(most: u64) -> String {
+    format!("wrote more than its limit of {most} bytes")
 }
 
 fn out_of_memory(exited: &Exited) -> String {

@@ -35,15 +35,17 @@ impl State {
         let Some(id) = self.begun(cell) else { return };
         // Whatever the driver calls it: what comes of a cell that does not run is late.
         let late = !self.runs(cell);
-        let mut spent = false;
         let text = match &mut self.running {
             Some(running) if running.number == cell => {
-                let Some(text) = running.take_output(stream, bytes, self.rules.output_bytes) else {
-                    self.stop_running(Stop::OutputLimit);
-                    return;
-                };
-                spent = running.is_over_budget();
-                text
+                if self.rules.output_bytes.is_some() {
+                    let room = self.rules.most_output().saturating_sub(running.written());
+                    let room = usize::try_from(room).unwrap_or(usize::MAX).min(bytes.len());
+                    if room > 0 {
+                        let (id, bytes) = (Arc::clone(&id), bytes.slice(..room));
+                        self.effects.push(Effect::Keep { id, bytes });
+                    }
+                }
+                running.take_output(stream, bytes)
             }
             _ => {
                 let mut decoder = self.late.remove(&(cell, stream)).unwrap_or_default();
@@ -55,8 +57,24 @@ impl State {
             }
         };
         self.emit_text(id, stream, text, late);
-        if spent {
-            self.stop_running(Stop::OutputLimit);
+        self.look_at_budget();
+    }
+
+    /// Tells of a budget that is spent, and stops a cell that has written more than is kept.
+    fn look_at_budget(&mut self) {
+        let (Some(running), Some(budget)) = (&mut self.running, self.rules.output_bytes) else {
+            return;
+        };
+        let most = self.rules.most_output();
+        if running.written() > most {
+            self.stop_running(Stop::OutputLimit { most });
+        } else if running.begins_to_hold_back() {
+            let text = format!(
+                "cell {} has written most of the {budget} bytes that are shown of its output; the \
+                 end of what follows is shown when it ends, and all of it is kept to be downloaded",
+                running.id
+            );
+            self.emit(Event::Notice { level: NoticeLevel::Info, code: "output_budget", text });
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use bytestring::ByteString;
 
+use super::budget::Budget;
 use crate::protocol::event::Stream;
 use crate::session::text::TextDecoder;
 
@@ -16,8 +17,8 @@ pub(super) enum Stop {
     Interrupt { by: Arc<str> },
     /// Its wall clock ran out.
     Timeout,
-    /// It wrote more than it may.
-    OutputLimit,
+    /// It wrote more than is kept of its output.
+    OutputLimit { most: u64 },
     /// The interpreter is to be started afresh.
     Restart,
 }
@@ -31,16 +32,11 @@ pub(super) struct Running {
     pub(super) timeout: Option<Duration>,
     pub(super) stop_on_error: bool,
     pub(super) stop: Option<Stop>,
-    streams: [StreamSide; 2],
-    output_bytes: u64,
-    /// The budget and that it is spent.
-    over_budget: Option<u64>,
-}
-
-#[derive(Debug, Default)]
-struct StreamSide {
-    decoder: TextDecoder,
-    omitted: u64,
+    decoders: [TextDecoder; 2],
+    /// `None`: all of its output is shown.
+    budget: Option<Budget>,
+    written: u64,
+    told_of_budget: bool,
 }
 
 impl Running {
@@ -50,6 +46,7 @@ impl Running {
         execution_count: Option<u32>,
         timeout: Option<Duration>,
         stop_on_error: bool,
+        budget: Option<u64>,
     ) -> Running {
         Running {
             number,
@@ -58,47 +55,53 @@ impl Running {
             timeout,
             stop_on_error,
             stop: None,
-            streams: Default::default(),
-            output_bytes: 0,
-            over_budget: None,
+            decoders: Default::default(),
+            budget: budget.map(Budget::new),
+            written: 0,
+            told_of_budget: false,
         }
     }
 
-    /// Takes a chunk within the budget and answers its text; `None` if nothing of it fits.
-    pub(super) fn take_output(
-        &mut self,
-        stream: Stream,
-        mut bytes: Bytes,
-        budget: Option<u64>,
-    ) -> Option<ByteString> {
-        let room = budget.map_or(u64::MAX, |budget| budget.saturating_sub(self.output_bytes));
-        self.output_bytes += bytes.len() as u64;
-        let side = &mut self.streams[stream as usize];
-        if bytes.len() as u64 > room {
-            self.over_budget = budget;
-            side.omitted += bytes.len() as u64 - room;
-            bytes.truncate(room as usize);
-            if bytes.is_empty() {
-                return None;
+    /// Takes a chunk; answers the text that is shown of it now.
+    pub(super) fn take_output(&mut self, stream: Stream, bytes: Bytes) -> ByteString {
+        self.written += bytes.len() as u64;
+        let bytes = match &mut self.budget {
+            Some(budget) => budget.take(stream, bytes),
+            None => bytes,
+        };
+        self.decoders[stream as usize].push(bytes)
+    }
+
+    /// Bytes it has written so far.
+    pub(super) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Whether people are to be told, this once, that its output is not shown any more as it comes.
+    pub(super) fn begins_to_hold_back(&mut self) -> bool {
+        let holds_back = self.budget.as_ref().is_some_and(Budget::holds_back);
+        holds_back && !std::mem::replace(&mut self.told_of_budget, true)
+    }
+
+    /// What is left to be said of its output: how much of each stream was omitted, and then what
+    /// is still to be shown.
+    pub(super) fn take_rest(&mut self) -> ([u64; 2], Vec<(Stream, ByteString)>) {
+        let tail = self.budget.as_mut().map(Budget::take_tail).unwrap_or_default();
+        let mut omitted = [0; 2];
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            let Some(budget) = self.budget.as_mut() else { continue };
+            if budget.omitted(stream) > 0 {
+                budget.omit_held(stream, self.decoders[stream as usize].forget());
             }
+            omitted[stream as usize] = budget.omitted(stream);
         }
-        Some(side.decoder.push(bytes))
-    }
-
-    pub(super) fn is_over_budget(&self) -> bool {
-        self.over_budget.is_some()
-    }
-
-    /// The budget that was spent.
-    pub(super) fn spent_budget(&self) -> Option<u64> {
-        self.over_budget
-    }
-
-    pub(super) fn decoder(&mut self, stream: Stream) -> &mut TextDecoder {
-        &mut self.streams[stream as usize].decoder
-    }
-
-    pub(super) fn omitted(&self, stream: Stream) -> Option<u64> {
-        Some(self.streams[stream as usize].omitted).filter(|omitted| *omitted > 0)
+        let mut rest: Vec<(Stream, ByteString)> = tail
+            .into_iter()
+            .map(|(stream, bytes)| (stream, self.decoders[stream as usize].push(bytes)))
+            .collect();
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            rest.push((stream, self.decoders[stream as usize].finish()));
+        }
+        (omitted, rest)
     }
 }

@@ -7,7 +7,13 @@ use super::*;
 use crate::protocol::client::{Query, QueryKind};
 
 fn rules() -> Rules {
-    Rules { queue: 3, timeout: None, output_bytes: None, interrupt_grace: Duration::from_secs(2) }
+    Rules {
+        queue: 3,
+        timeout: None,
+        output_bytes: None,
+        output_kept_bytes: 0,
+        interrupt_grace: Duration::from_secs(2),
+    }
 }
 
 fn by() -> Arc<str> {
@@ -85,6 +91,12 @@ impl Story {
             Effect::Send(DriverCommand::Restart) => "→restart".to_owned(),
             Effect::ArmTimer(after) => format!("arm {}", after.as_millis()),
             Effect::DisarmTimer => "disarm".to_owned(),
+            Effect::Keep { id, bytes } => {
+                format!("keep {id} {:?}", String::from_utf8_lossy(bytes))
+            }
+            Effect::Kept { id, omitted } => {
+                format!("{} {id}", if *omitted { "kept" } else { "forget" })
+            }
             Effect::Log(_) => "log".to_owned(),
             Effect::End => "end".to_owned(),
         };
@@ -108,6 +120,7 @@ fn tell_event(event: &Event) -> String {
         Event::Restarted { requested_by, .. } => format!("restarted by {requested_by:?}"),
         Event::Ended { reason, .. } => format!("ended {reason:?}"),
         Event::Truncated { id, omitted_bytes, .. } => format!("truncated {id} {omitted_bytes}"),
+        Event::Notice { code: code @ "output_budget", .. } => format!("notice {code}"),
         Event::InputRequest { id, prompt, .. } => format!("asks {id} {prompt:?}"),
         other => format!("{other:?}"),
     }
@@ -331,18 +344,56 @@ fn stop_on_error_cancels_what_is_queued_behind() {
 }
 
 #[test]
-fn output_beyond_the_budget_stops_the_cell() {
-    let mut story = Story::new(Rules { output_bytes: Some(5), ..rules() });
+fn of_output_beyond_the_budget_head_and_tail_are_shown() {
+    let mut story = Story::new(Rules { output_bytes: Some(6), output_kept_bytes: 100, ..rules() });
     story.say(execute("a"));
-    assert_eq!(story.hear(output(1, "abc", false)), ["stdout a \"abc\""]);
+    assert_eq!(story.hear(output(1, "abc", false)), ["keep a \"abc\"", "stdout a \"abc\""]);
+    let told = story.hear(output(1, "defgh", false));
+    assert_eq!(told, ["keep a \"defgh\"", "notice output_budget"]);
+    assert_eq!(story.hear(output(1, "ijk", false)), ["keep a \"ijk\""]);
     assert_eq!(
-        story.hear(output(1, "defgh", false)),
-        ["stdout a \"de\"", "→interrupt 1", "arm 32000"]
+        story.hear(done(1, Outcome::Ok, 1)),
+        ["truncated a 5", "stdout a \"ijk\"", "kept a", "done a Ok", "idle"]
     );
-    assert_eq!(story.hear(output(1, "ijk", false)), Vec::<String>::new());
+    // One that keeps within it is shown whole, its end when it ends.
+    story.say(execute("b"));
+    story.hear(output(2, "abcde", false));
     assert_eq!(
-        story.hear(done(1, Outcome::Interrupted, 1)),
-        ["disarm", "truncated a 6", "done a OutputLimit", "idle"]
+        story.hear(done(2, Outcome::Ok, 1)),
+        ["stdout b \"de\"", "forget b", "done b Ok", "idle"]
+    );
+}
+
+#[test]
+fn output_beyond_what_is_kept_stops_the_cell() {
+    for (kept, most) in [(0, 6), (8, 8)] {
+        let rules = Rules { output_bytes: Some(6), output_kept_bytes: kept, ..rules() };
+        let mut story = Story::new(rules);
+        story.say(execute("a"));
+        story.hear(output(1, "abc", false));
+        let told = story.hear(output(1, "defghijk", false));
+        let keeps = format!("keep a {:?}", &"defghijk"[..most - 3]);
+        assert_eq!(told, [&keeps[..], "→interrupt 1", "arm 32000"]);
+        assert_eq!(story.hear(output(1, "lmn", false)), Vec::<String>::new());
+        assert_eq!(
+            story.hear(done(1, Outcome::Interrupted, 1)),
+            ["disarm", "truncated a 8", "stdout a \"lmn\"", "kept a", "done a OutputLimit", "idle"]
+        );
+    }
+}
+
+#[test]
+fn a_character_that_the_budget_cuts_is_omitted_whole() {
+    let mut story = Story::new(Rules { output_bytes: Some(8), output_kept_bytes: 99, ..rules() });
+    story.say(execute("a"));
+    assert_eq!(
+        story.hear(output(1, "abc€def€gh", false))[1..],
+        ["stdout a \"abc\"", "notice output_budget"]
+    );
+    assert_eq!(
+        story.hear(done(1, Outcome::Ok, 1))[..2],
+        ["truncated a 9", "stdout a \"gh\""],
+        "two whole characters, what lies between, and what a tail of four bytes begins with"
     );
 }
 

@@ -1,4 +1,4 @@
-// What a session offers over HTTP: files in its working directory, and tokens to share it.
+// What a session offers over HTTP: files in its working directory, what cells wrote, and tokens to share it.
 
 import { RequestFailed } from "./errors.js";
 import type { Directory, Ready, Role } from "./protocol.js";
@@ -28,6 +28,11 @@ export class Files {
   /** Lists a directory. */
   async list(path = ""): Promise<Directory> {
     return (await (await this.#fetch(`files?path=${encodeURIComponent(path)}`, {})).json()) as Directory;
+  }
+
+  /** Everything that a cell wrote which has ended, where `truncated` told that not all of it was shown. */
+  async output(cell: string): Promise<Blob> {
+    return (await this.#fetch(`cells/${encodeURIComponent(cell)}/output`, {})).blob();
   }
 
   /** Makes a token for this session with that role. */

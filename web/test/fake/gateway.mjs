@@ -84,7 +84,7 @@ export class FakeGateway {
   async serve(request, response) {
     const url = new URL(request.url, "http://x");
     this.requests.push(`${request.method} ${url.pathname}`);
-    const match = /^\/v1\/sessions\/([^/]+)(?:\/(tokens|files\/?(.*)))?$/.exec(url.pathname);
+    const match = /^\/v1\/sessions\/([^/]+)(?:\/(tokens|files\/?(.*)|cells\/[^/]+\/output))?$/.exec(url.pathname);
     if (match) return this.serveSession(match, request, response);
     const asset = this.assets.get(url.pathname === "/" ? "/index.html" : url.pathname);
     if (!asset) return void response.writeHead(404).end("not found");
@@ -106,6 +106,7 @@ export class FakeGateway {
       session.end("requested", "the session was ended by its owner", 1000);
       return void response.writeHead(204).end();
     }
+    if (what?.startsWith("cells/")) return void response.writeHead(200).end(Buffer.alloc(17 << 20, "y"));
     if (what === "tokens") {
       const { role } = JSON.parse(bytes.toString());
       return json({ token: session.tokenFor(role), role });
