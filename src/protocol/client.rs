@@ -201,15 +201,19 @@ impl ClientMessage {
     /// Reads one text frame.
     pub fn parse(text: &str) -> Result<ClientMessage, Refusal> {
         let trimmed = text.trim_start_matches([' ', '\t', '\r', '\n']);
+        let is_object = trimmed.starts_with('{');
         let probe: Probe<'_> = match serde_json::from_str(text) {
-            Ok(probe) if trimmed.starts_with('{') => probe,
-            _ => {
+            Ok(probe) if is_object => probe,
+            read => {
                 // Whatever is wrong first: text that is not JSON as a whole is told so.
                 if let Err(error) = serde_json::from_str::<IgnoredAny>(text) {
                     let message = format!("the message is not JSON: {error}");
                     return Err(Refusal::new(ErrorCode::BadJson, message));
                 }
-                let message = "a message is a JSON object such as {\"code\": \"1 + 1\"}";
+                let message = match read {
+                    Err(error) if is_object => format!("the fields of the message: {error}"),
+                    _ => "a message is a JSON object such as {\"code\": \"1 + 1\"}".to_owned(),
+                };
                 return Err(Refusal::new(ErrorCode::BadMessage, message));
             }
         };
@@ -364,6 +368,15 @@ mod tests {
         let refusal = ClientMessage::parse(r#"{"id":"a7","code":5}"#).unwrap_err();
         assert_eq!(refusal.id.as_deref(), Some("a7"));
         assert!(refusal.message.contains("execute"), "{}", refusal.message);
+    }
+
+    #[test]
+    fn a_field_that_comes_twice_is_named() {
+        for text in [r#"{"code":"1","code":"2"}"#, r#"{"type":"end","code":"2","code":""}"#] {
+            let refusal = ClientMessage::parse(text).unwrap_err();
+            assert_eq!(refusal.code, ErrorCode::BadMessage);
+            assert!(refusal.message.contains("duplicate field `code`"), "{}", refusal.message);
+        }
     }
 
     #[test]
