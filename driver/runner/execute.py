@@ -103,6 +103,8 @@ def compile_cell(source, file, wants_value):
     """
     global future_flags
     flags = _TOP_LEVEL_AWAIT | future_flags
+    if source[:1] == "\ufeff":  # some editors begin files with one; `python FILE` passes over it
+        source = source[1:]
     mode = _mode_of_line(source)
     if mode is not None:
         try:
