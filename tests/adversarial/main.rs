@@ -16,6 +16,7 @@ mod common;
 
 mod autobahn;
 mod frames;
+mod json;
 mod table;
 mod upgrade;
 
@@ -26,6 +27,7 @@ use common::suite::{Case, Group, run_groups};
 const MATRIX: &[(&str, &[Case], &[Backend])] = &[
     ("upgrade", upgrade::CASES, Backend::PLAIN),
     ("frames", frames::CASES, Backend::PLAIN),
+    ("json", json::CASES, Backend::PLAIN),
     ("frames: Autobahn", autobahn::CASES, Backend::PLAIN),
 ];
 
