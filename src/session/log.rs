@@ -309,13 +309,16 @@ impl EventLog {
         self.leaving[left..].iter().chain(self.entries.range(at..))
     }
 
-    /// The seq from which on there are at most `bytes` of messages.
-    pub fn last_bytes(&self, bytes: usize) -> u64 {
-        let mut left = bytes;
+    /// The seq from which on there are at most `bytes` of output, and the newest output in any case.
+    pub fn last_output(&self, bytes: usize) -> u64 {
+        let mut found = 0;
         for entry in self.entries.iter().rev() {
-            match left.checked_sub(cost(entry)) {
-                Some(rest) => left = rest,
-                None => return entry.next(),
+            let Entry::Event(event) = entry else { continue };
+            if event.is_output() {
+                if found > 0 && found + cost(entry) > bytes {
+                    return entry.next();
+                }
+                found += cost(entry);
             }
         }
         self.entries.front().map_or(self.next_seq, Entry::first)

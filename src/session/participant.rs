@@ -84,7 +84,7 @@ impl Participant {
             let place = log.place(next);
             if !hurried && self.is_lost_to(place) {
                 // Of what it cannot keep up with it gets the end, and all that is no output.
-                self.hurried_to = log.last_bytes(PRESENT_BYTES);
+                self.hurried_to = log.last_output(PRESENT_BYTES);
             }
             match place {
                 Place::Ahead => {

@@ -267,3 +267,17 @@ fn what_a_clear_removes_makes_room_only_for_what_nobody_has_seen() {
     let ends: Vec<_> = log.entries.iter().map(|entry| (entry.first(), entry.next())).collect();
     assert_eq!(ends, [(1, 41), (41, 42), (42, 102), (102, 103)]);
 }
+
+#[test]
+fn the_newest_output_is_among_the_last_however_large_it_is() {
+    let mut log = EventLog::new(1 << 20, 0);
+    fill(&mut log, 9, 1000); // all are output but the fifth
+    let last = |log: &EventLog, bytes: usize| log.last_output(bytes);
+    assert_eq!(last(&log, 10), 9);
+    assert_eq!(last(&log, 3 * (1000 + OVERHEAD_BYTES)), 7);
+    // What is no output counts for nothing.
+    assert_eq!(last(&log, 5 * (1000 + OVERHEAD_BYTES)), 4);
+    assert_eq!(last(&log, 1 << 20), 1);
+    fill(&mut log, 1, 1000);
+    assert_eq!(last(&log, 10), 9);
+}
