@@ -7,6 +7,7 @@
 mod common;
 
 mod cost;
+mod cuts;
 mod links;
 mod model;
 mod rules;
