@@ -30,7 +30,7 @@ enum Said {
         late: bool,
         bytes: Vec<u8>,
     },
-    /// In one frame more than it has fragments here; what stands after each cut is said meanwhile.
+    /// In fragments cut here; after each of them the cell writes something meanwhile.
     Message {
         cell: u32,
         late: bool,
