@@ -11,7 +11,7 @@ from _cellgate import execute, session, suggestions
 _OURS = "<cellgate/"
 _MAX_FRAMES = 60  # of one traceback; beyond, the middle is left out
 _MAX_VALUE = 16 << 10  # characters of one exception's message
-_MAX_LINE = 1000  # characters of a line of source
+_MAX_LINE = 1000  # characters of a line of source, and of a name
 _MAX_TEXT = 256 << 10  # characters of all lines together
 _MAX_CHAIN = 20  # causes, and members of a group, told in full
 _REPEATS = 3  # how often a recursive frame is shown before the rest is counted
@@ -34,7 +34,7 @@ def report(cell, error):
         return
     event = {
         "type": "error",
-        "name": type(error).__name__,
+        "name": _said_of(type(error), "__name__"),
         "value": message_of(error),
         "traceback": lines,
         "frames": [_frame_fields(step) for step in _ends(steps, 50)],
@@ -52,7 +52,9 @@ def message_of(error):
     try:
         text = str(error)
     except BaseException as broken:
-        text = "<the exception's own text failed with %s>" % type(broken).__name__
+        text = "<the exception's own text failed with %s>" % _said_of(
+            type(broken), "__name__"
+        )
     if len(text) > _MAX_VALUE:
         left_out = len(text) - _MAX_VALUE
         half = _MAX_VALUE // 2
@@ -97,6 +99,11 @@ def _positions(code, instruction):
     return None
 
 
+def _said_of(kind, attribute):
+    """What a class is called, whatever its metaclass says to that, in bounded length."""
+    return str(vars(type)[attribute].__get__(kind))[:_MAX_LINE]
+
+
 def _file(step):
     return step[0].f_code.co_filename
 
@@ -104,9 +111,9 @@ def _file(step):
 def _frame_fields(step):
     frame, line, _ = step
     fields = {
-        "file": _file(step),
+        "file": _file(step)[:_MAX_LINE],
         "line": line or 0,
-        "function": frame.f_code.co_name,
+        "function": frame.f_code.co_name[:_MAX_LINE],
         "source": _source_line(frame, line).strip(),
     }
     known = execute.sources.get(_file(step))
@@ -181,8 +188,8 @@ def _is_group(error):
 
 def _headline(error):
     kind = type(error)
-    name = kind.__qualname__
-    module = kind.__module__
+    name = _said_of(kind, "__qualname__")
+    module = _said_of(kind, "__module__")
     if module not in ("builtins", "__main__"):
         name = "%s.%s" % (module, name)
     value = error.msg if isinstance(error, SyntaxError) else message_of(error)
@@ -233,8 +240,8 @@ def _repeated(times):
 def _frame_lines(step):
     frame, line, positions = step
     yield '  File %s"%s"%s, line %s%s%s, in %s%s%s' % (
-        _MAGENTA, _file(step), _RESET, _MAGENTA, line, _RESET,
-        _MAGENTA, frame.f_code.co_name, _RESET,
+        _MAGENTA, _file(step)[:_MAX_LINE], _RESET, _MAGENTA, line, _RESET,
+        _MAGENTA, frame.f_code.co_name[:_MAX_LINE], _RESET,
     )  # fmt: skip
     source = _source_line(frame, line)
     text = source.strip()
