@@ -15,6 +15,7 @@
 mod common;
 
 mod autobahn;
+mod code;
 mod frames;
 mod json;
 mod table;
@@ -23,11 +24,15 @@ mod upgrade;
 use common::backend::Backend;
 use common::suite::{Case, Group, run_groups};
 
+/// Kernels and users as different as two backends can be.
+const CODE: &[Backend] = &[Backend::LocalUser, Backend::Docker];
+
 /// Where it comes in, what, against which backends.
 const MATRIX: &[(&str, &[Case], &[Backend])] = &[
     ("upgrade", upgrade::CASES, Backend::PLAIN),
     ("frames", frames::CASES, Backend::PLAIN),
     ("json", json::CASES, Backend::PLAIN),
+    ("code", code::CASES, CODE),
     ("frames: Autobahn", autobahn::CASES, Backend::PLAIN),
 ];
 
