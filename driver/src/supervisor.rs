@@ -330,7 +330,14 @@ impl Supervisor {
             true => Some(Duration::ZERO),
             false => deadline.map(|deadline| deadline.saturating_duration_since(now)),
         };
-        sys::poll(&mut polled, timeout).map_err(|error| End::failed("wait for events", error))?;
+        // The end of a short cell comes sooner than sleeping and waking takes.
+        let eager_until = self.cell.as_ref().map(Cell::eager_until).filter(|_| !left_over);
+        let found = eager_until.map(|until| sys::poll_until(&mut polled, until)).unwrap_or(Ok(0));
+        let waited = match found {
+            Ok(0) => sys::poll(&mut polled, timeout),
+            found => found,
+        };
+        waited.map_err(|error| End::failed("wait for events", error))?;
         let gone = libc::POLLHUP | libc::POLLERR | libc::POLLNVAL;
         if !listens && polled.first().is_some_and(|link| link.revents & gone != 0) {
             return Err(End::LinkClosed);

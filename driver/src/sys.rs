@@ -13,7 +13,7 @@ use std::mem::{MaybeUninit, size_of};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::ptr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use libc::c_int;
 
@@ -50,6 +50,18 @@ pub(crate) fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> io::R
         }
         Err(error) => Err(error),
     }
+}
+
+/// Looks for what is ready without sleeping, and lets others have the processor between two looks;
+/// 0 if nothing is by `until`.
+pub(crate) fn poll_until(fds: &mut [libc::pollfd], until: Instant) -> io::Result<usize> {
+    while Instant::now() < until {
+        match poll(fds, Some(Duration::ZERO)) {
+            Ok(0) => std::thread::yield_now(),
+            found => return found,
+        }
+    }
+    Ok(0)
 }
 
 /// Reads once, again after a signal.
