@@ -16,6 +16,8 @@ mod common;
 
 mod autobahn;
 mod code;
+mod engine;
+mod faulty;
 mod frames;
 mod json;
 mod table;
@@ -27,12 +29,19 @@ use common::suite::{Case, Group, run_groups};
 /// Kernels and users as different as two backends can be.
 const CODE: &[Backend] = &[Backend::LocalUser, Backend::Docker];
 
+/// Both ways to a container.
+const ENGINE: &[Backend] = &[Backend::Docker, Backend::DockerStdio];
+
 /// Where it comes in, what, against which backends.
 const MATRIX: &[(&str, &[Case], &[Backend])] = &[
     ("upgrade", upgrade::CASES, Backend::PLAIN),
     ("frames", frames::CASES, Backend::PLAIN),
     ("json", json::CASES, Backend::PLAIN),
     ("code", code::CASES, CODE),
+    ("engine: newcomers", engine::refused::CASES, ENGINE),
+    ("engine: newcomers", engine::slow::CASES, ENGINE),
+    ("engine: removal", engine::removal::CASES, ENGINE),
+    ("engine: all calls", engine::away::CASES, ENGINE),
     ("frames: Autobahn", autobahn::CASES, Backend::PLAIN),
 ];
 

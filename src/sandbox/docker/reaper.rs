@@ -10,6 +10,7 @@ use std::time::Duration;
 use bollard::query_parameters::RemoveContainerOptionsBuilder;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::engine::{CallError, Engine, SLOW, call};
@@ -35,6 +36,8 @@ pub(super) struct Reaper {
     engine: Engine,
     tasks: TaskTracker,
     runtime: Handle,
+    /// The gateway is about to end, and looks once more for what came after all.
+    leaving: CancellationToken,
 }
 
 impl Reaper {
@@ -43,7 +46,7 @@ impl Reaper {
         let tasks = TaskTracker::new();
         // Only says that `wait` may return when nothing is left; new tasks are still taken.
         tasks.close();
-        Reaper { engine, tasks, runtime: Handle::current() }
+        Reaper { engine, tasks, runtime: Handle::current(), leaving: CancellationToken::new() }
     }
 
     /// The tasks that [`Reaper::drained`] waits for.
@@ -67,7 +70,12 @@ impl Reaper {
         loop {
             let last = match self.try_once(name).await {
                 Ok(()) => return true,
-                Err(error) if error.status() == Some(404) && known == Known::Made => return true,
+                Err(error)
+                    if error.status() == Some(404)
+                        && (known == Known::Made || self.leaving.is_cancelled()) =>
+                {
+                    return true;
+                }
                 // 409, "removal is already in progress", means that it ended by itself and the
                 // engine is at it; the next try finds it gone.
                 Err(error) => error,
@@ -79,7 +87,10 @@ impl Reaper {
                 tracing::warn!(container = name, error = %last, "a container stays for the next sweep");
                 return false;
             }
-            tokio::time::sleep(pause).await;
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.leaving.cancelled(), if !self.leaving.is_cancelled() => {}
+            }
             pause = (pause * 2).min(PAUSE_LONGEST);
         }
     }
@@ -90,8 +101,10 @@ impl Reaper {
         call(format!("remove container {name}"), SLOW, removal).await
     }
 
-    /// Waits until every removal and every creation under way has ended.
+    /// Waits until every removal and every creation under way has ended. Nobody waits any more for
+    /// containers that the engine does not know yet: who calls this looks for them afterwards.
     pub(super) async fn drained(&self) {
+        self.leaving.cancel();
         self.tasks.wait().await;
     }
 }
