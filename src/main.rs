@@ -93,6 +93,8 @@ fn start_log(config: &LogConfig) {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // Said on stderr, it would panic where that is what nobody reads any more.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal());
     match config.format {
         LogFormat::Text => log.init(),
@@ -136,7 +138,9 @@ async fn serve(config: Config) -> Result<ExitCode> {
         tracing::warn!("what earlier gateways left behind is still being removed");
     }
     let gateway = Gateway::bind(config, backend).await?;
-    println!("cellgate {} ({kind} sandboxes) at {}", env!("CARGO_PKG_VERSION"), gateway.url()?);
+    let (version, url) = (env!("CARGO_PKG_VERSION"), gateway.url()?);
+    // Nobody has to read it.
+    writeln!(std::io::stdout(), "cellgate {version} ({kind} sandboxes) at {url}").ok();
     gateway.serve(stop_on_signals()?).await?;
     Ok(ExitCode::SUCCESS)
 }

@@ -111,15 +111,16 @@ impl Terminal {
             "stdout" => std::io::stdout().write_all(text("text").as_bytes())?,
             "stderr" => std::io::stderr().write_all(text("text").as_bytes())?,
             "result" | "display" => {
-                println!("{}", event["data"]["text/plain"].as_str().unwrap_or("(no text form)"));
+                let value = event["data"]["text/plain"].as_str().unwrap_or("(no text form)");
+                writeln!(std::io::stdout(), "{value}")?;
             }
             "error" => {
                 for line in event["traceback"].as_array().into_iter().flatten() {
-                    eprintln!("{}", line.as_str().unwrap_or_default());
+                    writeln!(std::io::stderr(), "{}", line.as_str().unwrap_or_default())?;
                 }
             }
             "input_request" => {
-                print!("{}", text("prompt"));
+                write!(std::io::stdout(), "{}", text("prompt"))?;
                 std::io::stdout().flush()?;
                 let mut line = String::new();
                 let read = tokio::select! {
@@ -133,10 +134,12 @@ impl Terminal {
                 let id = text("id").to_owned();
                 seat.say(Ok(ClientMessage::Input { id, text: answer })).await?;
             }
-            "notice" | "restarted" => eprintln!("cellgate: {}{}", text("text"), text("reason")),
+            "notice" | "restarted" => {
+                writeln!(std::io::stderr(), "cellgate: {}{}", text("text"), text("reason"))?;
+            }
             "done" => {
                 if let Some(detail) = event["detail"].as_str() {
-                    eprintln!("cellgate: {detail}");
+                    writeln!(std::io::stderr(), "cellgate: {detail}")?;
                 }
                 self.status = Some(text("status").to_owned());
             }

@@ -19,6 +19,7 @@ mod code;
 mod engine;
 mod faulty;
 mod frames;
+mod host;
 mod json;
 mod table;
 mod upgrade;
@@ -32,6 +33,9 @@ const CODE: &[Backend] = &[Backend::LocalUser, Backend::Docker];
 /// Both ways to a container.
 const ENGINE: &[Backend] = &[Backend::Docker, Backend::DockerStdio];
 
+/// By whoever the gateway is run.
+const HOST: &[Backend] = &[Backend::LocalRoot, Backend::LocalUser];
+
 /// Where it comes in, what, against which backends.
 const MATRIX: &[(&str, &[Case], &[Backend])] = &[
     ("upgrade", upgrade::CASES, Backend::PLAIN),
@@ -42,6 +46,9 @@ const MATRIX: &[(&str, &[Case], &[Backend])] = &[
     ("engine: newcomers", engine::slow::CASES, ENGINE),
     ("engine: removal", engine::removal::CASES, ENGINE),
     ("engine: all calls", engine::away::CASES, ENGINE),
+    ("host", host::CASES, HOST),
+    ("host", host::root::CASES, &[Backend::LocalRoot]),
+    ("host", host::user::CASES, &[Backend::LocalUser]),
     ("frames: Autobahn", autobahn::CASES, Backend::PLAIN),
 ];
 
