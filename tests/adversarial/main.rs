@@ -16,6 +16,7 @@ mod common;
 
 mod autobahn;
 mod code;
+mod driver;
 mod engine;
 mod faulty;
 mod frames;
@@ -42,6 +43,8 @@ const MATRIX: &[(&str, &[Case], &[Backend])] = &[
     ("frames", frames::CASES, Backend::PLAIN),
     ("json", json::CASES, Backend::PLAIN),
     ("code", code::CASES, CODE),
+    ("driver", driver::CASES, Backend::PLAIN),
+    ("driver", driver::borne::CASES, Backend::PLAIN),
     ("engine: newcomers", engine::refused::CASES, ENGINE),
     ("engine: newcomers", engine::slow::CASES, ENGINE),
     ("engine: removal", engine::removal::CASES, ENGINE),
