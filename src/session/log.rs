@@ -16,9 +16,11 @@ use crate::protocol::event::Sequenced;
 
 pub mod block;
 mod frames;
+mod line;
 mod shown;
 
 pub use block::{Block, Entry};
+use frames::Start;
 
 /// What the log costs beside an event's text, in bytes; keeps a flood of tiny events bounded.
 pub(super) const OVERHEAD_BYTES: usize = 64;
@@ -29,6 +31,14 @@ const BATCH_BYTES: usize = 1 << 20; // 1 MiB
 /// Where a block ends: what one read brings back for one participant, beside its window.
 const BLOCK_BYTES: u64 = 256 << 10; // 256 KiB
 
+/// Beginnings of events that change nothing on any line.
+const QUIET: [&str; 4] = [
+    r#"{"type":"usage""#,
+    r#"{"type":"status""#,
+    r#"{"type":"queued""#,
+    r#"{"type":"participants""#,
+];
+
 /// The newest events. Seqs begin at 1.
 #[derive(Debug)]
 pub struct EventLog {
@@ -38,9 +48,11 @@ pub struct EventLog {
     bytes: usize,
     capacity: usize,
     next_seq: u64,
-    /// The newest output, if nothing that could change what is seen of it came after it, and
-    /// whether it begins at a line's beginning.
-    newest_output: Option<(Sequenced, bool)>,
+    /// The newest output, if nothing that could change what is seen of it came after it, and where
+    /// it begins.
+    newest_output: Option<(Sequenced, Start)>,
+    /// A cell has started and shown nothing yet.
+    fresh: bool,
     shown: shown::Shown,
     /// From here on nobody has seen anything.
     unseen_from: u64,
@@ -104,6 +116,7 @@ impl EventLog {
             capacity,
             next_seq: 1,
             newest_output: None,
+            fresh: false,
             shown: shown::Shown::default(),
             unseen_from: 1,
             leaving: Arc::default(),
@@ -142,28 +155,42 @@ impl EventLog {
 
     fn overwrite(&mut self, event: &Sequenced, wanted: u64) -> usize {
         if !event.is_output() {
-            // Figures about the sandbox come once a second and change nothing on any line.
-            if !event.json.starts_with(r#"{"type":"usage""#) {
+            // A cell begins on a line of its own; some events change nothing on any line.
+            if event.json.starts_with(r#"{"type":"started""#) {
                 self.newest_output = None;
+                self.fresh = true;
+            } else if !QUIET.iter().any(|quiet| event.json.starts_with(quiet)) {
+                self.newest_output = None;
+                self.fresh = false;
             }
             return 0;
         }
-        let Some((older, at_start)) = self.newest_output.take() else {
-            self.newest_output = Some((event.clone(), false));
+        let fresh = std::mem::take(&mut self.fresh) && !frames::is_late(event);
+        let Some((older, start)) = self.newest_output.take() else {
+            let start = if fresh { Start::FRESH } else { Start::default() };
+            self.newest_output = Some((event.clone(), start));
             return 0;
         };
-        let follows_line = frames::is_same_stream(event, &older) && frames::ends_line(&older);
-        self.newest_output = Some((event.clone(), follows_line));
-        if older.seq >= wanted || !frames::overwrites(event, &older, at_start) {
+        let (is_overwritten, start) = frames::follow(event, &older, start);
+        if !is_overwritten {
+            self.newest_output = Some((event.clone(), start));
             return 0;
         }
-        self.supersede(vec![older.seq])
+        // What somebody is still to get, or is on its way to the disk, stays beneath what follows.
+        let is_gone = self.entries.front().is_none_or(|oldest| oldest.first() > older.seq);
+        let is_kept = older.seq >= wanted || is_gone;
+        let start = Start { clean: start.clean && !is_kept, ..start };
+        self.newest_output = Some((event.clone(), start));
+        if is_kept { 0 } else { self.supersede(vec![older.seq]) }
     }
 
     /// Forgets what this event, the newest, has removed from sight, unless somebody is still to get
     /// every event from `wanted` on. Answers what that cost, in bytes, as far as nobody has seen it.
     pub fn outdate(&mut self, event: &Event, wanted: u64) -> usize {
         let mut outdated = self.shown.take(event, self.newest());
+        if outdated.is_empty() {
+            return 0;
+        }
         outdated.retain(|seq| *seq < wanted);
         self.supersede(outdated)
     }

@@ -1,50 +1,86 @@
 //! Which output is overwritten by what follows it, as the frames of a progress bar are. Pure.
 //!
 //! Where there is a doubt the answer is no: text counts as overwritten only if it stands on one
-//! line, from the line's beginning, and what follows returns there and covers it.
+//! line, from the line's beginning, and what follows returns there and covers or erases it.
 
-use std::str::Chars;
-
+use super::line::{Style, read, returns};
 use crate::protocol::event::Sequenced;
 
 /// Longest text that is looked at, in bytes of its escaped form: some frames of a wide terminal.
 const FRAME_BYTES: usize = 4 << 10; // 4 KiB
 
-/// Whether nothing is left to be seen of `older` once `newer`, the next output of the session, is
-/// there. `at_start`: `older` begins at the beginning of a line.
-pub(super) fn overwrites(newer: &Sequenced, older: &Sequenced, at_start: bool) -> bool {
-    let (Some(new), Some(old)) = (newer.escaped_text(), older.escaped_text()) else { return false };
-    let returns = new.starts_with("\\r");
-    if old.len() > FRAME_BYTES
-        || !(if returns {
-            at_start || old.starts_with("\\r")
-        } else {
-            at_start && ends_in(old, "r")
-        })
-        || !is_same_stream(newer, older)
-    {
-        return false;
-    }
-    let newer_line = widest(Text(new.chars()).take_while(|c| *c != '\n'), false);
-    match (newer_line, widest(Text(old.chars()), true)) {
-        (Some(covers), Some(covered)) => covers >= covered.max(1),
-        _ => false,
-    }
+/// Where an output begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Start {
+    /// At the beginning of a line.
+    pub(super) at_start: bool,
+    /// On a line where nothing else stands.
+    pub(super) clean: bool,
+    /// Without colours and the like from before.
+    pub(super) plain: bool,
 }
 
-/// Whether what follows this output in its stream begins at the beginning of a line.
-pub(super) fn ends_line(event: &Sequenced) -> bool {
-    event.escaped_text().is_some_and(|text| ends_in(text, "r") || ends_in(text, "n"))
+impl Start {
+    /// Where the first output of a cell begins.
+    pub(super) const FRESH: Start = Start { at_start: true, clean: true, plain: true };
+}
+
+/// What `newer`, the next output of the session, does to `older`, which began at `start`: whether
+/// nothing is left to be seen of it, and where `newer` begins.
+pub(super) fn follow(newer: &Sequenced, older: &Sequenced, start: Start) -> (bool, Start) {
+    let (Some(new), Some(old)) = (newer.escaped_text(), older.escaped_text()) else {
+        return (false, Start::default());
+    };
+    if !is_same_stream(newer, older) {
+        return (false, Start::default());
+    }
+    if ends_in(old, "n") {
+        return (false, Start { at_start: true, clean: true, plain: false });
+    }
+    let ends_at_start = ends_in(old, "r");
+    let mut next = Start { at_start: ends_at_start, ..Start::default() };
+    if old.len() > FRAME_BYTES || !(ends_at_start || returns(new)) {
+        return (false, next);
+    }
+    let Some(covered) = read(old).filter(|effect| !effect.leaves) else { return (false, next) };
+    let is_neutral = match covered.style {
+        Style::Kept => true,
+        Style::Plain => start.plain,
+        Style::Other => false,
+    };
+    next.plain = match covered.style {
+        Style::Kept => start.plain,
+        style => style == Style::Plain,
+    };
+    let Some(covers) = read(new) else { return (false, next) };
+    let from_start = if covers.returns {
+        start.at_start || covered.returns
+    } else {
+        start.at_start && ends_at_start
+    };
+    // Where something else stands on the line, blanks and erasures hide it.
+    let needed = match (start.clean, covered.erases) {
+        (true, _) => covered.shows,
+        (false, false) => covered.writes,
+        (false, true) => usize::MAX,
+    };
+    let is_overwritten = from_start && is_neutral && covers.covers >= needed.max(1);
+    next.clean = is_overwritten && start.clean;
+    (is_overwritten, next)
+}
+
+/// Whether it comes after its cell's end.
+pub(super) fn is_late(event: &Sequenced) -> bool {
+    let rest = event.text.and_then(|span| event.json.get(span.end as usize..));
+    rest.is_some_and(|rest| rest.starts_with("\",\"late\""))
 }
 
 /// Whether two outputs are of the same cell and stream, and both in time or late.
-pub(super) fn is_same_stream(one: &Sequenced, other: &Sequenced) -> bool {
-    let around = |event: &Sequenced| {
-        let span = event.text?;
-        let head = event.json.get(..span.start as usize)?.to_owned();
-        Some((head, event.json.get(span.end as usize..)?.starts_with("\",\"late\"")))
-    };
-    around(one) == around(other)
+fn is_same_stream(one: &Sequenced, other: &Sequenced) -> bool {
+    let head = |event: &Sequenced| Some(event.text?.start as usize);
+    head(one) == head(other)
+        && head(one).is_some_and(|end| one.json.get(..end) == other.json.get(..end))
+        && is_late(one) == is_late(other)
 }
 
 /// Whether an escaped text ends in this escape, rather than in a backslash and a letter.
@@ -52,55 +88,6 @@ fn ends_in(text: &str, letter: &str) -> bool {
     let Some(rest) = text.strip_suffix(letter) else { return false };
     let backslashes = rest.bytes().rev().take_while(|byte| *byte == b'\\').count();
     !backslashes.is_multiple_of(2)
-}
-
-/// Columns of the widest piece between returns. `None`: it does more than write on one line.
-/// `trimmed`: blanks at a piece's end, which cover something, are nothing to be covered.
-fn widest(text: impl Iterator<Item = char>, trimmed: bool) -> Option<usize> {
-    let (mut widest, mut column) = (0, 0);
-    for c in text {
-        match c {
-            '\r' => column = 0,
-            ' ' => {
-                column += 1;
-                if !trimmed {
-                    widest = widest.max(column);
-                }
-            }
-            c if c.is_control() => return None,
-            c => {
-                column += if trimmed && may_be_wide(c) { 2 } else { 1 };
-                widest = widest.max(column);
-            }
-        }
-    }
-    Some(widest)
-}
-
-/// Whether a terminal may give it two columns. The blocks and lines of bars have one.
-fn may_be_wide(c: char) -> bool {
-    c >= '\u{1100}' && !('\u{2000}'..'\u{2600}').contains(&c)
-}
-
-/// The characters of an escaped text.
-struct Text<'a>(Chars<'a>);
-
-impl Iterator for Text<'_> {
-    type Item = char;
-
-    fn next(&mut self) -> Option<char> {
-        match self.0.next()? {
-            '\\' => match self.0.next()? {
-                'n' => Some('\n'),
-                'r' => Some('\r'),
-                '"' => Some('"'),
-                '\\' => Some('\\'),
-                // Tabs, backspaces, and whatever is told by its number.
-                _ => Some('\0'),
-            },
-            c => Some(c),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -127,7 +114,12 @@ mod tests {
             ("\r  9% of all  ", "\r 10% of all", false, true),
             ("\r|██  |", "\r|███ |", false, true),
             ("\r1\r2\r3", "\r4", false, true),
+            ("\r\u{1b}[32m1%\u{1b}[0m|  ", "\r\u{1b}[32m22%\u{1b}[0m|", false, true),
+            ("\u{1b}[2K\r  10 of 20", "\u{1b}[2K\r1", false, true),
+            ("\r10% done", "\r20%\u{1b}[K", false, true),
             // Something is left of the older one.
+            ("\r\u{1b}[32m10%", "\r20%", false, false),
+            ("10% done", "20%\u{1b}[K", true, false),
             ("\r10% done", "\r20%", false, false),
             ("10%", "\r20%", false, false),
             ("10%\r", "20%\r", false, false),
@@ -146,7 +138,8 @@ mod tests {
             ("10%\\r", "20%\\r", true, false),
             ("1", "\\r20%", true, false),
         ] {
-            let told = overwrites(&output(newer), &output(older), at_start);
+            let start = Start { at_start, ..Start::FRESH };
+            let (told, _) = follow(&output(newer), &output(older), start);
             assert_eq!(told, expected, "{older:?} then {newer:?}, {at_start}");
         }
     }
@@ -154,11 +147,31 @@ mod tests {
     #[test]
     fn only_output_of_the_same_cell_and_stream_is() {
         let older = output("\r10%");
-        assert!(overwrites(&of("a", "\r20%", false), &older, false));
-        assert!(!overwrites(&of("b", "\r20%", false), &older, false));
-        assert!(!overwrites(&of("a", "\r20%", true), &older, false));
+        let overwrites = |newer: &Sequenced| follow(newer, &older, Start::default()).0;
+        assert!(overwrites(&of("a", "\r20%", false)));
+        assert!(!overwrites(&of("b", "\r20%", false)));
+        assert!(!overwrites(&of("a", "\r20%", true)));
         let stderr = Output { id: "a".into(), text: "\r20%".into(), late: false };
         let stderr = Sequenced::encode(&Event::Stderr(stderr), 2, 1).unwrap();
-        assert!(!overwrites(&stderr, &older, false));
+        assert!(!overwrites(&stderr));
+    }
+
+    #[test]
+    fn what_stands_beneath_a_frame_is_hidden_by_what_is_kept() {
+        let judge = |older: &str, newer: &str, start| follow(&output(newer), &output(older), start);
+        let dirty = Start { at_start: true, clean: false, plain: false };
+        // Its blanks and its erasure hide what was there, and what follows does not.
+        for older in ["\r10%  ", "\r10%\u{1b}[K", "\r\u{1b}[1m10%\u{1b}[0m"] {
+            assert!(!judge(older, "\r20%", dirty).0, "{older:?}");
+            assert!(judge(older, "\r20%", Start::FRESH).0, "{older:?}");
+        }
+        assert!(judge("\r10%  ", "\r20%  ", dirty).0);
+        assert!(judge("\r10%\u{1b}[K", "\r20%\u{1b}[K", dirty).0);
+        // Where a frame was overwritten the line is as clean as it was.
+        assert!(judge("\r10%", "\r20%", Start::FRESH).1.clean);
+        assert!(!judge("\r10%", "\r2%", Start::FRESH).1.clean);
+        assert!(judge("line\n", "\r2%", dirty).1.clean);
+        // A frame that ends in a plain style lets the next one begin in it.
+        assert!(judge("\r\u{1b}[1m10%\u{1b}[0m", "\r20%", dirty).1.plain);
     }
 }

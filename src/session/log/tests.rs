@@ -206,11 +206,11 @@ fn the_frames_of_a_progress_bar_are_kept_as_their_last() {
 #[test]
 fn a_frame_is_kept_while_somebody_is_still_to_get_it_and_where_something_else_came_between() {
     let mut log = EventLog::new(64 << 10, 0);
-    let status = Event::Status { state: SessionState::Busy };
+    let clear = Event::ClearOutput { id: "a".into(), wait: false };
     assert_eq!(say(&mut log, &frame(1), 1), 0);
     assert_eq!(say(&mut log, &frame(2), 1), 0);
     assert!(say(&mut log, &frame(3), 3) > 0, "the second is nobody's any more");
-    assert_eq!(say(&mut log, &status, u64::MAX), 0);
+    assert_eq!(say(&mut log, &clear, u64::MAX), 0);
     assert_eq!(say(&mut log, &frame(5), u64::MAX), 0);
     let kept: Vec<u64> = log.held(1).filter(|e| e.json().is_some()).map(Entry::first).collect();
     assert_eq!(kept, [1, 3, 4, 5]);
@@ -280,4 +280,19 @@ fn the_newest_output_is_among_the_last_however_large_it_is() {
     assert_eq!(last(&log, 1 << 20), 1);
     fill(&mut log, 1, 1000);
     assert_eq!(last(&log, 10), 9);
+}
+
+#[test]
+fn the_first_frame_of_a_cell_is_overwritten_like_any_other() {
+    let started =
+        Event::Started { id: "a".into(), code: "".into(), execution_count: None, by: "x".into() };
+    let status = Event::Status { state: SessionState::Busy };
+    let text =
+        |text: &str| Event::Stdout(Output { id: "a".into(), text: text.into(), late: false });
+    let mut log = EventLog::new(64 << 10, 0);
+    for event in [&started, &status, &text("10%  "), &status, &text("\r20%")] {
+        say(&mut log, event, u64::MAX);
+    }
+    let kept: Vec<u64> = log.held(1).filter(|e| e.json().is_some()).map(Entry::first).collect();
+    assert_eq!(kept, [1, 2, 4, 5]);
 }
