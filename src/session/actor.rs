@@ -1,9 +1,16 @@
 //! The task that owns a session: it waits for what happens, asks the rules, does what they say.
+//!
+//! ```text
+//!   participants ── people ──┐                   ┌─► log, fanout
+//!   link ────────── driver ──┼─► State ─ apply ──┼─► link
+//!   time ────────────────────┘                   └─► kept, timer
+//!   spill ── disk ──► log, fanout
+//! ```
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::fanout::Fanout;
@@ -13,27 +20,21 @@ use super::meter::Meter;
 use super::spill::{Spill, Spilled};
 use super::state::{Effect, ParticipantId, Rules, State};
 use super::transfers::Transfers;
-use super::vigil::{Finding, Vigil};
-use super::{AttachError, Command, DetachedOutput, Guest, Joined, SessionConfig, Summary};
-use crate::error::Chain;
+use super::vigil::Vigil;
+use super::{Command, DetachedOutput, SessionConfig, Summary};
 use crate::id::SessionId;
 use crate::link::{DriverEvent, Link, LinkError};
 use crate::metrics::Metrics;
 use crate::pool::Prepared;
-use crate::protocol::client::{ClientMessage, Refusal};
-use crate::protocol::event::{CellStatus, EndReason, Event, NoticeLevel, Sequenced, SessionState};
-use crate::protocol::reply::{ErrorCode, LanguageInfo, Ready, ReadyLimits, Role};
-use crate::protocol::{self, Close, CloseCode, Reply};
-use crate::sandbox::{BackendKind, EndCause, SandboxHandle};
+use crate::protocol::event::{CellStatus, EndReason, Event, Sequenced, SessionState};
+use crate::protocol::reply::LanguageInfo;
+use crate::protocol::{Close, CloseCode, Reply};
+use crate::sandbox::{BackendKind, SandboxHandle};
 use crate::template::Template;
 
-/// Longest wait for a backend's word on why a sandbox is gone.
-const CAUSE_DEADLINE: Duration = Duration::from_secs(5);
-
-/// Most that may wait for the driver beside a few of the longest messages: the questions that may
-/// be open, of a MiB each. A supervisor takes its commands at once, so one that does not is stuck,
-/// or hostile.
-const UNSENT_BYTES: usize = 64 << 20; // 64 MiB
+mod disk;
+mod driver;
+mod people;
 
 /// Longest wait for a full memory's way to the disk. A disk that takes longer for a megabyte hangs,
 /// and a cell should not hang with it.
@@ -42,10 +43,6 @@ const DISK_DEADLINE: Duration = Duration::from_secs(2);
 /// How long participants who are behind are still given what stands on the disk once the session is
 /// over.
 const FAREWELL: Duration = Duration::from_secs(10);
-
-/// Driver events handled before commands are looked at again: an interrupt under a flood is seen
-/// within a few frames.
-const EVENTS_A_TURN: usize = 16;
 
 /// A session's owner.
 pub(super) struct Actor {
@@ -233,54 +230,6 @@ impl Actor {
         tracing::info!("session ended");
     }
 
-    /// Lets the log's disk have what its memory cannot hold.
-    fn spill_over(&mut self) {
-        if let Some(batch) = self.log.take_batch() {
-            self.spill.write(batch);
-        }
-        self.pressed = self.log.is_pressed().then(|| self.pressed.unwrap_or_else(Instant::now));
-    }
-
-    fn catch_up(&mut self) {
-        match self.fanout.catch_up(&self.log) {
-            Ok(Some(block)) => self.spill.read(block),
-            Ok(None) => {}
-            Err(error) => tracing::error!(%error, "cannot encode a gap"),
-        }
-    }
-
-    fn on_spilled(&mut self, spilled: Spilled) {
-        match spilled {
-            Spilled::Written(result) => {
-                self.log.on_written(result.is_ok());
-                if let Err(error) = result {
-                    self.tell_of_disk(&error.to_string());
-                }
-            }
-            // What was written over meanwhile is lost, and so told when it is looked for.
-            Spilled::Read(block, Ok(entries)) if self.log.holds(&block) => {
-                if let Err(error) = self.fanout.take_block(&block, &entries) {
-                    tracing::error!(%error, "cannot encode a gap");
-                }
-            }
-            Spilled::Read(_, Ok(_)) => {}
-            Spilled::Read(_, Err(error)) => {
-                self.log.lose_disk();
-                self.tell_of_disk(&error.to_string());
-            }
-        }
-    }
-
-    /// Once for writing and once for reading at most, as neither is tried again.
-    fn tell_of_disk(&mut self, why: &str) {
-        tracing::warn!(why, "the log's disk is given up");
-        let text = format!(
-            "older output is no longer kept on disk ({why}): what the log cannot hold in memory \
-             is forgotten, and named by a gap"
-        );
-        self.emit(&Event::Notice { level: NoticeLevel::Warning, code: "log_disk", text });
-    }
-
     async fn turn(&mut self) -> Turn {
         let may_read = self.may_read();
         self.meter.reading(may_read);
@@ -350,163 +299,11 @@ impl Actor {
         .min_by_key(|(at, _)| *at)
     }
 
-    fn on_command(&mut self, command: Command) {
-        match command {
-            Command::Attach { guest, joined }
-                if !self.fanout.has_seat(&guest, self.config.participants) =>
-            {
-                // Whoever asked and is gone already need not be told.
-                joined.send(Err(AttachError::Full(self.config.participants))).ok();
-            }
-            Command::Attach { guest, joined } => self.admit(guest, joined),
-            Command::Message { from, message } => {
-                let Some(participant) = self.fanout.get(from) else { return };
-                let name = Arc::clone(&participant.name);
-                match message.and_then(|message| permitted(participant.role, message)) {
-                    Ok(message) => {
-                        // A page's heartbeat is not somebody doing something, nor is what was
-                        // refused.
-                        if !matches!(message, ClientMessage::Ping { .. }) {
-                            self.last_activity = Instant::now();
-                        }
-                        self.state.on_message(from, &name, message);
-                    }
-                    Err(refusal) => self.reply(from, &refusal.into()),
-                }
-            }
-            Command::Output { cell, asked } => self.kept.ask(&cell, asked),
-            Command::File(step) => {
-                self.last_activity = Instant::now();
-                self.transfers.take(step, &mut self.link);
-            }
-            Command::Drain => self.state.on_drain(),
-            Command::End { reason } => self.end(reason),
-        }
-    }
-
-    /// Joining and what is replayed are settled in one turn, so that nothing falls between.
-    fn admit(&mut self, guest: Guest, joined: oneshot::Sender<Joined>) {
-        let ready = self.ready(self.fanout.next_id(), &guest);
-        let ready = Reply::Ready(Box::new(ready));
-        let (id, outbox) = match self.fanout.join(&guest, &ready) {
-            Ok(seat) => seat,
-            Err(error) => {
-                tracing::error!(%error, "cannot encode `ready`");
-                return;
-            }
-        };
-        self.unwatched = None;
-        if joined.send(Ok((id, Arc::clone(&outbox)))).is_err() {
-            // The socket went away while we answered; its seat must not stay taken.
-            outbox.leave();
-            return;
-        }
-        self.tell_participants();
-    }
-
-    fn ready(&self, participant: ParticipantId, guest: &Guest) -> Ready {
-        let limits = &self.template.limits;
-        let timeout_ms = |limit: Duration| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-        Ready {
-            protocol: protocol::VERSION,
-            session: self.id.to_string(),
-            token: guest.token.reveal().to_owned(),
-            participant,
-            role: guest.role,
-            template: self.template.name.clone(),
-            language: self.language.clone(),
-            state: self.state.phase(),
-            seq: self.log.newest(),
-            limits: ReadyLimits {
-                message_bytes: self.config.message_bytes as u64,
-                queue: self.config.queue as u64,
-                output_bytes: limits.output_bytes,
-                timeout_ms: limits.timeout.map(timeout_ms),
-                memory_bytes: limits.memory_bytes,
-                window_bytes: self.config.window_bytes as u64,
-                cpu_millis: u64::from(limits.cpu_millis),
-                processes: u64::from(limits.processes),
-                disk_bytes: limits.disk_bytes,
-            },
-            backend: self.backend.name(),
-        }
-    }
-
-    fn tell_participants(&mut self) {
-        let list = self.fanout.list();
-        self.emit(&Event::Participants { list });
-    }
-
-    fn hear(&mut self, event: DriverEvent) {
-        match event {
-            DriverEvent::File { number, answer } => self.transfers.on_answer(number, answer),
-            event => self.state.on_driver(event),
-        }
-    }
-
-    fn on_driver(&mut self, event: DriverEvent) {
-        self.hear(event);
-        // What was read with it comes along; the room is looked at again for each.
-        for _ in 1..EVENTS_A_TURN {
-            self.apply();
-            if self.farewell.is_some() || !self.may_read() {
-                return;
-            }
-            match self.link.ready_event() {
-                Ok(Some(event)) => self.hear(event),
-                // The next turn meets the error again and handles it.
-                Ok(None) | Err(_) => return,
-            }
-        }
-    }
-
     /// Tells whoever lists sessions, if there is anything new to tell.
     fn summarise(&self) {
         let (state, participants) = (self.state.phase(), self.fanout.len());
         let now = Summary { state, participants, cells: self.cells };
         self.summary.send_if_modified(|told| std::mem::replace(told, now) != now);
-    }
-
-    async fn on_link_lost(&mut self, error: LinkError) {
-        let cause = tokio::time::timeout(CAUSE_DEADLINE, self.handle.cause())
-            .await
-            .unwrap_or(EndCause::Unknown);
-        tracing::warn!(error = %Chain(&error), ?cause, "the link is lost");
-        let detail = match (&error, cause) {
-            (_, EndCause::OutOfMemory { limit_bytes }) => {
-                format!("the sandbox ran out of memory: limit {} MiB", limit_bytes >> 20)
-            }
-            (_, EndCause::Removed(how)) => format!("the sandbox is gone: {how}"),
-            (_, EndCause::BackendGone(how)) => format!("the backend is gone: {how}"),
-            (LinkError::Closed, EndCause::Supervisor(status)) => {
-                format!("the sandbox's supervisor ended with status {status}")
-            }
-            (LinkError::Closed, EndCause::Unknown) => "the sandbox is gone".to_owned(),
-            (error, _) => format!("the sandbox was given up: {error}"),
-        };
-        self.state.on_lost(&detail);
-    }
-
-    fn look_after_driver(&mut self) {
-        match self.vigil.look(self.link.heard()) {
-            Finding::Well => {}
-            Finding::Ask => self.link.send_ping(),
-            Finding::Silent => {
-                let patience = self.vigil.patience();
-                tracing::warn!(?patience, "the driver is silent and given up");
-                let detail = format!("the sandbox was given up: it said nothing for {patience:?}");
-                self.state.on_lost(&detail);
-            }
-        }
-    }
-
-    fn look_after_link(&mut self) {
-        let most = UNSENT_BYTES.saturating_add(8 * self.config.message_bytes);
-        if self.link.unsent() > most {
-            tracing::warn!(unsent = self.link.unsent(), "the driver takes nothing and is given up");
-            self.state.on_lost("the sandbox was given up: it takes no commands");
-            self.apply();
-        }
     }
 
     fn apply(&mut self) {
@@ -602,17 +399,4 @@ impl Actor {
         };
         self.state.end(reason, detail);
     }
-}
-
-/// What a role may say.
-fn permitted(role: Role, message: ClientMessage) -> Result<ClientMessage, Refusal> {
-    let allowed = match (&message, role) {
-        (ClientMessage::Ping { .. } | ClientMessage::Ack { .. }, _) | (_, Role::Owner) => true,
-        (ClientMessage::End, Role::Editor) | (_, Role::Viewer) => false,
-        (_, Role::Editor) => true,
-    };
-    if allowed {
-        return Ok(message);
-    }
-    Err(Refusal::new(ErrorCode::Forbidden, "this participant's role does not allow that"))
 }

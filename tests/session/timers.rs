@@ -52,7 +52,7 @@ const TIMERS: &[(&str, usize, Timers)] = &[
     ),
     (
         "src/session/actor.rs",
-        4,
+        3,
         &[
             ("a cell's wall clock", Virtual(STORY, "a_cell_that_runs_too_long_is_interrupted")),
             ("an interrupt's answer", Virtual(LINKS, "a_link_that_goes_dead_under_an_interrupt")),
@@ -68,16 +68,20 @@ const TIMERS: &[(&str, usize, Timers)] = &[
             ("idleness", Virtual(HERE, "idle_is_who_runs_nothing_and_hears_nothing")),
             ("a lifetime", Virtual(HERE, "a_lifetime_ends_what_is_busy_too")),
             (
-                "a backend's word on a loss",
-                Virtual(HERE, "a_backend_that_does_not_say_why_is_not_waited_for"),
-            ),
-            (
                 "a sandbox that is ended",
                 Virtual(HERE, "a_sandbox_that_nobody_can_end_loses_its_link"),
             ),
             ("a farewell", Virtual(HERE, "who_takes_nothing_at_the_end_is_waited_for_ten_seconds")),
             ("a disk", Not("virtual time stands still while a thread waits for a disk that hangs")),
         ],
+    ),
+    (
+        "src/session/actor/driver.rs",
+        1,
+        &[(
+            "a backend's word on a loss",
+            Virtual(HERE, "a_backend_that_does_not_say_why_is_not_waited_for"),
+        )],
     ),
     (
         "src/session/files.rs",

@@ -1,0 +1,88 @@
+//! What the actor does when the driver says something, or nothing.
+
+use std::time::Duration;
+
+use super::Actor;
+use crate::error::Chain;
+use crate::link::{DriverEvent, LinkError};
+use crate::sandbox::EndCause;
+use crate::session::vigil::Finding;
+
+/// Longest wait for a backend's word on why a sandbox is gone.
+const CAUSE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Most that may wait for the driver beside a few of the longest messages: the questions that may
+/// be open, of a MiB each. A supervisor takes its commands at once, so one that does not is stuck,
+/// or hostile.
+const UNSENT_BYTES: usize = 64 << 20; // 64 MiB
+
+/// Driver events handled before commands are looked at again: an interrupt under a flood is seen
+/// within a few frames.
+const EVENTS_A_TURN: usize = 16;
+
+impl Actor {
+    pub(super) fn hear(&mut self, event: DriverEvent) {
+        match event {
+            DriverEvent::File { number, answer } => self.transfers.on_answer(number, answer),
+            event => self.state.on_driver(event),
+        }
+    }
+
+    pub(super) fn on_driver(&mut self, event: DriverEvent) {
+        self.hear(event);
+        // What was read with it comes along; the room is looked at again for each.
+        for _ in 1..EVENTS_A_TURN {
+            self.apply();
+            if self.farewell.is_some() || !self.may_read() {
+                return;
+            }
+            match self.link.ready_event() {
+                Ok(Some(event)) => self.hear(event),
+                // The next turn meets the error again and handles it.
+                Ok(None) | Err(_) => return,
+            }
+        }
+    }
+
+    pub(super) async fn on_link_lost(&mut self, error: LinkError) {
+        let cause = tokio::time::timeout(CAUSE_DEADLINE, self.handle.cause())
+            .await
+            .unwrap_or(EndCause::Unknown);
+        tracing::warn!(error = %Chain(&error), ?cause, "the link is lost");
+        let detail = match (&error, cause) {
+            (_, EndCause::OutOfMemory { limit_bytes }) => {
+                format!("the sandbox ran out of memory: limit {} MiB", limit_bytes >> 20)
+            }
+            (_, EndCause::Removed(how)) => format!("the sandbox is gone: {how}"),
+            (_, EndCause::BackendGone(how)) => format!("the backend is gone: {how}"),
+            (LinkError::Closed, EndCause::Supervisor(status)) => {
+                format!("the sandbox's supervisor ended with status {status}")
+            }
+            (LinkError::Closed, EndCause::Unknown) => "the sandbox is gone".to_owned(),
+            (error, _) => format!("the sandbox was given up: {error}"),
+        };
+        self.state.on_lost(&detail);
+    }
+
+    pub(super) fn look_after_driver(&mut self) {
+        match self.vigil.look(self.link.heard()) {
+            Finding::Well => {}
+            Finding::Ask => self.link.send_ping(),
+            Finding::Silent => {
+                let patience = self.vigil.patience();
+                tracing::warn!(?patience, "the driver is silent and given up");
+                let detail = format!("the sandbox was given up: it said nothing for {patience:?}");
+                self.state.on_lost(&detail);
+            }
+        }
+    }
+
+    pub(super) fn look_after_link(&mut self) {
+        let most = UNSENT_BYTES.saturating_add(8 * self.config.message_bytes);
+        if self.link.unsent() > most {
+            tracing::warn!(unsent = self.link.unsent(), "the driver takes nothing and is given up");
+            self.state.on_lost("the sandbox was given up: it takes no commands");
+            self.apply();
+        }
+    }
+}
