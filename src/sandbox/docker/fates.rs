@@ -103,6 +103,11 @@ impl Fates {
         FateWatch { name: name.to_owned(), fates: self.clone(), fate }
     }
 
+    /// Whether somebody still wants to know of the container `name`: its handle lives.
+    pub(super) fn is_watched(&self, name: &str) -> bool {
+        self.watched.contains_key(name)
+    }
+
     fn take_in(&self, event: &EventMessage) {
         let Some((action, actor)) = event.action.as_deref().zip(event.actor.as_ref()) else {
             return;

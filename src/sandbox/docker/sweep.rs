@@ -59,16 +59,21 @@ pub(super) async fn sweep(shared: &Shared) -> Result<usize, SandboxError> {
     Ok(removed)
 }
 
-/// Removes what is left of this gateway itself, once all of it should be gone: an engine that was
-/// killed and came back may know a container again whose removal it has confirmed.
+/// Removes sandboxes of this gateway whose handles are gone and that should be too: an engine that
+/// was killed and came back may know a container again whose removal it has confirmed.
 pub(super) async fn own(shared: &Shared) {
-    let label = format!("{}={}", label::INSTANCE, shared.instance.id);
-    let filters = HashMap::from([("label", vec![label.as_str()])]);
+    let ours = format!("{}={}", label::INSTANCE, shared.instance.id);
+    let filters = HashMap::from([("label", vec![ours.as_str(), label::SESSION])]);
     let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
     let listing = shared.engine.client.list_containers(Some(options));
+    let is_held = |names: &Option<Vec<String>>| {
+        let mut names = names.iter().flatten();
+        names.any(|name| shared.fates.is_watched(name.trim_start_matches('/')))
+    };
     match call("list containers of our own", QUICK, listing).await {
         Ok(containers) => {
-            for id in containers.into_iter().filter_map(|container| container.id) {
+            let left = containers.into_iter().filter(|container| !is_held(&container.names));
+            for id in left.filter_map(|container| container.id) {
                 tracing::warn!(container = id, "a container that was removed is still there");
                 shared.reaper.remove(&id, Known::Made).await;
             }
