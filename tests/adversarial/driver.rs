@@ -18,6 +18,8 @@ use tokio::io::AsyncWriteExt;
 use crate::common::scripted::{self, ScriptedDriver, done, frame};
 use crate::common::suite::{Stage, rows};
 
+pub(crate) mod told;
+
 /// Longest wait for anything.
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -138,7 +140,7 @@ async fn ends_the_session(_: &Stage, (script, words): (Script, &str)) {
         drop(driver);
     };
     let hearing = async {
-        let mut ends = Vec::new();
+        let (mut ends, mut told) = (Vec::new(), false);
         loop {
             match client.next().await {
                 Ok(event) if event["type"] == "done" => {
@@ -148,9 +150,13 @@ async fn ends_the_session(_: &Stage, (script, words): (Script, &str)) {
                     assert_eq!(event["reason"], "sandbox_lost");
                     let detail = event["detail"].as_str().unwrap();
                     assert!(detail.contains(words), "{detail}");
+                    told = true;
                 }
                 Ok(_) => {}
-                Err(close) => return (ends, close),
+                Err(close) => {
+                    assert!(told, "{close} without `ended`");
+                    return (ends, close);
+                }
             }
         }
     };
@@ -208,6 +214,11 @@ impl Reader {
 
 /// A session whose cell `a`, the driver's number 1, runs.
 async fn with_a_cell() -> (Reader, ScriptedDriver) {
+    with_a_cell_and(DEADLINE).await
+}
+
+/// The same, where a silent driver is given up after this time.
+async fn with_a_cell_and(silence_timeout: Duration) -> (Reader, ScriptedDriver) {
     let (prepared, mut driver, _) =
         scripted::prepared(Limits::default(), EndCause::Unknown, 64 << 10).await;
     let config = SessionConfig {
@@ -220,7 +231,7 @@ async fn with_a_cell() -> (Reader, ScriptedDriver) {
         detached_output: DetachedOutput::Hold,
         participants: 2,
         detach_timeout: DEADLINE,
-        silence_timeout: DEADLINE,
+        silence_timeout,
         idle_timeout: None,
         lifetime: None,
     };

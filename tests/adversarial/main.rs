@@ -45,6 +45,7 @@ const MATRIX: &[(&str, &[Case], &[Backend])] = &[
     ("code", code::CASES, CODE),
     ("driver", driver::CASES, Backend::PLAIN),
     ("driver", driver::borne::CASES, Backend::PLAIN),
+    ("driver", driver::told::CASES, Backend::PLAIN),
     ("engine: newcomers", engine::refused::CASES, ENGINE),
     ("engine: newcomers", engine::slow::CASES, ENGINE),
     ("engine: removal", engine::removal::CASES, ENGINE),
