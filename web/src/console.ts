@@ -64,7 +64,8 @@ export class Console implements CellHost {
   #participants: Participant[] = [];
   #loading = false;
   #lossSaid = false; // that the variables are gone
-  #canFiles = false;
+  /** Until the gateway has said otherwise. */
+  #canFiles = true;
 
   constructor(document: Document, store: Store, readonly arrival: Arrival, changed: () => void) {
     this.#document = document;
@@ -267,7 +268,10 @@ export class Console implements CellHost {
     const session = this.#link.session;
     if (!session) return;
     this.measure();
-    if (session.role === "viewer") return;
+    if (session.role === "viewer") {
+      this.#canFiles = false;
+      return this.#changed();
+    }
     try {
       await session.files.list();
       this.#canFiles = true;
