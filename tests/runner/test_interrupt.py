@@ -135,8 +135,12 @@ class Interrupt(RunnerTest):
 
     def test_it_reaches_forks_of_the_cell(self):
         cell = self.interrupted(
-            "import os\nif os.fork() == 0:\n    print('go', flush=True)\n    while True: pass\n"
-            "while True:\n    try: os.wait(); break\n    except KeyboardInterrupt: pass"
+            # The child is heard of once its parent can take an interrupt.
+            "import os\nhear, tell = os.pipe()\n"
+            "if os.fork() == 0:\n    os.read(hear, 1)\n    print('go', flush=True)\n    while True: pass\n"
+            "told = False\nwhile True:\n    try:\n"
+            "        if not told:\n            told = True\n            os.write(tell, b'x')\n"
+            "        os.wait()\n        break\n    except KeyboardInterrupt: pass"
         )
         self.assertEqual(cell.outcome, "ok")
 

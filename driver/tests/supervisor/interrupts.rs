@@ -18,8 +18,10 @@ fn a_cell_that_yields_keeps_its_runner() {
 #[test]
 fn a_child_of_the_cell_is_interrupted_with_it() {
     let mut gateway = Gateway::start();
-    let code = "child = os.posix_spawn('/bin/sleep', ['sleep', '60'], {})\n\
-                try: message(b'begun'); os.waitpid(child, 0)\n\
+    // The child may be gone before the interpreter looks at its own interrupt, so it waits for both.
+    let code = "import signal\nchild = os.posix_spawn('/bin/sleep', ['sleep', '60'], {})\n\
+                try:\n message(b'begun')\n \
+                os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)\n signal.pause()\n\
                 except KeyboardInterrupt: out(b'%d' % os.waitpid(child, 0)[1])";
     gateway.execute(1, code);
     gateway.expect(kind::MESSAGE);
