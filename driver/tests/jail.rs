@@ -37,6 +37,7 @@ fn spec() -> Spec {
 }
 
 /// Runs the jail to the end of its report. The near end of the link keeps the sandbox alive.
+/// Two processes report, the jail and the sandbox's first, in whichever order: the pid comes first.
 fn jail(spec: &Spec) -> (Vec<Report>, UnixStream) {
     let (near, far) = UnixStream::pair().expect("a socket pair");
     near.set_read_timeout(Some(PATIENCE)).expect("a timeout");
@@ -53,8 +54,9 @@ fn jail(spec: &Spec) -> (Vec<Report>, UnixStream) {
     drop(input);
     let report = BufReader::new(child.stderr.take().expect("it is piped"));
     let lines = report.lines().map(|line| line.expect("the report is text"));
-    let reports =
+    let mut reports: Vec<_> =
         lines.map(|line| Report::parse(&line).unwrap_or_else(|| panic!("{line}"))).collect();
+    reports.sort_by_key(|report| !matches!(report, Report::Pid(_)));
     child.wait().expect("the jail ends");
     (reports, near)
 }
