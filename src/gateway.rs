@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::{self, Config, DEFAULT_TEMPLATE};
 use crate::http::{self, AccessConfig, Clients, ClientsConfig, Doors, Page, ServerConfig};
 use crate::id::Token;
+use crate::memory;
 use crate::metrics::{BuildError, Metrics};
 use crate::pool::PoolConfig;
 use crate::registry::{Registry, RegistryConfig};
@@ -176,13 +177,7 @@ impl Gateway {
         let metrics = self.doors.metrics.clone();
         let server =
             http::serve(self.listener, router, clients, self.server, metrics, closed.clone());
-        let upkeep = closed.run_until_cancelled(async {
-            loop {
-                tokio::time::sleep(UPKEEP).await;
-                self.doors.clients.forget_idle();
-                self.doors.metrics.tidy();
-            }
-        });
+        let upkeep = closed.run_until_cancelled(upkeep(&self.doors));
         let drain = async {
             stop.cancelled().await;
             tracing::info!("shutting down");
@@ -204,5 +199,23 @@ impl Gateway {
             }
         }
         Ok(())
+    }
+}
+
+/// Tidies what grows with time, for ever.
+async fn upkeep(doors: &Doors) {
+    let mut present = 0;
+    let mut fewer = false;
+    loop {
+        tokio::time::sleep(UPKEEP).await;
+        doors.clients.forget_idle();
+        doors.metrics.tidy();
+        let (before, fewer_before) = (present, fewer);
+        present = doors.registry.len() + doors.connections.len();
+        fewer = present < before;
+        // Once more the time after: whoever had just left may still have been clearing up.
+        if fewer || fewer_before {
+            tokio::task::spawn_blocking(memory::give_back).await.ok();
+        }
     }
 }

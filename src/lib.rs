@@ -9,6 +9,7 @@ pub mod gateway;
 pub mod http;
 pub mod id;
 pub mod link;
+pub mod memory;
 pub mod metrics;
 pub mod pool;
 pub mod protocol;

@@ -44,16 +44,6 @@ const SETTLE: Duration = Duration::from_secs(60);
 /// More memory than this after the soak than after the warm-up is a leak: allocators keep some.
 const MEMORY_SLACK: u64 = 16 << 20;
 
-/// Lets glibc give freed memory back instead of keeping what a crowd's peak took (mallopt(3)), so
-/// that what is there afterwards is what is held.
-const GIVES_BACK: [&str; 5] = [
-    "env",
-    "MALLOC_ARENA_MAX=1",
-    "MALLOC_MMAP_THRESHOLD_=16384",
-    "MALLOC_TRIM_THRESHOLD_=65536",
-    "MALLOC_TOP_PAD_=0",
-];
-
 /// Many sessions for a long time, and nothing left behind
 #[derive(Parser)]
 struct Options {
@@ -105,7 +95,7 @@ async fn main() -> ExitCode {
         backend: options.backend,
         settings: "",
         flags: &flags,
-        wrapper: &GIVES_BACK,
+        wrapper: &[],
     });
     let gateway = Arc::new(gateway);
     let length = Duration::from_secs_f64(options.minutes * 60.0);
