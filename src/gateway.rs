@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -215,7 +215,9 @@ async fn upkeep(doors: &Doors) {
         fewer = present < before;
         // Once more the time after: whoever had just left may still have been clearing up.
         if fewer || fewer_before {
+            let began = Instant::now();
             tokio::task::spawn_blocking(memory::give_back).await.ok();
+            tracing::debug!(took = ?began.elapsed(), "gave free memory back to the system");
         }
     }
 }

@@ -41,6 +41,13 @@ const REPORT: Duration = Duration::from_secs(15);
 /// For what has ended to be gone: sessions nobody came back to, sandboxes, threads of the runtime.
 const SETTLE: Duration = Duration::from_secs(60);
 
+/// Seconds without a change until all is settled: longer than sessions wait for somebody to come
+/// back, and than the gateway takes to give memory back after the last have left.
+const CALM: u32 = 11;
+
+/// For the warm-up to reach the peak that the soak reaches.
+const WARM_UP: Duration = Duration::from_secs(60);
+
 /// More memory than this after the soak than after the warm-up is a leak: allocators keep some.
 const MEMORY_SLACK: u64 = 16 << 20;
 
@@ -105,7 +112,7 @@ async fn main() -> ExitCode {
         options.backend.name(),
         options.seed
     );
-    let warm_up = (length / 5).min(Duration::from_secs(60));
+    let warm_up = length.min(WARM_UP);
     wave(&gateway, &options, warm_up, &Arc::new(Tally::default()), 0).await;
     let before = settled(&gateway, None).await;
     let tally = Arc::new(Tally::default());
@@ -185,9 +192,7 @@ async fn settled(gateway: &Gateway, before: Option<&Census>) -> Census {
         let same = exact(&now) == exact(before.unwrap_or(&last));
         calm = if same { calm + 1 } else { 0 };
         last = now;
-        // Longer than the time that sessions wait for somebody to come back.
-        let enough = if before.is_some() { 1 } else { 10 };
-        if calm >= enough || Instant::now() >= deadline {
+        if calm >= CALM || Instant::now() >= deadline {
             return last;
         }
     }
