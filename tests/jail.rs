@@ -25,7 +25,7 @@ use client::{open, open_with, template};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The guarantee: how long anything of a dead gateway may stay.
-const GONE_WITHIN: Duration = Duration::from_secs(5);
+const GONE_WITHIN: Duration = Duration::from_secs(10);
 
 async fn backend() -> Option<(Arc<LocalBackend>, tempfile::TempDir)> {
     let dir = tempfile::tempdir().unwrap();

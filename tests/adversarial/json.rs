@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::common::client::{DEADLINE, text};
+use crate::common::client::{Client, DEADLINE, text};
 use crate::common::suite::{Stage, rows};
 
 /// What comes of a message, before the answer to a ping that is sent behind it or, of a cell, after it.
@@ -112,6 +112,33 @@ rows![hears:
         => (r#"{"type": "interrupt", "id": "x"}"#.into(), Refused("not_running", "no cell of this id")),
     an_interrupt_of_nothing "nothing" => (r#"{"type": "interrupt"}"#.into(), Nothing),
 ];
+
+/// Messages that never end.
+pub(crate) mod floods {
+    use super::*;
+
+    rows![floods:
+        nonsense_without_end "each `bad_json`, then it closes 4429" => ("nonsense", "bad_json"),
+        questions_about_nothing_without_end "each `bad_message`, then it closes 4429"
+            => (r#"{"type": "complete"}"#, "bad_message"),
+        interrupts_without_end "some are heard, the others `rate_limited`, then it closes 4429"
+            => (r#"{"type": "interrupt"}"#, "rate_limited"),
+    ];
+
+    async fn floods(stage: &Stage, (message, code): (&'static str, &'static str)) {
+        let gateway = stage.own(&["--client-messages", "5"]);
+        let mut client = Client::create(&gateway, "python").await;
+        // As many as may come in one moment, and as many refusals, and those of a slow test.
+        for _ in 0..1000 {
+            client.send_frame(Message::text(message)).await;
+        }
+        assert_eq!(client.until("protocol_error").await["code"], code);
+        let closed = client.closed().await;
+        assert_eq!(closed.code, 4429, "{closed:?}");
+        assert!(closed.reason.contains("send fewer"), "{closed:?}");
+        gateway.stop().await;
+    }
+}
 
 /// A cell with many variables in its environment, which counts them.
 fn many_names() -> String {

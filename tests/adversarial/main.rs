@@ -42,6 +42,7 @@ const MATRIX: &[(&str, &[Case], &[Backend])] = &[
     ("upgrade", upgrade::CASES, Backend::PLAIN),
     ("frames", frames::CASES, Backend::PLAIN),
     ("json", json::CASES, Backend::PLAIN),
+    ("json", json::floods::CASES, Backend::PLAIN),
     ("code", code::CASES, CODE),
     ("driver", driver::CASES, Backend::PLAIN),
     ("driver", driver::borne::CASES, Backend::PLAIN),

@@ -34,7 +34,7 @@ print('rooted')
 "#;
 
 /// How soon after the end of a session or a gateway, however sudden, nothing of it may be left.
-pub(crate) const GONE: Duration = Duration::from_secs(5);
+pub(crate) const GONE: Duration = Duration::from_secs(10);
 
 /// How often what has no event is looked at.
 const LOOK: Duration = Duration::from_millis(20);

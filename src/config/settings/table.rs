@@ -513,7 +513,8 @@ pub(crate) const SECTIONS: &[Section] = &[
                 Gateway.clients.messages,
                 Maybe { word: "none", some: Count { min: 1, max: 1_000_000 } },
                 "Messages a second on one WebSocket; ten times as many may come in one moment. \
-                 What goes beyond is refused as rate_limited, and who goes on is disconnected"
+                 What goes beyond is refused as rate_limited. Who is refused as often in one \
+                 moment, or a tenth as often for ever, for whatever reason, is disconnected"
             ),
             setting!(
                 "clients.trusted_proxies",
