@@ -204,17 +204,23 @@ impl Gateway {
 
 /// Tidies what grows with time, for ever.
 async fn upkeep(doors: &Doors) {
-    let mut present = 0;
-    let mut fewer = false;
+    let mut most = 0;
+    let mut halved = false;
     loop {
         tokio::time::sleep(UPKEEP).await;
         doors.clients.forget_idle();
         doors.metrics.tidy();
-        let (before, fewer_before) = (present, fewer);
-        present = doors.registry.len() + doors.connections.len();
-        fewer = present < before;
-        // Once more the time after: whoever had just left may still have been clearing up.
-        if fewer || fewer_before {
+        // Whoever comes and goes finds the memory of whoever was there before; it costs them more
+        // to have it from the system each time. Once more the time after: the last to leave may
+        // still have been clearing up.
+        let present = doors.registry.len() + doors.connections.len();
+        most = most.max(present);
+        let again = halved;
+        halved = present < most && present <= most / 2;
+        if halved {
+            most = present;
+        }
+        if halved || again {
             let began = Instant::now();
             tokio::task::spawn_blocking(memory::give_back).await.ok();
             tracing::debug!(took = ?began.elapsed(), "gave free memory back to the system");

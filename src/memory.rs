@@ -4,8 +4,9 @@
 /// end of a heap, so that one small block in use keeps what a whole crowd's peak took.
 ///
 /// Takes 2 ms, and 80 ms where it gives back 400 MiB on a busy machine; allocations of other threads
-/// may wait meanwhile. For when somebody has left, from a thread that may block. Does nothing with other C libraries, which
-/// give back by themselves.
+/// may wait meanwhile, and who needs the memory again has to have it from the system. For when many
+/// have left, from a thread that may block. Does nothing with other C libraries: they give back by
+/// themselves.
 #[allow(unsafe_code)]
 pub fn give_back() {
     #[cfg(target_env = "gnu")]
