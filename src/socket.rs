@@ -34,7 +34,7 @@ use crate::protocol::client::{ClientMessage, Refusal};
 use crate::protocol::reply::ErrorCode;
 use crate::protocol::{Close, CloseCode};
 use crate::session::Attachment;
-use crate::session::outbox::{Batch, Outbox};
+use crate::session::outbox::{Batch, Outbox, ROOM_KEPT};
 
 /// What the settings say about connections.
 #[derive(Clone, Debug)]
@@ -56,6 +56,9 @@ pub struct SocketConfig {
 /// connection, because it would have to be held to be refused.
 const HARD_LIMIT_FACTOR: usize = 4;
 
+/// Messages are gathered up to this many bytes for one write.
+const WRITE_BUFFER: usize = 8 << 10;
+
 /// For the peer's answer to our close.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
 
@@ -66,10 +69,11 @@ impl SocketConfig {
         WebSocketConfig::default()
             // Allocated for each connection, idle ones too; cells are typed, not streamed.
             .read_buffer_size(4 << 10)
-            // A batch is flushed by us, so this only decides how few writes a large one takes.
-            .write_buffer_size(128 << 10)
+            // A batch is flushed by us, so this only decides how few writes one of small messages
+            // takes; and a socket keeps twice of it.
+            .write_buffer_size(WRITE_BUFFER)
             // One message beyond the buffer: the largest result, its JSON escapes included.
-            .max_write_buffer_size((128 << 10) + 2 * MAX_MESSAGE)
+            .max_write_buffer_size(WRITE_BUFFER + 2 * MAX_MESSAGE)
             .max_message_size(Some(hard))
             .max_frame_size(Some(hard))
     }
@@ -200,6 +204,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
                         let sent = timeout(self.config.write_timeout, sending).await;
                         traffic.sent.increment(bytes as u64);
                         traffic.write.record(began.elapsed());
+                        batch.shrink_to(ROOM_KEPT);
                         sent
                     }
                 },

@@ -23,7 +23,7 @@ use tracing::{Instrument, Span};
 
 use super::Doors;
 use super::auth;
-use super::clients::{Client, Peer};
+use super::clients::{Client, Peer, Place};
 use super::problem::{Document, Problem};
 use crate::error::Chain;
 use crate::id::{SessionId, Token};
@@ -92,12 +92,8 @@ pub(super) async fn upgrade(
 
     let client = *request.extensions().get::<Client>().unwrap_or(&Client::NOWHERE);
     let place = request.extensions_mut().remove::<Peer>().map(|peer| peer.place);
-    let connection = serve(Arc::clone(&doors), on_upgrade, wish, token, client);
-    doors.connections.spawn(async move {
-        connection.await;
-        // It was one of the connections there may be until now.
-        drop(place);
-    });
+    let connection = serve(Arc::clone(&doors), on_upgrade, wish, token, client, place);
+    doors.connections.spawn(connection);
 
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -197,6 +193,7 @@ async fn serve(
     wish: Wish,
     token: Option<String>,
     client: Client,
+    _place: Option<Place>, // one of the connections there may be, to the end
 ) {
     let upgraded = match on_upgrade.await {
         Ok(upgraded) => upgraded,
@@ -210,6 +207,7 @@ async fn serve(
     match upgraded.downcast::<TokioIo<TcpStream>>() {
         Ok(Parts { io, read_buf, .. }) => {
             let read = read_buf.to_vec();
+            drop(read_buf); // 8 KiB for as long as it lives
             let io = io.into_inner();
             let stream = WebSocketStream::from_partially_read(io, read, End::Server, config).await;
             let seat = tokio::select! {

@@ -24,6 +24,9 @@ use crate::protocol::{Close, Reply};
 /// interrupt's reply waits behind no more.
 const BATCH_BYTES: usize = 256 << 10; // 256 KiB
 
+/// Messages for which an empty queue keeps room; a long replay takes more, once.
+pub const ROOM_KEPT: usize = 32;
+
 /// The queue, shared by the actor and one socket.
 #[derive(Debug)]
 pub struct Outbox {
@@ -241,6 +244,9 @@ impl Outbox {
                 *unacked_bytes -= bytes;
             }
         }
+        if unacked.is_empty() {
+            unacked.shrink_to(ROOM_KEPT);
+        }
         drop(inner);
         self.filled.notify_one();
         self.relieved.notify_one();
@@ -272,6 +278,9 @@ impl Outbox {
                 inner.unacked_bytes += json.len();
             }
             into.push(json);
+        }
+        if inner.waiting.is_empty() {
+            inner.waiting.shrink_to(ROOM_KEPT);
         }
         inner.taken_bytes = taken;
         if taken > 0 && inner.progress.is_some() {
