@@ -20,6 +20,7 @@ mod driver;
 mod engine;
 mod faulty;
 mod frames;
+mod halfway;
 mod host;
 mod json;
 mod table;
@@ -41,6 +42,7 @@ const HOST: &[Backend] = &[Backend::LocalRoot, Backend::LocalUser];
 const MATRIX: &[(&str, &[Case], &[Backend])] = &[
     ("upgrade", upgrade::CASES, Backend::PLAIN),
     ("frames", frames::CASES, Backend::PLAIN),
+    ("halfway", halfway::CASES, Backend::PLAIN),
     ("json", json::CASES, Backend::PLAIN),
     ("json", json::floods::CASES, Backend::PLAIN),
     ("code", code::CASES, CODE),
