@@ -108,6 +108,8 @@ async fn busy(client: &mut Client) -> [String; 2] {
     let running = client.execute("import time\nprint('up')\ntime.sleep(600)").await;
     let waiting = client.execute("'never'").await;
     client.until_text(&running, "up\n").await;
+    // Whatever was not accepted before the end is not told of.
+    client.until_of("queued", &waiting).await;
     [running, waiting]
 }
 
