@@ -23,8 +23,10 @@ use crate::sandbox::EndCause;
 /// First and longest pause before a broken stream is resumed.
 const RESUME_FIRST: Duration = Duration::from_millis(100);
 const RESUME_LONGEST: Duration = Duration::from_secs(5);
-/// How long an OOM report may lag behind the report of the death it caused.
-const OOM_LAG: Duration = Duration::from_millis(300);
+/// How long the word of what killed a process, the kernel's for want of memory or the engine's at
+/// somebody's wish, may lag behind the word of its death. Engines report a signal once it is sent,
+/// and a busy one is late.
+const KILL_LAG: Duration = Duration::from_secs(2);
 
 /// What is known of one container's end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -165,9 +167,9 @@ impl FateWatch {
         if cause != EndCause::Supervisor(-9) {
             return cause;
         }
-        // Killed, and nobody says by whom: the kernel's report may be a moment behind.
+        // Killed, and nobody says by whom: that may be a moment behind.
         let told = |fate: &Fate| fate.out_of_memory || fate.signalled.is_some();
-        match tokio::time::timeout(OOM_LAG, self.until(told)).await {
+        match tokio::time::timeout(KILL_LAG, self.until(told)).await {
             Ok(()) => self.fate.borrow().cause(memory_limit).unwrap_or(cause),
             Err(_) => cause,
         }
