@@ -183,7 +183,9 @@ export class Console implements CellHost {
   #onGap(gap: Gap): void {
     this.#seq = Math.max(this.#seq, gap.to);
     if (gap.superseded) return; // what follows shows what those events led to
-    toast(gap.from <= 1 ? "The beginning of this session's output is no longer kept." : "Some output is missing: it is no longer kept.");
+    if (this.runs.stopping !== "no") toast("Stopped at once: output that was still on its way is not shown.");
+    else if (gap.from <= 1) toast("The beginning of this session's output is no longer kept.");
+    else toast("Some output is missing: it was skipped, or is no longer kept.");
     this.frames.request();
   }
 
