@@ -13,13 +13,15 @@ use tokio_util::task::TaskTracker;
 use crate::config::{self, Config, DEFAULT_TEMPLATE};
 use crate::http::{self, AccessConfig, Clients, ClientsConfig, Doors, Page, ServerConfig};
 use crate::id::Token;
-use crate::memory;
+use crate::memory::{self, Budget};
 use crate::metrics::{BuildError, Metrics};
 use crate::pool::PoolConfig;
 use crate::registry::{Registry, RegistryConfig};
 use crate::sandbox::Backend;
 use crate::session::{DetachedOutput, SessionConfig};
 use crate::socket::SocketConfig;
+
+mod descriptors;
 
 /// For sockets to say goodbye once their sessions are over.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -77,6 +79,8 @@ pub fn registry_config(config: &Config) -> RegistryConfig {
             log_bytes: config.session.log_bytes,
             log_disk_bytes: config.session.log_disk_bytes,
             log_directory: config.session.log_directory.clone(),
+            log_disk_reserve_bytes: config.session.log_disk_reserve_bytes,
+            memory: Budget::new(config.sandbox.memory_budget_bytes),
             message_bytes: config.socket.message_bytes,
             participants: config.session.participants,
             detach_timeout: config.session.detach_timeout,
@@ -112,12 +116,20 @@ impl Gateway {
             // The settings have read them already, so they read.
             trusted_proxies: proxies.filter_map(|proxy| proxy.parse().ok()).collect(),
         });
+        let templates = config.templates.iter();
+        let parked: usize = templates.map(|template| template.pool.max).sum();
         let server = ServerConfig {
-            connections: config.listen.connections,
+            connections: descriptors::connections(
+                config.listen.connections,
+                config.sandbox.sessions + parked,
+            ),
             header_timeout: config.listen.header_timeout,
+            write_timeout: config.socket.write_timeout,
         };
         let metrics = Metrics::recording()?;
+        let requests = registry_config.session.memory.account();
         let doors = Doors {
+            requests,
             clients: Arc::new(clients),
             registry: Registry::new(backend, config.templates, registry_config, metrics.clone()),
             metrics,

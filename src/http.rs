@@ -29,12 +29,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::id::Token;
+use crate::memory::Account;
 use crate::metrics::Metrics;
 use crate::registry::{Maker, Registry};
 use crate::socket::SocketConfig;
 
 mod access;
 mod auth;
+mod body;
 mod clients;
 mod files;
 mod health;
@@ -81,6 +83,8 @@ pub struct Doors {
     pub upload_bytes: u64,
     /// Template of a client that names none.
     pub default_template: String,
+    /// What requests outside of sessions hold in memory.
+    pub requests: Account,
     /// Connections that were upgraded; the server waits for them at its end.
     pub connections: tokio_util::task::TaskTracker,
 }

@@ -3,6 +3,7 @@
 pub mod backends;
 pub mod cli;
 pub mod config;
+pub mod disk;
 pub mod doctor;
 pub mod error;
 pub mod gateway;

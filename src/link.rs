@@ -20,6 +20,7 @@ use bytes::{Buf, BytesMut};
 use cellgate_driver::wire::{self, Setup, WireError, kind};
 use tokio_util::io::poll_read_buf;
 
+use crate::memory::{Account, Charge};
 use crate::sandbox::Duplex;
 
 mod command;
@@ -29,8 +30,8 @@ mod event;
 mod transfer;
 
 pub use command::DriverCommand;
-use decoder::Decoder;
 pub use decoder::MAX_MESSAGE;
+use decoder::{Allowance, Decoder};
 pub use error::LinkError;
 pub use event::DriverEvent;
 pub use transfer::TransferAnswer;
@@ -45,6 +46,16 @@ pub struct Link {
     ended: bool,
     /// Reads that brought something.
     heard: u64,
+}
+
+/// The memory of a message that is not whole.
+#[derive(Debug)]
+struct Held(Charge);
+
+impl Allowance for Held {
+    fn hold(&mut self, bytes: usize) -> bool {
+        self.0.try_set(bytes).is_ok()
+    }
 }
 
 impl Link {
@@ -81,6 +92,12 @@ impl Link {
     /// What the supervisor could not protect, a sentence each.
     pub fn shortfalls(&self) -> &[String] {
         &self.shortfalls
+    }
+
+    /// Charges messages that are not whole to `memory`, which may have no room for them: then they
+    /// are not kept.
+    pub fn charge_to(&mut self, memory: &Account) {
+        self.incoming.ask(Box::new(Held(memory.charge(0))));
     }
 
     /// Puts a command into the outgoing buffer; [`Link::turn`] writes it. The buffer is bounded

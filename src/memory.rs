@@ -1,4 +1,38 @@
-//! Memory that the allocator keeps for later, given back to the system.
+//! The gateway's memory: what it may hold for clients and sandboxes, and what the allocator keeps for
+//! later, given back to the system.
+
+use bytes::Bytes;
+use bytestring::ByteString;
+
+mod budget;
+
+pub use budget::{Account, Budget, Charge, Exhausted, FLOOR_BYTES, Pressure};
+
+/// Bytes with their charge: it ends when the last reference to them does.
+struct Charged<T> {
+    bytes: T,
+    _charge: Charge,
+}
+
+impl<T: AsRef<[u8]>> AsRef<[u8]> for Charged<T> {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes.as_ref()
+    }
+}
+
+/// A text that is charged to `account` for as long as anybody holds it or a part of it.
+#[allow(unsafe_code)]
+pub fn charged_text(text: String, account: &Account) -> ByteString {
+    let charge = account.charge(text.len());
+    let bytes = charged(text.into_bytes(), charge);
+    // SAFETY: these are the bytes of a `String`, which are UTF-8, and nothing can change them.
+    unsafe { ByteString::from_bytes_unchecked(bytes) }
+}
+
+/// Bytes that keep `charge` for as long as anybody holds them or a part of them.
+pub fn charged(bytes: Vec<u8>, charge: Charge) -> Bytes {
+    Bytes::from_owner(Charged { bytes, _charge: charge })
+}
 
 /// Gives back every free page of the heap. glibc by itself gives back only what is free at the very
 /// end of a heap, so that one small block in use keeps what a whole crowd's peak took.
@@ -27,6 +61,18 @@ mod tests {
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let size = line.expect("it is told").trim().trim_end_matches(" kB");
         size.parse::<usize>().expect("a number of KiB") << 10
+    }
+
+    #[test]
+    fn a_text_is_charged_until_its_last_part_is_dropped() {
+        let account = Budget::new(1 << 20).account();
+        let text = charged_text("x".repeat(1000), &account);
+        assert_eq!(account.used(), 1000);
+        let part = text.slice_ref(&text[10..20]);
+        drop(text);
+        assert_eq!((&*part, account.used()), ("xxxxxxxxxx", 1000));
+        drop(part);
+        assert_eq!(account.used(), 0);
     }
 
     #[test]

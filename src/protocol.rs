@@ -14,7 +14,7 @@ mod escape;
 pub mod event;
 pub mod reply;
 pub mod scrub;
-mod shorten;
+pub(crate) mod shorten;
 
 pub use client::{ClientMessage, Execute, Refusal};
 pub use close::{Close, CloseCode};

@@ -20,6 +20,10 @@ use crate::session::{self, SessionConfig, SessionHandle};
 use crate::tally::Tally;
 use crate::template::Template;
 
+mod readiness;
+
+use readiness::Readiness;
+
 /// What the settings say about sessions as a whole.
 #[derive(Clone, Debug)]
 pub struct RegistryConfig {
@@ -56,6 +60,8 @@ pub struct Registry {
     by_token: Arc<Tally<usize>>,
     /// One permit a newcomer that waits for capacity.
     line: Semaphore,
+    /// What the backend answered when it was last asked whether it can make sandboxes.
+    readiness: Readiness,
     tasks: TaskTracker,
 }
 
@@ -104,6 +110,9 @@ pub enum CreateError {
     /// Its sandbox or interpreter failed.
     #[error("cannot start a session")]
     Prepare(#[from] PrepareError),
+    /// The backend said, to this caller or to one just before, that it can make none.
+    #[error("no sandbox can be made")]
+    NotReady(#[source] Arc<SandboxError>),
     /// The kernel gives no randomness for its id.
     #[error("cannot make an id")]
     Random(#[from] getrandom::Error),
@@ -119,7 +128,10 @@ impl CreateError {
             CreateError::TooManyOfToken(_) => "too_many_of_token",
             CreateError::LineFull(_) => "line_full",
             CreateError::Draining => "draining",
-            CreateError::Failing(_) | CreateError::Prepare(_) | CreateError::Random(_) => "failed",
+            CreateError::Failing(_)
+            | CreateError::Prepare(_)
+            | CreateError::NotReady(_)
+            | CreateError::Random(_) => "failed",
         }
     }
 }
@@ -145,6 +157,7 @@ impl Registry {
             by_address: Tally::new(),
             by_token: Tally::new(),
             line: Semaphore::new(config.waiting),
+            readiness: Readiness::default(),
             config,
             sessions: DashMap::new(),
             metrics,
@@ -268,10 +281,7 @@ impl Registry {
         {
             return Err(CreateError::Failing(at.saturating_duration_since(Instant::now())));
         }
-        self.backend
-            .check()
-            .await
-            .map_err(|error: SandboxError| CreateError::Prepare(PrepareError::Sandbox(error)))
+        self.readiness.ask(&self.backend, &self.tasks).await.map_err(CreateError::NotReady)
     }
 
     /// Sets the gauges of what lives at this moment.
@@ -291,6 +301,9 @@ impl Registry {
             self.metrics.set(&metrics::SESSIONS, &labels, count as f64);
         }
         self.metrics.set(&metrics::PARTICIPANTS, &[], participants as f64);
+        let memory = &self.config.session.memory;
+        self.metrics.set(&metrics::MEMORY_HELD, &[], memory.used() as f64);
+        self.metrics.set(&metrics::MEMORY_BUDGET, &[], memory.limit() as f64);
         self.pool.measure();
     }
 

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep;
 
 use crate::id::{SessionId, Token};
+use crate::memory::{Account, Budget, Charge};
 use crate::metrics::Metrics;
 use crate::pool::Prepared;
 use crate::protocol::client::{ClientMessage, Refusal};
@@ -65,6 +66,10 @@ pub struct SessionConfig {
     pub log_disk_bytes: u64,
     /// Where that file is.
     pub log_directory: PathBuf,
+    /// Bytes that stay free on that disk: nothing is written there where less would be left.
+    pub log_disk_reserve_bytes: u64,
+    /// What all sessions together may hold in memory.
+    pub memory: Budget,
     /// Longest client message in bytes; told to clients, enforced by the socket.
     pub message_bytes: usize,
     /// What becomes of output that nobody is attached for.
@@ -132,7 +137,12 @@ enum Command {
     /// Somebody wants to join.
     Attach { guest: Guest, joined: oneshot::Sender<Joined> },
     /// A participant said something.
-    Message { from: ParticipantId, message: Result<ClientMessage, Refusal> },
+    Message {
+        from: ParticipantId,
+        message: Result<ClientMessage, Refusal>,
+        /// The memory of the message.
+        _charge: Charge,
+    },
     /// Somebody moves a file.
     File(Step),
     /// Somebody wants all that a cell wrote.
@@ -152,6 +162,7 @@ pub struct SessionHandle {
     about: Arc<About>,
     summary: watch::Receiver<Summary>,
     tickets: Tickets,
+    memory: Account,
     commands: mpsc::Sender<Command>,
 }
 
@@ -161,6 +172,7 @@ pub struct Attachment {
     participant: ParticipantId,
     commands: mpsc::Sender<Command>,
     outbox: Arc<Outbox>,
+    memory: Account,
     expires: Option<SystemTime>,
 }
 
@@ -194,8 +206,9 @@ pub fn start(
     let (told, summary) = watch::channel(Summary::default());
     let tickets = Tickets::default();
     let (id, left) = (prepared.id.clone(), tickets.left());
-    let handle = SessionHandle { id, tokens, about, summary, tickets, commands };
-    (handle, Actor::new(prepared, config, incoming, told, left, metrics.clone()).run())
+    let memory = config.memory.account();
+    let actor = Actor::new(prepared, config, memory.clone(), incoming, told, left, metrics.clone());
+    (SessionHandle { id, tokens, about, summary, tickets, memory, commands }, actor.run())
 }
 
 impl SessionHandle {
@@ -253,7 +266,13 @@ impl SessionHandle {
         let command = Command::Attach { guest, joined };
         self.commands.send(command).await.map_err(|_| AttachError::Over)?;
         let (participant, outbox) = answer.await.map_err(|_| AttachError::Over)??;
-        Ok(Attachment { participant, commands: self.commands.clone(), outbox, expires })
+        let (commands, memory) = (self.commands.clone(), self.memory.clone());
+        Ok(Attachment { participant, commands, outbox, memory, expires })
+    }
+
+    /// What the session and those who are attached to it hold in memory.
+    pub fn memory(&self) -> &Account {
+        &self.memory
     }
 
     /// Asks the session to end when the cells it has accepted have ended.
@@ -273,13 +292,27 @@ impl Attachment {
     /// Passes on what the client said, or why it could not be read. Waits while the client leaves
     /// the answers unread that it was given before.
     pub async fn say(&self, message: Result<ClientMessage, Refusal>) -> Result<(), SessionOver> {
+        self.say_charged(message, self.memory.charge(0)).await
+    }
+
+    /// The same for a message whose memory is counted by `charge`, until the session has read it.
+    pub async fn say_charged(
+        &self,
+        message: Result<ClientMessage, Refusal>,
+        charge: Charge,
+    ) -> Result<(), SessionOver> {
         if let Ok(ClientMessage::Ack { seq }) = message {
             self.outbox.ack(seq);
             return Ok(());
         }
         self.outbox.answered().await;
-        let command = Command::Message { from: self.participant, message };
+        let command = Command::Message { from: self.participant, message, _charge: charge };
         self.commands.send(command).await.map_err(|_| SessionOver)
+    }
+
+    /// What the session and those who are attached to it hold in memory.
+    pub fn memory(&self) -> &Account {
+        &self.memory
     }
 
     /// Waits until the token that this seat was taken with has expired.

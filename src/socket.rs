@@ -23,12 +23,15 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Error as WsError, Message, Utf8Bytes};
 
 mod budget;
+mod incoming;
+mod outgoing;
 
 pub use budget::BURST_SECONDS;
+pub use incoming::{Incoming, Partial};
 
 use budget::Budget;
 
-use crate::link::MAX_MESSAGE;
+use crate::memory::Exhausted;
 use crate::metrics::{self, Counter, Histogram, Metrics, Present};
 use crate::protocol::client::{ClientMessage, Refusal};
 use crate::protocol::reply::ErrorCode;
@@ -72,8 +75,9 @@ impl SocketConfig {
             // A batch is flushed by us, so this only decides how few writes one of small messages
             // takes; and a socket keeps twice of it.
             .write_buffer_size(WRITE_BUFFER)
-            // One message beyond the buffer: the largest result, its JSON escapes included.
-            .max_write_buffer_size(WRITE_BUFFER + 2 * MAX_MESSAGE)
+            // Larger messages go out as fragments, so that a peer that does not read has a copy of
+            // one fragment waiting and not of a whole result.
+            .max_write_buffer_size(WRITE_BUFFER + 2 * outgoing::FRAGMENT_BYTES)
             .max_message_size(Some(hard))
             .max_frame_size(Some(hard))
     }
@@ -81,20 +85,21 @@ impl SocketConfig {
 
 /// Serves one participant until either side closes. `stream` is past the handshake.
 pub async fn serve<S>(
-    stream: WebSocketStream<S>,
+    mut stream: WebSocketStream<Incoming<S>>,
     seat: Attachment,
     config: &SocketConfig,
     metrics: &Metrics,
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let partial = stream.get_mut().charge_to(seat.memory());
     let (sink, mut stream) = stream.split();
     let heard = Mutex::new(Instant::now());
     let traffic = Traffic::new(metrics);
     let mut writer = Writer { sink, config };
     let ended = {
         let write = writer.run(seat.outbox(), &heard, &traffic);
-        let read = read_all(&mut stream, &seat, &heard, config, &traffic);
+        let read = read_all(&mut stream, &seat, &partial, &heard, config, &traffic);
         tokio::pin!(write, read);
         tokio::select! {
             ended = &mut write => ended,
@@ -199,8 +204,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
                     Batch::Messages => {
                         let bytes: usize = batch.iter().map(|message| message.len()).sum();
                         let began = Instant::now();
-                        let messages = batch.drain(..).map(text_message);
-                        let sending = send_all(&mut self.sink, messages);
+                        let frames = batch.drain(..).flat_map(outgoing::frames);
+                        let sending = send_all(&mut self.sink, frames);
                         let sent = timeout(self.config.write_timeout, sending).await;
                         traffic.sent.increment(bytes as u64);
                         traffic.write.record(began.elapsed());
@@ -248,11 +253,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
     }
 }
 
-fn text_message(json: ByteString) -> Result<Message, WsError> {
-    let text = Utf8Bytes::try_from(json.into_bytes());
-    text.map(Message::Text).map_err(|error| WsError::Utf8(error.to_string()))
-}
-
 /// Feeds all, then flushes once.
 async fn send_all<S: AsyncRead + AsyncWrite + Unpin>(
     sink: &mut SplitSink<WebSocketStream<S>, Message>,
@@ -268,6 +268,7 @@ async fn send_all<S: AsyncRead + AsyncWrite + Unpin>(
 async fn read_all<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut SplitStream<WebSocketStream<S>>,
     seat: &Attachment,
+    partial: &Partial,
     heard: &Mutex<Instant>,
     config: &SocketConfig,
     traffic: &Traffic,
@@ -289,9 +290,14 @@ async fn read_all<S: AsyncRead + AsyncWrite + Unpin>(
                 ErrorCode::BadMessage,
                 "a message is a text frame with a JSON object, not a binary frame",
             )),
-            // After a close the stream ends by itself, once it has sent the answer.
-            Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_) | Message::Close(_)) => {
+            Ok(Message::Ping(payload) | Message::Pong(payload)) => {
+                partial.subtract_control(payload.len());
                 continue;
+            }
+            // After a close the stream ends by itself, once it has sent the answer.
+            Ok(Message::Frame(_) | Message::Close(_)) => continue,
+            Err(WsError::Io(error)) if Incoming::<S>::is_refusal(&error) => {
+                return Some(Close::new(CloseCode::NoCapacity, Exhausted.to_string()));
             }
             Err(error) => return close_for(&error),
         };
@@ -300,7 +306,8 @@ async fn read_all<S: AsyncRead + AsyncWrite + Unpin>(
             Ok(said) => said,
             Err(close) => return Some(close),
         };
-        if seat.say(said).await.is_err() {
+        // Until the session has read it, the message stays charged as it was on its way in.
+        if seat.say_charged(said, partial.take()).await.is_err() {
             // The session is over; the write half is about to say so.
             return std::future::pending().await;
         }

@@ -38,6 +38,7 @@ const ROWS: &[(&str, u8, &[&str])] = &[
     ("sandbox", 2, &[]),
     // Words. The link's wire, in the driver's crate, is one of them.
     ("memory", 1, &[]),
+    ("disk", 1, &[]),
     ("metrics", 1, &[]),
     ("protocol", 1, &["template", "id"]),
     ("tally", 1, &[]),
@@ -90,6 +91,9 @@ fn check(path: &str, text: &str) -> Vec<Finding> {
         let program = if is_test { String::new() } else { source::without_tests(&code) };
         if is_under(path, &["src"]) {
             places.extend(layers(path, &code));
+        }
+        if is_under(path, &["src/http"]) {
+            places.extend(bodies(&program));
         }
         if PURE.iter().any(|pure| in_module(path, pure)) {
             places.extend(purity(&program));
@@ -178,6 +182,15 @@ fn purity(code: &str) -> Vec<(usize, String)> {
     let why =
         |what: String| format!("this module is pure (an event in, effects out), without {what}");
     words.chain(library).map(|(at, what)| (at, why(what))).collect()
+}
+
+/// Handlers to which axum hands a body it has read: it does so before they can look at the token.
+fn bodies(code: &str) -> Vec<(usize, String)> {
+    let words =
+        ["BytesRejection", "JsonRejection", "StringRejection", "body: Bytes", "body: String"];
+    let why = "take the body as `Body` and read it with http/body once the token has been checked";
+    let found = words.into_iter().flat_map(|word| source::find_word(code, word));
+    found.map(|at| (at, why.to_owned())).collect()
 }
 
 /// Static items other than the allocator.

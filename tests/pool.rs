@@ -326,6 +326,8 @@ fn registry(backend: &Arc<FakeBackend>, sessions: usize, waiting: usize) -> Arc<
         log_bytes: 64 << 10,
         log_disk_bytes: 0,
         log_directory: std::env::temp_dir(),
+        log_disk_reserve_bytes: 0,
+        memory: cellgate::memory::Budget::new(1 << 30),
         message_bytes: 1 << 20,
         detached_output: DetachedOutput::default(),
         participants: 2,
@@ -476,4 +478,41 @@ async fn a_gateway_whose_sandboxes_cannot_be_made_is_not_ready_until_they_can() 
         tokio::time::advance(Duration::from_millis(10)).await;
     }
     registry.check().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_many_ask_whether_it_is_ready_the_backend_is_asked_once_in_five_seconds() {
+    let backend = FakeBackend::open();
+    let registry = registry(&backend, 4, 4);
+    // With parked sandboxes there is no failing shelf that would answer instead.
+    while registry.pool()[0].parked == 0 {
+        tokio::time::advance(Duration::from_millis(10)).await;
+    }
+    let ask_all = async |wanted: bool| {
+        let callers = (0..300).map(|_| registry.check());
+        for answer in futures::future::join_all(callers).await {
+            match answer {
+                Ok(()) => assert!(wanted),
+                Err(error) => assert!(matches!(error, CreateError::NotReady(_)) && !wanted),
+            }
+        }
+    };
+    ask_all(true).await;
+    assert_eq!(backend.checks(), 1);
+    // One who leaves half-way does not stop the check for the others.
+    tokio::time::advance(6 * SECOND).await;
+    let left = tokio::time::timeout(Duration::from_millis(10), registry.check()).await;
+    assert!(left.is_err());
+    ask_all(true).await;
+    assert_eq!(backend.checks(), 2);
+    // A failure is remembered too, and no longer than a success.
+    backend.fail(true);
+    tokio::time::advance(6 * SECOND).await;
+    ask_all(false).await;
+    ask_all(false).await;
+    assert_eq!(backend.checks(), 3);
+    backend.fail(false);
+    tokio::time::advance(6 * SECOND).await;
+    ask_all(true).await;
+    assert_eq!(backend.checks(), 4);
 }

@@ -12,7 +12,7 @@ use cellgate::metrics::Metrics;
 use cellgate::protocol::Close;
 use cellgate::sandbox::EndCause;
 use cellgate::session::{DetachedOutput, Guest, SessionConfig, SessionHandle};
-use cellgate::socket::{self, SocketConfig};
+use cellgate::socket::{self, Incoming, SocketConfig};
 use cellgate::template::Limits;
 use cellgate_driver::wire::kind;
 use common::scripted::{self, ScriptedDriver};
@@ -65,6 +65,8 @@ async fn stage_for(guest: Guest) -> Stage {
         log_bytes: 1 << 20,
         log_disk_bytes: 0,
         log_directory: std::env::temp_dir(),
+        log_disk_reserve_bytes: 0,
+        memory: cellgate::memory::Budget::new(1 << 30),
         message_bytes: 1 << 20,
         detached_output: DetachedOutput::Hold,
         participants: 2,
@@ -79,8 +81,12 @@ async fn stage_for(guest: Guest) -> Stage {
     let seat = session.attach(guest).await.unwrap();
     let (ours, peer) = tokio::io::duplex(ROOM);
     let served = config();
-    let stream =
-        WebSocketStream::from_raw_socket(ours, Role::Server, Some(served.websocket())).await;
+    let stream = WebSocketStream::from_raw_socket(
+        Incoming::new(ours),
+        Role::Server,
+        Some(served.websocket()),
+    )
+    .await;
     let serving = tokio::spawn(async move {
         socket::serve(stream, seat, &served, &Metrics::default()).await;
     });

@@ -106,6 +106,8 @@ pub struct SandboxConfig {
     pub waiting_timeout: Duration,
     /// Most sandboxes being made at one time.
     pub creations: usize,
+    /// Most that the gateway holds in memory for clients and sandboxes, in bytes.
+    pub memory_budget_bytes: usize,
 }
 
 /// Rules of every session.
@@ -121,6 +123,8 @@ pub struct SessionConfig {
     pub log_disk_bytes: u64,
     /// Where that file, which has no name, is.
     pub log_directory: PathBuf,
+    /// Bytes that stay free on that disk.
+    pub log_disk_reserve_bytes: u64,
     /// Most participants attached at one time.
     pub participants: usize,
     /// How long a session may do nothing (no cell, no message) before it ends. `None`: for ever.
@@ -232,6 +236,8 @@ impl Config {
                 sessions: 100,
                 waiting: 100,
                 waiting_timeout: Duration::from_secs(10),
+                // What a hundred sessions in ordinary use hold, many times over.
+                memory_budget_bytes: 1 << 30, // 1 GiB
                 creations: 8, // more at once only slow each other down, also with an engine
             },
             session: SessionConfig {
@@ -241,6 +247,7 @@ impl Config {
                 log_disk_bytes: 256 << 20, // 256 MiB: hours of chatter, a minute of a flood
                 // By the file hierarchy standard on a disk, where /tmp is often memory.
                 log_directory: "/var/tmp".into(),
+                log_disk_reserve_bytes: 256 << 20, // 256 MiB: what shares the disk goes on
                 participants: 64,
                 idle_timeout: Some(Duration::from_secs(60 * 60)),
                 detach_timeout: Duration::from_secs(2 * 60), // a reload, a tunnel, a lift

@@ -5,7 +5,6 @@
 //! may not even read, as files can hold what was never shown.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
@@ -20,6 +19,7 @@ use utoipa::ToSchema;
 
 use super::Doors;
 use super::auth::Caller;
+use super::body::patiently;
 use super::problem::{Document, Problem};
 use crate::protocol::reply::Role;
 use crate::session::files::{EntryKind, FileReader, check_path};
@@ -243,16 +243,4 @@ pub(super) async fn upload(
     let status = if file.existed() { StatusCode::OK } else { StatusCode::CREATED };
     file.commit().await?;
     Ok((status, Json(Written { path, size })).into_response())
-}
-
-/// Waits for the next part of a body, but not for ever.
-pub(super) async fn patiently<T>(
-    patience: Duration,
-    next: impl Future<Output = T>,
-) -> Result<T, Problem> {
-    tokio::time::timeout(patience, next).await.map_err(|_| {
-        let detail =
-            format!("nothing of the body came for {patience:?}; send it again, without pauses");
-        Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
-    })
 }

@@ -106,6 +106,7 @@ impl From<CreateError> for Problem {
             CreateError::Full(_)
             | CreateError::LineFull(_)
             | CreateError::Failing(_)
+            | CreateError::NotReady(_)
             | CreateError::Draining => {
                 Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).for_now()
             }

@@ -14,12 +14,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Json};
 use bytestring::ByteString;
 use serde::Deserialize;
 use tokio::sync::mpsc;
@@ -29,6 +29,7 @@ use super::Doors;
 use super::auth::Caller;
 use super::clients::Client;
 use super::problem::{Document, Problem};
+use crate::memory::{Account, Charge};
 use crate::protocol::client::{ClientMessage, Execute};
 use crate::protocol::event::EndReason;
 use crate::registry::CreateError;
@@ -102,14 +103,15 @@ pub(super) async fn run(
     caller.may_make_sessions(&doors)?;
     let form = Form::wanted(&headers)?;
     let Query(query) = query.map_err(|error| Problem::bad_request(error.body_text()))?;
-    let order = Order::read(query, &headers, body, &doors.socket).await?;
+    let order = Order::read(query, &headers, body, &doors).await?;
     let template = order.template.as_deref().unwrap_or(&doors.default_template);
     let session = doors.registry.create(template, caller.maker(&doors, client)).await?;
 
     let (tell, mut told) = mpsc::channel(1);
     let patience = doors.socket.write_timeout;
-    let span = session.span();
-    doors.connections.spawn(drive(session, order.cell, tell, patience).instrument(span));
+    let (span, memory) = (session.span(), session.memory().clone());
+    let driving = drive(session, order.cell, order.charge, tell, patience);
+    doors.connections.spawn(driving.instrument(span));
     // The cell is queued at once, or will never be: then there is a status to say so.
     let first = told.recv().await.unwrap_or_else(|| Err(broken_off(UNSAID)));
     let first = first.map_err(|problem| match doors.registry.is_draining() {
@@ -117,7 +119,7 @@ pub(super) async fn run(
         false => problem,
     })?;
     if form == Form::Json {
-        return collect(first, told).await.map(|answer| Json(answer).into_response());
+        return collect(first, told, &memory).await;
     }
     let headers = [
         (header::CONTENT_TYPE, form.content_type()),
@@ -132,10 +134,11 @@ pub(super) async fn run(
 async fn drive(
     session: SessionHandle,
     cell: Execute,
+    charge: Charge,
     tell: mpsc::Sender<Batched>,
     patience: Duration,
 ) {
-    if let Err(problem) = pass_on(&session, cell, &tell, patience).await {
+    if let Err(problem) = pass_on(&session, cell, charge, &tell, patience).await {
         // Whoever asked may be gone, or not be reading.
         tell.try_send(Err(problem)).ok();
     }
@@ -145,12 +148,13 @@ async fn drive(
 async fn pass_on(
     session: &SessionHandle,
     cell: Execute,
+    charge: Charge,
     tell: &mpsc::Sender<Batched>,
     patience: Duration,
 ) -> Result<(), Problem> {
     let guest = Guest::owner("run", session.owner_token());
     let seat = session.attach(guest).await.map_err(|error| broken_off(&error.to_string()))?;
-    let said = seat.say(Ok(ClientMessage::Execute(cell))).await;
+    let said = seat.say_charged(Ok(ClientMessage::Execute(cell)), charge).await;
     said.map_err(|error| broken_off(&error.to_string()))?;
     let mut messages = Vec::new();
     loop {
@@ -208,14 +212,15 @@ async fn next(seat: &Attachment, messages: &mut Vec<ByteString>) -> Result<Vec<T
 async fn collect(
     first: Vec<Told>,
     mut told: mpsc::Receiver<Batched>,
-) -> Result<RunAnswer, Problem> {
-    let mut collector = Collector::default();
+    memory: &Account,
+) -> Result<Response, Problem> {
+    let mut collector = Collector::new(memory);
     let mut batch = first;
     loop {
         for event in &batch {
             collector.take(&event.json)?;
             if event.is_done {
-                return Ok(collector.finish());
+                return collector.finish();
             }
         }
         batch = told.recv().await.unwrap_or_else(|| Err(broken_off(UNSAID)))?;

@@ -1,5 +1,6 @@
 //! The front door itself: accepts connections, at most so many, and gives each to hyper in a task
-//! of its own. Whoever does not get its request's head through in time is disconnected.
+//! of its own. Who does not send the head of its request in time, or does not take the response, is
+//! disconnected.
 
 use std::io;
 use std::pin::pin;
@@ -21,6 +22,10 @@ use tower::ServiceExt;
 use super::clients::{Clients, Peer, Place};
 use crate::metrics::{self, Metrics};
 
+mod deadline;
+
+pub(super) use deadline::WriteDeadline;
+
 /// What the settings say about the server.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
@@ -29,6 +34,8 @@ pub struct ServerConfig {
     /// For a request's head to come whole, also for the first after connecting: an idle connection
     /// ends after it too.
     pub header_timeout: Duration,
+    /// How long a client may leave a response that waits for it untouched.
+    pub write_timeout: Duration,
 }
 
 /// Until connections are accepted again after the process ran out of descriptors or memory.
@@ -53,7 +60,8 @@ pub async fn serve(
             accepted = accept(&listener, &places, &clients, &metrics) => accepted,
         };
         let Some((stream, peer)) = accepted else { continue };
-        let connection = http.serve_connection(TokioIo::new(stream), service(&router, peer));
+        let stream = TokioIo::new(WriteDeadline::new(stream, config.write_timeout));
+        let connection = http.serve_connection(stream, service(&router, peer));
         let closed = closed.clone();
         connections.spawn(async move {
             let mut connection = pin!(connection.with_upgrades());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Json;
-use axum::body::Bytes;
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -13,10 +13,14 @@ use utoipa::ToSchema;
 
 use super::Doors;
 use super::auth::Caller;
+use super::body::read_whole;
 use super::problem::{Document, Problem};
 use crate::protocol::event::{EndReason, SessionState};
 use crate::protocol::reply::Role;
 use crate::session::GrantError;
+
+/// Longest body of a request for a token: some hundred times what it needs.
+const GRANT_BYTES: usize = 4 << 10; // 4 KiB
 
 /// How long the answer to DELETE waits for the sandbox to be gone.
 const END: Duration = Duration::from_secs(10);
@@ -180,10 +184,17 @@ pub(super) async fn grant(
     State(doors): State<Arc<Doors>>,
     Path(id): Path<String>,
     caller: Caller,
-    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+    body: Body,
 ) -> Result<Response, Problem> {
+    // Before the body is read: whoever may not make tokens is not listened to.
     let session = caller.session(&doors, &id, Role::Owner)?;
-    let body = body.map_err(|error| Problem::new(error.status(), error.body_text()))?;
+    let body = read_whole(
+        body,
+        GRANT_BYTES,
+        "a request for a token has at most 4096 bytes",
+        doors.socket.write_timeout,
+    )
+    .await?;
     let grant: Grant = serde_json::from_slice(&body).map_err(|error| {
         Problem::bad_request(format!("the body is not such as {{\"role\": \"viewer\"}}: {error}"))
     })?;

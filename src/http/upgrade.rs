@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use hyper::upgrade::{OnUpgrade, Parts, Upgraded};
+use hyper::upgrade::{OnUpgrade, Parts};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite, Interest};
@@ -25,13 +25,14 @@ use super::Doors;
 use super::auth;
 use super::clients::{Client, Peer, Place};
 use super::problem::{Document, Problem};
+use super::server::WriteDeadline;
 use crate::error::Chain;
 use crate::id::{SessionId, Token};
 use crate::protocol::reply::Role;
 use crate::protocol::{BEARER_SUBPROTOCOL, Close, CloseCode, SUBPROTOCOL};
 use crate::registry::CreateError;
 use crate::session::{AttachError, Attachment, Guest, Pass};
-use crate::socket;
+use crate::socket::{self, Incoming};
 
 /// Longest name of a participant, in characters.
 const NAME_CHARS: usize = 64;
@@ -203,22 +204,23 @@ async fn serve(
         }
     };
     let config = Some(doors.socket.websocket());
-    // Past hyper's wrapper there is one dynamic call less for every read and write.
-    match upgraded.downcast::<TokioIo<TcpStream>>() {
+    // Past hyper's wrapper there is one dynamic call less for every read and write; the socket has
+    // deadlines of its own.
+    match upgraded.downcast::<TokioIo<WriteDeadline>>() {
         Ok(Parts { io, read_buf, .. }) => {
             let read = read_buf.to_vec();
             drop(read_buf); // 8 KiB for as long as it lives
-            let io = io.into_inner();
+            let io = Incoming::new(io.into_inner().into_inner());
             let stream = WebSocketStream::from_partially_read(io, read, End::Server, config).await;
             let seat = tokio::select! {
                 seat = take_seat(&doors, wish, token, client) => seat,
                 // Whoever is gone keeps nobody behind them waiting.
-                () = departure(stream.get_ref()) => return,
+                () = departure(stream.get_ref().get_ref()) => return,
             };
             sit_and_serve(&doors, stream, seat).await;
         }
         Err(upgraded) => {
-            let io: TokioIo<Upgraded> = TokioIo::new(upgraded);
+            let io = Incoming::new(TokioIo::new(upgraded));
             let stream = WebSocketStream::from_raw_socket(io, End::Server, config).await;
             let seat = take_seat(&doors, wish, token, client).await;
             sit_and_serve(&doors, stream, seat).await;
@@ -238,14 +240,18 @@ async fn departure(stream: &TcpStream) {
 
 async fn sit_and_serve<S: AsyncRead + AsyncWrite + Unpin>(
     doors: &Doors,
-    stream: WebSocketStream<S>,
+    mut stream: WebSocketStream<Incoming<S>>,
     seat: Result<(Attachment, Span), Close>,
 ) {
     match seat {
         Ok((seat, span)) => {
             socket::serve(stream, seat, &doors.socket, &doors.metrics).instrument(span).await;
         }
-        Err(close) => socket::refuse(stream, &close, &doors.socket, &doors.metrics).await,
+        Err(close) => {
+            // What it goes on sending is read for a moment, for the sake of the close.
+            stream.get_mut().charge_to(&doors.requests);
+            socket::refuse(stream, &close, &doors.socket, &doors.metrics).await;
+        }
     }
 }
 
@@ -305,9 +311,10 @@ async fn take_seat(
 fn close_for(error: &CreateError) -> Close {
     match error {
         CreateError::NoTemplate { .. } => Close::new(CloseCode::NoSuchSession, error.to_string()),
-        CreateError::Full(_) | CreateError::LineFull(_) | CreateError::Failing(_) => {
-            Close::new(CloseCode::NoCapacity, error.to_string())
-        }
+        CreateError::Full(_)
+        | CreateError::LineFull(_)
+        | CreateError::Failing(_)
+        | CreateError::NotReady(_) => Close::new(CloseCode::NoCapacity, error.to_string()),
         CreateError::TooMany(_) | CreateError::TooManyOfToken(_) => {
             Close::new(CloseCode::TooMany, error.to_string())
         }

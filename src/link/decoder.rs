@@ -16,12 +16,33 @@ const QUIET_BYTES: usize = 4 << 10; // 4 KiB
 /// Room asked for while reads come back full: two frames, so that a flood takes few system calls.
 const FLOOD_BYTES: usize = 2 * (MAX_PAYLOAD + HEADER_BYTES);
 
+/// Longest introduction of an interpreter, which comes before its session has any bounds.
+const MAX_READY: usize = 64 << 10; // 64 KiB
+
+/// Whether memory may be held for a message that is not whole.
+pub(super) trait Allowance: std::fmt::Debug + Send {
+    /// From now on `bytes` are held, 0 when the message is whole or given up. False: there is no
+    /// room for so many, and as much as before is held.
+    fn hold(&mut self, bytes: usize) -> bool;
+}
+
 /// A message that is not whole.
 #[derive(Debug)]
 struct Partial {
     kind: u8,
     cell: u32,
-    bytes: BytesMut,
+    /// `None`: there was no memory for it, and its rest is not kept either.
+    bytes: Option<BytesMut>,
+}
+
+/// What became of a frame that is a message or a part of one.
+enum Joined {
+    /// More is to come.
+    Part,
+    /// All of it.
+    Whole(Bytes),
+    /// It is whole and was not kept.
+    Refused,
 }
 
 /// What was read and is not yet an event. Whatever is in it is hostile.
@@ -30,6 +51,8 @@ pub(super) struct Decoder {
     incoming: BytesMut,
     /// The beginning of a message: one at most, and at most [`MAX_MESSAGE`] long.
     partial: Option<Partial>,
+    /// Asked before `partial` grows; `None`: it may.
+    allowance: Option<Box<dyn Allowance>>,
     /// The last read filled its room.
     flood: bool,
     /// PONG frames so far.
@@ -67,8 +90,13 @@ impl Decoder {
         Ok(Some((header, self.incoming.split_to(header.length as usize).freeze())))
     }
 
-    /// Joins fragments; `None` while the message is not whole.
-    fn join(&mut self, header: Header, payload: Bytes) -> Result<Option<Bytes>, LinkError> {
+    /// Lets `allowance` decide about the memory of messages that are not whole.
+    pub(super) fn ask(&mut self, allowance: Box<dyn Allowance>) {
+        self.allowance = Some(allowance);
+    }
+
+    /// Joins fragments.
+    fn join(&mut self, header: Header, payload: Bytes) -> Result<Joined, LinkError> {
         let Header { kind, flags, cell, .. } = header;
         let begun = match self.partial.take() {
             Some(partial) if (partial.kind, partial.cell) != (kind, cell) => {
@@ -77,20 +105,36 @@ impl Decoder {
             begun => begun,
         };
         let whole = flags & flag::MORE == 0;
-        let mut bytes = match begun {
-            None if whole => return Ok(Some(payload)),
-            None => BytesMut::new(),
+        let kept = match begun {
+            None if whole => return Ok(Joined::Whole(payload)),
+            None => Some(BytesMut::new()),
             Some(partial) => partial.bytes,
         };
-        if bytes.len() + payload.len() > MAX_MESSAGE {
-            return Err(LinkError::TooLong);
+        let kept = match kept {
+            None => None,
+            Some(mut bytes) => {
+                let length = bytes.len() + payload.len();
+                if length > if kind == kind::READY { MAX_READY } else { MAX_MESSAGE } {
+                    return Err(LinkError::TooLong);
+                }
+                self.hold(length).then(|| {
+                    bytes.extend_from_slice(&payload);
+                    bytes
+                })
+            }
+        };
+        if whole || kept.is_none() {
+            self.hold(0);
         }
-        bytes.extend_from_slice(&payload);
         if whole {
-            return Ok(Some(bytes.freeze()));
+            return Ok(kept.map_or(Joined::Refused, |bytes| Joined::Whole(bytes.freeze())));
         }
-        self.partial = Some(Partial { kind, cell, bytes });
-        Ok(None)
+        self.partial = Some(Partial { kind, cell, bytes: kept });
+        Ok(Joined::Part)
+    }
+
+    fn hold(&mut self, bytes: usize) -> bool {
+        self.allowance.as_mut().is_none_or(|allowance| allowance.hold(bytes))
     }
 
     /// The next event that has been read to its end.
@@ -105,24 +149,27 @@ impl Decoder {
                     DriverEvent::Output { cell, stream, late, bytes: payload }
                 }
                 kind::MESSAGE => match self.join(header, payload)? {
-                    Some(json) => DriverEvent::Message { cell, late, json },
-                    None => continue,
+                    Joined::Whole(json) => DriverEvent::Message { cell, late, json },
+                    Joined::Refused => DriverEvent::Refused { cell },
+                    Joined::Part => continue,
                 },
                 kind::READY => match self.join(header, payload)? {
-                    Some(json) => DriverEvent::Ready(json),
-                    None => continue,
+                    Joined::Whole(json) => DriverEvent::Ready(json),
+                    Joined::Refused | Joined::Part => continue,
                 },
                 kind::REPLY if header.flags & flag::BUSY != 0 => {
                     DriverEvent::Reply { number: cell, json: None }
                 }
                 kind::REPLY => match self.join(header, payload)? {
-                    Some(json) => DriverEvent::Reply { number: cell, json: Some(json) },
-                    None => continue,
+                    Joined::Whole(json) => DriverEvent::Reply { number: cell, json: Some(json) },
+                    Joined::Refused => DriverEvent::Reply { number: cell, json: None },
+                    Joined::Part => continue,
                 },
                 kind::DONE => DriverEvent::Done { cell, done: Done::decode(&payload)? },
                 kind::EXITED => {
                     // What the dead runner had begun to say will never be whole.
                     self.partial = None;
+                    self.hold(0);
                     DriverEvent::Exited { cell, exited: Exited::decode(&payload)? }
                 }
                 kind::USAGE => DriverEvent::Usage(Usage::decode(&payload)?),

@@ -31,6 +31,11 @@ pub enum DriverEvent {
         /// Encoded fields.
         json: Bytes,
     },
+    /// A message of a cell that was not kept: there was no memory for it.
+    Refused {
+        /// Number of the cell.
+        cell: u32,
+    },
     /// A cell ended, the runner lives.
     Done {
         /// Number of the cell.

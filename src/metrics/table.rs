@@ -34,6 +34,10 @@ metrics! {
         "Sessions that ended, by the reason of their `ended` event";
     SESSIONS_REFUSED = Counter "cellgate_sessions_refused_total" ["reason"]
         "Sessions that were asked for and not made";
+    MEMORY_HELD = Gauge "cellgate_memory_held_bytes" []
+        "What the gateway holds in memory for clients and sandboxes";
+    MEMORY_BUDGET = Gauge "cellgate_memory_budget_bytes" []
+        "The most of that it may hold: the setting `memory_budget`";
     SESSIONS_WAITING = Gauge "cellgate_sessions_waiting" []
         "Newcomers in line while all sessions are taken";
     SESSION_WAIT = Histogram "cellgate_session_wait_seconds" []

@@ -354,12 +354,22 @@ pub struct TextSpan {
 impl Sequenced {
     /// Gives `event` its place and encodes it. `ts`: Unix milliseconds.
     pub fn encode(event: &Event, seq: u64, ts: u64) -> Result<Sequenced, serde_json::Error> {
+        Sequenced::encode_into(event, seq, ts, ByteString::from)
+    }
+
+    /// The same; `hold` makes of the text what everybody shares.
+    pub fn encode_into(
+        event: &Event,
+        seq: u64,
+        ts: u64,
+        hold: impl FnOnce(String) -> ByteString,
+    ) -> Result<Sequenced, serde_json::Error> {
         let (json, text) = match event {
             Event::Stdout(output) => encode_output(Stream::Stdout, output, seq, ts),
             Event::Stderr(output) => encode_output(Stream::Stderr, output, seq, ts),
             _ => (serde_json::to_string(&Placed { event, seq, ts })?, None),
         };
-        Ok(Sequenced { seq, json: ByteString::from(json), text })
+        Ok(Sequenced { seq, json: hold(json), text })
     }
 
     /// Its text as it stands in the message, if it is one of stdout or stderr.

@@ -1,7 +1,7 @@
 //! Texts that must not be long, however long what they quote is.
 
 /// At most `most` bytes of `text`: what is too long is cut at a character, with `…` in its place.
-pub(super) fn shorten(mut text: String, most: usize) -> String {
+pub(crate) fn shorten(mut text: String, most: usize) -> String {
     if text.len() > most {
         let mut end = most.saturating_sub("…".len());
         while !text.is_char_boundary(end) {

@@ -25,7 +25,6 @@ use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use cellgate_driver::spec::{Cgroup, Spec};
 use cellgate_driver::wire::{Rlimit, Setup};
@@ -58,9 +57,6 @@ const FIRST_ID: u32 = 1_900_000_000;
 
 const _: () = assert!(FIRST_ID as u64 + INSTANCES as u64 * (IDS_EACH as u64) < 2_147_352_575);
 
-/// How long a successful check is believed: `/readyz` may be asked many times a second.
-const CHECK_VALID: Duration = Duration::from_secs(5);
-
 /// How often USAGE is sent while a cell runs, in milliseconds: "about once a second".
 const USAGE_INTERVAL_MS: u32 = 1000;
 
@@ -77,7 +73,6 @@ pub struct LocalConfig {
 pub struct LocalBackend {
     shared: Arc<Shared>,
     creations: TaskTracker,
-    checked: Mutex<Option<Instant>>,
     trial: Result<Standing, String>,
 }
 
@@ -148,7 +143,6 @@ impl LocalBackend {
         let mut backend = LocalBackend {
             shared,
             creations: TaskTracker::new(),
-            checked: Mutex::default(),
             trial: Err("no sandbox was tried yet".into()),
         };
         backend.trial = backend.shared.probe().await.map_err(|error| describe(&error));
@@ -353,17 +347,12 @@ impl Backend for LocalBackend {
     }
 
     fn check(&self) -> BoxFuture<'_, Result<(), SandboxError>> {
-        let last = *self.checked.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.is_some_and(|at| at.elapsed() < CHECK_VALID) {
-            return Box::pin(async { Ok(()) });
-        }
         let shared = self.shared.clone();
         let probe = self.creations.spawn(async move { shared.probe().await });
         Box::pin(async move {
             probe.await.unwrap_or_else(|cause| {
                 Err(SandboxError::Step { operation: "try a sandbox".into(), cause: cause.into() })
             })?;
-            *self.checked.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
             Ok(())
         })
     }

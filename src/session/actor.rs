@@ -24,6 +24,7 @@ use super::vigil::Vigil;
 use super::{Command, DetachedOutput, SessionConfig, Summary};
 use crate::id::SessionId;
 use crate::link::{DriverEvent, Link, LinkError};
+use crate::memory::{Account, Charge, Pressure, charged_text};
 use crate::metrics::Metrics;
 use crate::pool::Prepared;
 use crate::protocol::event::{CellStatus, EndReason, Event, Sequenced, SessionState};
@@ -83,6 +84,10 @@ pub(super) struct Actor {
     /// Why sockets close, once the session is over.
     farewell: Option<Close>,
     meter: Meter,
+    memory: Account,
+    /// Memory of what waits for the driver and for the disk, as of the last turn.
+    waiting: Charge,
+    pressure: Pressure,
 }
 
 /// How long an ending may take before the sandbox is left to its dead-man switch.
@@ -103,6 +108,8 @@ enum Turn {
     Relieved,
     /// Somebody gave up moving a file.
     TransferLeft,
+    /// The gateway's memory is nearly used up, or has room again.
+    Pressure,
 }
 
 /// What a session does when a time has come.
@@ -122,6 +129,7 @@ impl Actor {
     pub(super) fn new(
         prepared: Prepared,
         config: SessionConfig,
+        memory: Account,
         commands: mpsc::Receiver<Command>,
         summary: watch::Sender<Summary>,
         transfer_left: Arc<Notify>,
@@ -134,21 +142,30 @@ impl Actor {
             output_bytes: limits.output_bytes,
             output_kept_bytes: limits.output_kept_bytes,
             interrupt_grace: limits.interrupt_grace,
+            memory: memory.clone(),
         };
-        let kept = Kept::new(config.log_directory.clone(), limits.output_kept_bytes);
+        let reserve = config.log_disk_reserve_bytes;
+        let kept = Kept::new(config.log_directory.clone(), limits.output_kept_bytes, reserve);
+        let mut link = prepared.link;
+        link.charge_to(&memory);
         Actor {
             id: prepared.id,
             template: prepared.template,
             backend: prepared.backend,
             language: prepared.language,
             commands,
-            link: prepared.link,
+            link,
             handle: prepared.handle,
             state: State::new(rules),
             log: EventLog::new(config.log_bytes, config.log_disk_bytes),
-            spill: Spill::new(config.log_directory.clone(), config.log_disk_bytes),
+            spill: Spill::new(
+                config.log_directory.clone(),
+                config.log_disk_bytes,
+                reserve,
+                memory.clone(),
+            ),
             pressed: None,
-            fanout: Fanout::new(config.window_bytes),
+            fanout: Fanout::new(config.window_bytes, memory.clone()),
             kept,
             transfers: Transfers::new(transfer_left),
             vigil: Vigil::new(config.silence_timeout),
@@ -163,6 +180,9 @@ impl Actor {
             began: Instant::now(),
             farewell: None,
             meter: Meter::new(metrics),
+            waiting: memory.charge(0),
+            pressure: memory.pressure(),
+            memory,
             config,
         }
     }
@@ -179,7 +199,7 @@ impl Actor {
                 }
                 // Every handle and every seat is gone, so nobody can come back.
                 Turn::Command(None) => self.end(EndReason::Abandoned),
-                Turn::Relieved | Turn::Kept => {}
+                Turn::Relieved | Turn::Kept | Turn::Pressure => {}
                 Turn::Gone => self.gone = true,
                 Turn::TransferLeft => self.transfers.sweep(&mut self.link),
                 Turn::Driver(Ok(event)) => self.on_driver(event),
@@ -200,6 +220,8 @@ impl Actor {
             self.apply();
             self.look_after_link();
             self.note_leavers();
+            self.waiting.set(self.link.unsent() + self.kept.waiting_bytes());
+            self.log.squeeze(self.memory.is_pressed(), self.fanout.wanted());
             self.spill_over();
             self.catch_up();
             self.fanout.wake();
@@ -255,6 +277,7 @@ impl Actor {
             () = self.handle.ended(), if !may_read => Turn::Gone,
             spilled = self.spill.turn() => Turn::Spilled(spilled),
             () = self.kept.turn() => Turn::Kept,
+            () = self.pressure.changed() => Turn::Pressure,
             deadline = deadline => Turn::Deadline(deadline),
         }
     }
@@ -266,7 +289,7 @@ impl Actor {
     fn may_read(&self) -> bool {
         if self.state.awaits_answer() || self.gone {
             true
-        } else if self.log.is_pressed() || self.kept.is_full() {
+        } else if self.log.is_pressed() || self.kept.is_full() || self.memory.is_pressed() {
             false
         } else if self.fanout.has_holders() {
             self.fanout.has_room()
@@ -329,7 +352,8 @@ impl Actor {
         self.meter.event(event);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let ts = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-        match Sequenced::encode(event, self.log.next_seq(), ts) {
+        let hold = |text| charged_text(text, &self.memory);
+        match Sequenced::encode_into(event, self.log.next_seq(), ts, hold) {
             Ok(sequenced) => {
                 let wanted = self.fanout.wanted();
                 let freed = self.log.push(&sequenced, wanted) + self.log.outdate(event, wanted);

@@ -16,6 +16,7 @@ use super::outbox::Outbox;
 use super::participant::Participant;
 use super::spill::{Spill, Spilled};
 use super::state::ParticipantId;
+use crate::memory::{Account, charged_text};
 use crate::protocol::event::{ParticipantInfo, Sequenced};
 use crate::protocol::{Close, CloseCode, Reply};
 
@@ -28,13 +29,14 @@ pub(super) struct Fanout {
     relieved: Arc<Notify>,
     /// Whose block was read last: the next one is read for somebody else.
     served: ParticipantId,
+    memory: Account,
 }
 
 impl Fanout {
     /// Nobody yet; each may have `window` bytes that wait.
-    pub(super) fn new(window: usize) -> Fanout {
+    pub(super) fn new(window: usize, memory: Account) -> Fanout {
         let relieved = Arc::new(Notify::new());
-        Fanout { participants: Vec::new(), last_id: 0, window, relieved, served: 0 }
+        Fanout { participants: Vec::new(), last_id: 0, window, relieved, served: 0, memory }
     }
 
     /// The number of whoever joins next.
@@ -195,7 +197,8 @@ impl Fanout {
     /// Sends a reply to one, before the events that wait for it.
     pub(super) fn reply(&self, to: ParticipantId, reply: &Reply) -> Result<(), serde_json::Error> {
         if let Some(participant) = self.get(to) {
-            participant.outbox.push_reply(ByteString::from(serde_json::to_string(reply)?));
+            let json = serde_json::to_string(reply)?;
+            participant.outbox.push_reply(charged_text(json, &self.memory));
         }
         Ok(())
     }

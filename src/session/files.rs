@@ -20,6 +20,10 @@ use crate::link::TransferAnswer;
 /// needs seconds.
 const STEP: Duration = Duration::from_secs(20);
 
+/// Longest name in a directory on Linux (`NAME_MAX`, limits.h), in bytes. A hostile supervisor could
+/// fill memory with longer ones.
+const NAME_BYTES: usize = 255;
+
 /// Why a file was not moved.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
@@ -118,6 +122,9 @@ impl SessionHandle {
                 if entries.len() == most {
                     truncated = true;
                     break;
+                }
+                if entry.name.len() > NAME_BYTES {
+                    return Err(FileError::Odd);
                 }
                 entries.push(FileEntry {
                     name: String::from_utf8_lossy(entry.name).into_owned(),

@@ -22,6 +22,7 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::{Command, SessionHandle};
+use crate::disk;
 
 /// What is worth a file, and a write.
 const BATCH_BYTES: usize = 64 << 10; // 64 KiB
@@ -75,6 +76,8 @@ pub(super) struct Kept {
     cells: VecDeque<Cell>,
     /// Whose output is being written.
     writing: Option<(Arc<str>, Writing)>,
+    /// Bytes that stay free on the disk.
+    reserve: u64,
 }
 
 #[derive(Debug)]
@@ -101,10 +104,15 @@ impl SessionHandle {
 }
 
 impl Kept {
-    /// At most `capacity` bytes, in files in `directory`.
-    pub(super) fn new(directory: PathBuf, capacity: u64) -> Kept {
+    /// At most `capacity` bytes, in files in `directory`, on whose disk `reserve` bytes stay free.
+    pub(super) fn new(directory: PathBuf, capacity: u64, reserve: u64) -> Kept {
         let directory = Arc::new(directory);
-        Kept { directory, capacity, cells: VecDeque::new(), writing: None }
+        Kept { directory, capacity, cells: VecDeque::new(), writing: None, reserve }
+    }
+
+    /// Bytes in memory that wait for the disk or are on their way to it.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.cells.iter().map(|cell| cell.buffer.len() + cell.writing).sum()
     }
 
     /// Keeps what a running cell wrote.
@@ -203,11 +211,13 @@ impl Kept {
         let buffer = std::mem::take(&mut cell.buffer);
         cell.writing = buffer.len();
         let (directory, file, at) = (Arc::clone(&self.directory), cell.file.clone(), cell.written);
+        let reserve = self.reserve;
         let work = move || {
             let file = match file {
                 Some(file) => file,
                 None => Arc::new(tempfile::tempfile_in(&*directory)?),
             };
+            disk::check_room(&file, buffer.len() as u64, reserve)?;
             file.write_all_at(&buffer, at)?;
             Ok((file, buffer.len()))
         };
@@ -310,7 +320,7 @@ mod tests {
     #[tokio::test]
     async fn a_cell_that_was_not_shown_whole_can_be_read_whole() {
         let directory = tempfile::tempdir().unwrap();
-        let mut kept = Kept::new(directory.path().into(), 64 << 20);
+        let mut kept = Kept::new(directory.path().into(), 64 << 20, 0);
         let mut all = Vec::new();
         for number in 0..3000 {
             let line = format!("{number:0>999}\n");
@@ -331,7 +341,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_shown_is_not_kept_and_costs_no_file() {
-        let mut kept = Kept::new("/nonexistent".into(), 64 << 20);
+        let mut kept = Kept::new("/nonexistent".into(), 64 << 20, 0);
         kept.push(&id("a"), b"short");
         kept.end(&id("a"), false);
         assert!(kept.writing.is_none() && kept.cells.is_empty());
@@ -341,7 +351,7 @@ mod tests {
     #[tokio::test]
     async fn older_output_goes_where_newer_needs_its_room() {
         let directory = tempfile::tempdir().unwrap();
-        let mut kept = Kept::new(directory.path().into(), 100);
+        let mut kept = Kept::new(directory.path().into(), 100, 0);
         for name in ["a", "b", "c"] {
             kept.push(&id(name), &[b'x'; 40]);
             kept.end(&id(name), true);
@@ -354,7 +364,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_disk_that_fails_is_told_to_who_asks() {
-        let mut kept = Kept::new("/nonexistent".into(), 64 << 20);
+        let mut kept = Kept::new("/nonexistent".into(), 64 << 20, 0);
         kept.push(&id("a"), b"lost");
         kept.end(&id("a"), true);
         let error = asked(&mut kept, "a").await.unwrap_err();

@@ -31,6 +31,10 @@ const BATCH_BYTES: usize = 1 << 20; // 1 MiB
 /// Where a block ends: what one read brings back for one participant, beside its window.
 const BLOCK_BYTES: u64 = 256 << 10; // 256 KiB
 
+/// Most bytes in memory while the gateway's memory is short: half of what each session may hold in
+/// any case, so that the other half is left for what is on its way.
+const SQUEEZED_BYTES: usize = 128 << 10; // 128 KiB
+
 /// Beginnings of events that change nothing on any line.
 const QUIET: [&str; 4] = [
     r#"{"type":"usage""#,
@@ -46,7 +50,9 @@ pub struct EventLog {
     entries: VecDeque<Entry>,
     /// What `entries` cost.
     bytes: usize,
+    /// Most bytes in memory now: `normal_capacity`, or less while the gateway's memory is short.
     capacity: usize,
+    normal_capacity: usize,
     next_seq: u64,
     /// The newest output, if nothing that could change what is seen of it came after it, and where
     /// it begins.
@@ -114,6 +120,7 @@ impl EventLog {
             entries: VecDeque::new(),
             bytes: 0,
             capacity,
+            normal_capacity: capacity,
             next_seq: 1,
             newest_output: None,
             fresh: false,
@@ -146,11 +153,32 @@ impl EventLog {
         self.next_seq += 1;
         // The disk gets time to take what is too much before it is forgotten.
         let newest = event.json.len() + OVERHEAD_BYTES;
-        let bound = if self.spills() { 2 * self.capacity + newest } else { self.capacity };
+        let capacity = self.normal_capacity;
+        let bound = if self.spills() { 2 * capacity + newest } else { capacity };
         while self.bytes > bound && self.entries.len() > 1 {
             self.pop();
         }
         freed
+    }
+
+    /// Keeps less in memory from now on (`squeezed`), or again as much as usual. What is too much
+    /// goes to the disk; without one it is forgotten, but for what nobody has seen yet and what is
+    /// still to be given to somebody, from `wanted` on.
+    pub fn squeeze(&mut self, squeezed: bool, wanted: u64) {
+        self.capacity = match squeezed {
+            true => self.normal_capacity.min(SQUEEZED_BYTES),
+            false => self.normal_capacity,
+        };
+        if !squeezed || self.spills() {
+            return;
+        }
+        let needed = wanted.min(self.unseen_from);
+        while self.bytes > self.capacity
+            && self.entries.len() > 1
+            && self.entries.front().is_some_and(|oldest| oldest.next() <= needed)
+        {
+            self.pop();
+        }
     }
 
     fn overwrite(&mut self, event: &Sequenced, wanted: u64) -> usize {

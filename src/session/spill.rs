@@ -17,10 +17,11 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 
-use bytes::Bytes;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use super::log::{Batch, Block, Entry, block};
+use crate::disk;
+use crate::memory::{Account, charged};
 
 /// A session's file, which is made when it is first needed.
 #[derive(Debug)]
@@ -36,6 +37,9 @@ struct Place {
     file: Arc<OnceLock<File>>,
     directory: Arc<PathBuf>,
     capacity: u64,
+    /// Bytes that stay free on the disk.
+    reserve: u64,
+    memory: Account,
 }
 
 /// What has come to its end.
@@ -48,10 +52,11 @@ pub(super) enum Spilled {
 }
 
 impl Spill {
-    /// A file of at most `capacity` bytes in `directory`.
-    pub(super) fn new(directory: PathBuf, capacity: u64) -> Spill {
+    /// A file of at most `capacity` bytes in `directory`, on whose disk `reserve` bytes stay free.
+    /// What is read back is charged to `memory`.
+    pub(super) fn new(directory: PathBuf, capacity: u64, reserve: u64, memory: Account) -> Spill {
         let directory = Arc::new(directory);
-        let place = Place { file: Arc::default(), directory, capacity };
+        let place = Place { file: Arc::default(), directory, capacity, reserve, memory };
         Spill { place, writing: None, reading: None }
     }
 
@@ -119,6 +124,8 @@ impl Place {
             // Nobody else sets it: one write is under way at a time.
             self.file.set(tempfile::tempfile_in(&*self.directory)?).ok();
         }
+        let length: u64 = batch.blocks.iter().map(|block| block.length).sum();
+        disk::check_room(self.file()?, length, self.reserve)?;
         let mut bytes = Vec::new();
         for block in &batch.blocks {
             bytes.clear();
@@ -133,12 +140,13 @@ impl Place {
     }
 
     fn read(&self, block: &Block) -> io::Result<Vec<Entry>> {
+        let charge = self.memory.charge(block.length as usize);
         let mut bytes = vec![0; block.length as usize];
         let (at, first) = self.split(block);
         let (head, tail) = bytes.split_at_mut(first);
         self.file()?.read_exact_at(head, at)?;
         self.file()?.read_exact_at(tail, 0)?;
-        block::decode(block, Bytes::from(bytes))
+        block::decode(block, charged(bytes, charge))
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not what was written"))
     }
 

@@ -19,6 +19,7 @@ use bytestring::ByteString;
 use serde::Serialize;
 
 use crate::link::{DriverCommand, DriverEvent};
+use crate::memory::{Account, Charge};
 use crate::protocol::client::{ClientMessage, Execute};
 use crate::protocol::event::{
     CellStatus, DoneUsage, EndReason, Event, NoticeLevel, SessionState, Stream,
@@ -67,6 +68,8 @@ pub struct Rules {
     pub output_kept_bytes: u64,
     /// From interrupt to kill.
     pub interrupt_grace: Duration,
+    /// What the session may hold in memory: cells that wait and questions are charged to it.
+    pub memory: Account,
 }
 
 impl Rules {
@@ -116,6 +119,8 @@ struct Waiting {
     id: Arc<str>,
     by: Arc<str>,
     execute: Execute,
+    /// The memory of `execute`.
+    charge: Charge,
 }
 
 /// The state of one session.
@@ -226,6 +231,7 @@ impl State {
             // Whether it is late is known here better than there.
             DriverEvent::Output { cell, stream, bytes, .. } => self.on_output(cell, stream, bytes),
             DriverEvent::Message { cell, json, .. } => self.on_rich(cell, &json),
+            DriverEvent::Refused { cell } => self.on_refused(cell),
             DriverEvent::Done { cell, done } => self.on_done(cell, done),
             DriverEvent::Exited { cell, exited } => self.on_exited(cell, &exited),
             DriverEvent::Ready(_) => self.on_ready(),

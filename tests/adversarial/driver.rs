@@ -227,6 +227,8 @@ async fn with_a_cell_and(silence_timeout: Duration) -> (Reader, ScriptedDriver) 
         log_bytes: 1 << 20,
         log_disk_bytes: 0,
         log_directory: std::env::temp_dir(),
+        log_disk_reserve_bytes: 0,
+        memory: cellgate::memory::Budget::new(1 << 30),
         message_bytes: 1 << 20,
         detached_output: DetachedOutput::Hold,
         participants: 2,

@@ -42,6 +42,7 @@ pub(crate) struct FakeBackend {
     under_way: AtomicUsize,
     most_under_way: AtomicUsize,
     failing: AtomicBool,
+    checks: AtomicUsize,
     made: Mutex<Vec<Made>>,
     moments: Mutex<HashMap<usize, tokio::time::Instant>>,
 }
@@ -60,6 +61,7 @@ impl FakeBackend {
             under_way: AtomicUsize::new(0),
             most_under_way: AtomicUsize::new(0),
             failing: AtomicBool::new(false),
+            checks: AtomicUsize::new(0),
             made: Mutex::default(),
             moments: Mutex::default(),
         })
@@ -68,6 +70,11 @@ impl FakeBackend {
     /// Whether attempts fail from now on.
     pub(crate) fn fail(&self, failing: bool) {
         self.failing.store(failing, Ordering::SeqCst);
+    }
+
+    /// How often it was asked whether a sandbox can be made.
+    pub(crate) fn checks(&self) -> usize {
+        self.checks.load(Ordering::SeqCst)
     }
 
     /// How many creations were begun.
@@ -187,7 +194,17 @@ impl Backend for FakeBackend {
     }
 
     fn check(&self) -> BoxFuture<'_, Result<(), SandboxError>> {
-        std::future::ready(Ok(())).boxed()
+        async {
+            self.checks.fetch_add(1, Ordering::SeqCst);
+            // As long as a sandbox takes to be made.
+            let long = std::time::Duration::from_millis(50);
+            tokio::time::timeout(long, std::future::pending::<()>()).await.ok();
+            match self.failing.load(Ordering::SeqCst) {
+                true => Err(SandboxError::Unsupported("the test says no".into())),
+                false => Ok(()),
+            }
+        }
+        .boxed()
     }
 
     fn enforcement(&self) -> Vec<Enforcement> {

@@ -112,7 +112,7 @@ async fn a_body_that_stops_coming_is_told_so(stage: &Stage) {
         stream.write_all(head.as_bytes()).await.unwrap();
         let answer = answer(&mut stream).await;
         assert!(answer.starts_with("http/1.1 408"), "{answer}");
-        assert!(answer.contains("nothing of the body came for 500ms"), "{answer}");
+        assert!(answer.contains("the body did not come within 500ms"), "{answer}");
     }
     // Half a file is none.
     assert_eq!(owner.run("import os; os.listdir()").await.result(), "[]");

@@ -9,6 +9,7 @@ mod common;
 mod cost;
 mod cuts;
 mod links;
+mod memory;
 mod model;
 mod rules;
 mod schedules;
@@ -40,6 +41,8 @@ fn config() -> SessionConfig {
         log_bytes: 64 << 10,
         log_disk_bytes: 0,
         log_directory: std::env::temp_dir(),
+        log_disk_reserve_bytes: 0,
+        memory: cellgate::memory::Budget::new(1 << 30),
         message_bytes: 1 << 20,
         detached_output: DetachedOutput::Hold,
         participants: 2,

@@ -268,6 +268,14 @@ const TIMERS: &[(&str, usize, Timers)] = &[
         &[("a pause of accept(2)", Not("comes when descriptors have run out, and then again"))],
     ),
     (
+        "src/http/server/deadline.rs",
+        1,
+        &[(
+            "a client takes what it is sent",
+            Real("src/http/server/deadline.rs", "a_peer_that_takes_nothing_or_crumbs_is_cut_off"),
+        )],
+    ),
+    (
         "src/http/server.rs",
         2,
         &[
@@ -279,7 +287,7 @@ const TIMERS: &[(&str, usize, Timers)] = &[
         ],
     ),
     (
-        "src/http/files.rs",
+        "src/http/body.rs",
         1,
         &[(
             "a part of a body",

@@ -15,7 +15,7 @@ use cellgate::protocol::client::ClientMessage;
 use cellgate::sandbox::EndCause;
 use cellgate::session::outbox::Batch;
 use cellgate::session::{Attachment, DetachedOutput, Guest, SessionConfig, SessionHandle};
-use cellgate::socket::SocketConfig;
+use cellgate::socket::{Incoming, SocketConfig};
 use cellgate::template::Limits;
 use cellgate_driver::wire::{Outcome, kind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
@@ -42,6 +42,7 @@ pub(crate) fn walk(times: u32, answer: Vec<Answer>) -> Result<()> {
         let (ours, theirs) = tokio::io::duplex(256 << 10);
         let config = socket_config();
         let websocket = Some(config.websocket());
+        let theirs = Incoming::new(theirs);
         let stream = WebSocketStream::from_raw_socket(theirs, Role::Server, websocket).await;
         tokio::spawn(async move { cellgate::socket::serve(stream, seat, &config, &metrics).await });
         let mut client = Client { stream: ours, read: BytesMut::with_capacity(256 << 10) };
@@ -172,6 +173,8 @@ fn session_config() -> SessionConfig {
         log_bytes: 1 << 20,
         log_disk_bytes: 0,
         log_directory: std::env::temp_dir(),
+        log_disk_reserve_bytes: 0,
+        memory: cellgate::memory::Budget::new(1 << 30),
         message_bytes: 1 << 20,
         detached_output: DetachedOutput::Hold,
         participants: 128,

@@ -85,6 +85,16 @@ pub(crate) const SECTIONS: &[Section] = &[
                  again later; 0s does not let anybody wait"
             ),
             setting!(
+                "memory_budget",
+                Some("memory-budget"),
+                Gateway.sandbox.memory_budget_bytes,
+                Size { min: 16 << 20, max: 1 << 50 },
+                "Most that the gateway holds in memory for its clients and sandboxes: cells that \
+                 wait, events kept for replay, output on its way, messages that are not whole. Near \
+                 it cells wait in `write` and logs go to disk; beyond it cells, questions and large \
+                 results are refused"
+            ),
+            setting!(
                 "upload_size",
                 Some("upload-size"),
                 Gateway.listen.upload_bytes,
@@ -388,6 +398,13 @@ pub(crate) const SECTIONS: &[Section] = &[
                 Location { metavar: "DIR" },
                 "Where those files are, which have no names and end with their sessions; better a \
                  disk than memory"
+            ),
+            setting!(
+                "session.log_disk_reserve",
+                Some("log-disk-reserve"),
+                Gateway.session.log_disk_reserve_bytes,
+                Size { min: 0, max: 1 << 50 },
+                "What stays free on that disk: where less would be left, nothing more is written"
             ),
             setting!(
                 "session.participants",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode, header};
-use futures::Stream;
+use futures::{Stream, TryStreamExt};
 use tokio::sync::mpsc;
 
 use super::{Batched, Problem, Told};
@@ -12,6 +12,9 @@ use super::{Batched, Problem, Told};
 /// How often a silent stream of events shows that it lives: proxies cut those that do not after
 /// 30 s or 60 s.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
+
+/// Length from which on an event is sent as it is instead of being copied among others, in bytes.
+const SHARED_BYTES: usize = 16 << 10; // 16 KiB
 
 /// One way of writing the events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,10 +78,12 @@ impl Form {
         })
     }
 
-    /// The bytes of some events.
-    fn encode(self, events: &[Told]) -> Bytes {
-        let length: usize = events.iter().map(|event| event.json.len() + 40).sum();
-        let mut text = String::with_capacity(length);
+    /// The bytes of some events, in pieces. Long events are not copied: a reader who is slow holds
+    /// no more than the session does.
+    fn encode(self, events: Vec<Told>) -> Vec<Bytes> {
+        let small = |event: &&Told| event.json.len() < SHARED_BYTES;
+        let length: usize = events.iter().filter(small).map(|event| event.json.len() + 40).sum();
+        let (mut pieces, mut text) = (Vec::new(), String::with_capacity(length));
         for Told { seq, json, .. } in events {
             if self == Form::Events {
                 if let Some(seq) = seq {
@@ -89,10 +94,16 @@ impl Form {
                 // JSON has no line breaks but escaped ones.
                 text.push_str("data: ");
             }
-            text.push_str(json);
+            if json.len() < SHARED_BYTES {
+                text.push_str(&json);
+            } else {
+                pieces.push(std::mem::take(&mut text).into());
+                pieces.push(json.into_bytes());
+            }
             text.push_str(if self == Form::Events { "\n\n" } else { "\n" });
         }
-        text.into()
+        pieces.push(text.into());
+        pieces
     }
 }
 
@@ -117,35 +128,41 @@ pub(super) fn stream(
     first: Vec<Told>,
     told: mpsc::Receiver<Batched>,
 ) -> impl Stream<Item = Result<Bytes, axum::Error>> + Send + 'static {
-    futures::stream::unfold((Some(first), Some(told)), move |(first, told)| async move {
-        let mut told = told?;
-        let batch = match first {
-            Some(first) => Some(Ok(first)),
-            None if form == Form::Events => {
-                match tokio::time::timeout(SIGN_OF_LIFE, told.recv()).await {
-                    Ok(batch) => batch,
-                    Err(_) => return Some((Ok(Bytes::from_static(b":\n\n")), (None, Some(told)))),
+    let batches =
+        futures::stream::unfold((Some(first), Some(told)), move |(first, told)| async move {
+            let mut told = told?;
+            let batch = match first {
+                Some(first) => Some(Ok(first)),
+                None if form == Form::Events => {
+                    match tokio::time::timeout(SIGN_OF_LIFE, told.recv()).await {
+                        Ok(batch) => batch,
+                        Err(_) => {
+                            let sign = vec![Bytes::from_static(b":\n\n")];
+                            return Some((Ok(sign), (None, Some(told))));
+                        }
+                    }
+                }
+                None => told.recv().await,
+            };
+            match batch {
+                Some(Ok(events)) => {
+                    let is_done = events.last().is_some_and(|event| event.is_done);
+                    Some((Ok(form.encode(events)), (None, (!is_done).then_some(told))))
+                }
+                // The head is sent: all that is left is to break the connection off.
+                Some(Err(_)) | None => {
+                    Some((Err(axum::Error::new("the session ended early")), (None, None)))
                 }
             }
-            None => told.recv().await,
-        };
-        match batch {
-            Some(Ok(events)) => {
-                let is_done = events.last().is_some_and(|event| event.is_done);
-                Some((Ok(form.encode(&events)), (None, (!is_done).then_some(told))))
-            }
-            // The head is sent: all that is left is to break the connection off.
-            Some(Err(_)) | None => {
-                Some((Err(axum::Error::new("the session ended early")), (None, None)))
-            }
-        }
-    })
+        });
+    batches.map_ok(|pieces| futures::stream::iter(pieces.into_iter().map(Ok))).try_flatten()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use axum::http::HeaderValue;
+    use bytestring::ByteString;
 
     fn wanted(accept: &str) -> Option<Form> {
         let mut headers = HeaderMap::new();
@@ -179,8 +196,19 @@ mod tests {
     #[test]
     fn events_are_written_as_each_form_has_them() {
         let told = |seq, json: &'static str| Told { seq, is_done: false, json: json.into() };
-        let events = [told(Some(7), "{\"a\":1}"), told(None, "{}")];
-        assert_eq!(Form::Lines.encode(&events), "{\"a\":1}\n{}\n");
-        assert_eq!(Form::Events.encode(&events), "id: 7\ndata: {\"a\":1}\n\ndata: {}\n\n");
+        let events = || vec![told(Some(7), "{\"a\":1}"), told(None, "{}")];
+        assert_eq!(Form::Lines.encode(events()).concat(), b"{\"a\":1}\n{}\n");
+        let expected = b"id: 7\ndata: {\"a\":1}\n\ndata: {}\n\n";
+        assert_eq!(Form::Events.encode(events()).concat(), expected);
+    }
+
+    #[test]
+    fn a_long_event_is_not_copied() {
+        let json = ByteString::from("x".repeat(SHARED_BYTES));
+        let told = |json: &ByteString| Told { seq: None, is_done: false, json: json.clone() };
+        let pieces = Form::Events.encode(vec![told(&"{}".into()), told(&json), told(&"{}".into())]);
+        assert_eq!(pieces[1].as_ptr(), json.as_ptr());
+        let expected = format!("data: {{}}\n\ndata: {json}\n\ndata: {{}}\n\n");
+        assert_eq!(pieces.concat(), expected.as_bytes());
     }
 }

@@ -1,18 +1,17 @@
 //! What is to be run: read from the body, whatever its type, and the query.
 
 use std::collections::BTreeMap;
-use std::error::Error;
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use http_body_util::LengthLimitError;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::http::files::patiently;
+use crate::http::Doors;
+use crate::http::body::read_whole;
 use crate::http::problem::Problem;
+use crate::memory::Charge;
 use crate::protocol::client::{Execute, check_env};
-use crate::socket::SocketConfig;
 
 /// A cell to run.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -41,6 +40,8 @@ pub(in crate::http) struct RunQuery {
 pub(super) struct Order {
     pub(super) template: Option<String>,
     pub(super) cell: Execute,
+    /// The memory of the cell.
+    pub(super) charge: Charge,
 }
 
 /// What a body's type says of it.
@@ -74,7 +75,7 @@ impl Order {
         query: RunQuery,
         headers: &HeaderMap,
         body: Body,
-        config: &SocketConfig,
+        doors: &Doors,
     ) -> Result<Order, Problem> {
         let Some(kind) = BodyKind::of(headers) else {
             let accepted = HeaderValue::from_static("application/json, text/plain");
@@ -82,16 +83,16 @@ impl Order {
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
                 .with(HeaderName::from_static("accept-post"), accepted));
         };
-        let bytes = patiently(config.write_timeout, to_bytes(body, config.message_bytes)).await?;
-        let bytes = bytes.map_err(|error| {
-            if error.source().is_some_and(|source| source.is::<LengthLimitError>()) {
-                let most = config.message_bytes;
-                let detail =
-                    format!("a cell has at most {most} bytes; --message-size says how many");
-                return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail);
-            }
-            Problem::bad_request(format!("the body broke off: {error}"))
+        let config = &doors.socket;
+        let most = config.message_bytes;
+        // As much as the body says it has, before any of it is read.
+        let length = headers.get(header::CONTENT_LENGTH);
+        let length = length.and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(most);
+        let charge = doors.requests.try_charge(length.min(most)).map_err(|exhausted| {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, exhausted.to_string()).for_now()
         })?;
+        let rule = format!("a cell has at most {most} bytes; --message-size says how many");
+        let bytes = read_whole(body, most, &rule, config.write_timeout).await?;
         let request = match kind {
             BodyKind::Json => serde_json::from_slice(&bytes).map_err(|error| {
                 Problem::bad_request(format!(
@@ -113,7 +114,7 @@ impl Order {
             allow_input: false,
             ..Execute::default()
         };
-        Ok(Order { template: request.template.or(query.template), cell })
+        Ok(Order { template: request.template.or(query.template), cell, charge })
     }
 }
 

@@ -24,7 +24,7 @@ impl Actor {
                 joined.send(Err(AttachError::Full(self.config.participants))).ok();
             }
             Command::Attach { guest, joined } => self.admit(guest, joined),
-            Command::Message { from, message } => {
+            Command::Message { from, message, _charge } => {
                 let Some(participant) = self.fanout.get(from) else { return };
                 let name = Arc::clone(&participant.name);
                 match message.and_then(|message| permitted(participant.role, message)) {

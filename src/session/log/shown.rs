@@ -7,6 +7,7 @@
 //! ```
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use crate::protocol::Event;
@@ -23,8 +24,10 @@ pub(super) struct Shown {
     seen: Vec<u64>,
     /// A clear that waits for something new, and how much of `seen` it removes.
     waiting: Option<(u64, usize)>,
-    /// The newest update of each display.
-    updates: HashMap<String, u64>,
+    /// Seq of the newest update of each display, by the hash of its id: an id may be long, and two
+    /// that had the same hash would at worst cost each other an old update in a replay.
+    updates: HashMap<u64, u64>,
+    hasher: RandomState,
 }
 
 impl Shown {
@@ -77,13 +80,14 @@ impl Shown {
     }
 
     fn update(&mut self, display: &str, seq: u64) -> Option<u64> {
-        if let Some(newest) = self.updates.get_mut(display) {
+        let display = self.hasher.hash_one(display);
+        if let Some(newest) = self.updates.get_mut(&display) {
             return Some(std::mem::replace(newest, seq));
         }
         if self.updates.len() >= TRACKED {
             self.updates.clear();
         }
-        self.updates.insert(display.to_owned(), seq);
+        self.updates.insert(display, seq);
         None
     }
 

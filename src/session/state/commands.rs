@@ -11,6 +11,10 @@ use crate::protocol::client::{Execute, Query, Refusal};
 use crate::protocol::event::{Event, SessionState};
 use crate::protocol::reply::ErrorCode;
 
+/// Most bytes of code and environment that the cells of one session may wait with. One cell may wait
+/// whatever its size.
+const QUEUE_BYTES: usize = 16 << 20; // 16 MiB
+
 impl State {
     pub(super) fn on_execute(&mut self, by: &Arc<str>, execute: Execute) -> Result<(), Refusal> {
         let named = |refusal: Refusal| match &execute.id {
@@ -25,13 +29,30 @@ impl State {
             let message = format!("{} cells wait already; try again later", self.rules.queue);
             return Err(named(Refusal::new(ErrorCode::QueueFull, message)));
         }
+        // A field more or less: what counts is the text.
+        let size = |(name, value): (&String, &String)| name.len() + value.len();
+        let bytes = execute.code.len() + execute.env.iter().map(size).sum::<usize>();
+        let waiting: usize = self.waiting.iter().map(|cell| cell.charge.bytes()).sum();
+        if waiting + bytes > QUEUE_BYTES && !self.waiting.is_empty() {
+            let message = format!(
+                "the cells that wait have {waiting} bytes, of {QUEUE_BYTES} that they may have; \
+                 try again when some of them have ended"
+            );
+            return Err(named(Refusal::new(ErrorCode::QueueFull, message)));
+        }
+        let charge = match self.rules.memory.try_charge(bytes) {
+            Ok(charge) => charge,
+            Err(exhausted) => {
+                return Err(named(Refusal::new(ErrorCode::QueueFull, exhausted.to_string())));
+            }
+        };
         let Some((number, id)) = self.names.add(execute.id.clone()) else {
             let message = "a cell of this id was accepted before; ids are used once";
             return Err(named(Refusal::new(ErrorCode::DuplicateId, message)));
         };
         let position = self.waiting.len() + usize::from(self.running.is_some());
         self.emit(Event::Queued { id: Arc::clone(&id), position, by: Arc::clone(by) });
-        self.waiting.push_back(Waiting { number, id, by: Arc::clone(by), execute });
+        self.waiting.push_back(Waiting { number, id, by: Arc::clone(by), execute, charge });
         self.start_next();
         Ok(())
     }
@@ -99,6 +120,7 @@ impl State {
     }
 
     pub(super) fn on_query(&mut self, from: ParticipantId, query: Query) -> Result<(), Refusal> {
-        self.queries.ask(from, query, self.phase, &mut self.effects)
+        let memory = &self.rules.memory;
+        self.queries.ask(from, query, self.phase, memory, &mut self.effects)
     }
 }

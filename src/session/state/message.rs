@@ -8,10 +8,43 @@ use serde_json::value::RawValue;
 use crate::protocol::event::{Event, Frame, MimeBundle};
 use crate::protocol::reply::empty_object;
 use crate::protocol::scrub::{Unfit, scrub};
+use crate::protocol::shorten::shorten;
+
+/// Longest id of a display, in bytes: it names the display in each of its updates.
+const DISPLAY_ID_BYTES: usize = 1 << 10; // 1 KiB
+
+/// Most forms of one result, and the longest name of a form (RFC 6838 §4.2 has 127 characters on
+/// each side of the slash, and parameters come on top).
+const MIME_TYPES: usize = 64;
+const MIME_TYPE_BYTES: usize = 512;
+
+/// Longest prompt, in bytes: some pages.
+const PROMPT_BYTES: usize = 64 << 10; // 64 KiB
+
+/// Longest name of an exception's class, and its longest text, in bytes.
+const ERROR_NAME_BYTES: usize = 1 << 10; // 1 KiB
+const ERROR_VALUE_BYTES: usize = 1 << 20; // 1 MiB
+
+/// Most bytes of a traceback's lines together: what our runner sends at most, in the longest
+/// encoding of its characters.
+const TRACEBACK_BYTES: usize = 1 << 20; // 1 MiB
+
+/// Most frames of a traceback, and the longest text of each of their fields, in bytes.
+const FRAMES: usize = 200;
+const FRAME_TEXT_BYTES: usize = 16 << 10; // 16 KiB
+
+/// Longest sentence about what is wrong with a message: it may quote the message.
+const WHY_BYTES: usize = 300;
 
 /// Why a message is no event.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unreadable {
+    #[error("its display_id has {0} bytes, of at most {DISPLAY_ID_BYTES}")]
+    DisplayId(usize),
+    #[error("it has {0} forms, of at most {MIME_TYPES}")]
+    Forms(usize),
+    #[error("the name of one of its forms has {0} bytes, of at most {MIME_TYPE_BYTES}")]
+    MimeType(usize),
     #[error(transparent)]
     Unfit(#[from] Unfit),
     #[error("{0}")]
@@ -61,7 +94,15 @@ struct Raised {
     frames: Vec<Frame>,
 }
 
-/// Reads a message of the cell `id`. An error is a sentence for people.
+impl Unreadable {
+    /// The reason as a sentence of bounded length.
+    pub(super) fn why(&self) -> String {
+        shorten(self.to_string(), WHY_BYTES)
+    }
+}
+
+/// Reads a message of the cell `id`. The message is hostile: every text of it that something in the
+/// gateway keeps, sorts by or repeats is bounded here, whatever our own runner would send.
 pub(super) fn read(
     id: Arc<str>,
     execution_count: Option<u32>,
@@ -85,10 +126,12 @@ pub(super) fn read(
         }
         "input_request" => {
             let Ask { prompt, password } = serde_json::from_slice(json)?;
-            Event::InputRequest { id, prompt, password }
+            Event::InputRequest { id, prompt: shorten(prompt, PROMPT_BYTES), password }
         }
         "error" => {
-            let Raised { name, value, traceback, frames } = serde_json::from_slice(json)?;
+            let mut raised: Raised = serde_json::from_slice(json)?;
+            raised.bound();
+            let Raised { name, value, traceback, frames } = raised;
             Event::Error { id, name, value, traceback, frames }
         }
         other => {
@@ -100,11 +143,102 @@ pub(super) fn read(
 
 impl Bundle {
     /// Metadata is an object; whatever else was sent counts as none.
-    fn read(json: &[u8]) -> Result<Bundle, serde_json::Error> {
+    fn read(json: &[u8]) -> Result<Bundle, Unreadable> {
         let mut bundle: Bundle = serde_json::from_slice(json)?;
+        if let Some(id) = bundle.display_id.as_ref().filter(|id| id.len() > DISPLAY_ID_BYTES) {
+            return Err(Unreadable::DisplayId(id.len()));
+        }
+        if bundle.data.len() > MIME_TYPES {
+            return Err(Unreadable::Forms(bundle.data.len()));
+        }
+        if let Some(name) = bundle.data.keys().find(|name| name.len() > MIME_TYPE_BYTES) {
+            return Err(Unreadable::MimeType(name.len()));
+        }
         if !bundle.metadata.get().starts_with('{') {
             bundle.metadata = empty_object();
         }
         Ok(bundle)
+    }
+}
+
+impl Raised {
+    /// Cuts what is too long. The last lines of a traceback name the error, so the first ones go.
+    fn bound(&mut self) {
+        let text = |text: &mut String, most| *text = shorten(std::mem::take(text), most);
+        text(&mut self.name, ERROR_NAME_BYTES);
+        text(&mut self.value, ERROR_VALUE_BYTES);
+        let mut room = TRACEBACK_BYTES;
+        let fits = self.traceback.iter().rev().take_while(|line| {
+            // A byte for the line's end, so that empty lines are bounded too.
+            let fits = room > line.len();
+            room = room.saturating_sub(line.len() + 1);
+            fits
+        });
+        let left_out = self.traceback.len() - fits.count();
+        if left_out > 0 {
+            let told = format!("… {left_out} lines left out …");
+            self.traceback.splice(..left_out, [told]);
+        }
+        self.frames.truncate(FRAMES);
+        for frame in &mut self.frames {
+            let Frame { cell, file, function, source, line: _ } = frame;
+            for field in [file, function, source].into_iter().chain(cell) {
+                text(field, FRAME_TEXT_BYTES);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn read_value(message: &serde_json::Value) -> Result<Event, Unreadable> {
+        read("a".into(), None, false, message.to_string().as_bytes())
+    }
+
+    #[test]
+    fn ids_and_names_of_forms_are_bounded() {
+        let display = |id: usize, forms: usize, name: usize| {
+            let data: serde_json::Map<_, _> =
+                (0..forms).map(|form| (format!("{form:0>name$}"), json!("x"))).collect();
+            read_value(&json!({"type": "display", "display_id": "i".repeat(id), "data": data}))
+        };
+        assert!(display(DISPLAY_ID_BYTES, MIME_TYPES, MIME_TYPE_BYTES).is_ok());
+        for (event, why) in [
+            (display(DISPLAY_ID_BYTES + 1, 1, 1), "its display_id has 1025 bytes"),
+            (display(1, MIME_TYPES + 1, 1), "it has 65 forms"),
+            (display(1, 1, MIME_TYPE_BYTES + 1), "the name of one of its forms has 513 bytes"),
+        ] {
+            let told = event.unwrap_err().why();
+            assert!(told.starts_with(why), "{told}");
+        }
+        let quoted = read_value(&json!({"type": "display", "data": "x".repeat(1 << 20)}));
+        assert!(quoted.unwrap_err().why().len() <= WHY_BYTES);
+        let unknown = read_value(&json!({"type": "x".repeat(1 << 20)}));
+        assert!(unknown.unwrap_err().why().len() <= WHY_BYTES);
+    }
+
+    #[test]
+    fn prompts_and_errors_are_cut() {
+        let long = "é".repeat(1 << 20);
+        let asked = read_value(&json!({"type": "input_request", "prompt": long})).unwrap();
+        let Event::InputRequest { prompt, .. } = asked else { panic!("{asked:?}") };
+        assert!(prompt.len() <= PROMPT_BYTES && prompt.ends_with("é…"));
+        let frame = json!({"cell": long, "file": long, "function": long, "source": long});
+        let raised = read_value(&json!({
+            "type": "error", "name": long, "value": long,
+            "traceback": [long, "first", "", "last"], "frames": vec![frame; FRAMES + 1],
+        }));
+        let Event::Error { name, value, traceback, frames, .. } = raised.unwrap() else { panic!() };
+        assert!(name.len() <= ERROR_NAME_BYTES && value.len() <= ERROR_VALUE_BYTES);
+        assert_eq!(traceback, ["… 1 lines left out …", "first", "", "last"]);
+        assert_eq!(frames.len(), FRAMES);
+        assert!(frames.iter().all(|frame| frame.source.len() <= FRAME_TEXT_BYTES
+            && frame.cell.as_ref().is_some_and(|cell| cell.len() <= FRAME_TEXT_BYTES)));
+        let empty = json!({"type": "error", "name": "E", "traceback": vec![""; 2 << 20]});
+        let Event::Error { traceback, .. } = read_value(&empty).unwrap() else { panic!() };
+        assert!(traceback.len() <= TRACEBACK_BYTES + 1);
     }
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{Effect, ParticipantId};
 use crate::link::DriverCommand;
+use crate::memory::{Account, Charge};
 use crate::protocol::client::{Query, QueryKind, Refusal};
 use crate::protocol::event::SessionState;
 use crate::protocol::reply::{
@@ -20,10 +21,22 @@ const OPEN: usize = 64;
 /// what waits for a participant who asks and does not read.
 const ANSWER_BYTES: usize = 1 << 20; // 1 MiB
 
+/// Most bytes of code that open questions may have together; one may be open whatever its size.
+const OPEN_BYTES: usize = 8 << 20; // 8 MiB
+
+/// A question that is open.
+#[derive(Debug)]
+struct Open {
+    from: ParticipantId,
+    query: Query,
+    /// The memory of `query`.
+    charge: Charge,
+}
+
 /// The open questions, by their number on the wire.
 #[derive(Debug, Default)]
 pub(super) struct Queries {
-    open: BTreeMap<u32, (ParticipantId, Query)>,
+    open: BTreeMap<u32, Open>,
     /// Those of them that the runner does not have.
     kept: BTreeSet<u32>,
     last: u32,
@@ -41,12 +54,25 @@ impl Queries {
         from: ParticipantId,
         query: Query,
         phase: SessionState,
+        memory: &Account,
         effects: &mut Vec<Effect>,
     ) -> Result<(), Refusal> {
         if self.open.len() >= OPEN {
             let message = format!("{OPEN} questions are open already; wait for their replies");
             return Err(Refusal::new(ErrorCode::RateLimited, message).of(query.id));
         }
+        let bytes: usize = self.open.values().map(|open| open.charge.bytes()).sum();
+        if bytes + query.code.len() > OPEN_BYTES && bytes > 0 {
+            let message = "the questions that are open have too much code; wait for their replies";
+            return Err(Refusal::new(ErrorCode::RateLimited, message).of(query.id));
+        }
+        let charge = match memory.try_charge(query.code.len()) {
+            Ok(charge) => charge,
+            Err(exhausted) => {
+                let message = exhausted.to_string();
+                return Err(Refusal::new(ErrorCode::RateLimited, message).of(query.id));
+            }
+        };
         if phase == SessionState::Restarting && query.kind != QueryKind::IsComplete {
             effects.push(Effect::Reply(from, busy(query)));
             return Ok(());
@@ -57,18 +83,18 @@ impl Queries {
         } else {
             effects.extend(request(self.last, &query));
         }
-        self.open.insert(self.last, (from, query));
+        self.open.insert(self.last, Open { from, query, charge });
         Ok(())
     }
 
     /// The runner answered, or (`None`) was busy.
     pub(super) fn on_reply(&mut self, number: u32, json: Option<&[u8]>, effects: &mut Vec<Effect>) {
-        let Some((from, query)) = self.open.remove(&number) else { return };
+        let Some(Open { from, query, charge }) = self.open.remove(&number) else { return };
         let reply = match json {
             // `is_complete` has no way to say busy: it is asked again when the cell has ended.
             None if query.kind == QueryKind::IsComplete => {
                 self.kept.insert(number);
-                self.open.insert(number, (from, query));
+                self.open.insert(number, Open { from, query, charge });
                 return;
             }
             None => busy(query),
@@ -87,8 +113,8 @@ impl Queries {
     /// The runner is free again: what it was too busy for is put to it once more.
     pub(super) fn ask_again(&mut self, effects: &mut Vec<Effect>) {
         for number in std::mem::take(&mut self.kept) {
-            if let Some((_, query)) = self.open.get(&number) {
-                effects.extend(request(number, query));
+            if let Some(open) = self.open.get(&number) {
+                effects.extend(request(number, &open.query));
             }
         }
     }
@@ -96,7 +122,7 @@ impl Queries {
     /// The runner is no more.
     pub(super) fn give_up(&mut self, effects: &mut Vec<Effect>) {
         self.kept.clear();
-        for (_, (from, query)) in std::mem::take(&mut self.open) {
+        for (_, Open { from, query, .. }) in std::mem::take(&mut self.open) {
             effects.push(Effect::Reply(from, busy(query)));
         }
     }

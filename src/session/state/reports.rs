@@ -7,9 +7,18 @@ use cellgate_driver::wire::{Done, ExitCause, Exited, Usage};
 
 use super::running::Stop;
 use super::{ANSWER_TIME, Effect, RESTART_TIME, State, ending, message};
+use crate::memory::Exhausted;
 use crate::protocol::event::{
     CellStatus, EndReason, Event, NoticeLevel, Output, SessionState, Stream,
 };
+use crate::protocol::shorten::shorten;
+
+/// Longest sentence about an interpreter's end, in bytes, with the place where it hung.
+const DETAIL_BYTES: usize = 16 << 10; // 16 KiB
+
+/// Streams of ended cells of which the beginning of a character is remembered until its rest comes.
+/// Each needs a thread or a child that outlived its cell.
+const LATE_DECODERS: usize = 256;
 
 /// Memory in use at which people are warned: early enough to save something.
 const MEMORY_HIGH_PERCENT: u64 = 80;
@@ -50,10 +59,15 @@ impl State {
             _ => {
                 let mut decoder = self.late.remove(&(cell, stream)).unwrap_or_default();
                 let text = decoder.push(bytes);
-                if decoder.holds_any() {
+                if !decoder.holds_any() {
+                    text
+                } else if self.late.len() < LATE_DECODERS {
                     self.late.insert((cell, stream), decoder);
+                    text
+                } else {
+                    // Of so many at once, the character is told as a broken one.
+                    ByteString::from([&*text, &*decoder.finish()].concat())
                 }
-                text
             }
         };
         self.emit_text(id, stream, text, late);
@@ -109,10 +123,18 @@ impl State {
                 self.emit(event);
             }
             Err(error) => {
-                let text = format!("something that cell {id} shows cannot be passed on: {error}");
+                let why = error.why();
+                let text = format!("something that cell {id} shows cannot be passed on: {why}");
                 self.emit(Event::Notice { level: NoticeLevel::Warning, code: "unreadable", text });
             }
         }
+    }
+
+    /// The link did not keep a message, because the gateway's memory has no room for it.
+    pub(super) fn on_refused(&mut self, cell: u32) {
+        let Some(id) = self.begun(cell) else { return };
+        let text = format!("something that cell {id} shows cannot be passed on: {Exhausted}");
+        self.emit(Event::Notice { level: NoticeLevel::Warning, code: "unreadable", text });
     }
 
     pub(super) fn on_done(&mut self, cell: u32, done: Done) {
@@ -133,6 +155,7 @@ impl State {
 
     pub(super) fn on_exited(&mut self, cell: u32, exited: &Exited) {
         let (status, detail) = ending::of_exit(self.running.as_ref(), exited);
+        let detail = shorten(detail, DETAIL_BYTES);
         if let Some(running) = self.running.take_if(|running| running.number == cell) {
             let usage = ending::usage(&exited.usage);
             let duration = exited.usage.duration_us;

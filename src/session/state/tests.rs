@@ -13,6 +13,7 @@ fn rules() -> Rules {
         output_bytes: None,
         output_kept_bytes: 0,
         interrupt_grace: Duration::from_secs(2),
+        memory: crate::memory::Budget::new(64 << 20).account(),
     }
 }
 
