@@ -38,6 +38,10 @@ pub struct ServerConfig {
     pub write_timeout: Duration,
 }
 
+/// How much longer than `write_timeout` the kernel waits for a peer that takes nothing: for the words
+/// that a WebSocket is closed with.
+const KERNEL_PATIENCE: Duration = Duration::from_secs(10);
+
 /// Until connections are accepted again after the process ran out of descriptors or memory.
 const RESPITE: Duration = Duration::from_secs(1);
 
@@ -52,12 +56,13 @@ pub async fn serve(
 ) {
     let places = Arc::new(Semaphore::new(config.connections));
     let connections = TaskTracker::new();
+    let patience = config.write_timeout + KERNEL_PATIENCE;
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(config.header_timeout);
     loop {
         let accepted = tokio::select! {
             () = closed.cancelled() => break,
-            accepted = accept(&listener, &places, &clients, &metrics) => accepted,
+            accepted = accept(&listener, &places, &clients, &metrics, patience) => accepted,
         };
         let Some((stream, peer)) = accepted else { continue };
         let stream = TokioIo::new(WriteDeadline::new(stream, config.write_timeout));
@@ -89,6 +94,7 @@ async fn accept(
     places: &Arc<Semaphore>,
     clients: &Clients,
     metrics: &Metrics,
+    patience: Duration,
 ) -> Option<(TcpStream, Peer)> {
     // Never closed, so there is always a permit to come.
     let permit = Arc::clone(places).acquire_owned().await.ok()?;
@@ -110,6 +116,10 @@ async fn accept(
     // A cell's output is many small frames that somebody waits for. If it cannot be set, they come
     // a little later.
     stream.set_nodelay(true).ok();
+    // A peer that takes nothing costs the kernel's send buffer too, also after we have closed. Where
+    // it cannot be set, the kernel's own time-outs free it, some minutes later.
+    let patience = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
+    rustix::net::sockopt::set_tcp_user_timeout(&stream, patience).ok();
     let place = Place { _share: share, _permit: Arc::new(permit) };
     Some((stream, Peer { address, place }))
 }

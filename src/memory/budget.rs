@@ -195,6 +195,19 @@ impl Charge {
         Ok(())
     }
 
+    /// The same for a message on its way in. There is room for it when other large holdings are
+    /// refused already: a whole message can be refused with a word, and the sender of half a
+    /// message only be disconnected.
+    pub fn try_receive(&mut self, bytes: usize) -> Result<(), Exhausted> {
+        let more = bytes.saturating_sub(self.bytes);
+        let budget = &self.account.0.budget;
+        if bytes > SMALL_BYTES && budget.used().saturating_add(more) > budget.high() {
+            return Err(Exhausted);
+        }
+        self.set(bytes);
+        Ok(())
+    }
+
     /// What is held, in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -255,6 +268,9 @@ mod tests {
         assert!(growing.try_set(16 * MIB).is_ok());
         assert!(growing.try_set(16 * MIB + 1).is_err());
         assert_eq!(growing.bytes(), 16 * MIB, "what was held stays held");
+        let mut incoming = greedy.charge(0);
+        assert!(incoming.try_receive(budget.high() - budget.used()).is_ok());
+        assert!(incoming.try_receive(budget.high()).is_err());
     }
 
     #[tokio::test]

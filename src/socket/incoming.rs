@@ -73,7 +73,7 @@ impl Partial {
     fn add(&self, bytes: usize) -> Result<(), Exhausted> {
         let mut charge = self.charge.lock().unwrap_or_else(PoisonError::into_inner);
         let all = charge.bytes() + bytes;
-        charge.try_set(all)
+        charge.try_receive(all)
     }
 }
 

@@ -23,6 +23,7 @@ mod frames;
 mod halfway;
 mod host;
 mod json;
+mod memory;
 mod table;
 mod upgrade;
 
@@ -45,6 +46,7 @@ const MATRIX: &[(&str, &[Case], &[Backend])] = &[
     ("halfway", halfway::CASES, Backend::PLAIN),
     ("json", json::CASES, Backend::PLAIN),
     ("json", json::floods::CASES, Backend::PLAIN),
+    ("memory", memory::CASES, Backend::PLAIN),
     ("code", code::CASES, CODE),
     ("driver", driver::CASES, Backend::PLAIN),
     ("driver", driver::borne::CASES, Backend::PLAIN),

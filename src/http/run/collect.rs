@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 
 use super::Problem;
 use crate::memory::{Account, Charge, charged};
+use crate::protocol::shorten::shorten;
 
 /// Longest answer: 16 MiB of output, results and tracebacks, as JSON. What comes beyond is counted.
 const COLLECTED_BYTES: usize = 16 << 20;
@@ -219,9 +220,9 @@ impl Collector {
         let lines = traceback.get().len() + frames.get().len();
         let most = COLLECTED_BYTES + ERROR_BYTES;
         if !self.make_room_of(most, name.len() + value.len() + lines, 0) {
-            let end = value.floor_char_boundary(LEAST_VALUE_BYTES);
-            self.answer.omitted_bytes += (value.len() - end + lines) as u64;
-            value.truncate(end);
+            let whole = value.len();
+            value = shorten(value, LEAST_VALUE_BYTES);
+            self.answer.omitted_bytes += (whole - value.len() + lines) as u64;
             (traceback, frames) = (no_lines(), no_lines());
         }
         self.answer.error = Some(Raised { name, value, traceback, frames });

@@ -66,6 +66,9 @@ impl WriteDeadline {
                     taken: 0,
                 });
                 stalled.deadline.as_mut().poll(cx).map(|()| {
+                    // What the kernel still has of it is dropped with the connection: a peer that
+                    // does not read would not take it. If it cannot be, the kernel's time-out does.
+                    self.stream.set_zero_linger().ok();
                     Err(io::Error::new(
                         io::ErrorKind::TimedOut,
                         format!("the peer took less than {STEP_BYTES} bytes in {limit:?}"),
