@@ -1,5 +1,7 @@
 //! What one participant alone is told: no `seq`, not in the log.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -25,6 +27,12 @@ pub enum Reply {
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         #[cfg_attr(test, ts(optional, as = "Option<_>"))]
         superseded: bool,
+    },
+    /// Who is attached: the whole list, after `ready` and whenever it has changed, at most four times
+    /// a second. The newest list is the one that holds.
+    Participants {
+        /// Everybody, in the order they came.
+        list: Vec<ParticipantInfo>,
     },
     /// What a `ping` carried.
     Pong(
@@ -182,6 +190,18 @@ impl Role {
             Role::Viewer => "viewer",
         }
     }
+}
+
+/// A participant as the others see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct ParticipantInfo {
+    /// Its number in the session.
+    pub id: u32,
+    /// Its name.
+    pub name: Arc<str>,
+    /// What it may do.
+    pub role: Role,
 }
 
 /// Fields of `complete_reply`.

@@ -60,6 +60,8 @@ pub(super) struct Actor {
     /// Since when the log's memory is full and waits for the disk.
     pressed: Option<Instant>,
     fanout: Fanout,
+    /// Since when everybody may be told again who is attached.
+    next_list: Instant,
     kept: Kept,
     transfers: Transfers,
     vigil: Vigil,
@@ -84,6 +86,10 @@ pub(super) struct Actor {
     farewell: Option<Close>,
     meter: Meter,
 }
+
+/// From one list of participants that everybody is told to the next: four a second, so that one who
+/// comes and goes all the time costs the others little.
+const LIST_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How long an ending may take before the sandbox is left to its dead-man switch.
 const STUCK: Duration = Duration::from_secs(2);
@@ -114,6 +120,8 @@ enum Deadline {
     Disk,
     /// The driver is looked after.
     Silence,
+    /// Everybody is told who is attached.
+    List,
     /// The session ends.
     End(EndReason),
 }
@@ -149,6 +157,7 @@ impl Actor {
             spill: Spill::new(config.log_directory.clone(), config.log_disk_bytes),
             pressed: None,
             fanout: Fanout::new(config.window_bytes),
+            next_list: Instant::now(),
             kept,
             transfers: Transfers::new(transfer_left),
             vigil: Vigil::new(config.silence_timeout),
@@ -179,7 +188,8 @@ impl Actor {
                 }
                 // Every handle and every seat is gone, so nobody can come back.
                 Turn::Command(None) => self.end(EndReason::Abandoned),
-                Turn::Relieved | Turn::Kept => {}
+                // Whether it is time for the list is asked after every turn.
+                Turn::Relieved | Turn::Kept | Turn::Deadline(Deadline::List) => {}
                 Turn::Gone => self.gone = true,
                 Turn::TransferLeft => self.transfers.sweep(&mut self.link),
                 Turn::Driver(Ok(event)) => self.on_driver(event),
@@ -200,6 +210,7 @@ impl Actor {
             self.apply();
             self.look_after_link();
             self.note_leavers();
+            self.tell_list();
             self.spill_over();
             self.catch_up();
             self.fanout.wake();
@@ -284,6 +295,7 @@ impl Actor {
             (self.timer, Deadline::Timer),
             (self.pressed.and_then(|since| after(since, Some(DISK_DEADLINE))), Deadline::Disk),
             (self.vigil.due(), Deadline::Silence),
+            (self.fanout.owes_list().then_some(self.next_list), Deadline::List),
             (
                 self.unwatched.and_then(|since| after(since, Some(config.detach_timeout))),
                 Deadline::End(EndReason::Abandoned),
@@ -382,8 +394,16 @@ impl Actor {
         if self.fanout.is_empty() {
             self.unwatched.get_or_insert(Instant::now());
         }
-        if self.farewell.is_none() {
-            self.tell_participants();
+    }
+
+    /// Tells everybody who is attached, if that has changed and it is time again.
+    fn tell_list(&mut self) {
+        if !self.fanout.owes_list() || Instant::now() < self.next_list {
+            return;
+        }
+        self.next_list = Instant::now() + LIST_INTERVAL;
+        if let Err(error) = self.fanout.tell_list() {
+            tracing::error!(%error, "cannot encode the list of participants");
         }
     }
 

@@ -16,7 +16,8 @@ use super::outbox::Outbox;
 use super::participant::Participant;
 use super::spill::{Spill, Spilled};
 use super::state::ParticipantId;
-use crate::protocol::event::{ParticipantInfo, Sequenced};
+use crate::protocol::event::Sequenced;
+use crate::protocol::reply::ParticipantInfo;
 use crate::protocol::{Close, CloseCode, Reply};
 
 /// Everybody who is attached.
@@ -28,13 +29,15 @@ pub(super) struct Fanout {
     relieved: Arc<Notify>,
     /// Whose block was read last: the next one is read for somebody else.
     served: ParticipantId,
+    /// Counts the changes of the list of participants.
+    list: u64,
 }
 
 impl Fanout {
     /// Nobody yet; each may have `window` bytes that wait.
     pub(super) fn new(window: usize) -> Fanout {
         let relieved = Arc::new(Notify::new());
-        Fanout { participants: Vec::new(), last_id: 0, window, relieved, served: 0 }
+        Fanout { participants: Vec::new(), last_id: 0, window, relieved, served: 0, list: 0 }
     }
 
     /// The number of whoever joins next.
@@ -42,7 +45,8 @@ impl Fanout {
         self.last_id + 1
     }
 
-    /// Adds a participant, who is given `first` and then what it has not seen from the log.
+    /// Adds a participant, who is given `first`, the list of participants and then what it has not
+    /// seen from the log.
     /// A named one takes the place of an older connection of that name and role.
     pub(super) fn join(
         &mut self,
@@ -64,11 +68,17 @@ impl Fanout {
             named: guest.named,
             role: guest.role,
             outbox: Arc::clone(&outbox),
+            told_list: 0,
             behind: Some(guest.after.unwrap_or(0).saturating_add(1)),
             fell: false,
             hurried_to: 0,
             skipped: None,
         });
+        self.list += 1;
+        outbox.set_list(self.encoded_list()?);
+        if let Some(newest) = self.participants.last_mut() {
+            newest.told_list = self.list;
+        }
         Ok((self.last_id, outbox))
     }
 
@@ -76,7 +86,9 @@ impl Fanout {
     pub(super) fn sweep(&mut self) -> bool {
         let before = self.participants.len();
         self.participants.retain(|participant| !participant.outbox.has_left());
-        self.participants.len() < before
+        let any = self.participants.len() < before;
+        self.list += u64::from(any);
+        any
     }
 
     /// One participant.
@@ -104,14 +116,30 @@ impl Fanout {
         self.participants.iter().filter(|one| !one.outbox.has_left())
     }
 
-    /// Everybody, as told to everybody.
-    pub(super) fn list(&self) -> Vec<ParticipantInfo> {
+    /// Whether somebody has not been told who is attached now.
+    pub(super) fn owes_list(&self) -> bool {
+        self.participants.iter().any(|one| one.told_list < self.list)
+    }
+
+    /// Tells those who do not know it yet who is attached. All share one encoding, and one who takes
+    /// nothing is kept the newest list alone.
+    pub(super) fn tell_list(&mut self) -> Result<(), serde_json::Error> {
+        let json = self.encoded_list()?;
+        for one in self.participants.iter_mut().filter(|one| one.told_list < self.list) {
+            one.outbox.set_list(json.clone());
+            one.told_list = self.list;
+        }
+        Ok(())
+    }
+
+    fn encoded_list(&self) -> Result<ByteString, serde_json::Error> {
         let info = |one: &Participant| ParticipantInfo {
             id: one.id,
             name: Arc::clone(&one.name),
             role: one.role,
         };
-        self.present().map(info).collect()
+        let list = self.present().map(info).collect();
+        serde_json::to_string(&Reply::Participants { list }).map(ByteString::from)
     }
 
     /// Whether somebody is attached for whom output is held back rather than skipped. For a

@@ -34,6 +34,8 @@ pub(super) struct Participant {
     /// What it may do.
     pub(super) role: Role,
     pub(super) outbox: Arc<Outbox>,
+    /// Which list of participants it was told last.
+    pub(super) told_list: u64,
     /// The first seq it has not been given, if it is behind.
     pub(super) behind: Option<u64>,
     /// It was live and could not keep up, rather than come to see what was.

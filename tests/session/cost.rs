@@ -25,7 +25,7 @@ async fn a_hundred_viewers_share_one_encoding_of_each_event() {
     for number in 0..100 {
         viewers.push(handle.attach(role(&format!("v{number}"), Role::Viewer)).await.unwrap());
     }
-    settle().await;
+    pass(Duration::from_millis(300)).await; // everybody has been told who is attached
     for viewer in &viewers {
         take_all(viewer).await;
     }

@@ -282,6 +282,8 @@ struct Reader {
     gaps: Vec<(u64, u64)>,
     /// What the last `ready` promised.
     promised: u64,
+    /// How many it was told last that there are.
+    attached: usize,
 }
 
 impl Reader {
@@ -307,6 +309,7 @@ impl Reader {
                 "ready" => self.promised = message["seq"].as_u64().unwrap(),
                 // A viewer was told that it may not do that, or the queue is full.
                 "protocol_error" => {}
+                "participants" => self.attached = message["list"].as_array().unwrap().len(),
                 "gap" => {
                     let [from, to] = ["from", "to"].map(|at| message[at].as_u64().unwrap());
                     assert_eq!(from, self.newest + 1, "a gap elsewhere: {json}");
@@ -330,6 +333,9 @@ impl Reader {
         }
     }
 }
+
+/// After so long everybody has been told who is attached.
+const LIST: Duration = Duration::from_millis(300);
 
 struct Play {
     handle: SessionHandle,
@@ -450,6 +456,7 @@ impl Play {
                 self.join(who).await;
             }
         }
+        pass(LIST).await;
         let mut quiet = 0;
         while quiet < 2 {
             let mut took = false;
@@ -470,8 +477,8 @@ impl Play {
     fn judge(&self, schedule: &Schedule) {
         let mut truth = self.truth.lock().unwrap();
         if !schedule.interrupts {
-            let newest = truth.last_key_value().map(|(seq, _)| *seq);
-            assert_eq!(newest, Some(truth.len() as u64), "the scribe keeps up");
+            let newest = truth.last_key_value().map_or(0, |(seq, _)| *seq);
+            assert_eq!(newest, truth.len() as u64, "the scribe keeps up");
         }
         // What a scribe was behind by when a cell was stopped, others may have.
         for reader in &self.readers {
@@ -481,11 +488,14 @@ impl Play {
         }
         let newest = truth.last_key_value().map_or(0, |(seq, _)| *seq);
         self.judge_cells(&truth);
+        let scribe = 1;
+        let attached = self.readers.iter().filter(|reader| reader.seat.is_some()).count() + scribe;
         for (who, reader) in self.readers.iter().enumerate() {
             if reader.seat.is_none() {
                 continue;
             }
             let name = ROLES[who];
+            assert_eq!(reader.attached, attached, "{name:?} was not told who is there at the end");
             assert_eq!(reader.newest, newest, "{name:?} has not come to the end");
             assert!(reader.promised <= newest);
             let missing: u64 = reader.gaps.iter().map(|(from, to)| to - from + 1).sum();

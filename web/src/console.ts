@@ -61,7 +61,7 @@ export class Console implements CellHost {
   #seq = 0;
   #usage: Usage | null = null;
   #latency: number | null = null;
-  #participants: Participant[] = [];
+  #participants: readonly Participant[] = [];
   #loading = false;
   #lossSaid = false; // that the variables are gone
   /** Until the gateway has said otherwise. */
@@ -77,6 +77,10 @@ export class Console implements CellHost {
       ready: (ready, resumed) => this.#onReady(ready, resumed),
       event: (event) => this.#onEvent(event),
       gap: (gap) => this.#onGap(gap),
+      participants: (list) => {
+        this.#participants = list;
+        changed();
+      },
       refused: (error) => this.#onRefused(error),
       lostEarlier: () => toast("The earlier session has ended. This is a new one: run the cells again."),
     });
@@ -206,7 +210,6 @@ export class Console implements CellHost {
         this.#usage = event;
         this.tick();
         break;
-      case "participants": this.#participants = event.list; break;
       case "restarted":
         this.runs.stopped();
         for (const cell of this.cells.all) if (!cell.busy) { cell.count = undefined; cell.draw(); }

@@ -5,7 +5,7 @@
 //        └─► unavailable: tried again by itself
 
 import { ConnectionClosed, Session } from "../client/src/index.js";
-import type { Gap, ProtocolError, Ready, SessionEvent } from "../client/src/index.js";
+import type { Gap, Participant, ProtocolError, Ready, SessionEvent } from "../client/src/index.js";
 import { forgetSession, gatewayToken, keepSession, keepToken, keptSession, ownName } from "./credentials.js";
 
 export type LinkState =
@@ -22,6 +22,7 @@ export interface LinkHost {
   ready(ready: Ready, resumed: boolean): void;
   event(event: SessionEvent): void;
   gap(gap: Gap): void;
+  participants(list: readonly Participant[]): void;
   refused(error: ProtocolError): void;
   /** The session this tab had is gone and a new one takes its place. */
   lostEarlier(): void;
@@ -65,6 +66,7 @@ export class Link {
         },
         event: (event) => { if (turn === this.#current) this.#host.event(event); },
         gap: (gap) => { if (turn === this.#current) this.#host.gap(gap); },
+        participants: (list) => { if (turn === this.#current) this.#host.participants(list); },
         refused: (error) => { if (turn === this.#current) this.#host.refused(error); },
         connection: (state) => {
           if (turn !== this.#current) return;

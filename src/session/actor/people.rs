@@ -8,7 +8,6 @@ use tokio::time::Instant;
 
 use super::Actor;
 use crate::protocol::client::{ClientMessage, Refusal};
-use crate::protocol::event::Event;
 use crate::protocol::reply::{ErrorCode, Ready, ReadyLimits, Role};
 use crate::protocol::{self, Reply};
 use crate::session::state::ParticipantId;
@@ -64,9 +63,7 @@ impl Actor {
         if joined.send(Ok((id, Arc::clone(&outbox)))).is_err() {
             // The socket went away while we answered; its seat must not stay taken.
             outbox.leave();
-            return;
         }
-        self.tell_participants();
     }
 
     pub(super) fn ready(&self, participant: ParticipantId, guest: &Guest) -> Ready {
@@ -95,11 +92,6 @@ impl Actor {
             },
             backend: self.backend.name(),
         }
-    }
-
-    pub(super) fn tell_participants(&mut self) {
-        let list = self.fanout.list();
-        self.emit(&Event::Participants { list });
     }
 }
 

@@ -168,9 +168,6 @@ export type SessionEvent = {
   } | { type: "status",
     /** What. */
     state: SessionState,
-  } | { type: "participants",
-    /** Everybody, in the order they came. */
-    list: Array<ParticipantInfo>,
   } | { type: "restarted",
     /** Why: a sentence. */
     reason: string,
@@ -233,16 +230,6 @@ export type DoneUsage = {
 /** What a session does. */
 export type SessionState = "starting" | "idle" | "busy" | "restarting" | "ended";
 
-/** A participant as the others see it. */
-export type ParticipantInfo = {
-  /** Its number in the session. */
-  id: number,
-  /** Its name. */
-  name: string,
-  /** What it may do. */
-  role: Role,
-};
-
 /** How bad a notice is. */
 export type NoticeLevel = "info" | "warning";
 
@@ -257,6 +244,9 @@ export type Reply = { type: "ready" } & ReadyFields | { type: "gap",
   to: number,
   /** Nothing is lost: what follows has taken the place of what these events showed, as the newest frame of a progress bar does, a `clear_output`, or the newest update of a display. */
   superseded?: boolean,
+} | { type: "participants",
+  /** Everybody, in the order they came. */
+  list: Array<ParticipantInfo>,
 } | { type: "pong" } & Record<string, unknown> | { type: "complete_reply",
   /** The question's id. */
   id: string,
@@ -351,6 +341,16 @@ export type Limits = {
 
 /** What a participant may do. */
 export type Role = "owner" | "editor" | "viewer";
+
+/** A participant as the others see it. */
+export type ParticipantInfo = {
+  /** Its number in the session. */
+  id: number,
+  /** Its name. */
+  name: string,
+  /** What it may do. */
+  role: Role,
+};
 
 /** Whether code is a whole cell. */
 export type Completeness = "complete" | "incomplete" | "invalid";

@@ -51,9 +51,9 @@ export class FakeSession {
     });
     const first = this.log[0]?.seq ?? this.seq + 1;
     if (after + 1 < first) socket.reply({ type: "gap", from: after + 1, to: first - 1 });
-    for (const event of this.log) if (event.seq > after) socket.push(event);
     this.sockets.add(socket);
     this.tellParticipants();
+    for (const event of this.log) if (event.seq > after) socket.push(event);
   }
 
   detach(socket) {
@@ -61,7 +61,8 @@ export class FakeSession {
   }
 
   tellParticipants() {
-    this.emit("participants", { list: [...this.sockets].map((s) => ({ id: s.id, name: s.name, role: s.role })) });
+    const list = [...this.sockets].map((s) => ({ id: s.id, name: s.name, role: s.role }));
+    for (const socket of this.sockets) socket.reply({ type: "participants", list });
   }
 
   receive(socket, text) {
