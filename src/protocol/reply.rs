@@ -175,13 +175,22 @@ pub struct ReadyLimits {
 pub enum Role {
     /// Everything.
     Owner,
-    /// Execute, interrupt, answer input.
+    /// Execute, interrupt, answer input, move files.
     Editor,
     /// Watch.
     Viewer,
 }
 
 impl Role {
+    /// Whether it may do what needs the role `least`.
+    pub fn covers(self, least: Role) -> bool {
+        match least {
+            Role::Viewer => true,
+            Role::Editor => self != Role::Viewer,
+            Role::Owner => self == Role::Owner,
+        }
+    }
+
     /// The name on the wire.
     pub fn name(self) -> &'static str {
         match self {
@@ -276,4 +285,19 @@ pub(crate) fn empty_object() -> Box<RawValue> {
 
 fn is_false(flag: &bool) -> bool {
     !flag
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_covers_itself_and_what_is_below() {
+        let roles = [Role::Owner, Role::Editor, Role::Viewer];
+        for (has, allowed) in
+            roles.into_iter().zip([[true, true, true], [false, true, true], [false, false, true]])
+        {
+            assert_eq!(roles.map(|least| has.covers(least)), allowed, "{has:?}");
+        }
+    }
 }

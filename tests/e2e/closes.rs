@@ -172,8 +172,12 @@ async fn a_shared_token_allows_what_its_role_may(stage: &Stage) {
     }
     viewer.send(json!({"type": "ping", "n": 1})).await;
     assert_eq!(viewer.until("pong").await["n"], 1);
-    editor.send(json!({"type": "end"})).await;
-    assert_eq!(text(&editor.until("protocol_error").await, "code"), "forbidden");
+    for kind in ["end", "restart"] {
+        editor.send(json!({"type": kind})).await;
+        let refusal = editor.until("protocol_error").await;
+        assert_eq!(text(&refusal, "code"), "forbidden", "{kind}");
+        assert!(text(&refusal, "message").contains("needs the role owner"), "{refusal}");
+    }
 
     // An editor runs, is asked, answers and interrupts; everybody sees by whom, and the viewer all.
     editor.send(json!({"code": "input('who? ')", "id": "e1"})).await;

@@ -576,7 +576,7 @@ impl Client {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_viewer_only_watches_and_an_editor_may_not_end() {
+async fn a_viewer_only_watches_and_an_editor_may_neither_end_nor_restart() {
     let Stage { handle, mut driver, .. } = usual().await;
     let mut viewer = Client::seated(&handle, role("vera", Role::Viewer)).await;
     assert_eq!(viewer.next().await.unwrap()["role"], "viewer");
@@ -585,8 +585,10 @@ async fn a_viewer_only_watches_and_an_editor_may_not_end() {
     viewer.seat.say(Ok(ClientMessage::Ping { fields: Default::default() })).await.unwrap();
     viewer.until("pong").await;
     let mut editor = Client::seated(&handle, role("ed", Role::Editor)).await;
-    editor.seat.say(Ok(ClientMessage::End)).await.unwrap();
-    assert_eq!(editor.until("protocol_error").await["code"], "forbidden");
+    for owners in [ClientMessage::End, ClientMessage::Restart] {
+        editor.seat.say(Ok(owners)).await.unwrap();
+        assert_eq!(editor.until("protocol_error").await["code"], "forbidden");
+    }
     editor.execute("a").await;
     assert_eq!(viewer.until("queued").await["by"], "ed");
     driver.expect(kind::EXECUTE).await;

@@ -97,13 +97,20 @@ impl Actor {
 
 /// What a role may say.
 fn permitted(role: Role, message: ClientMessage) -> Result<ClientMessage, Refusal> {
-    let allowed = match (&message, role) {
-        (ClientMessage::Ping { .. } | ClientMessage::Ack { .. }, _) | (_, Role::Owner) => true,
-        (ClientMessage::End, Role::Editor) | (_, Role::Viewer) => false,
-        (_, Role::Editor) => true,
+    let least = match &message {
+        ClientMessage::Ping { .. } | ClientMessage::Ack { .. } => Role::Viewer,
+        ClientMessage::Execute(_)
+        | ClientMessage::Interrupt { .. }
+        | ClientMessage::Input { .. }
+        | ClientMessage::Query(_) => Role::Editor,
+        // What takes everybody's variables.
+        ClientMessage::Restart | ClientMessage::End => Role::Owner,
     };
-    if allowed {
+    if role.covers(least) {
         return Ok(message);
     }
-    Err(Refusal::new(ErrorCode::Forbidden, "this participant's role does not allow that"))
+    let (needed, held) = (least.name(), role.name());
+    let text =
+        format!("this needs the role {needed}, and yours is {held}; ask an owner for a link");
+    Err(Refusal::new(ErrorCode::Forbidden, text))
 }

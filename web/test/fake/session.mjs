@@ -78,6 +78,9 @@ export class FakeSession {
     if (socket.role === "viewer" && !["ack", "ping", "complete", "inspect", "is_complete"].includes(type)) {
       return refuse("forbidden", "a viewer only watches");
     }
+    if (socket.role === "editor" && ["restart", "end"].includes(type)) {
+      return refuse("forbidden", "this needs the role owner, and yours is editor");
+    }
     switch (type) {
       case "execute": {
         const id = message.id ?? randomBytes(4).toString("hex");
