@@ -18,7 +18,7 @@ use super::problem::Problem;
 use crate::id::SessionId;
 use crate::protocol::reply::Role;
 use crate::registry::Maker;
-use crate::session::SessionHandle;
+use crate::session::{Pass, SessionHandle};
 
 /// The token a request came with, if any.
 pub(super) struct Caller {
@@ -75,15 +75,14 @@ impl Caller {
         least: Role,
     ) -> Result<SessionHandle, Problem> {
         let found = SessionId::parse(id).and_then(|id| doors.registry.find(&id));
-        if doors.opens_to(&self.token) {
-            return found.ok_or_else(|| Problem::not_found("there is no session of this id"));
-        }
-        // Who has no token for it cannot learn whether it exists.
-        let role =
-            found.as_ref().and_then(|session| session.pass(&self.token).map(|pass| pass.role));
-        match (found, role) {
-            (Some(session), Some(role)) if role.covers(least) => Ok(session),
-            (Some(_), Some(role)) => Err(Problem::new(
+        let pass = found.as_ref().and_then(|session| pass(doors, session, &self.token));
+        match (found, pass) {
+            (Some(session), Some(Pass { role, .. })) if role.covers(least) => Ok(session),
+            // Who has no token for it cannot learn whether it exists.
+            (None, _) if doors.opens_to(&self.token) => {
+                Err(Problem::not_found("there is no session of this id"))
+            }
+            (Some(_), Some(Pass { role, .. })) => Err(Problem::new(
                 StatusCode::FORBIDDEN,
                 format!(
                     "this needs the role {}, and the token gives {}",
@@ -97,6 +96,14 @@ impl Caller {
             )),
         }
     }
+}
+
+/// What a token opens in a session, by whichever door it comes: one of the session's what it was
+/// made for, the gateway's what its owner may do. The session's is looked at first, so that a share
+/// link gives its role on a gateway that asks for no token, too.
+pub(super) fn pass(doors: &Doors, session: &SessionHandle, offered: &str) -> Option<Pass> {
+    let owner = Pass { role: Role::Owner, expires: None };
+    session.pass(offered).or_else(|| doors.opens_to(offered).then_some(owner))
 }
 
 fn unauthorised(detail: &str) -> Problem {

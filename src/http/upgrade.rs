@@ -266,16 +266,17 @@ async fn take_seat(
             let found = SessionId::parse(id).and_then(|id| doors.registry.find(&id));
             let missing = || Close::new(CloseCode::NoSuchSession, "no such session");
             let session = found.ok_or_else(missing)?;
-            let Some(pass) = session.pass(&offered) else {
-                if !doors.tokens.is_empty() && doors.opens_to(&offered) {
-                    let text =
-                        "the gateway's token makes sessions; joining one needs a token of it";
-                    return Err(Close::new(CloseCode::Forbidden, text));
-                }
-                let text = "this needs a token of the session, from `ready` or a share link";
+            let Some(pass) = auth::pass(doors, &session, &offered) else {
+                let text = "this needs a token of the session, from `ready` or a share link, or the \
+                            gateway's";
                 return Err(Close::new(CloseCode::Unauthorised, text));
             };
-            (session, pass, Token::new(offered))
+            // The gateway's is not told to whoever reads `ready`.
+            let token = match session.pass(&offered) {
+                Some(_) => Token::new(offered),
+                None => session.owner_token(),
+            };
+            (session, pass, token)
         }
         None => {
             if !doors.opens_to(&offered) {

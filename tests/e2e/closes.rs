@@ -17,7 +17,7 @@ cases![
     a_newer_connection_takes_the_place_of_the_older,
     who_does_not_answer_pings_is_cut_off,
     who_takes_nothing_is_cut_off_and_may_come_back,
-    a_token_that_is_good_for_something_else_is_forbidden,
+    the_gateways_token_joins_a_session_as_an_owner,
     a_shared_token_allows_what_its_role_may,
     who_came_by_a_link_leaves_when_it_expires,
 ];
@@ -102,14 +102,18 @@ async fn who_takes_nothing_is_cut_off_and_may_come_back(stage: &Stage) {
     gateway.stop().await;
 }
 
-async fn a_token_that_is_good_for_something_else_is_forbidden(stage: &Stage) {
+async fn the_gateways_token_joins_a_session_as_an_owner(stage: &Stage) {
     let gateway = stage.gateway();
-    let one = stage.session().await;
+    let mut one = stage.session().await;
     let path = format!("/ws?session={}&token={}", one.session(), gateway.token);
-    let (mut stream, _) = client::open(gateway, client::request(gateway, &path)).await.unwrap();
-    let closed = client::next_frame(&mut stream).await.expect_err("a message");
-    assert_eq!(closed.code, 4403, "{}", closed.reason);
-    one.end().await;
+    let request = client::request(gateway, &path);
+    let mut other = Client::with_request(gateway, request, Checker::default()).await;
+    assert_eq!(text(&other.ready, "role"), "owner");
+    assert_ne!(text(&other.ready, "token"), gateway.token, "it is not told to others");
+    other.send(json!({"type": "restart"})).await;
+    one.until("restarted").await;
+    other.end().await;
+    assert_eq!(one.closed().await.code, 1000);
 }
 
 /// A participant with a token that the session's owner has made for it.
