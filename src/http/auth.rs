@@ -15,10 +15,10 @@ use serde::Deserialize;
 use super::Doors;
 use super::clients::Client;
 use super::problem::Problem;
-use crate::id::SessionId;
+use crate::id::{SessionId, Token};
 use crate::protocol::reply::Role;
 use crate::registry::Maker;
-use crate::session::{Pass, SessionHandle};
+use crate::session::{Entry, SessionHandle};
 
 /// The token a request came with, if any.
 pub(super) struct Caller {
@@ -74,15 +74,25 @@ impl Caller {
         id: &str,
         least: Role,
     ) -> Result<SessionHandle, Problem> {
+        self.enter(doors, id, least).map(|(session, _)| session)
+    }
+
+    /// The same, and what lets whoever asks in.
+    pub(super) fn enter(
+        &self,
+        doors: &Doors,
+        id: &str,
+        least: Role,
+    ) -> Result<(SessionHandle, Entry), Problem> {
         let found = SessionId::parse(id).and_then(|id| doors.registry.find(&id));
-        let pass = found.as_ref().and_then(|session| pass(doors, session, &self.token));
-        match (found, pass) {
-            (Some(session), Some(Pass { role, .. })) if role.covers(least) => Ok(session),
+        let entry = found.as_ref().and_then(|session| entry(doors, session, &self.token));
+        match (found, entry) {
+            (Some(session), Some((role, entry))) if role.covers(least) => Ok((session, entry)),
             // Who has no token for it cannot learn whether it exists.
             (None, _) if doors.opens_to(&self.token) => {
                 Err(Problem::not_found("there is no session of this id"))
             }
-            (Some(_), Some(Pass { role, .. })) => Err(Problem::new(
+            (Some(_), Some((role, _))) => Err(Problem::new(
                 StatusCode::FORBIDDEN,
                 format!(
                     "this needs the role {}, and the token gives {}",
@@ -101,9 +111,15 @@ impl Caller {
 /// What a token opens in a session, by whichever door it comes: one of the session's what it was
 /// made for, the gateway's what its owner may do. The session's is looked at first, so that a share
 /// link gives its role on a gateway that asks for no token, too.
-pub(super) fn pass(doors: &Doors, session: &SessionHandle, offered: &str) -> Option<Pass> {
-    let owner = Pass { role: Role::Owner, expires: None };
-    session.pass(offered).or_else(|| doors.opens_to(offered).then_some(owner))
+pub(super) fn entry(
+    doors: &Doors,
+    session: &SessionHandle,
+    offered: &str,
+) -> Option<(Role, Entry)> {
+    match session.role(offered) {
+        Some(role) => Some((role, Entry::Token(Token::new(offered)))),
+        None => doors.opens_to(offered).then_some((Role::Owner, Entry::Gateway)),
+    }
 }
 
 fn unauthorised(detail: &str) -> Problem {

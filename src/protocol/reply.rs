@@ -114,7 +114,8 @@ pub struct Ready {
     pub protocol: u32,
     /// The session's id.
     pub session: String,
-    /// Resumes or shares this session.
+    /// This participant's own token: whoever comes with it is this participant, and takes the place
+    /// of its older connection.
     pub token: String,
     /// This participant's number, as in `participants`.
     pub participant: u32,
@@ -168,8 +169,8 @@ pub struct ReadyLimits {
     pub disk_bytes: u64,
 }
 
-/// What a participant may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// What a participant may do; who may do more comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub enum Role {

@@ -7,7 +7,7 @@
 //!   spill ── disk ──► log, fanout
 //! ```
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{Notify, mpsc, watch};
@@ -19,6 +19,7 @@ use super::log::{EventLog, OVERHEAD_BYTES};
 use super::meter::Meter;
 use super::spill::{Spill, Spilled};
 use super::state::{Effect, ParticipantId, Rules, State};
+use super::tokens::{self, Tokens};
 use super::transfers::Transfers;
 use super::vigil::Vigil;
 use super::{Command, DetachedOutput, SessionConfig, Summary};
@@ -51,6 +52,8 @@ pub(super) struct Actor {
     backend: BackendKind,
     language: LanguageInfo,
     config: SessionConfig,
+    /// Shared with the handles.
+    tokens: Arc<Mutex<Tokens>>,
     commands: mpsc::Receiver<Command>,
     link: Link,
     handle: Box<dyn SandboxHandle>,
@@ -130,6 +133,7 @@ impl Actor {
     pub(super) fn new(
         prepared: Prepared,
         config: SessionConfig,
+        tokens: Arc<Mutex<Tokens>>,
         commands: mpsc::Receiver<Command>,
         summary: watch::Sender<Summary>,
         transfer_left: Arc<Notify>,
@@ -149,6 +153,7 @@ impl Actor {
             template: prepared.template,
             backend: prepared.backend,
             language: prepared.language,
+            tokens,
             commands,
             link: prepared.link,
             handle: prepared.handle,
@@ -388,9 +393,21 @@ impl Actor {
             self.log.mark_seen();
         }
         // What somebody said before leaving may still wait, and is said by a participant.
-        if !self.commands.is_empty() || !self.fanout.sweep() {
+        if !self.commands.is_empty() {
             return;
         }
+        let gone = self.fanout.sweep();
+        if gone.is_empty() {
+            return;
+        }
+        for participant in gone {
+            tokens::lock(&self.tokens).leave(participant);
+        }
+        self.note_emptiness();
+    }
+
+    /// The time that a session lives on without participants begins when the last one is gone.
+    fn note_emptiness(&mut self) {
         if self.fanout.is_empty() {
             self.unwatched.get_or_insert(Instant::now());
         }

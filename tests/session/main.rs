@@ -26,7 +26,7 @@ use cellgate::protocol::{Close, CloseCode};
 use cellgate::sandbox::EndCause;
 use cellgate::session::outbox::Batch;
 use cellgate::session::{
-    AttachError, Attachment, DetachedOutput, Guest, SessionConfig, SessionHandle,
+    AttachError, Attachment, DetachedOutput, Entry, Guest, SessionConfig, SessionHandle,
 };
 use cellgate::template::Limits;
 use cellgate_driver::wire::{Outcome, flag, kind};
@@ -51,8 +51,14 @@ fn config() -> SessionConfig {
     }
 }
 
+/// Another owner each time.
 fn guest(name: &str) -> Guest {
-    Guest::owner(name, Token::new("t"))
+    Guest { name: name.into(), entry: Entry::Gateway, after: None }
+}
+
+/// The session's creator, who is one.
+fn creator() -> Guest {
+    Guest::owner("ada", Token::new("t"))
 }
 
 struct Stage {
@@ -452,8 +458,8 @@ async fn who_is_refused_keeps_no_session_awake() {
     let idle = Duration::from_secs(10);
     let config = SessionConfig { idle_timeout: Some(idle), ..config() };
     let Stage { handle, driver, .. } = stage(config, Limits::default(), EndCause::Unknown).await;
-    let mut viewer = Client::seated(&handle, role("vera", Role::Viewer)).await;
-    let mut editor = Client::seated(&handle, role("ed", Role::Editor)).await;
+    let mut viewer = Client::seated(&handle, role(&handle, "vera", Role::Viewer)).await;
+    let mut editor = Client::seated(&handle, role(&handle, "ed", Role::Editor)).await;
     let began = tokio::time::Instant::now();
     for asks in 1..=3 {
         viewer.execute("a").await;
@@ -530,7 +536,7 @@ async fn a_full_session_refuses_and_a_seat_given_up_is_free() {
     let first = Client::join(&handle, None).await;
     let _second = Client::join(&handle, None).await;
     let third = handle.attach(guest("third")).await;
-    assert!(matches!(third, Err(AttachError::Full(2))));
+    assert!(matches!(third, Err(AttachError::Full { seats: 2, role: Role::Owner })));
     drop(first);
     handle.attach(guest("third")).await.unwrap();
     drop(driver);
@@ -540,12 +546,12 @@ async fn a_full_session_refuses_and_a_seat_given_up_is_free() {
 async fn who_comes_back_to_a_full_session_gets_the_seat_of_the_connection_before() {
     let two = SessionConfig { participants: 2, ..config() };
     let Stage { handle, driver, .. } = stage(two, Limits::default(), EndCause::Unknown).await;
-    let mut older = Client::seated(&handle, role("ada", Role::Owner)).await;
-    let _other = Client::seated(&handle, role("ed", Role::Editor)).await;
-    let _newer = Client::seated(&handle, role("ada", Role::Owner)).await;
+    let mut older = Client::seated(&handle, creator()).await;
+    let _other = Client::seated(&handle, role(&handle, "ed", Role::Editor)).await;
+    let _newer = Client::seated(&handle, creator()).await;
     assert_eq!(older.until_close().await.code, CloseCode::Replaced);
-    let third = handle.attach(role("ida", Role::Viewer)).await;
-    assert!(matches!(third, Err(AttachError::Full(2))));
+    let third = handle.attach(role(&handle, "ida", Role::Viewer)).await;
+    assert!(matches!(third, Err(AttachError::Full { seats: 1, role: Role::Viewer })));
     drop(driver);
 }
 
@@ -565,8 +571,10 @@ async fn all_that_was_said_before_leaving_is_heard() {
     }
 }
 
-fn role(name: &str, role: Role) -> Guest {
-    Guest { role, named: true, ..guest(name) }
+/// Somebody with a share link of its own.
+fn role(handle: &SessionHandle, name: &str, role: Role) -> Guest {
+    let link = handle.grant(&Entry::Gateway, role, None).unwrap();
+    Guest { entry: Entry::Token(link.token), ..guest(name) }
 }
 
 impl Client {
@@ -578,13 +586,13 @@ impl Client {
 #[tokio::test(start_paused = true)]
 async fn a_viewer_only_watches_and_an_editor_may_neither_end_nor_restart() {
     let Stage { handle, mut driver, .. } = usual().await;
-    let mut viewer = Client::seated(&handle, role("vera", Role::Viewer)).await;
+    let mut viewer = Client::seated(&handle, role(&handle, "vera", Role::Viewer)).await;
     assert_eq!(viewer.next().await.unwrap()["role"], "viewer");
     viewer.execute("a").await;
     assert_eq!(viewer.until("protocol_error").await["code"], "forbidden");
     viewer.seat.say(Ok(ClientMessage::Ping { fields: Default::default() })).await.unwrap();
     viewer.until("pong").await;
-    let mut editor = Client::seated(&handle, role("ed", Role::Editor)).await;
+    let mut editor = Client::seated(&handle, role(&handle, "ed", Role::Editor)).await;
     for owners in [ClientMessage::End, ClientMessage::Restart] {
         editor.seat.say(Ok(owners)).await.unwrap();
         assert_eq!(editor.until("protocol_error").await["code"], "forbidden");
@@ -597,8 +605,8 @@ async fn a_viewer_only_watches_and_an_editor_may_neither_end_nor_restart() {
 #[tokio::test(start_paused = true)]
 async fn a_newer_connection_of_the_same_participant_takes_over() {
     let Stage { handle, driver, .. } = usual().await;
-    let mut older = Client::seated(&handle, role("ada", Role::Owner)).await;
-    let mut newer = Client::seated(&handle, role("ada", Role::Owner)).await;
+    let mut older = Client::seated(&handle, creator()).await;
+    let mut newer = Client::seated(&handle, creator()).await;
     assert_eq!(older.until_close().await.code, CloseCode::Replaced);
     drop(older);
     let list = newer.until("participants").await["list"].clone();
@@ -610,7 +618,7 @@ async fn a_newer_connection_of_the_same_participant_takes_over() {
 async fn the_cell_never_waits_for_a_viewer_who_is_told_what_it_missed() {
     let Stage { handle, mut driver, .. } = usual().await;
     let mut owner = Client::join(&handle, None).await;
-    let mut viewer = Client::seated(&handle, role("vera", Role::Viewer)).await;
+    let mut viewer = Client::seated(&handle, role(&handle, "vera", Role::Viewer)).await;
     owner.execute("a").await;
     let cell = driver.expect(kind::EXECUTE).await;
     let page = vec![b'x'; 16 << 10];
@@ -654,7 +662,7 @@ async fn stopped_cell_overtakes(stops: Vec<ClientMessage>) {
     let big = SessionConfig { window_bytes: 1 << 20, log_bytes: 8 << 20, ..config() };
     let Stage { handle, mut driver, .. } = stage(big, Limits::default(), EndCause::Unknown).await;
     let mut client = Client::join(&handle, None).await;
-    let mut other = Client::seated(&handle, role("vera", Role::Viewer)).await;
+    let mut other = Client::seated(&handle, role(&handle, "vera", Role::Viewer)).await;
     client.execute("a").await;
     client.execute("b").await;
     let cell = driver.expect(kind::EXECUTE).await;
@@ -727,7 +735,7 @@ async fn a_long_progress_bar_is_seen_live_and_replayed_as_its_last_frame() {
     }
     driver.done(cell, Outcome::Ok).await;
     // For a viewer nothing is held back, so that nobody is waited for before all is in the log.
-    Client::seated(&handle, role("vera", Role::Viewer)).await.until("done").await;
+    Client::seated(&handle, role(&handle, "vera", Role::Viewer)).await.until("done").await;
     for after in [seen, seen + 10_000, seen + 30_000] {
         let mut back = Client::join(&handle, Some(after)).await;
         back.until("ready").await;
@@ -779,7 +787,7 @@ async fn an_animation_is_replayed_as_its_last_frame() {
             driver.send(kind::MESSAGE, 0, cell, show(number, &id).as_bytes()).await;
         }
         driver.done(cell, Outcome::Ok).await;
-        Client::seated(&handle, role("vera", Role::Viewer)).await.until("done").await;
+        Client::seated(&handle, role(&handle, "vera", Role::Viewer)).await.until("done").await;
         let mut back = Client::join(&handle, None).await;
         back.until("ready").await;
         let (mut kinds, mut next) = (Vec::new(), 1);

@@ -282,6 +282,8 @@ struct Reader {
     gaps: Vec<(u64, u64)>,
     /// What the last `ready` promised.
     promised: u64,
+    /// Its own token, once it was told.
+    token: Option<Token>,
     /// How many it was told last that there are.
     attached: usize,
 }
@@ -306,7 +308,10 @@ impl Reader {
         for json in std::mem::take(&mut self.on_the_way) {
             let message: Value = serde_json::from_str(&json).unwrap();
             match message["type"].as_str().unwrap() {
-                "ready" => self.promised = message["seq"].as_u64().unwrap(),
+                "ready" => {
+                    self.promised = message["seq"].as_u64().unwrap();
+                    self.token = message["token"].as_str().map(Token::new);
+                }
                 // A viewer was told that it may not do that, or the queue is full.
                 "protocol_error" => {}
                 "participants" => self.attached = message["list"].as_array().unwrap().len(),
@@ -368,7 +373,7 @@ impl Play {
             cellgate::session::start(prepared, config, Token::new("t"), &Metrics::default());
         tokio::spawn(task);
         let truth = Arc::<Mutex<BTreeMap<u64, String>>>::default();
-        let scribe = handle.attach(role("scribe", Role::Viewer)).await.unwrap();
+        let scribe = handle.attach(role(&handle, "scribe", Role::Viewer)).await.unwrap();
         tokio::spawn(write_down(scribe, Arc::clone(&truth)));
         Play {
             handle,
@@ -435,7 +440,11 @@ impl Play {
         let reader = &mut self.readers[who];
         reader.on_the_way.clear();
         let after = (reader.newest > 0).then_some(reader.newest);
-        let guest = Guest { after, ..role(["ada", "ed", "vera"][who], ROLES[who]) };
+        let guest = match &reader.token {
+            Some(own) => Guest { entry: Entry::Token(own.clone()), ..guest("back") },
+            None => role(&self.handle, ["ada", "ed", "vera"][who], ROLES[who]),
+        };
+        let guest = Guest { after, ..guest };
         // The seat before, if there is one, is taken over and stays with its dead connection.
         reader.seat = Some(self.handle.attach(guest).await.unwrap());
         if self.acks[who] {

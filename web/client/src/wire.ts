@@ -289,7 +289,7 @@ export type ReadyFields = {
   protocol: number,
   /** The session's id. */
   session: string,
-  /** Resumes or shares this session. */
+  /** This participant's own token: whoever comes with it is this participant, and takes the place of its older connection. */
   token: string,
   /** This participant's number, as in `participants`. */
   participant: number,
@@ -339,7 +339,7 @@ export type Limits = {
   disk_bytes: number,
 };
 
-/** What a participant may do. */
+/** What a participant may do; who may do more comes first. */
 export type Role = "owner" | "editor" | "viewer";
 
 /** A participant as the others see it. */
