@@ -103,7 +103,7 @@ export class Session implements AsyncIterable<SessionEvent | Gap> {
 
   get id(): string { return this.ready.session; }
 
-  /** Resumes or shares this session. */
+  /** This participant's own: resumes the session as it; for others there is `files.share`. */
   get token(): string { return this.ready.token; }
 
   get role(): Role { return this.ready.role; }
