@@ -9,6 +9,8 @@
 //!   GET /v1/sessions                       sessions  which there are
 //!   DELETE /v1/sessions/ID                 sessions  ends one
 //!   POST /v1/sessions/ID/tokens            sessions  lets somebody else into one
+//!   GET, DELETE /v1/sessions/ID/tokens…    tokens    who may come in; takes that back
+//!   DELETE /v1/sessions/ID/participants/N  tokens    shows somebody out
 //!   GET /v1/sessions/ID/cells/CELL/output  output    all that a cell wrote
 //!   GET /v1/sessions/ID/files              files     lists a directory
 //!   GET, PUT /v1/sessions/ID/files/PATH    files     reads, writes a file
@@ -48,6 +50,7 @@ mod problem;
 mod run;
 mod server;
 mod sessions;
+mod tokens;
 #[cfg(test)]
 mod typescript;
 mod upgrade;
@@ -124,7 +127,9 @@ pub fn router(doors: Arc<Doors>) -> Result<Router, serde_json::Error> {
         .routes(routes!(run::run))
         .routes(routes!(sessions::list))
         .routes(routes!(sessions::end))
-        .routes(routes!(sessions::grant))
+        .routes(routes!(sessions::grant, tokens::list))
+        .routes(routes!(tokens::revoke))
+        .routes(routes!(tokens::show_out))
         .routes(routes!(output::download))
         .routes(routes!(files::list))
         .routes(routes!(files::download, files::upload))

@@ -10,7 +10,7 @@
 //! session does, and with it the sandbox.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -23,6 +23,7 @@ use crate::pool::Prepared;
 use crate::protocol::client::{ClientMessage, Refusal};
 use crate::protocol::event::EndReason;
 use crate::protocol::reply::Role;
+use crate::protocol::{Close, CloseCode};
 
 mod actor;
 mod fanout;
@@ -42,11 +43,12 @@ mod transfers;
 mod vigil;
 
 use actor::Actor;
+pub use fanout::Seats;
 use outbox::Outbox;
 use state::ParticipantId;
 pub use summary::{About, Summary};
 use tokens::Tokens;
-pub use tokens::{GrantError, Pass};
+pub use tokens::{Entry, GrantError, Granted, RevokeError, TokenId, TokenInfo};
 use transfers::{Step, Tickets};
 
 /// Commands that may wait for the actor. A socket that says more has to wait, which is what
@@ -74,7 +76,7 @@ pub struct SessionConfig {
     pub message_bytes: usize,
     /// What becomes of output that nobody is attached for.
     pub detached_output: DetachedOutput,
-    /// Participants that may be attached at one time.
+    /// Participants that may be attached at one time; see [`Seats`].
     pub participants: usize,
     /// How long the session lives on without participants; a cell that runs goes on meanwhile, and
     /// ends with it.
@@ -87,20 +89,13 @@ pub struct SessionConfig {
     pub lifetime: Option<Duration>,
 }
 
-/// Who wants to join, as what.
+/// Who wants to join, and how.
 #[derive(Clone, Debug)]
 pub struct Guest {
     /// Shown to the others.
     pub name: Arc<str>,
-    /// Whether the name was chosen: then it is one person's, and a newer connection of that name
-    /// and role takes the older one's place.
-    pub named: bool,
-    /// What it may do.
-    pub role: Role,
-    /// The token to come back with; told in `ready`.
-    pub token: Token,
-    /// When it has to leave, because its token lets nobody in any more; `None`: never.
-    pub expires: Option<SystemTime>,
+    /// What lets it in, which says what it may do and whether it was here before.
+    pub entry: Entry,
     /// Replay what came after this seq; `None`: everything held.
     pub after: Option<u64>,
 }
@@ -108,19 +103,20 @@ pub struct Guest {
 impl Guest {
     /// The session's creator, who sees everything.
     pub fn owner(name: &str, token: Token) -> Guest {
-        Guest {
-            name: name.into(),
-            named: false,
-            role: Role::Owner,
-            token,
-            expires: None,
-            after: None,
-        }
+        Guest { name: name.into(), entry: Entry::Token(token), after: None }
     }
 }
 
 /// The answer to somebody who wants to join.
-type Joined = Result<(ParticipantId, Arc<Outbox>), AttachError>;
+type Joined = Result<Seat, AttachError>;
+
+/// What somebody who has joined is given.
+struct Seat {
+    participant: ParticipantId,
+    outbox: Arc<Outbox>,
+    /// When it has to leave, because its token lets nobody in any more; `None`: never.
+    expires: Option<SystemTime>,
+}
 
 /// What becomes of output while no owner or editor is attached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -147,6 +143,8 @@ enum Command {
     File(Step),
     /// Somebody wants all that a cell wrote.
     Output { cell: Arc<str>, asked: kept::Asked },
+    /// These participants' tokens were revoked.
+    ShowOut { participants: Vec<ParticipantId>, close: Close },
     /// The session ends when its cells have.
     Drain,
     /// The session ends now.
@@ -187,9 +185,35 @@ pub enum AttachError {
     /// The session ended meanwhile.
     #[error("the session is over")]
     Over,
-    /// Every seat is taken.
-    #[error("all {0} seats of the session are taken; try again later")]
-    Full(usize),
+    /// Every seat that somebody of this role may have is taken.
+    #[error("all {seats} seats that {} may have in the session are taken; try again later", plural(*.role))]
+    Full {
+        /// How many they may have.
+        seats: usize,
+        /// Of whom.
+        role: Role,
+    },
+    /// What was to let it in lets nobody in any more.
+    #[error("the token does not open this session any more; ask for a new link")]
+    Invalid,
+    /// The kernel gives no randomness for its token.
+    #[error("cannot make a token")]
+    Random(#[from] getrandom::Error),
+}
+
+fn plural(role: Role) -> &'static str {
+    match role {
+        Role::Owner => "owners",
+        Role::Editor => "editors",
+        Role::Viewer => "viewers",
+    }
+}
+
+/// What a session's task and its handles share.
+struct Shared {
+    /// What the session holds in memory.
+    memory: Account,
+    tokens: Arc<Mutex<Tokens>>,
 }
 
 /// Makes a session of a prepared sandbox: a handle to it, and the task that is it. The caller
@@ -201,13 +225,14 @@ pub fn start(
     metrics: &Metrics,
 ) -> (SessionHandle, impl Future<Output = ()> + Send + 'static) {
     let (commands, incoming) = mpsc::channel(COMMANDS);
-    let tokens = Arc::new(Mutex::new(Tokens::new(token)));
+    let tokens = Arc::new(Mutex::new(Tokens::new(token, SystemTime::now())));
     let about = Arc::new(About::of(&prepared));
     let (told, summary) = watch::channel(Summary::default());
     let tickets = Tickets::default();
     let (id, left) = (prepared.id.clone(), tickets.left());
-    let memory = config.memory.account();
-    let actor = Actor::new(prepared, config, memory.clone(), incoming, told, left, metrics.clone());
+    let shared = Shared { memory: config.memory.account(), tokens: Arc::clone(&tokens) };
+    let memory = shared.memory.clone();
+    let actor = Actor::new(prepared, config, shared, incoming, told, left, metrics.clone());
     (SessionHandle { id, tokens, about, summary, tickets, memory, commands }, actor.run())
 }
 
@@ -225,18 +250,48 @@ impl SessionHandle {
 
     /// The token that its creator is given.
     pub fn owner_token(&self) -> Token {
-        self.tokens().owner().clone()
+        self.tokens().creator().clone()
     }
 
-    /// What the token `offered` opens in this session; `None`: nothing.
-    pub fn pass(&self, offered: &str) -> Option<Pass> {
-        self.tokens().pass(offered, SystemTime::now())
+    /// What the token `offered` lets its bearer do in this session; `None`: nothing.
+    pub fn role(&self, offered: &str) -> Option<Role> {
+        self.tokens().role(offered, SystemTime::now())
     }
 
-    /// Makes a token that lets its bearer in as `role`, for `lifetime` or as long as the session
-    /// lives.
-    pub fn grant(&self, role: Role, lifetime: Option<Duration>) -> Result<Token, GrantError> {
-        self.tokens().grant(role, lifetime, SystemTime::now())
+    /// Makes a token that lets its bearers in as `role`, for `lifetime` or as long as the token that
+    /// it is made with is valid.
+    pub fn grant(
+        &self,
+        maker: &Entry,
+        role: Role,
+        lifetime: Option<Duration>,
+    ) -> Result<Granted, GrantError> {
+        self.tokens().grant(maker, role, lifetime, SystemTime::now())
+    }
+
+    /// The tokens that are valid, in the order they were made.
+    pub fn list_tokens(&self) -> Vec<TokenInfo> {
+        self.tokens().list(SystemTime::now())
+    }
+
+    /// Revokes a token and all that was made with it; who is in by one of them is shown out.
+    pub async fn revoke(&self, token: TokenId) -> Result<(), RevokeError> {
+        let participants = self.tokens().revoke(token)?;
+        self.close_for(participants, "the link to this session was taken back").await;
+        Ok(())
+    }
+
+    /// Revokes a participant's own token, and all that was made with it, and shows it out.
+    pub async fn show_out(&self, participant: ParticipantId) -> Result<(), RevokeError> {
+        let participants = self.tokens().show_out(participant)?;
+        self.close_for(participants, "an owner has shown you out of this session").await;
+        Ok(())
+    }
+
+    async fn close_for(&self, participants: Vec<ParticipantId>, why: &str) {
+        let close = Close::new(CloseCode::Unauthorised, why);
+        // A session that is over has nobody in it.
+        self.commands.send(Command::ShowOut { participants, close }).await.ok();
     }
 
     /// What never changes.
@@ -255,17 +310,16 @@ impl SessionHandle {
     }
 
     fn tokens(&self) -> MutexGuard<'_, Tokens> {
-        // Nothing panics while it holds the lock; if it did, the table is whole all the same.
-        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+        tokens::lock(&self.tokens)
     }
 
     /// Joins; the outbox begins with `ready` and what is to be replayed.
     pub async fn attach(&self, guest: Guest) -> Result<Attachment, AttachError> {
         let (joined, answer) = oneshot::channel();
-        let expires = guest.expires;
         let command = Command::Attach { guest, joined };
         self.commands.send(command).await.map_err(|_| AttachError::Over)?;
-        let (participant, outbox) = answer.await.map_err(|_| AttachError::Over)??;
+        let seat = answer.await.map_err(|_| AttachError::Over)??;
+        let Seat { participant, outbox, expires } = seat;
         let (commands, memory) = (self.commands.clone(), self.memory.clone());
         Ok(Attachment { participant, commands, outbox, memory, expires })
     }

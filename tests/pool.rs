@@ -454,7 +454,7 @@ async fn a_shutdown_waits_for_cells_as_long_as_it_may_and_no_longer() {
     let registry = registry(&backend, 4, 4);
     let _idle = registry.create("python", Maker::default()).await.unwrap();
     let busy = registry.create("python", Maker::default()).await.unwrap();
-    let seat = busy.attach(Guest::owner("ada", Token::new("t"))).await.unwrap();
+    let seat = busy.attach(Guest::owner("ada", busy.owner_token())).await.unwrap();
     let cell = Execute { code: "x".into(), ..Execute::default() };
     seat.say(Ok(ClientMessage::Execute(cell))).await.unwrap();
     let before = Instant::now();

@@ -9,10 +9,9 @@ use std::sync::Arc;
 use bytestring::ByteString;
 use cellgate::protocol::client::{ClientMessage, Query, QueryKind};
 use cellgate::protocol::event::{
-    CellStatus, DoneUsage, EndReason, Event, NoticeLevel, Output, ParticipantInfo, Sequenced,
-    SessionState, Stream,
+    CellStatus, DoneUsage, EndReason, Event, NoticeLevel, Output, Sequenced, SessionState, Stream,
 };
-use cellgate::protocol::reply::{ErrorCode, Ready, ReadyLimits, Reply, Role};
+use cellgate::protocol::reply::{ErrorCode, ParticipantInfo, Ready, ReadyLimits, Reply, Role};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
@@ -244,14 +243,6 @@ fn event(name: &str, f: &Fields<'_>) -> Option<Event> {
             processes: f.read("processes"),
         },
         "status" => Event::Status { state: f.word("state", &STATES) },
-        "participants" => {
-            let list = f.at("list").as_array().unwrap().iter().map(|one| {
-                let one = Fields(one.as_object().unwrap());
-                let role = one.word("role", &ROLES);
-                ParticipantInfo { id: one.read("id"), name: one.text("name").into(), role }
-            });
-            Event::Participants { list: list.collect() }
-        }
         "restarted" => Event::Restarted {
             reason: f.text("reason"),
             requested_by: f.read::<Option<String>>("requested_by").map(Arc::from),
@@ -325,6 +316,14 @@ fn reply(name: &str, f: &Fields<'_>) -> Option<Reply> {
             to: f.number("to"),
             superseded: f.flag("superseded"),
         },
+        "participants" => {
+            let list = f.at("list").as_array().unwrap().iter().map(|one| {
+                let one = Fields(one.as_object().unwrap());
+                let role = one.word("role", &ROLES);
+                ParticipantInfo { id: one.read("id"), name: one.text("name").into(), role }
+            });
+            Reply::Participants { list: list.collect() }
+        }
         "pong" => {
             let Value::Object(fields) = rest(&["type"]) else { panic!("not an object") };
             Reply::Pong(fields)

@@ -172,7 +172,7 @@ async fn perform(
         }
         Deed::DropAndResume => return drop_and_resume(client, gateway, number).await,
         Deed::Company => {
-            let mut second = Client::join(gateway, &client.ready, None).await;
+            let mut second = Client::beside(gateway, &client).await;
             let id = client.execute(&format!("print({number})")).await;
             assert_eq!(second.finish(&id).await.stdout(), format!("{number}\n"));
             client.finish(&id).await.expect("ok", true);

@@ -15,10 +15,10 @@ use serde::Deserialize;
 use super::Doors;
 use super::clients::Client;
 use super::problem::Problem;
-use crate::id::SessionId;
+use crate::id::{SessionId, Token};
 use crate::protocol::reply::Role;
 use crate::registry::Maker;
-use crate::session::SessionHandle;
+use crate::session::{Entry, SessionHandle};
 
 /// The token a request came with, if any.
 pub(super) struct Caller {
@@ -74,16 +74,25 @@ impl Caller {
         id: &str,
         least: Role,
     ) -> Result<SessionHandle, Problem> {
+        self.enter(doors, id, least).map(|(session, _)| session)
+    }
+
+    /// The same, and what lets whoever asks in.
+    pub(super) fn enter(
+        &self,
+        doors: &Doors,
+        id: &str,
+        least: Role,
+    ) -> Result<(SessionHandle, Entry), Problem> {
         let found = SessionId::parse(id).and_then(|id| doors.registry.find(&id));
-        if doors.opens_to(&self.token) {
-            return found.ok_or_else(|| Problem::not_found("there is no session of this id"));
-        }
-        // Who has no token for it cannot learn whether it exists.
-        let role =
-            found.as_ref().and_then(|session| session.pass(&self.token).map(|pass| pass.role));
-        match (found, role) {
-            (Some(session), Some(role)) if covers(role, least) => Ok(session),
-            (Some(_), Some(role)) => Err(Problem::new(
+        let entry = found.as_ref().and_then(|session| entry(doors, session, &self.token));
+        match (found, entry) {
+            (Some(session), Some((role, entry))) if role.covers(least) => Ok((session, entry)),
+            // Who has no token for it cannot learn whether it exists.
+            (None, _) if doors.opens_to(&self.token) => {
+                Err(Problem::not_found("there is no session of this id"))
+            }
+            (Some(_), Some((role, _))) => Err(Problem::new(
                 StatusCode::FORBIDDEN,
                 format!(
                     "this needs the role {}, and the token gives {}",
@@ -99,12 +108,17 @@ impl Caller {
     }
 }
 
-/// Whether who has a role may do what needs another.
-fn covers(has: Role, needs: Role) -> bool {
-    match needs {
-        Role::Viewer => true,
-        Role::Editor => has != Role::Viewer,
-        Role::Owner => has == Role::Owner,
+/// What a token opens in a session, by whichever door it comes: one of the session's what it was
+/// made for, the gateway's what its owner may do. The session's is looked at first, so that a share
+/// link gives its role on a gateway that asks for no token, too.
+pub(super) fn entry(
+    doors: &Doors,
+    session: &SessionHandle,
+    offered: &str,
+) -> Option<(Role, Entry)> {
+    match session.role(offered) {
+        Some(role) => Some((role, Entry::Token(Token::new(offered)))),
+        None => doors.opens_to(offered).then_some((Role::Owner, Entry::Gateway)),
     }
 }
 
@@ -128,15 +142,5 @@ mod tests {
         assert_eq!(of("bearer  abc ").as_deref(), Some("abc"));
         assert_eq!(of("Basic abc"), None);
         assert_eq!(of("abc"), None);
-    }
-
-    #[test]
-    fn a_role_covers_itself_and_what_is_below() {
-        let roles = [Role::Owner, Role::Editor, Role::Viewer];
-        for (has, allowed) in
-            roles.into_iter().zip([[true, true, true], [false, true, true], [false, false, true]])
-        {
-            assert_eq!(roles.map(|needs| covers(has, needs)), allowed, "{has:?}");
-        }
     }
 }

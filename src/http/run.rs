@@ -192,8 +192,8 @@ async fn next(seat: &Attachment, messages: &mut Vec<ByteString>) -> Result<Vec<T
             .map_err(|error| Problem::internal("cannot read an event", &error))?;
         let (seq, is_done) = (head.seq, head.kind == "done");
         match head.kind {
-            // To one participant, and with a token in it.
-            "ready" => continue,
+            // For whoever attends a session: a token of it, and who else is there.
+            "ready" | "participants" => continue,
             // The only cell of a fresh session is refused only by a gateway that shuts down.
             "protocol_error" => {
                 let detail = head.message.and_then(|raw| serde_json::from_str(raw.get()).ok());

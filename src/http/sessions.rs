@@ -150,11 +150,14 @@ enum GrantedRole {
 pub(super) struct Granted {
     /// For `token=` of the WebSocket, or as a bearer's.
     token: String,
+    /// Its number in the session, by which it can be revoked.
+    id: u64,
     /// The session it opens.
     session: String,
     /// What it lets its bearer do.
     role: GrantedRole,
-    /// When it expires, in Unix milliseconds; with the session if `null`.
+    /// When it expires, in Unix milliseconds, no later than the token it was made with; with the
+    /// session if `null`.
     expires: Option<u64>,
 }
 
@@ -187,7 +190,7 @@ pub(super) async fn grant(
     body: Body,
 ) -> Result<Response, Problem> {
     // Before the body is read: whoever may not make tokens is not listened to.
-    let session = caller.session(&doors, &id, Role::Owner)?;
+    let (session, maker) = caller.enter(&doors, &id, Role::Owner)?;
     let body = read_whole(
         body,
         GRANT_BYTES,
@@ -210,24 +213,25 @@ pub(super) async fn grant(
         GrantedRole::Editor => Role::Editor,
         GrantedRole::Viewer => Role::Viewer,
     };
-    let token = session.grant(role, lifetime).map_err(|error| match error {
+    let made = session.grant(&maker, role, lifetime).map_err(|error| match error {
         GrantError::TooMany => {
             Problem::new(StatusCode::TOO_MANY_REQUESTS, error.to_string()).for_now()
         }
+        GrantError::Invalid => Problem::new(StatusCode::UNAUTHORIZED, error.to_string()),
         GrantError::Random(_) => Problem::internal("cannot make a token", &error),
     })?;
-    let expires = lifetime.and_then(|lifetime| SystemTime::now().checked_add(lifetime));
     let granted = Granted {
-        token: token.reveal().to_owned(),
+        token: made.token.reveal().to_owned(),
+        id: made.info.id,
         session: session.id().to_string(),
         role: grant.role,
-        expires: expires.map(milliseconds),
+        expires: made.info.expires.map(milliseconds),
     };
     let secret = [(header::CACHE_CONTROL, "no-store")];
     Ok((StatusCode::CREATED, secret, Json(granted)).into_response())
 }
 
-fn milliseconds(time: SystemTime) -> u64 {
+pub(super) fn milliseconds(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -27,11 +27,11 @@ use super::clients::{Client, Peer, Place};
 use super::problem::{Document, Problem};
 use super::server::WriteDeadline;
 use crate::error::Chain;
-use crate::id::{SessionId, Token};
+use crate::id::SessionId;
 use crate::protocol::reply::Role;
 use crate::protocol::{BEARER_SUBPROTOCOL, Close, CloseCode, SUBPROTOCOL};
 use crate::registry::CreateError;
-use crate::session::{AttachError, Attachment, Guest, Pass};
+use crate::session::{AttachError, Attachment, Entry, Guest};
 use crate::socket::{self, Incoming};
 
 /// Longest name of a participant, in characters.
@@ -267,21 +267,17 @@ async fn take_seat(
         return Err(Close::new(CloseCode::TooMany, text));
     }
     let offered = token.unwrap_or_default();
-    let (session, pass, token) = match &wish.session {
+    let (session, role, entry) = match &wish.session {
         Some(id) => {
             let found = SessionId::parse(id).and_then(|id| doors.registry.find(&id));
             let missing = || Close::new(CloseCode::NoSuchSession, "no such session");
             let session = found.ok_or_else(missing)?;
-            let Some(pass) = session.pass(&offered) else {
-                if !doors.tokens.is_empty() && doors.opens_to(&offered) {
-                    let text =
-                        "the gateway's token makes sessions; joining one needs a token of it";
-                    return Err(Close::new(CloseCode::Forbidden, text));
-                }
-                let text = "this needs a token of the session, from `ready` or a share link";
+            let Some((role, entry)) = auth::entry(doors, &session, &offered) else {
+                let text = "this needs a token of the session, from `ready` or a share link, or the \
+                            gateway's";
                 return Err(Close::new(CloseCode::Unauthorised, text));
             };
-            (session, pass, Token::new(offered))
+            (session, role, entry)
         }
         None => {
             if !doors.opens_to(&offered) {
@@ -291,18 +287,19 @@ async fn take_seat(
             let template = wish.template.as_deref().unwrap_or(&doors.default_template);
             let created = doors.registry.create(template, doors.maker(&offered, client)).await;
             let session = created.map_err(|error| close_for(&error))?;
-            let token = session.owner_token();
-            (session, Pass { role: Role::Owner, expires: None }, token)
+            let entry = Entry::Token(session.owner_token());
+            (session, Role::Owner, entry)
         }
     };
-    let Pass { role, expires } = pass;
-    let (name, named) = participant_name(wish.name.as_deref(), role);
-    let guest = Guest { name, named, role, token, expires, after: wish.after };
+    let name = participant_name(wish.name.as_deref(), role);
+    let guest = Guest { name, entry, after: wish.after };
     let seated = session.attach(guest).await;
     seated.map(|seat| (seat, session.span())).map_err(|error| {
         let code = match error {
             AttachError::Over => CloseCode::NoSuchSession,
-            AttachError::Full(_) => CloseCode::NoCapacity,
+            AttachError::Full { .. } => CloseCode::NoCapacity,
+            AttachError::Invalid => CloseCode::Unauthorised,
+            AttachError::Random(_) => CloseCode::Internal,
         };
         Close::new(code, error.to_string())
     })
@@ -328,13 +325,13 @@ fn close_for(error: &CreateError) -> Close {
     }
 }
 
-/// A name fit to be shown (printable, short, never empty), and whether it was chosen.
-fn participant_name(wanted: Option<&str>, role: Role) -> (Arc<str>, bool) {
+/// A name fit to be shown: printable, short, never empty.
+fn participant_name(wanted: Option<&str>, role: Role) -> Arc<str> {
     let name: String =
         wanted.unwrap_or_default().chars().filter(|c| !c.is_control()).take(NAME_CHARS).collect();
     match name.trim() {
-        "" => (role.name().into(), false),
-        name => (name.into(), true),
+        "" => role.name().into(),
+        name => name.into(),
     }
 }
 
@@ -396,9 +393,9 @@ mod tests {
     #[test]
     fn names_are_made_fit_to_be_shown() {
         let name = |wanted| participant_name(wanted, Role::Viewer);
-        assert_eq!(name(None), ("viewer".into(), false));
-        assert_eq!(name(Some(" \u{7}\n ")), ("viewer".into(), false));
-        assert_eq!(name(Some(" Ada\n")), ("Ada".into(), true));
-        assert_eq!(name(Some(&"x".repeat(999))).0.len(), NAME_CHARS);
+        assert_eq!(&*name(None), "viewer");
+        assert_eq!(&*name(Some(" \u{7}\n ")), "viewer");
+        assert_eq!(&*name(Some(" Ada\n")), "Ada");
+        assert_eq!(name(Some(&"x".repeat(999))).len(), NAME_CHARS);
     }
 }

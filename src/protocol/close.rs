@@ -25,7 +25,8 @@ pub enum CloseCode {
     NoCapacity = 1013,
     /// No token, a wrong one, or one that has expired.
     Unauthorised = 4401,
-    /// The token is good for something else: the gateway's does not join sessions.
+    /// The token is good for something else. No door sends it at present: what a token does not open
+    /// is [`CloseCode::Unauthorised`].
     Forbidden = 4403,
     /// No session or template of that name.
     NoSuchSession = 4404,

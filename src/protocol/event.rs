@@ -8,7 +8,6 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::escape::push_json_string;
-use super::reply::Role;
 
 /// MIME type to value, as the runner wrote it: base64 text for images, JSON for `…json` types.
 pub type MimeBundle = BTreeMap<String, Box<RawValue>>;
@@ -153,11 +152,6 @@ pub enum Event {
         /// What.
         state: SessionState,
     },
-    /// Who is attached; after every join and leave.
-    Participants {
-        /// Everybody, in the order they came.
-        list: Vec<ParticipantInfo>,
-    },
     /// A fresh interpreter took the place of the old one; all state is gone.
     Restarted {
         /// Why: a sentence.
@@ -182,18 +176,6 @@ pub enum Event {
         /// For people.
         detail: String,
     },
-}
-
-/// A participant as the others see it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-pub struct ParticipantInfo {
-    /// Its number in the session.
-    pub id: u32,
-    /// Its name.
-    pub name: Arc<str>,
-    /// What it may do.
-    pub role: Role,
 }
 
 /// Fields of `stdout` and `stderr`.

@@ -1,5 +1,7 @@
 //! What one participant alone is told: no `seq`, not in the log.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -25,6 +27,12 @@ pub enum Reply {
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         #[cfg_attr(test, ts(optional, as = "Option<_>"))]
         superseded: bool,
+    },
+    /// Who is attached: the whole list, after `ready` and whenever it has changed, at most four times
+    /// a second. The newest list is the one that holds.
+    Participants {
+        /// Everybody, in the order they came.
+        list: Vec<ParticipantInfo>,
     },
     /// What a `ping` carried.
     Pong(
@@ -106,7 +114,8 @@ pub struct Ready {
     pub protocol: u32,
     /// The session's id.
     pub session: String,
-    /// Resumes or shares this session.
+    /// This participant's own token: whoever comes with it is this participant, and takes the place
+    /// of its older connection.
     pub token: String,
     /// This participant's number, as in `participants`.
     pub participant: u32,
@@ -160,20 +169,29 @@ pub struct ReadyLimits {
     pub disk_bytes: u64,
 }
 
-/// What a participant may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// What a participant may do; who may do more comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub enum Role {
     /// Everything.
     Owner,
-    /// Execute, interrupt, answer input.
+    /// Execute, interrupt, answer input, move files.
     Editor,
     /// Watch.
     Viewer,
 }
 
 impl Role {
+    /// Whether it may do what needs the role `least`.
+    pub fn covers(self, least: Role) -> bool {
+        match least {
+            Role::Viewer => true,
+            Role::Editor => self != Role::Viewer,
+            Role::Owner => self == Role::Owner,
+        }
+    }
+
     /// The name on the wire.
     pub fn name(self) -> &'static str {
         match self {
@@ -182,6 +200,18 @@ impl Role {
             Role::Viewer => "viewer",
         }
     }
+}
+
+/// A participant as the others see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct ParticipantInfo {
+    /// Its number in the session.
+    pub id: u32,
+    /// Its name.
+    pub name: Arc<str>,
+    /// What it may do.
+    pub role: Role,
 }
 
 /// Fields of `complete_reply`.
@@ -256,4 +286,19 @@ pub(crate) fn empty_object() -> Box<RawValue> {
 
 fn is_false(flag: &bool) -> bool {
     !flag
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_covers_itself_and_what_is_below() {
+        let roles = [Role::Owner, Role::Editor, Role::Viewer];
+        for (has, allowed) in
+            roles.into_iter().zip([[true, true, true], [false, true, true], [false, false, true]])
+        {
+            assert_eq!(roles.map(|least| has.covers(least)), allowed, "{has:?}");
+        }
+    }
 }

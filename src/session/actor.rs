@@ -7,7 +7,7 @@
 //!   spill ── disk ──► log, fanout
 //! ```
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{Notify, mpsc, watch};
@@ -19,9 +19,10 @@ use super::log::{EventLog, OVERHEAD_BYTES};
 use super::meter::Meter;
 use super::spill::{Spill, Spilled};
 use super::state::{Effect, ParticipantId, Rules, State};
+use super::tokens::{self, Tokens};
 use super::transfers::Transfers;
 use super::vigil::Vigil;
-use super::{Command, DetachedOutput, SessionConfig, Summary};
+use super::{Command, DetachedOutput, SessionConfig, Shared, Summary};
 use crate::id::SessionId;
 use crate::link::{DriverEvent, Link, LinkError};
 use crate::memory::{Account, Charge, Pressure, charged_text};
@@ -52,6 +53,8 @@ pub(super) struct Actor {
     backend: BackendKind,
     language: LanguageInfo,
     config: SessionConfig,
+    /// Shared with the handles.
+    tokens: Arc<Mutex<Tokens>>,
     commands: mpsc::Receiver<Command>,
     link: Link,
     handle: Box<dyn SandboxHandle>,
@@ -61,6 +64,8 @@ pub(super) struct Actor {
     /// Since when the log's memory is full and waits for the disk.
     pressed: Option<Instant>,
     fanout: Fanout,
+    /// Since when everybody may be told again who is attached.
+    next_list: Instant,
     kept: Kept,
     transfers: Transfers,
     vigil: Vigil,
@@ -89,6 +94,10 @@ pub(super) struct Actor {
     waiting: Charge,
     pressure: Pressure,
 }
+
+/// From one list of participants that everybody is told to the next: four a second, so that one who
+/// comes and goes all the time costs the others little.
+const LIST_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How long an ending may take before the sandbox is left to its dead-man switch.
 const STUCK: Duration = Duration::from_secs(2);
@@ -121,6 +130,8 @@ enum Deadline {
     Disk,
     /// The driver is looked after.
     Silence,
+    /// Everybody is told who is attached.
+    List,
     /// The session ends.
     End(EndReason),
 }
@@ -129,12 +140,13 @@ impl Actor {
     pub(super) fn new(
         prepared: Prepared,
         config: SessionConfig,
-        memory: Account,
+        shared: Shared,
         commands: mpsc::Receiver<Command>,
         summary: watch::Sender<Summary>,
         transfer_left: Arc<Notify>,
         metrics: Metrics,
     ) -> Actor {
+        let Shared { memory, tokens } = shared;
         let limits = &prepared.template.limits;
         let rules = Rules {
             queue: config.queue,
@@ -153,6 +165,7 @@ impl Actor {
             template: prepared.template,
             backend: prepared.backend,
             language: prepared.language,
+            tokens,
             commands,
             link,
             handle: prepared.handle,
@@ -166,6 +179,7 @@ impl Actor {
             ),
             pressed: None,
             fanout: Fanout::new(config.window_bytes, memory.clone()),
+            next_list: Instant::now(),
             kept,
             transfers: Transfers::new(transfer_left),
             vigil: Vigil::new(config.silence_timeout),
@@ -199,7 +213,8 @@ impl Actor {
                 }
                 // Every handle and every seat is gone, so nobody can come back.
                 Turn::Command(None) => self.end(EndReason::Abandoned),
-                Turn::Relieved | Turn::Kept | Turn::Pressure => {}
+                // Whether it is time for the list is asked after every turn.
+                Turn::Relieved | Turn::Kept | Turn::Pressure | Turn::Deadline(Deadline::List) => {}
                 Turn::Gone => self.gone = true,
                 Turn::TransferLeft => self.transfers.sweep(&mut self.link),
                 Turn::Driver(Ok(event)) => self.on_driver(event),
@@ -222,6 +237,7 @@ impl Actor {
             self.note_leavers();
             self.waiting.set(self.link.unsent() + self.kept.waiting_bytes());
             self.log.squeeze(self.memory.is_pressed(), self.fanout.wanted());
+            self.tell_list();
             self.spill_over();
             self.catch_up();
             self.fanout.wake();
@@ -307,6 +323,7 @@ impl Actor {
             (self.timer, Deadline::Timer),
             (self.pressed.and_then(|since| after(since, Some(DISK_DEADLINE))), Deadline::Disk),
             (self.vigil.due(), Deadline::Silence),
+            (self.fanout.owes_list().then_some(self.next_list), Deadline::List),
             (
                 self.unwatched.and_then(|since| after(since, Some(config.detach_timeout))),
                 Deadline::End(EndReason::Abandoned),
@@ -400,14 +417,34 @@ impl Actor {
             self.log.mark_seen();
         }
         // What somebody said before leaving may still wait, and is said by a participant.
-        if !self.commands.is_empty() || !self.fanout.sweep() {
+        if !self.commands.is_empty() {
             return;
         }
+        let gone = self.fanout.sweep();
+        if gone.is_empty() {
+            return;
+        }
+        for participant in gone {
+            tokens::lock(&self.tokens).leave(participant);
+        }
+        self.note_emptiness();
+    }
+
+    /// The time that a session lives on without participants begins when the last one is gone.
+    fn note_emptiness(&mut self) {
         if self.fanout.is_empty() {
             self.unwatched.get_or_insert(Instant::now());
         }
-        if self.farewell.is_none() {
-            self.tell_participants();
+    }
+
+    /// Tells everybody who is attached, if that has changed and it is time again.
+    fn tell_list(&mut self) {
+        if !self.fanout.owes_list() || Instant::now() < self.next_list {
+            return;
+        }
+        self.next_list = Instant::now() + LIST_INTERVAL;
+        if let Err(error) = self.fanout.tell_list() {
+            tracing::error!(%error, "cannot encode the list of participants");
         }
     }
 

@@ -10,15 +10,49 @@ use std::sync::Arc;
 use bytestring::ByteString;
 use tokio::sync::Notify;
 
-use super::Guest;
 use super::log::{Block, Entry, EventLog, OVERHEAD_BYTES};
 use super::outbox::Outbox;
 use super::participant::Participant;
 use super::spill::{Spill, Spilled};
 use super::state::ParticipantId;
+use super::tokens::{Granted, TokenId};
 use crate::memory::{Account, charged_text};
-use crate::protocol::event::{ParticipantInfo, Sequenced};
+use crate::protocol::event::Sequenced;
+use crate::protocol::reply::{ParticipantInfo, Role};
 use crate::protocol::{Close, CloseCode, Reply};
+
+/// The seats of a session. Some are kept for those who may do more: however many viewers come,
+/// editors and owners find one, and however many editors, an owner.
+#[derive(Clone, Copy, Debug)]
+pub struct Seats(pub usize);
+
+impl Seats {
+    /// One seat in so many is kept from viewers, and at least one.
+    const KEPT_FROM_VIEWERS: usize = 4;
+
+    /// Seats that are kept for owners.
+    const KEPT_FOR_OWNERS: usize = 1;
+
+    /// How many at most those may have who may do no more than this role.
+    pub fn most(self, role: Role) -> usize {
+        let kept = match role {
+            Role::Owner => 0,
+            Role::Editor => Seats::KEPT_FOR_OWNERS,
+            Role::Viewer => (self.0 / Seats::KEPT_FROM_VIEWERS).max(Seats::KEPT_FOR_OWNERS),
+        };
+        self.0.saturating_sub(kept)
+    }
+
+    /// Whether somebody of this role finds one beside the others.
+    fn has_free(self, role: Role, others: impl Iterator<Item = Role>) -> bool {
+        let others: Vec<Role> = others.collect();
+        let all = [Role::Owner, Role::Editor, Role::Viewer];
+        // Who sits down takes a seat from everybody above as well.
+        all.into_iter()
+            .filter(|least| *least <= role)
+            .all(|least| others.iter().filter(|other| **other >= least).count() < self.most(least))
+    }
+}
 
 /// Everybody who is attached.
 #[derive(Debug)]
@@ -30,13 +64,16 @@ pub(super) struct Fanout {
     /// Whose block was read last: the next one is read for somebody else.
     served: ParticipantId,
     memory: Account,
+    /// Counts the changes of the list of participants.
+    list: u64,
 }
 
 impl Fanout {
     /// Nobody yet; each may have `window` bytes that wait.
     pub(super) fn new(window: usize, memory: Account) -> Fanout {
         let relieved = Arc::new(Notify::new());
-        Fanout { participants: Vec::new(), last_id: 0, window, relieved, served: 0, memory }
+        let (participants, last_id, served, list) = (Vec::new(), 0, 0, 0);
+        Fanout { participants, last_id, window, relieved, served, memory, list }
     }
 
     /// The number of whoever joins next.
@@ -44,41 +81,61 @@ impl Fanout {
         self.last_id + 1
     }
 
-    /// Adds a participant, who is given `first` and then what it has not seen from the log.
-    /// A named one takes the place of an older connection of that name and role.
+    /// Adds a participant, who is given `first`, the list of participants and then what it has not
+    /// seen from the log.
+    /// It takes the place of an older connection of its own.
     pub(super) fn join(
         &mut self,
-        guest: &Guest,
+        name: &Arc<str>,
+        own: &Granted,
+        after: Option<u64>,
         first: &Reply,
     ) -> Result<(ParticipantId, Arc<Outbox>), serde_json::Error> {
         let first = ByteString::from(serde_json::to_string(first)?);
-        for older in self.participants.iter().filter(|other| other.is_same(guest)) {
-            let text = "a newer connection of the same participant took over";
-            older.outbox.close(Close::new(CloseCode::Replaced, text));
-        }
-        self.participants.retain(|other| !other.is_same(guest));
+        let token = own.info.id;
+        let text = "a newer connection of the same participant took over";
+        self.remove(|other| other.token == token, &Close::new(CloseCode::Replaced, text));
         let outbox = Arc::new(Outbox::new(self.window, Arc::clone(&self.relieved)));
         outbox.push_reply(first);
         self.last_id = self.next_id();
         self.participants.push(Participant {
             id: self.last_id,
-            name: Arc::clone(&guest.name),
-            named: guest.named,
-            role: guest.role,
+            token,
+            name: Arc::clone(name),
+            role: own.info.role,
             outbox: Arc::clone(&outbox),
-            behind: Some(guest.after.unwrap_or(0).saturating_add(1)),
+            told_list: 0,
+            behind: Some(after.unwrap_or(0).saturating_add(1)),
             fell: false,
             hurried_to: 0,
             skipped: None,
         });
+        self.list += 1;
+        outbox.set_list(self.encoded_list()?);
+        if let Some(newest) = self.participants.last_mut() {
+            newest.told_list = self.list;
+        }
         Ok((self.last_id, outbox))
     }
 
-    /// Forgets those whose sockets are gone. Answers whether anybody was.
-    pub(super) fn sweep(&mut self) -> bool {
-        let before = self.participants.len();
-        self.participants.retain(|participant| !participant.outbox.has_left());
-        self.participants.len() < before
+    /// Forgets those whose sockets are gone. Answers who they were.
+    pub(super) fn sweep(&mut self) -> Vec<ParticipantId> {
+        let gone = self.participants.extract_if(.., |one| one.outbox.has_left());
+        let gone: Vec<ParticipantId> = gone.map(|one| one.id).collect();
+        self.list += u64::from(!gone.is_empty());
+        gone
+    }
+
+    /// Closes the sockets of some, who are no participants any more: what they still say is not heard.
+    pub(super) fn show_out(&mut self, participants: &[ParticipantId], close: &Close) {
+        self.remove(|one| participants.contains(&one.id), close);
+    }
+
+    fn remove(&mut self, of: impl Fn(&Participant) -> bool, close: &Close) {
+        for one in self.participants.extract_if(.., |one| of(one)) {
+            one.outbox.close(close.clone());
+            self.list += 1;
+        }
     }
 
     /// One participant.
@@ -96,9 +153,10 @@ impl Fanout {
         self.present().next().is_none()
     }
 
-    /// Whether a seat is free for a guest, as one of `seats` or as that of its older connection.
-    pub(super) fn has_seat(&self, guest: &Guest, seats: usize) -> bool {
-        self.present().filter(|other| !other.is_same(guest)).count() < seats
+    /// Whether a seat is free for somebody of a role, that of its older connection included.
+    pub(super) fn has_seat(&self, role: Role, own: Option<TokenId>, seats: Seats) -> bool {
+        let others = self.present().filter(|other| Some(other.token) != own);
+        seats.has_free(role, others.map(|other| other.role))
     }
 
     /// Those whose sockets are there.
@@ -106,14 +164,30 @@ impl Fanout {
         self.participants.iter().filter(|one| !one.outbox.has_left())
     }
 
-    /// Everybody, as told to everybody.
-    pub(super) fn list(&self) -> Vec<ParticipantInfo> {
+    /// Whether somebody has not been told who is attached now.
+    pub(super) fn owes_list(&self) -> bool {
+        self.participants.iter().any(|one| one.told_list < self.list)
+    }
+
+    /// Tells those who do not know it yet who is attached. All share one encoding, and one who takes
+    /// nothing is kept the newest list alone.
+    pub(super) fn tell_list(&mut self) -> Result<(), serde_json::Error> {
+        let json = self.encoded_list()?;
+        for one in self.participants.iter_mut().filter(|one| one.told_list < self.list) {
+            one.outbox.set_list(json.clone());
+            one.told_list = self.list;
+        }
+        Ok(())
+    }
+
+    fn encoded_list(&self) -> Result<ByteString, serde_json::Error> {
         let info = |one: &Participant| ParticipantInfo {
             id: one.id,
             name: Arc::clone(&one.name),
             role: one.role,
         };
-        self.present().map(info).collect()
+        let list = self.present().map(info).collect();
+        serde_json::to_string(&Reply::Participants { list }).map(ByteString::from)
     }
 
     /// Whether somebody is attached for whom output is held back rather than skipped. For a
@@ -243,5 +317,38 @@ impl Fanout {
             participant.close(close.clone(), log)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seats_are_kept_for_who_may_do_more() {
+        use Role::{Editor, Owner, Viewer};
+        // Seats, who sits in them (owners, editors, viewers), and who still finds one.
+        for (seats, [owners, editors, viewers], free) in [
+            (1, [0, 0, 0], vec![Owner]),
+            (1, [1, 0, 0], vec![]),
+            (2, [0, 0, 0], vec![Owner, Editor, Viewer]),
+            (2, [0, 0, 1], vec![Owner]),
+            (4, [0, 0, 2], vec![Owner, Editor, Viewer]),
+            (4, [0, 0, 3], vec![Owner]),
+            (64, [0, 0, 47], vec![Owner, Editor, Viewer]),
+            (64, [0, 0, 48], vec![Owner, Editor]),
+            (64, [0, 15, 48], vec![Owner]),
+            (64, [0, 63, 0], vec![Owner]),
+            (64, [1, 63, 0], vec![]),
+            (64, [63, 0, 0], vec![Owner, Editor, Viewer]),
+            (64, [64, 0, 0], vec![]),
+        ] {
+            let sit = |role, count| std::iter::repeat_n(role, count);
+            let others =
+                || sit(Owner, owners).chain(sit(Editor, editors)).chain(sit(Viewer, viewers));
+            let found = [Owner, Editor, Viewer].into_iter();
+            let found = found.filter(|role| Seats(seats).has_free(*role, others()));
+            assert_eq!(found.collect::<Vec<_>>(), free, "{seats}: {owners} {editors} {viewers}");
+        }
     }
 }

@@ -253,12 +253,13 @@ impl EventLog {
         // One entry stands for all that nothing interrupts; in one pass, as there may be many.
         let (mut kept, end) = (first.saturating_sub(1), self.entries.len().min(last + 2));
         for at in kept + 1..end {
-            if let Entry::Superseded(_, end) = self.entries[at]
-                && let Entry::Superseded(from, to) = &mut self.entries[kept]
+            if let Entry::Superseded(from, end) = self.entries[at]
+                && let Entry::Superseded(_, to) = &mut self.entries[kept]
             {
                 *to = end;
                 freed += OVERHEAD_BYTES;
-                if *from >= self.unseen_from {
+                // What was seen may stand before it: it is this entry that is there no more.
+                if from >= self.unseen_from {
                     unseen += OVERHEAD_BYTES;
                 }
             } else {

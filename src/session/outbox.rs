@@ -46,6 +46,9 @@ struct Inner {
     replies: VecDeque<ByteString>,
     /// Of replies that wait or are in the socket's hands.
     reply_bytes: usize,
+    /// The newest list of participants, if it was not taken yet; it goes after the replies. One
+    /// text, which all outboxes share, and so no part of what is counted as waiting.
+    list: Option<ByteString>,
     waiting: VecDeque<Outgoing>,
     waiting_bytes: usize,
     /// Taken and not yet reported sent.
@@ -108,6 +111,15 @@ impl Outbox {
             inner.waiting_bytes += json.len();
             inner.reply_bytes += json.len();
             inner.replies.push_back(json);
+        }
+    }
+
+    /// Puts a list of participants in the place of an older one that still waits. However full the
+    /// outbox is, the newest list is kept.
+    pub fn set_list(&self, json: ByteString) {
+        let mut inner = self.lock();
+        if inner.close.is_none() && !inner.left {
+            inner.list = Some(json);
         }
     }
 
@@ -175,7 +187,7 @@ impl Outbox {
     /// Tells the socket that there is something to take.
     pub fn wake(&self) {
         let inner = self.lock();
-        let any = !inner.waiting.is_empty() || !inner.replies.is_empty();
+        let any = !inner.waiting.is_empty() || !inner.replies.is_empty() || inner.list.is_some();
         drop(inner);
         if any {
             self.filled.notify_one();
@@ -213,6 +225,7 @@ impl Outbox {
         inner.forgotten = inner.waiting.len();
         inner.waiting.clear();
         inner.replies.clear();
+        inner.list = None;
         drop(inner);
         self.relieved.notify_one();
         self.answered.notify_one();
@@ -263,6 +276,10 @@ impl Outbox {
             taken += json.len();
             inner.reply_bytes += json.len();
             inner.waiting_bytes -= json.len();
+            into.push(json);
+        }
+        if let Some(json) = inner.list.take() {
+            taken += json.len();
             into.push(json);
         }
         while taken < BATCH_BYTES && (inner.unacked.is_none() || inner.unacked_bytes < self.window)
@@ -397,14 +414,36 @@ mod tests {
         assert!(outbox.has_room());
     }
 
+    #[tokio::test]
+    async fn of_the_lists_of_participants_the_newest_is_kept_and_room_or_not_it_is_given() {
+        let outbox = outbox(10);
+        outbox.push(&text(1, 50));
+        outbox.push_reply(ByteString::from_static("ready"));
+        for list in ["one", "two", "three"] {
+            outbox.set_list(ByteString::from_static(list));
+        }
+        let mut taken = Vec::new();
+        outbox.take(&mut taken).await;
+        assert_eq!(taken[..2], ["ready", "three"]);
+        assert_eq!(taken.len(), 3);
+        outbox.ack(0); // what is unacknowledged holds up events, and no list
+        outbox.push(&text(2, 50));
+        outbox.push(&text(3, 50));
+        outbox.take(&mut taken).await;
+        outbox.set_list(ByteString::from_static("four"));
+        outbox.take(&mut taken).await;
+        assert_eq!(taken.last().map(|json| &**json), Some("four"));
+    }
+
     #[test]
     fn nothing_is_kept_for_who_has_left() {
         let outbox = outbox(10);
         outbox.push(&text(1, 50));
+        outbox.set_list(ByteString::from_static("list"));
         outbox.leave();
         outbox.push(&text(2, 50));
         assert!(outbox.has_room() && outbox.has_left());
-        assert!(outbox.lock().waiting.is_empty());
+        assert!(outbox.lock().waiting.is_empty() && outbox.lock().list.is_none());
         assert_eq!(outbox.owed(8), 2 * 58, "what it did not get is known");
     }
 }

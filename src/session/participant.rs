@@ -8,10 +8,10 @@
 
 use std::sync::Arc;
 
-use super::Guest;
 use super::log::{Block, Entry, EventLog, Place};
 use super::outbox::Outbox;
 use super::state::ParticipantId;
+use super::tokens::TokenId;
 use crate::protocol::Close;
 use crate::protocol::event::Sequenced;
 use crate::protocol::reply::Role;
@@ -27,13 +27,15 @@ const PRESENT_BYTES: usize = 64 << 10; // 64 KiB
 #[derive(Debug)]
 pub(super) struct Participant {
     pub(super) id: ParticipantId,
+    /// Its own token, which is who it is.
+    pub(super) token: TokenId,
     /// Shown to others.
     pub(super) name: Arc<str>,
-    /// Whether it chose its name.
-    pub(super) named: bool,
     /// What it may do.
     pub(super) role: Role,
     pub(super) outbox: Arc<Outbox>,
+    /// Which list of participants it was told last.
+    pub(super) told_list: u64,
     /// The first seq it has not been given, if it is behind.
     pub(super) behind: Option<u64>,
     /// It was live and could not keep up, rather than come to see what was.
@@ -45,11 +47,6 @@ pub(super) struct Participant {
 }
 
 impl Participant {
-    /// Whether a guest is the same person, who has come back.
-    pub(super) fn is_same(&self, guest: &Guest) -> bool {
-        guest.named && self.named && self.name == guest.name && self.role == guest.role
-    }
-
     /// Whether output is held back for it rather than skipped. For a viewer nothing waits.
     pub(super) fn holds(&self) -> bool {
         self.role != Role::Viewer

@@ -53,7 +53,7 @@ async fn passes(stage: &Stage, (cases, number): (&str, usize)) -> Result<(), Mis
     }
     let mut owner = stage.session().await;
     let address = stage.gateway().address;
-    let (session, token) = (text(&owner.ready, "session"), text(&owner.ready, "token"));
+    let (session, token) = (text(&owner.ready, "session"), &stage.gateway().token);
     let url = format!("ws://{address}/ws?session={session}&token={token}");
     let mut run = Command::new(python);
     run.arg(SCRIPT).arg(url).arg(cases).stdin(Stdio::null()).kill_on_drop(true);

@@ -11,8 +11,9 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 /// Messages that are for one participant and carry no seq.
-const REPLIES: [&str; 7] = [
+const REPLIES: [&str; 8] = [
     "ready",
+    "participants",
     "gap",
     "pong",
     "complete_reply",
@@ -80,7 +81,7 @@ impl Checker {
                 assert!(self.open().is_empty(), "ended before the done of {:?}", self.open());
                 self.over = true;
             }
-            "usage" | "participants" | "restarted" | "notice" => {}
+            "usage" | "restarted" | "notice" => {}
             _ => self.take_of_cell(kind, message),
         }
     }

@@ -73,7 +73,14 @@ impl Client {
         Client::with_request(gateway, request(gateway, &path), Checker::default()).await
     }
 
-    /// Joins the session of another client; `after` as in the query.
+    /// Joins the session of another client, who stays, as an owner beside it.
+    pub(crate) async fn beside(gateway: &Gateway, other: &Client) -> Client {
+        let path = format!("/ws?session={}&token={}&name=second", other.session(), gateway.token);
+        Client::with_request(gateway, request(gateway, &path), Checker::default()).await
+    }
+
+    /// Joins with the session and token of somebody's `ready`, whose place it takes, or of a share
+    /// link; `after` as in the query.
     pub(crate) async fn join(gateway: &Gateway, ready: &Value, after: Option<u64>) -> Client {
         Client::attach(gateway, ready, after, "&name=second").await
     }

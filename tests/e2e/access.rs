@@ -126,8 +126,7 @@ async fn a_gateway_that_is_full_says_so(stage: &Stage) {
     let path = format!("/ws?token={}", gateway.token);
     let closed = closed_with(&gateway, client::request(&gateway, &path)).await;
     assert_eq!(closed.code, 1013, "{closed:?}");
-    let token = client::text(&client.ready, "token");
-    let path = format!("/ws?session={}&token={token}", client.session());
+    let path = format!("/ws?session={}&token={}", client.session(), gateway.token);
     let closed = closed_with(&gateway, client::request(&gateway, &path)).await;
     assert_eq!(closed.code, 1013, "{closed:?}");
     // What is ended makes room, at the latest when nothing of it is left.

@@ -186,7 +186,7 @@ async fn an_address_has_so_many_sessions(stage: &Stage) {
     let closed = closed_with(&gateway, &format!("/ws?token={}", gateway.token)).await;
     assert_eq!(closed.code, 4429, "{closed:?}");
     // Joining one is not making one.
-    let second = Client::join(&gateway, &client.ready, None).await;
+    let second = Client::beside(&gateway, &client).await;
     drop(second);
     client.end().await;
     gateway.stop().await;

@@ -17,7 +17,7 @@ cases![
     a_newer_connection_takes_the_place_of_the_older,
     who_does_not_answer_pings_is_cut_off,
     who_takes_nothing_is_cut_off_and_may_come_back,
-    a_token_that_is_good_for_something_else_is_forbidden,
+    the_gateways_token_joins_a_session_as_an_owner,
     a_shared_token_allows_what_its_role_may,
     who_came_by_a_link_leaves_when_it_expires,
 ];
@@ -48,18 +48,25 @@ async fn a_session_has_a_lifetime_whatever_it_does(stage: &Stage) {
 async fn a_newer_connection_takes_the_place_of_the_older(stage: &Stage) {
     let gateway = stage.gateway();
     let mut owner = stage.session().await;
-    let mut older = Client::join(gateway, &owner.ready, None).await;
-    let mut newer = Client::join(gateway, &owner.ready, None).await;
+    // Two people by one link and with one name are two.
+    let link = granted(gateway, &owner, "editor", None).await;
+    let mut older = Client::join(gateway, &link, None).await;
+    let mut other = Client::join(gateway, &link, None).await;
+    assert_ne!(text(&older.ready, "token"), text(&other.ready, "token"));
+    // One who comes back with the token of its `ready` takes its own place, and keeps its token.
+    let mut newer = Client::join(gateway, &older.ready, None).await;
     assert_eq!(older.closed().await.code, 4409);
-    // Who has no name of its own replaces nobody.
-    let path = format!("/ws?session={}&token={}", owner.session(), text(&owner.ready, "token"));
-    let request = client::request(gateway, &path);
-    let nameless = Client::with_request(gateway, request, Checker::default()).await;
+    assert_eq!(text(&newer.ready, "token"), text(&older.ready, "token"));
     assert_eq!(owner.run("6 * 7").await.result(), "42");
-    assert_eq!(newer.finish("c1").await.result(), "42");
-    nameless.close().await;
+    for one in [&mut newer, &mut other] {
+        assert_eq!(one.finish("c1").await.result(), "42");
+    }
+    // So does the session's creator.
+    let again = Client::join(gateway, &owner.ready, None).await;
+    assert_eq!(owner.closed().await.code, 4409);
     newer.close().await;
-    owner.end().await;
+    other.close().await;
+    again.end().await;
 }
 
 async fn who_does_not_answer_pings_is_cut_off(stage: &Stage) {
@@ -102,14 +109,18 @@ async fn who_takes_nothing_is_cut_off_and_may_come_back(stage: &Stage) {
     gateway.stop().await;
 }
 
-async fn a_token_that_is_good_for_something_else_is_forbidden(stage: &Stage) {
+async fn the_gateways_token_joins_a_session_as_an_owner(stage: &Stage) {
     let gateway = stage.gateway();
-    let one = stage.session().await;
+    let mut one = stage.session().await;
     let path = format!("/ws?session={}&token={}", one.session(), gateway.token);
-    let (mut stream, _) = client::open(gateway, client::request(gateway, &path)).await.unwrap();
-    let closed = client::next_frame(&mut stream).await.expect_err("a message");
-    assert_eq!(closed.code, 4403, "{}", closed.reason);
-    one.end().await;
+    let request = client::request(gateway, &path);
+    let mut other = Client::with_request(gateway, request, Checker::default()).await;
+    assert_eq!(text(&other.ready, "role"), "owner");
+    assert_ne!(text(&other.ready, "token"), gateway.token, "it is not told to others");
+    other.send(json!({"type": "restart"})).await;
+    one.until("restarted").await;
+    other.end().await;
+    assert_eq!(one.closed().await.code, 1000);
 }
 
 /// A participant with a token that the session's owner has made for it.
@@ -119,18 +130,29 @@ pub(crate) async fn shared(gateway: &Gateway, owner: &Client, role: &str) -> Cli
 
 /// The same with a token that expires after so many milliseconds.
 async fn shared_for(gateway: &Gateway, owner: &Client, role: &str, ms: Option<u64>) -> Client {
+    let granted = granted(gateway, owner, role, ms).await;
+    let link = text(&granted, "token");
+    let path = format!("/ws?session={}&token={link}&name={role}", owner.session());
+    let request = client::request(gateway, &path);
+    let client = Client::with_request(gateway, request, Checker::default()).await;
+    assert_eq!(text(&client.ready, "role"), role);
+    assert_ne!(text(&client.ready, "token"), link, "its own");
+    client
+}
+
+/// A token that the session's owner makes.
+async fn granted(
+    gateway: &Gateway,
+    owner: &Client,
+    role: &str,
+    ms: Option<u64>,
+) -> serde_json::Value {
     let body = json!({"role": role, "expires_in_ms": ms}).to_string();
     let path = format!("/v1/sessions/{}/tokens", owner.session());
     let bearer = format!("Authorization: Bearer {}", text(&owner.ready, "token"));
     let answer = http::post(gateway, &path, &[&bearer], &body).await;
     assert_eq!(answer.status, 201, "{answer:?}");
-    let granted: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
-    let token = text(&granted, "token");
-    let path = format!("/ws?session={}&token={token}&name={role}", owner.session());
-    let request = client::request(gateway, &path);
-    let client = Client::with_request(gateway, request, Checker::default()).await;
-    assert_eq!((text(&client.ready, "role"), text(&client.ready, "token")), (role, token));
-    client
+    serde_json::from_str(&answer.body).unwrap()
 }
 
 async fn who_came_by_a_link_leaves_when_it_expires(stage: &Stage) {
@@ -172,8 +194,12 @@ async fn a_shared_token_allows_what_its_role_may(stage: &Stage) {
     }
     viewer.send(json!({"type": "ping", "n": 1})).await;
     assert_eq!(viewer.until("pong").await["n"], 1);
-    editor.send(json!({"type": "end"})).await;
-    assert_eq!(text(&editor.until("protocol_error").await, "code"), "forbidden");
+    for kind in ["end", "restart"] {
+        editor.send(json!({"type": kind})).await;
+        let refusal = editor.until("protocol_error").await;
+        assert_eq!(text(&refusal, "code"), "forbidden", "{kind}");
+        assert!(text(&refusal, "message").contains("needs the role owner"), "{refusal}");
+    }
 
     // An editor runs, is asked, answers and interrupts; everybody sees by whom, and the viewer all.
     editor.send(json!({"code": "input('who? ')", "id": "e1"})).await;

@@ -40,7 +40,7 @@ async fn a_dropped_connection_resumes_without_a_seam(stage: &Stage) {
 async fn a_late_comer_sees_what_was(stage: &Stage) {
     let mut first = stage.session().await;
     first.print("print('before')").await;
-    let mut second = Client::join(stage.gateway(), &first.ready, None).await;
+    let mut second = Client::beside(stage.gateway(), &first).await;
     assert_eq!(second.finish("c1").await.stdout(), "before\n");
     drop(second);
     first.end().await;
@@ -97,7 +97,7 @@ fn seats(message: &Value) -> Option<usize> {
 
 async fn two_participants_see_the_same(stage: &Stage) {
     let mut ada = stage.session().await;
-    let mut bob = Client::join(stage.gateway(), &ada.ready, None).await;
+    let mut bob = Client::beside(stage.gateway(), &ada).await;
     let list = ada.next_where(|event| seats(event) == Some(2)).await;
     let names: Vec<_> = list["list"].as_array().unwrap().iter().map(|p| text(p, "name")).collect();
     assert_eq!(names, ["owner", "second"]);

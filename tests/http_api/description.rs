@@ -10,7 +10,7 @@ use crate::requests::{anonymous, ask};
 cases![the_description_is_whole, every_route_that_is_described_is_there];
 
 /// The routes of the contract.
-const ROUTES: [(&str, &str); 13] = [
+const ROUTES: [(&str, &str); 16] = [
     ("get", "/ws"),
     ("get", "/healthz"),
     ("get", "/readyz"),
@@ -19,6 +19,9 @@ const ROUTES: [(&str, &str); 13] = [
     ("get", "/v1/sessions"),
     ("delete", "/v1/sessions/{id}"),
     ("post", "/v1/sessions/{id}/tokens"),
+    ("get", "/v1/sessions/{id}/tokens"),
+    ("delete", "/v1/sessions/{id}/tokens/{token}"),
+    ("delete", "/v1/sessions/{id}/participants/{participant}"),
     ("get", "/v1/sessions/{id}/cells/{cell}/output"),
     ("get", "/v1/sessions/{id}/files"),
     ("get", "/v1/sessions/{id}/files/{path}"),
@@ -92,23 +95,28 @@ async fn every_route_that_is_described_is_there(stage: &Stage) {
     let description = description(stage).await;
     let mut routes = operations(&description);
     // Ending the session comes last.
-    routes.sort_by_key(|(method, ..)| *method == "delete");
+    routes.sort_by_key(|(_, path, operation)| (operation["operationId"] == "endSession", *path));
     for (method, path, _) in routes {
         let real = path
             .replace("{id}", client.session())
             .replace("{path}", "file")
-            .replace("{cell}", "c1");
+            .replace("{cell}", "c1")
+            .replace("{token}", "99")
+            .replace("{participant}", "99");
         let body = match path {
             "/v1/sessions/{id}/tokens" => json!({"role": "viewer"}),
             _ => json!({"code": "1"}),
         };
         let name = method.to_uppercase();
         let reply = ask(gateway, &name, real).json(&body).reply().await;
-        // Neither the file is there, before it is put, nor any cell's output; that they are asked for
-        // so shows in the text.
+        // None of what is asked for is there; that it is looked for shows in the text.
         if reply.status == 404 {
-            let wanted =
-                if path.contains("{cell}") { "output of that cell" } else { "find the file" };
+            let wanted = match path.rsplit('/').next() {
+                Some("output") => "output of that cell",
+                Some("{token}") => "no token of this number",
+                Some("{participant}") => "no participant of this number",
+                _ => "find the file",
+            };
             assert!(reply.problem(404).contains(wanted), "{method} {path}");
         } else {
             assert_ne!(reply.status, 405, "{method} {path}");

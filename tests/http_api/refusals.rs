@@ -23,12 +23,16 @@ async fn without_the_token_nothing_is_run_or_told(stage: &Stage) {
     let files = format!("{session}/files");
     let file = format!("{files}/x");
     let tokens = format!("{session}/tokens");
+    let (token, participant) = (format!("{tokens}/2"), format!("{session}/participants/1"));
     let nowhere = "/v1/sessions/aaaaaaaaaaaa/files".to_owned();
     for (method, path) in [
         ("POST", &"/v1/run".to_owned()),
         ("GET", &"/v1/sessions".to_owned()),
         ("DELETE", &session),
         ("POST", &tokens),
+        ("GET", &tokens),
+        ("DELETE", &token),
+        ("DELETE", &participant),
         ("GET", &files),
         ("GET", &file),
         ("PUT", &file),
@@ -114,7 +118,9 @@ async fn wrong_methods_are_told_the_right_ones(stage: &Stage) {
         ("PUT", "/v1/run", "POST"),
         ("POST", "/v1/sessions", "GET,HEAD"),
         ("GET", "/v1/sessions/aaaaaaaaaaaa", "DELETE"),
-        ("GET", "/v1/sessions/aaaaaaaaaaaa/tokens", "POST"),
+        ("PUT", "/v1/sessions/aaaaaaaaaaaa/tokens", "GET,HEAD,POST"),
+        ("GET", "/v1/sessions/aaaaaaaaaaaa/tokens/2", "DELETE"),
+        ("GET", "/v1/sessions/aaaaaaaaaaaa/participants/1", "DELETE"),
         ("POST", "/v1/sessions/aaaaaaaaaaaa/files", "GET,HEAD"),
         ("DELETE", "/v1/sessions/aaaaaaaaaaaa/files/x", "GET,HEAD,PUT"),
         ("POST", "/healthz", "GET,HEAD"),

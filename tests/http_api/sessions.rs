@@ -1,6 +1,6 @@
 //! Sessions from outside: which there are, who is let in, ending one.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::common::client::{self, Client};
 use crate::common::suite::{Stage, cases};
@@ -11,6 +11,8 @@ cases![
     a_granted_token_lets_in_with_its_role,
     only_an_owner_lets_others_in,
     a_token_can_expire,
+    what_a_token_made_ends_with_it,
+    a_participant_is_shown_out,
     odd_grants_are_refused,
     a_session_is_ended_by_its_owner,
 ];
@@ -110,6 +112,83 @@ async fn a_token_can_expire(stage: &Stage) {
         }
     })
     .await;
+    owner.end().await;
+}
+
+/// Makes a token with another.
+async fn grant(stage: &Stage, session: &str, with: &str, asked: Value) -> Value {
+    let path = format!("/v1/sessions/{session}/tokens");
+    ask(stage.gateway(), "POST", path).token(with).json(&asked).reply().await.json(201)
+}
+
+async fn what_a_token_made_ends_with_it(stage: &Stage) {
+    let gateway = stage.gateway();
+    let owner = stage.session().await;
+    let session = owner.session();
+    let own = client::text(&owner.ready, "token");
+    let tokens = format!("/v1/sessions/{session}/tokens");
+    // An owner for an hour makes no token that is good for longer.
+    let hour = json!({"role": "owner", "expires_in_ms": 3_600_000});
+    let hour = grant(stage, session, own, hour).await;
+    let with = client::text(&hour, "token");
+    let child = grant(stage, session, with, json!({"role": "viewer"})).await;
+    assert_eq!(child["expires"], hour["expires"]);
+    let mut guest = Client::join(gateway, &child, None).await;
+    let listed = ask(gateway, "GET", tokens.as_str()).token(own).reply().await;
+    assert_eq!(listed.header("cache-control"), "no-store");
+    let text = String::from_utf8(listed.body.to_vec()).unwrap();
+    for secret in [own, with, client::text(&child, "token"), client::text(&guest.ready, "token")] {
+        assert!(!text.contains(secret), "{text}");
+    }
+    let list = listed.json(200)["tokens"].clone();
+    let row = |at: usize| ["id", "role", "parent", "participant"].map(|key| list[at][key].clone());
+    let [creator, hours, childs] = [json!(1), hour["id"].clone(), child["id"].clone()];
+    let [first, second] = [&owner, &guest].map(|one| one.ready["participant"].clone());
+    assert_eq!(row(0), [creator.clone(), json!("owner"), Value::Null, first]);
+    assert_eq!(row(1), [hours.clone(), json!("owner"), creator, Value::Null]);
+    assert_eq!(row(2), [childs.clone(), json!("viewer"), hours.clone(), Value::Null]);
+    assert_eq!(row(3)[1..], [json!("viewer"), childs, second]);
+    assert_eq!(list[3]["expires"], hour["expires"]);
+    // The parent is revoked: the child opens nothing any more, and who is in by it is out.
+    let revoked = ask(gateway, "DELETE", format!("{tokens}/{hours}")).token(own).reply().await;
+    assert_eq!(revoked.status, 204, "{revoked:?}");
+    assert_eq!(guest.closed().await.code, 4401);
+    for dead in [with, client::text(&child, "token"), client::text(&guest.ready, "token")] {
+        let path = format!("/v1/sessions/{session}/files");
+        anonymous(gateway, "GET", path).token(dead).reply().await.problem(401);
+    }
+    for (id, status) in [("2", 404), ("x", 404), ("1", 409)] {
+        let path = format!("{tokens}/{id}");
+        ask(gateway, "DELETE", path).token(own).reply().await.problem(status);
+    }
+    owner.end().await;
+}
+
+async fn a_participant_is_shown_out(stage: &Stage) {
+    let gateway = stage.gateway();
+    let owner = stage.session().await;
+    let session = owner.session();
+    let own = client::text(&owner.ready, "token");
+    let link = grant(stage, session, own, json!({"role": "editor"})).await;
+    let mut rude = Client::join(gateway, &link, None).await;
+    let mut kind = Client::join(gateway, &link, None).await;
+    let path =
+        |one: &Client| format!("/v1/sessions/{session}/participants/{}", one.ready["participant"]);
+    let with = client::text(&kind.ready, "token");
+    ask(gateway, "DELETE", path(&rude)).token(with).reply().await.problem(403);
+    ask(gateway, "DELETE", path(&owner)).token(own).reply().await.problem(409);
+    let shown = ask(gateway, "DELETE", path(&rude)).token(own).reply().await;
+    assert_eq!(shown.status, 204, "{shown:?}");
+    let closed = rude.closed().await;
+    assert_eq!(closed.code, 4401);
+    assert!(closed.reason.contains("shown you out"), "{closed:?}");
+    // It cannot come back with its own token; the others by that link stay.
+    let token = client::text(&rude.ready, "token");
+    let back = format!("/ws?session={session}&token={token}");
+    let (mut stream, _) = client::open(gateway, client::request(gateway, &back)).await.unwrap();
+    assert_eq!(client::next_frame(&mut stream).await.expect_err("a message").code, 4401);
+    ask(gateway, "DELETE", path(&rude)).token(own).reply().await.problem(404);
+    assert_eq!(kind.run("6 * 7").await.result(), "42");
     owner.end().await;
 }
 

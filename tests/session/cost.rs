@@ -17,15 +17,16 @@ async fn take_all(seat: &Attachment) -> Vec<ByteString> {
 
 #[tokio::test(start_paused = true)]
 async fn a_hundred_viewers_share_one_encoding_of_each_event() {
-    let config = SessionConfig { participants: 128, window_bytes: 1 << 20, ..config() };
+    let config = SessionConfig { participants: 160, window_bytes: 1 << 20, ..config() };
     let Stage { handle, mut driver, .. } =
         stage(config, Limits::default(), EndCause::Unknown).await;
     let owner = Client::join(&handle, None).await;
     let mut viewers = Vec::new();
     for number in 0..100 {
-        viewers.push(handle.attach(role(&format!("v{number}"), Role::Viewer)).await.unwrap());
+        viewers
+            .push(handle.attach(role(&handle, &format!("v{number}"), Role::Viewer)).await.unwrap());
     }
-    settle().await;
+    pass(Duration::from_millis(300)).await; // everybody has been told who is attached
     for viewer in &viewers {
         take_all(viewer).await;
     }
@@ -49,7 +50,7 @@ async fn a_hundred_viewers_share_one_encoding_of_each_event() {
     }
     // And so is what somebody gets from the log who comes later.
     let seq = serde_json::from_str::<Value>(&first[0]).unwrap()["seq"].as_u64().unwrap();
-    let late = Guest { after: Some(seq - 1), ..role("late", Role::Viewer) };
+    let late = Guest { after: Some(seq - 1), ..role(&handle, "late", Role::Viewer) };
     let late = take_all(&handle.attach(late).await.unwrap()).await;
     let replayed: Vec<_> = late.iter().map(place).filter(|at| places.contains(at)).collect();
     assert_eq!(replayed, places);
@@ -64,7 +65,7 @@ async fn a_client_that_stalls_leaves_memory_flat_whatever_it_is_and_however_much
     {
         let Stage { handle, mut driver, .. } = usual().await;
         let mut owner = Client::join(&handle, None).await;
-        let stalled = handle.attach(role("sloth", role_of)).await.unwrap();
+        let stalled = handle.attach(role(&handle, "sloth", role_of)).await.unwrap();
         if acks {
             stalled.say(Ok(ClientMessage::Ack { seq: 0 })).await.unwrap();
         }
@@ -84,7 +85,7 @@ async fn a_client_that_stalls_leaves_memory_flat_whatever_it_is_and_however_much
 #[tokio::test(start_paused = true)]
 async fn who_asks_and_does_not_read_the_answers_has_to_wait() {
     let Stage { handle, driver, .. } = usual().await;
-    let seat = handle.attach(role("sloth", Role::Viewer)).await.unwrap();
+    let seat = handle.attach(role(&handle, "sloth", Role::Viewer)).await.unwrap();
     let text = Value::String("x".repeat(16 << 10));
     let ping = || {
         let fields = [("text".to_owned(), text.clone())].into_iter().collect();

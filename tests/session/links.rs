@@ -306,7 +306,7 @@ async fn a_sandbox_that_ends_while_nobody_takes_its_output() {
         let (handle, task) =
             cellgate::session::start(prepared, config(), Token::new("t"), &Metrics::default());
         tokio::spawn(task);
-        let mut viewer = Client::seated(&handle, role("vera", Role::Viewer)).await;
+        let mut viewer = Client::seated(&handle, role(&handle, "vera", Role::Viewer)).await;
         let owner = Client::join(&handle, None).await;
         owner.execute("a").await;
         let cell = driver.expect(kind::EXECUTE).await;

@@ -11,6 +11,7 @@ mod cuts;
 mod links;
 mod memory;
 mod model;
+mod people;
 mod rules;
 mod schedules;
 mod timers;
@@ -26,7 +27,7 @@ use cellgate::protocol::{Close, CloseCode};
 use cellgate::sandbox::EndCause;
 use cellgate::session::outbox::Batch;
 use cellgate::session::{
-    AttachError, Attachment, DetachedOutput, Guest, SessionConfig, SessionHandle,
+    AttachError, Attachment, DetachedOutput, Entry, Guest, SessionConfig, SessionHandle,
 };
 use cellgate::template::Limits;
 use cellgate_driver::wire::{Outcome, flag, kind};
@@ -45,7 +46,7 @@ fn config() -> SessionConfig {
         memory: cellgate::memory::Budget::new(1 << 30),
         message_bytes: 1 << 20,
         detached_output: DetachedOutput::Hold,
-        participants: 2,
+        participants: 4,
         detach_timeout: Duration::from_secs(60),
         silence_timeout: Duration::from_secs(30),
         idle_timeout: Some(Duration::from_secs(3600)),
@@ -53,8 +54,14 @@ fn config() -> SessionConfig {
     }
 }
 
+/// Another owner each time.
 fn guest(name: &str) -> Guest {
-    Guest::owner(name, Token::new("t"))
+    Guest { name: name.into(), entry: Entry::Gateway, after: None }
+}
+
+/// The session's creator, who is one.
+fn creator() -> Guest {
+    Guest::owner("ada", Token::new("t"))
 }
 
 struct Stage {
@@ -73,8 +80,13 @@ async fn stage(config: SessionConfig, limits: Limits, cause: EndCause) -> Stage 
 
 /// Lets everybody do what there is to do now: virtual time passes when all of them wait.
 async fn settle() {
+    pass(Duration::from_millis(1)).await;
+}
+
+/// Lets so much time pass.
+async fn pass(time: Duration) {
     let forever = std::future::pending::<()>();
-    tokio::time::timeout(Duration::from_millis(1), forever).await.expect_err("it is for ever");
+    tokio::time::timeout(time, forever).await.expect_err("it is for ever");
 }
 
 async fn usual() -> Stage {
@@ -98,7 +110,18 @@ impl Client {
         self.seat.say(Ok(ClientMessage::Execute(cell))).await.unwrap();
     }
 
+    /// The next event or reply that is no list of participants: those come when it is their time.
     async fn next(&mut self) -> Result<Value, Close> {
+        loop {
+            let message = self.message().await?;
+            if message["type"] != "participants" {
+                return Ok(message);
+            }
+        }
+    }
+
+    /// Whatever comes next.
+    async fn message(&mut self) -> Result<Value, Close> {
         while self.read.is_empty() {
             let mut batch = Vec::new();
             match self.seat.outbox().take(&mut batch).await {
@@ -113,7 +136,8 @@ impl Client {
     /// Reads up to an event of this type.
     async fn until(&mut self, kind: &str) -> Value {
         loop {
-            let event = self.next().await.unwrap_or_else(|close| panic!("{close} before {kind}"));
+            let event =
+                self.message().await.unwrap_or_else(|close| panic!("{close} before {kind}"));
             if event["type"] == kind {
                 return event;
             }
@@ -144,23 +168,19 @@ async fn every_event_has_the_next_seq_and_a_time() {
     driver.send(kind::MESSAGE, flag::SYNC, cell, result).await;
     driver.done(cell, Outcome::Ok).await;
     let mut kinds = Vec::new();
-    for seq in 1..=9 {
+    let told = client.message().await.unwrap();
+    assert_eq!(
+        told,
+        serde_json::json!({"type": "participants",
+        "list": [{"id": 1, "name": "ada", "role": "owner"}]})
+    );
+    for seq in 1..=8 {
         let event = client.next().await.unwrap();
         assert_eq!(event["seq"], seq);
         assert!(event["ts"].as_u64().unwrap() > 1_600_000_000_000);
         kinds.push(event["type"].as_str().unwrap().to_owned());
     }
-    let expected = [
-        "participants",
-        "queued",
-        "status",
-        "started",
-        "stdout",
-        "stderr",
-        "result",
-        "done",
-        "status",
-    ];
+    let expected = ["queued", "status", "started", "stdout", "stderr", "result", "done", "status"];
     assert_eq!(kinds, expected);
 }
 
@@ -441,8 +461,8 @@ async fn who_is_refused_keeps_no_session_awake() {
     let idle = Duration::from_secs(10);
     let config = SessionConfig { idle_timeout: Some(idle), ..config() };
     let Stage { handle, driver, .. } = stage(config, Limits::default(), EndCause::Unknown).await;
-    let mut viewer = Client::seated(&handle, role("vera", Role::Viewer)).await;
-    let mut editor = Client::seated(&handle, role("ed", Role::Editor)).await;
+    let mut viewer = Client::seated(&handle, role(&handle, "vera", Role::Viewer)).await;
+    let mut editor = Client::seated(&handle, role(&handle, "ed", Role::Editor)).await;
     let began = tokio::time::Instant::now();
     for asks in 1..=3 {
         viewer.execute("a").await;
@@ -514,11 +534,12 @@ async fn a_lost_sandbox_is_told_with_its_cause() {
 
 #[tokio::test(start_paused = true)]
 async fn a_full_session_refuses_and_a_seat_given_up_is_free() {
-    let Stage { handle, driver, .. } = usual().await;
+    let two = SessionConfig { participants: 2, ..config() };
+    let Stage { handle, driver, .. } = stage(two, Limits::default(), EndCause::Unknown).await;
     let first = Client::join(&handle, None).await;
     let _second = Client::join(&handle, None).await;
     let third = handle.attach(guest("third")).await;
-    assert!(matches!(third, Err(AttachError::Full(2))));
+    assert!(matches!(third, Err(AttachError::Full { seats: 2, role: Role::Owner })));
     drop(first);
     handle.attach(guest("third")).await.unwrap();
     drop(driver);
@@ -526,13 +547,14 @@ async fn a_full_session_refuses_and_a_seat_given_up_is_free() {
 
 #[tokio::test(start_paused = true)]
 async fn who_comes_back_to_a_full_session_gets_the_seat_of_the_connection_before() {
-    let Stage { handle, driver, .. } = usual().await;
-    let mut older = Client::seated(&handle, role("ada", Role::Owner)).await;
-    let _other = Client::seated(&handle, role("ed", Role::Editor)).await;
-    let _newer = Client::seated(&handle, role("ada", Role::Owner)).await;
+    let two = SessionConfig { participants: 2, ..config() };
+    let Stage { handle, driver, .. } = stage(two, Limits::default(), EndCause::Unknown).await;
+    let mut older = Client::seated(&handle, creator()).await;
+    let _other = Client::seated(&handle, role(&handle, "ed", Role::Editor)).await;
+    let _newer = Client::seated(&handle, creator()).await;
     assert_eq!(older.until_close().await.code, CloseCode::Replaced);
-    let third = handle.attach(role("ida", Role::Viewer)).await;
-    assert!(matches!(third, Err(AttachError::Full(2))));
+    let third = handle.attach(role(&handle, "ida", Role::Viewer)).await;
+    assert!(matches!(third, Err(AttachError::Full { seats: 1, role: Role::Viewer })));
     drop(driver);
 }
 
@@ -552,8 +574,10 @@ async fn all_that_was_said_before_leaving_is_heard() {
     }
 }
 
-fn role(name: &str, role: Role) -> Guest {
-    Guest { role, named: true, ..guest(name) }
+/// Somebody with a share link of its own.
+fn role(handle: &SessionHandle, name: &str, role: Role) -> Guest {
+    let link = handle.grant(&Entry::Gateway, role, None).unwrap();
+    Guest { entry: Entry::Token(link.token), ..guest(name) }
 }
 
 impl Client {
@@ -563,17 +587,19 @@ impl Client {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_viewer_only_watches_and_an_editor_may_not_end() {
+async fn a_viewer_only_watches_and_an_editor_may_neither_end_nor_restart() {
     let Stage { handle, mut driver, .. } = usual().await;
-    let mut viewer = Client::seated(&handle, role("vera", Role::Viewer)).await;
+    let mut viewer = Client::seated(&handle, role(&handle, "vera", Role::Viewer)).await;
     assert_eq!(viewer.next().await.unwrap()["role"], "viewer");
     viewer.execute("a").await;
     assert_eq!(viewer.until("protocol_error").await["code"], "forbidden");
     viewer.seat.say(Ok(ClientMessage::Ping { fields: Default::default() })).await.unwrap();
     viewer.until("pong").await;
-    let mut editor = Client::seated(&handle, role("ed", Role::Editor)).await;
-    editor.seat.say(Ok(ClientMessage::End)).await.unwrap();
-    assert_eq!(editor.until("protocol_error").await["code"], "forbidden");
+    let mut editor = Client::seated(&handle, role(&handle, "ed", Role::Editor)).await;
+    for owners in [ClientMessage::End, ClientMessage::Restart] {
+        editor.seat.say(Ok(owners)).await.unwrap();
+        assert_eq!(editor.until("protocol_error").await["code"], "forbidden");
+    }
     editor.execute("a").await;
     assert_eq!(viewer.until("queued").await["by"], "ed");
     driver.expect(kind::EXECUTE).await;
@@ -582,12 +608,10 @@ async fn a_viewer_only_watches_and_an_editor_may_not_end() {
 #[tokio::test(start_paused = true)]
 async fn a_newer_connection_of_the_same_participant_takes_over() {
     let Stage { handle, driver, .. } = usual().await;
-    let mut older = Client::seated(&handle, role("ada", Role::Owner)).await;
-    let mut newer = Client::seated(&handle, role("ada", Role::Owner)).await;
+    let mut older = Client::seated(&handle, creator()).await;
+    let mut newer = Client::seated(&handle, creator()).await;
     assert_eq!(older.until_close().await.code, CloseCode::Replaced);
     drop(older);
-    // The first `participants` is the log's, of the older one's time.
-    newer.until("participants").await;
     let list = newer.until("participants").await["list"].clone();
     assert_eq!(list, serde_json::json!([{"id": 2, "name": "ada", "role": "owner"}]));
     drop(driver);
@@ -597,7 +621,7 @@ async fn a_newer_connection_of_the_same_participant_takes_over() {
 async fn the_cell_never_waits_for_a_viewer_who_is_told_what_it_missed() {
     let Stage { handle, mut driver, .. } = usual().await;
     let mut owner = Client::join(&handle, None).await;
-    let mut viewer = Client::seated(&handle, role("vera", Role::Viewer)).await;
+    let mut viewer = Client::seated(&handle, role(&handle, "vera", Role::Viewer)).await;
     owner.execute("a").await;
     let cell = driver.expect(kind::EXECUTE).await;
     let page = vec![b'x'; 16 << 10];
@@ -641,7 +665,7 @@ async fn stopped_cell_overtakes(stops: Vec<ClientMessage>) {
     let big = SessionConfig { window_bytes: 1 << 20, log_bytes: 8 << 20, ..config() };
     let Stage { handle, mut driver, .. } = stage(big, Limits::default(), EndCause::Unknown).await;
     let mut client = Client::join(&handle, None).await;
-    let mut other = Client::seated(&handle, role("vera", Role::Viewer)).await;
+    let mut other = Client::seated(&handle, role(&handle, "vera", Role::Viewer)).await;
     client.execute("a").await;
     client.execute("b").await;
     let cell = driver.expect(kind::EXECUTE).await;
@@ -714,7 +738,7 @@ async fn a_long_progress_bar_is_seen_live_and_replayed_as_its_last_frame() {
     }
     driver.done(cell, Outcome::Ok).await;
     // For a viewer nothing is held back, so that nobody is waited for before all is in the log.
-    Client::seated(&handle, role("vera", Role::Viewer)).await.until("done").await;
+    Client::seated(&handle, role(&handle, "vera", Role::Viewer)).await.until("done").await;
     for after in [seen, seen + 10_000, seen + 30_000] {
         let mut back = Client::join(&handle, Some(after)).await;
         back.until("ready").await;
@@ -766,7 +790,7 @@ async fn an_animation_is_replayed_as_its_last_frame() {
             driver.send(kind::MESSAGE, 0, cell, show(number, &id).as_bytes()).await;
         }
         driver.done(cell, Outcome::Ok).await;
-        Client::seated(&handle, role("vera", Role::Viewer)).await.until("done").await;
+        Client::seated(&handle, role(&handle, "vera", Role::Viewer)).await.until("done").await;
         let mut back = Client::join(&handle, None).await;
         back.until("ready").await;
         let (mut kinds, mut next) = (Vec::new(), 1);

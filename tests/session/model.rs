@@ -103,7 +103,7 @@ impl Model {
     pub(crate) fn say(&mut self, by: &'static str, role: Role, said: Said) {
         let allowed = match (&said, role) {
             (Said::Ping, _) | (_, Role::Owner) => true,
-            (Said::End, Role::Editor) | (_, Role::Viewer) => false,
+            (Said::End | Said::Restart, Role::Editor) | (_, Role::Viewer) => false,
             (_, Role::Editor) => true,
         };
         if !allowed {

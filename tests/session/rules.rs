@@ -160,7 +160,7 @@ impl Play {
             stage(config, Limits::default(), EndCause::Unknown).await;
         let mut people = Vec::new();
         for (name, role_of) in PEOPLE {
-            people.push(handle.attach(role(name, role_of)).await.unwrap());
+            people.push(handle.attach(role(&handle, name, role_of)).await.unwrap());
         }
         settle().await;
         for seat in &people {

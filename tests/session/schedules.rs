@@ -282,6 +282,10 @@ struct Reader {
     gaps: Vec<(u64, u64)>,
     /// What the last `ready` promised.
     promised: u64,
+    /// Its own token, once it was told.
+    token: Option<Token>,
+    /// How many it was told last that there are.
+    attached: usize,
 }
 
 impl Reader {
@@ -304,9 +308,13 @@ impl Reader {
         for json in std::mem::take(&mut self.on_the_way) {
             let message: Value = serde_json::from_str(&json).unwrap();
             match message["type"].as_str().unwrap() {
-                "ready" => self.promised = message["seq"].as_u64().unwrap(),
+                "ready" => {
+                    self.promised = message["seq"].as_u64().unwrap();
+                    self.token = message["token"].as_str().map(Token::new);
+                }
                 // A viewer was told that it may not do that, or the queue is full.
                 "protocol_error" => {}
+                "participants" => self.attached = message["list"].as_array().unwrap().len(),
                 "gap" => {
                     let [from, to] = ["from", "to"].map(|at| message[at].as_u64().unwrap());
                     assert_eq!(from, self.newest + 1, "a gap elsewhere: {json}");
@@ -330,6 +338,9 @@ impl Reader {
         }
     }
 }
+
+/// After so long everybody has been told who is attached.
+const LIST: Duration = Duration::from_millis(300);
 
 struct Play {
     handle: SessionHandle,
@@ -362,7 +373,7 @@ impl Play {
             cellgate::session::start(prepared, config, Token::new("t"), &Metrics::default());
         tokio::spawn(task);
         let truth = Arc::<Mutex<BTreeMap<u64, String>>>::default();
-        let scribe = handle.attach(role("scribe", Role::Viewer)).await.unwrap();
+        let scribe = handle.attach(role(&handle, "scribe", Role::Viewer)).await.unwrap();
         tokio::spawn(write_down(scribe, Arc::clone(&truth)));
         Play {
             handle,
@@ -429,7 +440,11 @@ impl Play {
         let reader = &mut self.readers[who];
         reader.on_the_way.clear();
         let after = (reader.newest > 0).then_some(reader.newest);
-        let guest = Guest { after, ..role(["ada", "ed", "vera"][who], ROLES[who]) };
+        let guest = match &reader.token {
+            Some(own) => Guest { entry: Entry::Token(own.clone()), ..guest("back") },
+            None => role(&self.handle, ["ada", "ed", "vera"][who], ROLES[who]),
+        };
+        let guest = Guest { after, ..guest };
         // The seat before, if there is one, is taken over and stays with its dead connection.
         reader.seat = Some(self.handle.attach(guest).await.unwrap());
         if self.acks[who] {
@@ -450,6 +465,7 @@ impl Play {
                 self.join(who).await;
             }
         }
+        pass(LIST).await;
         let mut quiet = 0;
         while quiet < 2 {
             let mut took = false;
@@ -470,8 +486,8 @@ impl Play {
     fn judge(&self, schedule: &Schedule) {
         let mut truth = self.truth.lock().unwrap();
         if !schedule.interrupts {
-            let newest = truth.last_key_value().map(|(seq, _)| *seq);
-            assert_eq!(newest, Some(truth.len() as u64), "the scribe keeps up");
+            let newest = truth.last_key_value().map_or(0, |(seq, _)| *seq);
+            assert_eq!(newest, truth.len() as u64, "the scribe keeps up");
         }
         // What a scribe was behind by when a cell was stopped, others may have.
         for reader in &self.readers {
@@ -481,11 +497,14 @@ impl Play {
         }
         let newest = truth.last_key_value().map_or(0, |(seq, _)| *seq);
         self.judge_cells(&truth);
+        let scribe = 1;
+        let attached = self.readers.iter().filter(|reader| reader.seat.is_some()).count() + scribe;
         for (who, reader) in self.readers.iter().enumerate() {
             if reader.seat.is_none() {
                 continue;
             }
             let name = ROLES[who];
+            assert_eq!(reader.attached, attached, "{name:?} was not told who is there at the end");
             assert_eq!(reader.newest, newest, "{name:?} has not come to the end");
             assert!(reader.promised <= newest);
             let missing: u64 = reader.gaps.iter().map(|(from, to)| to - from + 1).sum();

@@ -476,7 +476,7 @@ async fn the_grace_begins_when_the_last_one_leaves_and_ends_with_the_first() {
         stage(config, Limits::default(), EndCause::Unknown).await;
     let began = Instant::now();
     pass(grace / 2).await;
-    let viewer = Client::seated(&handle, role("vera", Role::Viewer)).await;
+    let viewer = Client::seated(&handle, role(&handle, "vera", Role::Viewer)).await;
     let owner = Client::join(&handle, None).await;
     owner.execute("a").await;
     driver.expect(kind::EXECUTE).await;

@@ -81,7 +81,8 @@ function say(text) {
 
 function enable(connected) {
   const may = connected && ready.role !== "viewer";
-  byId("run").disabled = byId("restart").disabled = !may;
+  byId("run").disabled = !may;
+  byId("restart").disabled = !(may && ready.role === "owner");
   byId("stop").disabled = !may || !running;
 }
 

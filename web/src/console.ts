@@ -12,6 +12,7 @@ import type { Done, Gap, Participant, ProtocolError, Ready, Role, SessionEvent, 
 import { Banner } from "./banner.js";
 import { Cells } from "./cells.js";
 import type { CellAction, CellHost, CellView } from "./cellview.js";
+import { keptSession } from "./credentials.js";
 import type { Arrival } from "./credentials.js";
 import { announce, copy, download, toast } from "./dom.js";
 import type { EditorHost } from "./editor.js";
@@ -61,7 +62,7 @@ export class Console implements CellHost {
   #seq = 0;
   #usage: Usage | null = null;
   #latency: number | null = null;
-  #participants: Participant[] = [];
+  #participants: readonly Participant[] = [];
   #loading = false;
   #lossSaid = false; // that the variables are gone
   /** Until the gateway has said otherwise. */
@@ -77,6 +78,10 @@ export class Console implements CellHost {
       ready: (ready, resumed) => this.#onReady(ready, resumed),
       event: (event) => this.#onEvent(event),
       gap: (gap) => this.#onGap(gap),
+      participants: (list) => {
+        this.#participants = list;
+        changed();
+      },
       refused: (error) => this.#onRefused(error),
       lostEarlier: () => toast("The earlier session has ended. This is a new one: run the cells again."),
     });
@@ -206,7 +211,6 @@ export class Console implements CellHost {
         this.#usage = event;
         this.tick();
         break;
-      case "participants": this.#participants = event.list; break;
       case "restarted":
         this.runs.stopped();
         for (const cell of this.cells.all) if (!cell.busy) { cell.count = undefined; cell.draw(); }
@@ -402,7 +406,9 @@ export class Console implements CellHost {
   async shareLink(role: Role): Promise<string> {
     const session = this.#link.session;
     if (!session) throw new CellgateError("there is no session to share");
-    const token = role === session.role ? session.token : await session.files.share(role);
+    // The own token is this participant's alone: who came by a link passes on the link.
+    const token = session.role === "owner" ? await session.files.share(role) : keptSession()?.link;
+    if (token === undefined) throw new CellgateError("only an owner of this session can make a link");
     const url = new URL(location.href);
     url.search = "";
     url.hash = new URLSearchParams({ session: session.id, token }).toString();

@@ -12,7 +12,13 @@ const TOKEN = "cellgate.token";
 const SESSION = "cellgate.session";
 const NAME = "cellgate.name"; // in localStorage: people have one name
 
-export interface SessionKey { session: string; token: string; /** Came by a share link. */ shared: boolean }
+export interface SessionKey {
+  session: string;
+  /** What opens it: the token of the link at first, then the participant's own, which brings it back as who it was. */
+  token: string;
+  /** The token of the share link by which this tab came, which lets in others as well. */
+  link?: string;
+}
 
 export interface Arrival { code: string | null; shared: boolean; layout: "list" | "single"; embed: boolean }
 
@@ -22,7 +28,7 @@ export function arrive(): Arrival {
   const fragment = new URLSearchParams(url.hash.slice(1));
   const token = fragment.get("token") ?? url.searchParams.get("token");
   const session = fragment.get("session");
-  if (token && session) keepSession({ session, token, shared: true });
+  if (token && session) keepSession({ session, token, link: token });
   else if (token) {
     // A new token is a new beginning: the session of another one could not be made again.
     if (token !== gatewayToken()) forgetSession();

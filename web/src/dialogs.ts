@@ -50,7 +50,7 @@ export function showShare(console: Console): void {
   const roles: [Role, string, string][] = [
     ["viewer", "Watch", "sees the code and the output"],
     ["editor", "Work along", "may run, stop and answer too"],
-    ["owner", "Own", "may everything, ending the session too"],
+    ["owner", "Own", "may do everything: restart and end the session too"],
   ];
   const own = console.overview.ready?.role ?? "viewer";
   const offered = roles.filter(([value]) => own === "owner" || value === own);

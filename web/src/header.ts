@@ -78,8 +78,9 @@ function controls(console: Console, overview: Overview) {
         ${icon("stop")}<span>${stubborn ? "Force stop" : "Stop"}</span></button>`
       : html`<button type="button" class="primary" ?disabled=${!open} @click=${once(() => console.runs.runAll())}
         title=${single ? "Run (Ctrl+Enter)" : "Run all cells"}>${icon(single ? "run" : "runAll")}<span>${single ? "Run" : "Run all"}</span></button>`}
-    <button type="button" class="bare" ?disabled=${!open} aria-label="Restart the interpreter" title="Restart the interpreter (0 0)"
-      @click=${() => console.runs.restart()}>${icon("restart")}</button>`;
+    ${overview.ready && overview.ready.role !== "owner" ? nothing : html`
+      <button type="button" class="bare" ?disabled=${!open} aria-label="Restart the interpreter" title="Restart the interpreter (0 0)"
+        @click=${() => console.runs.restart()}>${icon("restart")}</button>`}`;
 }
 
 export function drawHeader(console: Console, actions: HeaderActions): void {

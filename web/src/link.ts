@@ -5,7 +5,7 @@
 //        └─► unavailable: tried again by itself
 
 import { ConnectionClosed, Session } from "../client/src/index.js";
-import type { Gap, ProtocolError, Ready, SessionEvent } from "../client/src/index.js";
+import type { Gap, Participant, ProtocolError, Ready, SessionEvent } from "../client/src/index.js";
 import { forgetSession, gatewayToken, keepSession, keepToken, keptSession, ownName } from "./credentials.js";
 
 export type LinkState =
@@ -22,6 +22,7 @@ export interface LinkHost {
   ready(ready: Ready, resumed: boolean): void;
   event(event: SessionEvent): void;
   gap(gap: Gap): void;
+  participants(list: readonly Participant[]): void;
   refused(error: ProtocolError): void;
   /** The session this tab had is gone and a new one takes its place. */
   lostEarlier(): void;
@@ -60,11 +61,12 @@ export class Link {
         ready: (ready, resumed) => {
           if (turn !== this.#current) return;
           this.#attempt = 0;
-          keepSession({ session: ready.session, token: ready.token, shared: kept?.shared ?? false });
+          keepSession({ session: ready.session, token: ready.token, ...(kept?.link && { link: kept.link }) });
           this.#host.ready(ready, resumed);
         },
         event: (event) => { if (turn === this.#current) this.#host.event(event); },
         gap: (gap) => { if (turn === this.#current) this.#host.gap(gap); },
+        participants: (list) => { if (turn === this.#current) this.#host.participants(list); },
         refused: (error) => { if (turn === this.#current) this.#host.refused(error); },
         connection: (state) => {
           if (turn !== this.#current) return;
@@ -78,7 +80,7 @@ export class Link {
       this.#become({ kind: "open" });
       void session.closed.then((cause) => { if (turn === this.#current) this.#over(cause); });
     } catch (error) {
-      if (turn === this.#current) this.#failed(error as ConnectionClosed, kept !== null && !kept.shared);
+      if (turn === this.#current) this.#failed(error as ConnectionClosed, kept !== null && !kept.link);
     }
   }
 
@@ -107,7 +109,14 @@ export class Link {
       void this.start();
       return;
     }
-    if (cause.kind === "unauthorised" && keptSession()?.shared) {
+    const kept = keptSession();
+    if (cause.kind === "unauthorised" && kept?.link && kept.link !== kept.token) {
+      // The gateway no longer knows this participant; the link may let it in anew.
+      keepSession({ ...kept, token: kept.link });
+      void this.start();
+      return;
+    }
+    if (cause.kind === "unauthorised" && kept?.link) {
       forgetSession();
       this.#become({ kind: "over", why: "the link to this session does not open it, or not any more", code: cause.code });
     } else if (cause.kind === "unauthorised") {

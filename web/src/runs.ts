@@ -39,6 +39,9 @@ export class Runs {
 
   get stopping(): Stopping { return this.#stopping; }
 
+  /** Restarting takes everybody's variables, which the owner alone may. */
+  get canRestart(): boolean { return this.#host.session?.role === "owner"; }
+
   /** Whether this tab sent the run. */
   isOwn(run: string): boolean { return this.#own.has(run); }
 
@@ -73,7 +76,8 @@ export class Runs {
     this.ask(() => session.interrupt());
     if (this.#stopping === "no") {
       this.#stopping = "asked";
-      this.#timer = setTimeout(() => {
+      // For others the gateway's own grace is what ends a cell that does not yield.
+      if (this.canRestart) this.#timer = setTimeout(() => {
         this.#stopping = "stubborn";
         this.#host.changed();
       }, STUBBORN_MS);
@@ -82,13 +86,14 @@ export class Runs {
   }
 
   restart(): void {
+    if (this.#host.session && !this.canRestart) return toast("Only the owner of this session may restart it.");
     this.#backlog = [];
     this.ask(() => this.#host.session?.restart());
   }
 
   async restartAndRunAll(): Promise<void> {
     const { session } = this.#host;
-    if (!session) return;
+    if (!session || !this.canRestart) return this.restart();
     const restarted = new Promise<void>((resolve) => {
       const stop = session.listen({ event(event) { if (event.type === "restarted") { stop(); resolve(); } } });
     });

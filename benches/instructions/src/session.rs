@@ -14,7 +14,7 @@ use cellgate::metrics::Metrics;
 use cellgate::protocol::client::ClientMessage;
 use cellgate::sandbox::EndCause;
 use cellgate::session::outbox::Batch;
-use cellgate::session::{Attachment, DetachedOutput, Guest, SessionConfig, SessionHandle};
+use cellgate::session::{Attachment, DetachedOutput, Entry, Guest, SessionConfig, SessionHandle};
 use cellgate::socket::{Incoming, SocketConfig};
 use cellgate::template::Limits;
 use cellgate_driver::wire::{Outcome, kind};
@@ -57,11 +57,14 @@ pub(crate) fn fan_out(viewers: usize, times: u32, answer: Answer) -> Result<()> 
     let (runtime, _metrics, handle) = begin(vec![answer])?;
     let seats = runtime.block_on(async {
         let mut seats = Vec::new();
+        let viewer = cellgate::protocol::reply::Role::Viewer;
+        let link = handle.grant(&Entry::Gateway, viewer, None)?.token;
+        let watching = Guest { name: "vera".into(), entry: Entry::Token(link), after: None };
         for _ in 0..=viewers {
-            let mut guest = Guest::owner("ada", Token::new("t"));
-            if !seats.is_empty() {
-                guest.role = cellgate::protocol::reply::Role::Viewer;
-            }
+            let guest = match seats.is_empty() {
+                true => Guest::owner("ada", Token::new("t")),
+                false => watching.clone(),
+            };
             seats.push(handle.attach(guest).await?);
         }
         show(&seats, WARM).await?;
@@ -177,7 +180,7 @@ fn session_config() -> SessionConfig {
         memory: cellgate::memory::Budget::new(1 << 30),
         message_bytes: 1 << 20,
         detached_output: DetachedOutput::Hold,
-        participants: 128,
+        participants: 256,
         detach_timeout: Duration::from_secs(60),
         silence_timeout: Duration::from_secs(300), // everything is slow under callgrind
         idle_timeout: None,

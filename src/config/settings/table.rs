@@ -411,7 +411,8 @@ pub(crate) const SECTIONS: &[Section] = &[
                 Some("participants"),
                 Gateway.session.participants,
                 Count { min: 1, max: 10_000 },
-                "Most participants attached to one session"
+                "Most participants attached to one session; a quarter of the seats is kept from viewers, and \
+                 one for an owner"
             ),
             setting!(
                 "session.idle_timeout",

@@ -1,29 +1,27 @@
 //! What the actor does when somebody says something.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::Actor;
 use crate::protocol::client::{ClientMessage, Refusal};
-use crate::protocol::event::Event;
 use crate::protocol::reply::{ErrorCode, Ready, ReadyLimits, Role};
 use crate::protocol::{self, Reply};
 use crate::session::state::ParticipantId;
-use crate::session::{AttachError, Command, Guest, Joined};
+use crate::session::tokens::{self, Granted};
+use crate::session::{AttachError, Command, Guest, Joined, Seat, Seats};
 
 impl Actor {
     pub(super) fn on_command(&mut self, command: Command) {
         match command {
-            Command::Attach { guest, joined }
-                if !self.fanout.has_seat(&guest, self.config.participants) =>
-            {
-                // Whoever asked and is gone already need not be told.
-                joined.send(Err(AttachError::Full(self.config.participants))).ok();
+            Command::Attach { guest, joined } => self.attach(guest, joined),
+            Command::ShowOut { participants, close } => {
+                self.fanout.show_out(&participants, &close);
+                self.note_emptiness();
             }
-            Command::Attach { guest, joined } => self.admit(guest, joined),
             Command::Message { from, message, _charge } => {
                 let Some(participant) = self.fanout.get(from) else { return };
                 let name = Arc::clone(&participant.name);
@@ -50,10 +48,17 @@ impl Actor {
     }
 
     /// Joining and what is replayed are settled in one turn, so that nothing falls between.
-    pub(super) fn admit(&mut self, guest: Guest, joined: oneshot::Sender<Joined>) {
-        let ready = self.ready(self.fanout.next_id(), &guest);
-        let ready = Reply::Ready(Box::new(ready));
-        let (id, outbox) = match self.fanout.join(&guest, &ready) {
+    fn attach(&mut self, guest: Guest, joined: oneshot::Sender<Joined>) {
+        let own = match self.admit(&guest) {
+            Ok(own) => own,
+            Err(error) => {
+                // Whoever asked and is gone already need not be told.
+                joined.send(Err(error)).ok();
+                return;
+            }
+        };
+        let ready = Reply::Ready(Box::new(self.ready(self.fanout.next_id(), &own)));
+        let (participant, outbox) = match self.fanout.join(&guest.name, &own, guest.after, &ready) {
             Ok(seat) => seat,
             Err(error) => {
                 tracing::error!(%error, "cannot encode `ready`");
@@ -61,23 +66,35 @@ impl Actor {
             }
         };
         self.unwatched = None;
-        if joined.send(Ok((id, Arc::clone(&outbox)))).is_err() {
+        let expires = own.info.expires;
+        if joined.send(Ok(Seat { participant, outbox: Arc::clone(&outbox), expires })).is_err() {
             // The socket went away while we answered; its seat must not stay taken.
             outbox.leave();
-            return;
         }
-        self.tell_participants();
     }
 
-    pub(super) fn ready(&self, participant: ParticipantId, guest: &Guest) -> Ready {
+    /// The token of somebody who comes in as the next participant: its own from before, or a new one.
+    fn admit(&self, guest: &Guest) -> Result<Granted, AttachError> {
+        let now = SystemTime::now();
+        let mut tokens = tokens::lock(&self.tokens);
+        let (role, own) = tokens.who(&guest.entry, now).ok_or(AttachError::Invalid)?;
+        let seats = Seats(self.config.participants);
+        if !self.fanout.has_seat(role, own, seats) {
+            return Err(AttachError::Full { seats: seats.most(role), role });
+        }
+        let admitted = tokens.admit(&guest.entry, self.fanout.next_id(), now)?;
+        admitted.ok_or(AttachError::Invalid)
+    }
+
+    fn ready(&self, participant: ParticipantId, own: &Granted) -> Ready {
         let limits = &self.template.limits;
         let timeout_ms = |limit: Duration| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         Ready {
             protocol: protocol::VERSION,
             session: self.id.to_string(),
-            token: guest.token.reveal().to_owned(),
+            token: own.token.reveal().to_owned(),
             participant,
-            role: guest.role,
+            role: own.info.role,
             template: self.template.name.clone(),
             language: self.language.clone(),
             state: self.state.phase(),
@@ -96,22 +113,24 @@ impl Actor {
             backend: self.backend.name(),
         }
     }
-
-    pub(super) fn tell_participants(&mut self) {
-        let list = self.fanout.list();
-        self.emit(&Event::Participants { list });
-    }
 }
 
 /// What a role may say.
 fn permitted(role: Role, message: ClientMessage) -> Result<ClientMessage, Refusal> {
-    let allowed = match (&message, role) {
-        (ClientMessage::Ping { .. } | ClientMessage::Ack { .. }, _) | (_, Role::Owner) => true,
-        (ClientMessage::End, Role::Editor) | (_, Role::Viewer) => false,
-        (_, Role::Editor) => true,
+    let least = match &message {
+        ClientMessage::Ping { .. } | ClientMessage::Ack { .. } => Role::Viewer,
+        ClientMessage::Execute(_)
+        | ClientMessage::Interrupt { .. }
+        | ClientMessage::Input { .. }
+        | ClientMessage::Query(_) => Role::Editor,
+        // What takes everybody's variables.
+        ClientMessage::Restart | ClientMessage::End => Role::Owner,
     };
-    if allowed {
+    if role.covers(least) {
         return Ok(message);
     }
-    Err(Refusal::new(ErrorCode::Forbidden, "this participant's role does not allow that"))
+    let (needed, held) = (least.name(), role.name());
+    let text =
+        format!("this needs the role {needed}, and yours is {held}; ask an owner for a link");
+    Err(Refusal::new(ErrorCode::Forbidden, text))
 }

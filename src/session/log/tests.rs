@@ -296,3 +296,20 @@ fn the_first_frame_of_a_cell_is_overwritten_like_any_other() {
     let kept: Vec<u64> = log.held(1).filter(|e| e.json().is_some()).map(Entry::first).collect();
     assert_eq!(kept, [1, 2, 4, 5]);
 }
+
+#[test]
+fn frames_that_follow_what_was_seen_take_no_more_room_than_their_newest() {
+    let mut log = EventLog::new(1 << 20, 0);
+    let mut unseen = 0;
+    for number in 1..=100 {
+        let event = Sequenced::encode(&frame(number), log.next_seq(), 1).unwrap();
+        unseen += event.json.len() + OVERHEAD_BYTES;
+        unseen -= log.push(&event, u64::MAX);
+        if number == 50 {
+            log.mark_seen();
+            unseen = 0;
+        }
+    }
+    let newest = log.held(100).next().map(cost).unwrap();
+    assert!(unseen <= newest + 2 * OVERHEAD_BYTES, "{unseen} bytes for a frame of {newest}");
+}

@@ -226,7 +226,8 @@ mod tests {
         let asked = read_value(&json!({"type": "input_request", "prompt": long})).unwrap();
         let Event::InputRequest { prompt, .. } = asked else { panic!("{asked:?}") };
         assert!(prompt.len() <= PROMPT_BYTES && prompt.ends_with("é…"));
-        let frame = json!({"cell": long, "file": long, "function": long, "source": long});
+        let text = "é".repeat(FRAME_TEXT_BYTES);
+        let frame = json!({"cell": text, "file": text, "function": text, "source": text});
         let raised = read_value(&json!({
             "type": "error", "name": long, "value": long,
             "traceback": [long, "first", "", "last"], "frames": vec![frame; FRAMES + 1],

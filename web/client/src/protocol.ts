@@ -76,8 +76,6 @@ export type Done = Heard<"done">;
 export type Usage = Heard<"usage">;
 /** The session does something else now. */
 export type Status = Heard<"status">;
-/** Who is attached; after every join and leave. */
-export type Participants = Heard<"participants">;
 /** A fresh interpreter took the place of the old one. */
 export type Restarted = Heard<"restarted">;
 /** Something people should know. */
@@ -89,6 +87,8 @@ export type Ended = Heard<"ended">;
 
 /** Always the first message of a connection. */
 export type Ready = Heard<"ready">;
+/** Who is attached: the whole list, after `ready` and whenever it has changed. */
+export type Participants = Heard<"participants">;
 /** Names the seqs that cannot be replayed, both ends included. */
 export type Gap = Heard<"gap">;
 /** Answers `complete`. */

@@ -33,6 +33,8 @@ export interface SessionListener {
   ready?(ready: Ready, resumed: boolean): void;
   event?(event: SessionEvent): void;
   gap?(gap: Gap): void;
+  /** Who is attached has changed. */
+  participants?(list: readonly Participant[]): void;
   connection?(state: ConnectionState): void;
   /** A message was refused that no promise is waiting for. */
   refused?(error: ProtocolError): void;
@@ -101,7 +103,7 @@ export class Session implements AsyncIterable<SessionEvent | Gap> {
 
   get id(): string { return this.ready.session; }
 
-  /** Resumes or shares this session. */
+  /** This participant's own: resumes the session as it; for others there is `files.share`. */
   get token(): string { return this.ready.token; }
 
   get role(): Role { return this.ready.role; }
@@ -303,6 +305,10 @@ export class Session implements AsyncIterable<SessionEvent | Gap> {
       case "pong":
         this.#settleCall(String(message.id), message);
         return;
+      case "participants":
+        this.#participants = message.list;
+        for (const listener of this.#listeners) listener.participants?.(message.list);
+        return;
       case "protocol_error":
         this.#onRefusal(message);
         return;
@@ -317,7 +323,6 @@ export class Session implements AsyncIterable<SessionEvent | Gap> {
     this.#credit.delivered(event.seq, bytes);
     if (event.type === "status") this.#state = event.state;
     if (event.type === "ended") this.#state = "ended";
-    if (event.type === "participants") this.#participants = event.list;
     const cell = "id" in event ? this.#cells.get(event.id) : undefined;
     if (cell) {
       if (event.type === "input_request") this.#askFor(cell, event);

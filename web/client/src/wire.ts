@@ -168,9 +168,6 @@ export type SessionEvent = {
   } | { type: "status",
     /** What. */
     state: SessionState,
-  } | { type: "participants",
-    /** Everybody, in the order they came. */
-    list: Array<ParticipantInfo>,
   } | { type: "restarted",
     /** Why: a sentence. */
     reason: string,
@@ -233,16 +230,6 @@ export type DoneUsage = {
 /** What a session does. */
 export type SessionState = "starting" | "idle" | "busy" | "restarting" | "ended";
 
-/** A participant as the others see it. */
-export type ParticipantInfo = {
-  /** Its number in the session. */
-  id: number,
-  /** Its name. */
-  name: string,
-  /** What it may do. */
-  role: Role,
-};
-
 /** How bad a notice is. */
 export type NoticeLevel = "info" | "warning";
 
@@ -257,6 +244,9 @@ export type Reply = { type: "ready" } & ReadyFields | { type: "gap",
   to: number,
   /** Nothing is lost: what follows has taken the place of what these events showed, as the newest frame of a progress bar does, a `clear_output`, or the newest update of a display. */
   superseded?: boolean,
+} | { type: "participants",
+  /** Everybody, in the order they came. */
+  list: Array<ParticipantInfo>,
 } | { type: "pong" } & Record<string, unknown> | { type: "complete_reply",
   /** The question's id. */
   id: string,
@@ -299,7 +289,7 @@ export type ReadyFields = {
   protocol: number,
   /** The session's id. */
   session: string,
-  /** Resumes or shares this session. */
+  /** This participant's own token: whoever comes with it is this participant, and takes the place of its older connection. */
   token: string,
   /** This participant's number, as in `participants`. */
   participant: number,
@@ -349,8 +339,18 @@ export type Limits = {
   disk_bytes: number,
 };
 
-/** What a participant may do. */
+/** What a participant may do; who may do more comes first. */
 export type Role = "owner" | "editor" | "viewer";
+
+/** A participant as the others see it. */
+export type ParticipantInfo = {
+  /** Its number in the session. */
+  id: number,
+  /** Its name. */
+  name: string,
+  /** What it may do. */
+  role: Role,
+};
 
 /** Whether code is a whole cell. */
 export type Completeness = "complete" | "incomplete" | "invalid";

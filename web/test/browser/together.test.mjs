@@ -94,6 +94,9 @@ test("two browsers work in one session, and each sees who is here and who runs w
     assert.equal(people.filter((text) => text.includes("(you)")).length, 1);
     await one.page.keyboard.press("Escape");
   }
+  // Restarting takes everybody's variables: that is the owner's.
+  assert.equal(await ada.page.getByRole("button", { name: "Restart the interpreter" }).count(), 1);
+  assert.equal(await grace.page.getByRole("button", { name: "Restart the interpreter" }).count(), 0);
   // Either may stop what the other one runs.
   await ada.run(1, PROGRAMS.forever.code);
   await grace.phase(1, "running");

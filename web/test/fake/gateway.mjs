@@ -68,7 +68,7 @@ export class FakeGateway {
       this.sockets.delete(socket);
       session.detach(socket);
     });
-    session.attach(socket, Number(query.get("after") ?? 0));
+    session.attach(socket, Number(query.get("after") ?? 0), token);
   }
 
   /** Knows nothing of a session any more, as if it were another gateway. */

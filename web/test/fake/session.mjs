@@ -11,7 +11,9 @@ export class FakeSession {
   constructor(gateway) {
     this.gateway = gateway;
     this.id = Array.from(randomBytes(12), (b) => "abcdefghijklmnopqrstuvwxyz234567"[b & 31]).join("");
-    this.tokens = new Map([[randomBytes(16).toString("hex"), "owner"]]);
+    /** What lets in, as what; of a participant's own token it says so. */
+    this.tokens = new Map();
+    this.own = new Set();
     this.log = [];
     this.seq = 0;
     this.queue = [];
@@ -24,10 +26,11 @@ export class FakeSession {
     this.memory = { python: {} };
   }
 
-  tokenFor(role) {
-    for (const [token, r] of this.tokens) if (r === role) return token;
+  /** A share link's token, or one that is a participant's own. */
+  tokenFor(role, own = false) {
     const token = randomBytes(16).toString("hex");
     this.tokens.set(token, role);
+    if (own) this.own.add(token);
     return token;
   }
 
@@ -39,9 +42,16 @@ export class FakeSession {
     return event;
   }
 
-  attach(socket, after) {
+  attach(socket, after, offered) {
+    // Whoever comes with its own token takes the place of its older connection.
+    socket.token = this.own.has(offered) ? offered : this.tokenFor(socket.role, true);
+    for (const older of this.sockets) {
+      if (older.token !== socket.token) continue;
+      this.sockets.delete(older);
+      older.close(4409, "a newer connection of the same participant took over");
+    }
     socket.reply({
-      type: "ready", protocol: 1, session: this.id, token: this.tokenFor(socket.role), participant: socket.id, role: socket.role,
+      type: "ready", protocol: 1, session: this.id, token: socket.token, participant: socket.id, role: socket.role,
       template: "python", language: { name: "python", version: "3.11.2" }, state: this.state, seq: this.seq,
       limits: {
         message_bytes: 1 << 20, queue: 64, output_bytes: null, timeout_ms: null, memory_bytes: 256 << 20,
@@ -51,9 +61,9 @@ export class FakeSession {
     });
     const first = this.log[0]?.seq ?? this.seq + 1;
     if (after + 1 < first) socket.reply({ type: "gap", from: after + 1, to: first - 1 });
-    for (const event of this.log) if (event.seq > after) socket.push(event);
     this.sockets.add(socket);
     this.tellParticipants();
+    for (const event of this.log) if (event.seq > after) socket.push(event);
   }
 
   detach(socket) {
@@ -61,7 +71,8 @@ export class FakeSession {
   }
 
   tellParticipants() {
-    this.emit("participants", { list: [...this.sockets].map((s) => ({ id: s.id, name: s.name, role: s.role })) });
+    const list = [...this.sockets].map((s) => ({ id: s.id, name: s.name, role: s.role }));
+    for (const socket of this.sockets) socket.reply({ type: "participants", list });
   }
 
   receive(socket, text) {
@@ -76,6 +87,9 @@ export class FakeSession {
     const refuse = (code, why) => socket.reply({ type: "protocol_error", code, message: why, id: message.id });
     if (socket.role === "viewer" && !["ack", "ping", "complete", "inspect", "is_complete"].includes(type)) {
       return refuse("forbidden", "a viewer only watches");
+    }
+    if (socket.role === "editor" && ["restart", "end"].includes(type)) {
+      return refuse("forbidden", "this needs the role owner, and yours is editor");
     }
     switch (type) {
       case "execute": {

@@ -156,6 +156,22 @@ test("a cell sent into a broken connection runs once, after the next one", async
   assert.equal(gateway.received.filter((m) => m.type === "execute").length, 1);
 });
 
+test("who comes back with its own token takes its own place, and by a link two are two", async () => {
+  await start();
+  const owner = await connect();
+  const link = await owner.files.share("editor");
+  const [ada, bob] = [await connect({ session: owner.id, token: link }), await connect({ session: owner.id, token: link })];
+  assert.notEqual(ada.token, bob.token);
+  const again = await connect({ session: owner.id, token: ada.token });
+  assert.equal((await ada.closed).kind, "replaced");
+  assert.equal(again.token, ada.token);
+  assert.equal(bob.connection.state, "open");
+  const told = new Promise((resolve) => owner.listen({ participants: (list) => { if (list.length === 2) resolve(list); } }));
+  again.close();
+  assert.deepEqual((await told).map(({ role }) => role), ["owner", "editor"]);
+  assert.equal(owner.participants.length, 2);
+});
+
 test("a gap is surfaced, and a cell whose end it swallowed is lost, not stuck", async () => {
   await start(async (code, cell) => {
     cell.out("begun");
@@ -185,7 +201,7 @@ test("iterating gives events in order and ends when the session does", async () 
     last = event.seq;
     types.push(event.type);
   }
-  assert.deepEqual(types.filter((t) => t !== "participants" && t !== "status"), ["queued", "started", "stdout", "done", "ended"]);
+  assert.deepEqual(types.filter((t) => t !== "status"), ["queued", "started", "stdout", "done", "ended"]);
 });
 
 test("streaming a cell yields its events alone, and leaving early interrupts it", async () => {
