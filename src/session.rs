@@ -276,22 +276,31 @@ impl SessionHandle {
 
     /// Revokes a token and all that was made with it; who is in by one of them is shown out.
     pub async fn revoke(&self, token: TokenId) -> Result<(), RevokeError> {
-        let participants = self.tokens().revoke(token)?;
-        self.close_for(participants, "the link to this session was taken back").await;
-        Ok(())
+        let why = "the link to this session was taken back";
+        self.take_back(why, |tokens| tokens.revoke(token)).await
     }
 
     /// Revokes a participant's own token, and all that was made with it, and shows it out.
     pub async fn show_out(&self, participant: ParticipantId) -> Result<(), RevokeError> {
-        let participants = self.tokens().show_out(participant)?;
-        self.close_for(participants, "an owner has shown you out of this session").await;
-        Ok(())
+        let why = "an owner has shown you out of this session";
+        self.take_back(why, |tokens| tokens.show_out(participant)).await
     }
 
-    async fn close_for(&self, participants: Vec<ParticipantId>, why: &str) {
-        let close = Close::new(CloseCode::Unauthorised, why);
+    /// Revokes tokens and shows out who is in by them: both or, if nobody waits for it any more,
+    /// neither.
+    async fn take_back(
+        &self,
+        why: &str,
+        revoke: impl FnOnce(&mut Tokens) -> Result<Vec<ParticipantId>, RevokeError>,
+    ) -> Result<(), RevokeError> {
+        let place = self.commands.reserve().await;
+        let participants = revoke(&mut self.tokens())?;
         // A session that is over has nobody in it.
-        self.commands.send(Command::ShowOut { participants, close }).await.ok();
+        if let Ok(place) = place {
+            let close = Close::new(CloseCode::Unauthorised, why);
+            place.send(Command::ShowOut { participants, close });
+        }
+        Ok(())
     }
 
     /// What never changes.

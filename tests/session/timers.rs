@@ -33,6 +33,7 @@ type Timers = &'static [(&'static str, Shown)];
 
 use Shown::{Not, Real, Virtual};
 
+const PEOPLE: &str = "tests/session/people.rs";
 const STORY: &str = "tests/session/main.rs";
 const HERE: &str = "tests/session/timers.rs";
 const LINKS: &str = "tests/session/links.rs";
@@ -67,6 +68,13 @@ const TIMERS: &[(&str, usize, Timers)] = &[
             ),
             ("idleness", Virtual(HERE, "idle_is_who_runs_nothing_and_hears_nothing")),
             ("a lifetime", Virtual(HERE, "a_lifetime_ends_what_is_busy_too")),
+            (
+                "from one list of participants to the next",
+                Virtual(
+                    PEOPLE,
+                    "one_who_comes_and_goes_adds_nothing_to_the_log_and_is_told_of_four_times_a_second",
+                ),
+            ),
             (
                 "a sandbox that is ended",
                 Virtual(HERE, "a_sandbox_that_nobody_can_end_loses_its_link"),

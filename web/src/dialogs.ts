@@ -66,7 +66,7 @@ export function showShare(console: Console): void {
         <span class="row"><input readonly .value=${link ?? ""} @focus=${(event: Event) => (event.target as HTMLInputElement).select()}>
         <button type="button" class="primary" ?disabled=${!link} @click=${() => void copy(link!, "Link")}>Copy</button></span></label>
       ${failure ? html`<p class="problem" role="alert">${failure}</p>` : nothing}
-      <p class="hint">The link holds a key to this session and works until the session ends.</p>
+      <p class="hint">The link holds a key to this session and works until an owner revokes it or the session ends.</p>
       <label class="field">Your name for the others
         <input maxlength="40" .value=${ownName()} @change=${(event: Event) => keepName((event.target as HTMLInputElement).value.trim())}></label>
       <p class="hint">It is told when you connect the next time.</p>
