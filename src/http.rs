@@ -155,7 +155,9 @@ async fn guard(State(doors): State<Arc<Doors>>, mut request: Request, next: Next
     let client = identify(&doors, &request);
     request.extensions_mut().insert(client);
     let pending = Pending::of(&request);
-    let mut response = match doors.access.admit(request.uri(), request.headers()) {
+    let api = request.uri().path().starts_with("/v1/");
+    let mut response = match doors.access.admit(request.version(), request.uri(), request.headers())
+    {
         // A WebSocket's refusal has to be readable for a page, so it is upgraded before.
         Ok(()) if request.uri().path() == WEBSOCKET => next.run(request).await,
         Ok(()) => match doors.clients.admit(client) {
@@ -164,6 +166,11 @@ async fn guard(State(doors): State<Arc<Doors>>, mut request: Request, next: Next
         },
         Err(refusal) => Problem::new(refusal.status(), refusal.to_string()).into_response(),
     };
+    // What is said of sessions is for whoever asked, now; some of it is a secret.
+    if api {
+        let no_store = HeaderValue::from_static("no-store");
+        response.headers_mut().entry(header::CACHE_CONTROL).or_insert(no_store);
+    }
     for (name, value) in [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),

@@ -4,9 +4,9 @@
 //! machine. `Origin` tells such a request from one of our page; `Host` tells a name that was
 //! made to point here (DNS rebinding) from one of ours.
 
-use std::net::IpAddr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::{HeaderMap, StatusCode, Uri, Version, header};
 
 /// Names beyond the obvious ones.
 #[derive(Clone, Debug, Default)]
@@ -20,7 +20,10 @@ pub struct AccessConfig {
 /// Why a request is refused.
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub(super) enum Refused {
-    #[error("a request has one Host header; this one's is missing, repeated or unreadable")]
+    #[error(
+        "a request has one Host header, a name or an address and perhaps a port; this one's is \
+         missing, repeated or something else"
+    )]
     NoHost,
     #[error("the host {0:?} is not a name of this gateway; start it with --allow-host {0}")]
     Host(String),
@@ -39,16 +42,30 @@ impl Refused {
     }
 }
 
+/// What load balancers ask that know nothing of names; the answers are for everybody.
+const PROBES: [&str; 2] = ["/healthz", "/readyz"];
+
 impl AccessConfig {
-    /// Whether a request with this target and these headers may come in.
-    pub(super) fn admit(&self, target: &Uri, headers: &HeaderMap) -> Result<(), Refused> {
+    /// Whether a request of this version, with this target and these headers, may come in.
+    pub(super) fn admit(
+        &self,
+        version: Version,
+        target: &Uri,
+        headers: &HeaderMap,
+    ) -> Result<(), Refused> {
+        // RFC 9112 §3.2 asks for `Host` from HTTP/1.1 on. Browsers speak that, so no page sends a
+        // request without.
+        let may_be_missing = version == Version::HTTP_10 && PROBES.contains(&target.path());
+        if may_be_missing && !headers.contains_key(header::HOST) {
+            return Ok(());
+        }
         let mut hosts = headers.get_all(header::HOST).iter().map(|value| value.to_str());
         let (Some(Ok(host)), None) = (hosts.next(), hosts.next()) else {
             return Err(Refused::NoHost);
         };
         // RFC 9112 §3.2.2: what an absolute target names stands in `Host`'s place.
         let host = target.authority().map_or(host, |authority| authority.as_str());
-        let name = host_name(host);
+        let name = host_name(host).ok_or(Refused::NoHost)?;
         if !is_own(name) && !listed(&self.hosts, name) {
             return Err(Refused::Host(name.to_owned()));
         }
@@ -65,22 +82,35 @@ impl AccessConfig {
 
 /// A name that no stranger's DNS can make ours: an address, or `localhost`.
 fn is_own(name: &str) -> bool {
-    let address = name.trim_start_matches('[').trim_end_matches(']');
-    address.parse::<IpAddr>().is_ok()
-        || name.eq_ignore_ascii_case("localhost")
-        || name.to_ascii_lowercase().ends_with(".localhost") // RFC 6761 §6.3
+    let bracketed = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    match bracketed {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => {
+            // RFC 6761 §6.3 gives all names below `localhost` to the machine itself.
+            let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+            name.parse::<Ipv4Addr>().is_ok() || name == "localhost" || name.ends_with(".localhost")
+        }
+    }
 }
 
 fn listed(list: &[String], wanted: &str) -> bool {
     list.iter().any(|entry| entry == "*" || entry.eq_ignore_ascii_case(wanted))
 }
 
-/// A host without its port.
-fn host_name(host: &str) -> &str {
-    if host.starts_with('[') {
-        return host.split_inclusive(']').next().unwrap_or(host);
-    }
-    host.rsplit_once(':').map_or(host, |(name, _)| name)
+/// The host of a `Host` header, without its port. `None`: it is not `host [ ":" port ]` (RFC 9110
+/// §7.2), where what looks like an address of ours may be the beginning of a stranger's name.
+fn host_name(host: &str) -> Option<&str> {
+    let length = match host.strip_prefix('[') {
+        Some(rest) => rest.find(']')? + "[]".len(),
+        None => host.find(':').unwrap_or(host.len()),
+    };
+    let (name, port) = host.split_at(length);
+    let is_port = |port: &str| {
+        let digits = port.strip_prefix(':');
+        port.is_empty() || digits.is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
+    };
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-_[:]".contains(&byte);
+    (!name.is_empty() && name.bytes().all(allowed) && is_port(port)).then_some(name)
 }
 
 /// Whether a page of `origin` came from the `host` this request goes to. A proxy may have taken
@@ -103,7 +133,7 @@ mod tests {
         if let Some(origin) = origin {
             headers.insert(header::ORIGIN, HeaderValue::from_str(origin).unwrap());
         }
-        config.admit(&Uri::from_static("/"), &headers)
+        config.admit(Version::HTTP_11, &Uri::from_static("/"), &headers)
     }
 
     #[test]
@@ -117,11 +147,64 @@ mod tests {
         }
         let absolute = Uri::from_static("http://evil.example:8080/");
         let mut headers = HeaderMap::new();
-        assert_eq!(plain.admit(&absolute, &headers), Err(Refused::NoHost));
+        assert_eq!(plain.admit(Version::HTTP_11, &absolute, &headers), Err(Refused::NoHost));
         headers.append(header::HOST, HeaderValue::from_static("localhost:8080"));
-        assert!(matches!(plain.admit(&absolute, &headers), Err(Refused::Host(_))));
+        assert!(matches!(
+            plain.admit(Version::HTTP_11, &absolute, &headers),
+            Err(Refused::Host(_))
+        ));
         headers.append(header::HOST, HeaderValue::from_static("localhost:8080"));
-        assert_eq!(plain.admit(&Uri::from_static("/"), &headers), Err(Refused::NoHost));
+        assert_eq!(
+            plain.admit(Version::HTTP_11, &Uri::from_static("/"), &headers),
+            Err(Refused::NoHost)
+        );
+    }
+
+    #[test]
+    fn a_host_is_read_whole() {
+        let plain = AccessConfig::default();
+        for host in [
+            "[::1].evil.example",
+            "[::1]evil.example:80",
+            "[::1",
+            "[::1]:80:80",
+            "[[::1]]",
+            "::1",
+            "127.0.0.1:80:80",
+            "127.0.0.1:evil.example",
+            "user@localhost",
+            "evil.example/localhost",
+            "localhost evil.example",
+            ":8080",
+            "",
+        ] {
+            assert_eq!(ask(&plain, host, None), Err(Refused::NoHost), "{host}");
+        }
+        for host in ["[127.0.0.1]", "[evil.example]", "localhost..", "[::1%25eth0]"] {
+            assert!(ask(&plain, host, None).is_err(), "{host}");
+        }
+        for host in ["localhost.", "LOCALHOST", "[::ffff:127.0.0.1]:1", "localhost:", "10.0.0.1."] {
+            assert_eq!(ask(&plain, host, None), Ok(()), "{host}");
+        }
+    }
+
+    #[test]
+    fn an_old_probe_without_a_host_is_answered() {
+        let plain = AccessConfig::default();
+        let none = HeaderMap::new();
+        for (version, path, admitted) in [
+            (Version::HTTP_10, "/healthz", true),
+            (Version::HTTP_10, "/readyz", true),
+            (Version::HTTP_10, "/v1/sessions", false),
+            (Version::HTTP_11, "/healthz", false),
+        ] {
+            let asked = plain.admit(version, &path.parse().unwrap(), &none);
+            assert_eq!(asked.is_ok(), admitted, "{version:?} {path}");
+        }
+        let mut evil = HeaderMap::new();
+        evil.insert(header::HOST, HeaderValue::from_static("evil.example"));
+        let path = Uri::from_static("/healthz");
+        assert!(plain.admit(Version::HTTP_10, &path, &evil).is_err());
     }
 
     #[test]
@@ -136,7 +219,7 @@ mod tests {
         two.append(header::HOST, HeaderValue::from_static("localhost:8080"));
         two.append(header::ORIGIN, HeaderValue::from_static("http://localhost:8080"));
         two.append(header::ORIGIN, HeaderValue::from_static("https://evil.example"));
-        assert!(plain.admit(&Uri::from_static("/"), &two).is_err());
+        assert!(plain.admit(Version::HTTP_11, &Uri::from_static("/"), &two).is_err());
     }
 
     #[test]

@@ -325,10 +325,19 @@ fn close_for(error: &CreateError) -> Close {
     }
 }
 
+/// Whether a character of a name is more than an order to whoever shows it: control characters, and
+/// those that turn the direction of what follows, which lets one name look like another.
+fn is_shown(character: char) -> bool {
+    let bidirectional = matches!(character,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let separators = matches!(character, '\u{2028}' | '\u{2029}' | '\u{feff}');
+    !character.is_control() && !bidirectional && !separators
+}
+
 /// A name fit to be shown: printable, short, never empty.
 fn participant_name(wanted: Option<&str>, role: Role) -> Arc<str> {
     let name: String =
-        wanted.unwrap_or_default().chars().filter(|c| !c.is_control()).take(NAME_CHARS).collect();
+        wanted.unwrap_or_default().chars().filter(|c| is_shown(*c)).take(NAME_CHARS).collect();
     match name.trim() {
         "" => role.name().into(),
         name => name.into(),
