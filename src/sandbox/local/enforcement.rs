@@ -105,7 +105,14 @@ fn memory(cgroups: &Cgroups) -> EnforcementState {
             remedy: "boot with swapaccount=1, or swapoff -a".into(),
         };
     }
-    EnforcementState::Full("a memory cgroup, swap included".into())
+    if !cgroups.limits_buffers() {
+        return EnforcementState::Partial {
+            by: "a memory cgroup; what waits in TCP and UDP sockets is not counted by this kernel"
+                .into(),
+            remedy: "boot with cgroup version 2: systemd.unified_cgroup_hierarchy=1".into(),
+        };
+    }
+    EnforcementState::Full("a memory cgroup, swap and socket buffers included".into())
 }
 
 fn cpu(cgroups: &Cgroups) -> EnforcementState {
