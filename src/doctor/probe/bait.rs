@@ -17,6 +17,10 @@ use crate::id::SessionId;
 /// Directories in which everybody may write.
 const PUBLIC: [&str; 3] = ["/tmp", "/var/tmp", "/dev/shm"];
 
+/// How many signals the neighbour session leaves pending: more than a session has by itself, and
+/// less than gVisor keeps of one number, which is 32.
+const NEIGHBOUR_SIGNALS: u32 = 24;
+
 /// Parts of a variable's name that say that its value is nobody's business.
 const PRIVATE: [&str; 6] = ["TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "API_KEY"];
 
@@ -97,6 +101,7 @@ impl Bait {
             "resource_capability": resource_capability,
             "neighbour": format!("of-{name}"),
             "neighbour_key": 0x4243,
+            "neighbour_signals": NEIGHBOUR_SIGNALS,
         });
         Ok(Bait { neighbour_port: 0, facts, _tcp: tcp, _abstract: unix, _files: files })
     }
