@@ -146,7 +146,7 @@ pub(super) fn entries() -> Vec<Entry> {
     when("sendto", SYS_sendto, &[Clear(3, MSG_MORE as u32)]);
     when("sendmsg", SYS_sendmsg, &[Clear(2, MSG_MORE as u32)]);
     when("sendmmsg", SYS_sendmmsg, &[Clear(3, MSG_MORE as u32)]);
-    when("splice", SYS_splice, &[Clear(5, SPLICE_F_MORE as u32)]);
+    when("splice", SYS_splice, &[Clear(5, SPLICE_F_MORE)]);
     when("setsockopt", SYS_setsockopt, &[IsNot(1, IPPROTO_UDP as u32)]);
     when("setsockopt", SYS_setsockopt, &[IsNot(2, UDP_CORK as u32)]);
     for conditions in PERSONALITIES {
