@@ -67,11 +67,16 @@ fn user(privilege: Privilege) -> EnforcementState {
     match privilege {
         Privilege::Root => EnforcementState::Full("a user id for each sandbox".into()),
         Privilege::SharedId(id) => EnforcementState::Partial {
-            by: format!("all sandboxes have user id {id}; namespaces keep them apart"),
+            by: format!(
+                "all sandboxes have user id {id}: namespaces keep them apart, and they share what \
+                 the kernel counts by user, as inotify"
+            ),
             remedy: "map more user ids into the gateway's container".into(),
         },
         Privilege::User => EnforcementState::Partial {
-            by: "all sandboxes have the gateway's own user id; namespaces keep them apart".into(),
+            by: "all sandboxes have the gateway's own user id: namespaces keep them apart, and they \
+                 share what the kernel counts by user, as inotify"
+                .into(),
             remedy: "start the gateway as root".into(),
         },
     }
