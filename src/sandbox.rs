@@ -26,6 +26,7 @@ pub mod embedded;
 pub mod local;
 pub mod policy;
 pub mod reaper;
+mod rlimits;
 mod stream;
 
 /// A byte stream to a driver.

@@ -246,7 +246,13 @@ async fn the_engine_is_asked_for_everything_a_sandbox_must_not_do() {
     assert!(mounts.iter().all(|mount| mount.rw == Some(false)), "{mounts:?}");
 
     let config = found.config.unwrap();
-    assert_eq!(config.user.as_deref(), Some("1000:1000"));
+    let user = config.user.unwrap();
+    let (uid, gid) = user.split_once(':').unwrap();
+    assert_eq!(uid, gid);
+    assert!(uid.parse::<u32>().unwrap() >= 10_000, "nobody's on the machine: {user}");
+    for options in tmpfs.values() {
+        assert!(options.contains(&format!("uid={uid},gid={uid}")), "{options}");
+    }
     assert_eq!((config.tty, config.open_stdin), (Some(false), Some(false)));
     let labels = config.labels.unwrap();
     assert_eq!(labels["cellgate.instance"], backend.instance());

@@ -263,7 +263,7 @@ def family(number, kind, protocol=0):
     except OSError as error:
         return error.strerror
 print(json.dumps({{
-    'interfaces': [name for _, name in socket.if_nameindex()],
+    'interfaces': [line.partition(':')[0].strip() for line in open('/proc/net/dev').read().splitlines()[2:]],
     'host': attempt('127.0.0.1', {port}), 'net': attempt('192.0.2.1', 80),
     'own': attempt('127.0.0.1', server.getsockname()[1]),
     'name': socket.gethostbyname('localhost'),
@@ -277,7 +277,7 @@ print(json.dumps({{
     assert_ne!(found["net"], "connected");
     assert_eq!((&found["own"], &found["name"]), (&"connected".into(), &"127.0.0.1".into()));
     for family in ["packet", "vsock", "alg", "raw"] {
-        assert_eq!(found[family], "Operation not permitted", "{family}");
+        assert_eq!(found[family], "Address family not supported by protocol", "{family}");
     }
     client.end().await;
 }

@@ -136,6 +136,13 @@ pub(crate) fn supervise(link: Link, cgroups: &Cgroups) -> ExitCode {
     }
 }
 
+/// Whether SIGTERM comes from somebody who has a say in it. Inside a namespace user code may send it
+/// too, with any code and sender that it likes (rt_sigqueueinfo(2)), except those of a kill(2) from
+/// outside.
+fn asks_for_the_end(scope: Scope, signal: sys::Signal) -> bool {
+    scope == Scope::Descendants || (signal.code == libc::SI_USER && signal.sender == 0)
+}
+
 /// What can become ready.
 #[derive(Clone, Copy)]
 enum Event {
@@ -410,10 +417,12 @@ impl Supervisor {
             let signal = sys::next_signal(self.signals.as_fd());
             match signal.map_err(|error| End::failed("read signals", error))? {
                 None => break,
-                Some((libc::SIGCHLD, _)) => died = true,
-                // Inside a namespace user code may send it too, and has no say in this.
-                Some((_, sender)) if self.scope == Scope::Namespace && sender != 0 => {}
-                Some(_) => return Err(End::Terminated),
+                // Forged, it costs a look at children that live.
+                Some(sys::Signal { number: libc::SIGCHLD, .. }) => died = true,
+                Some(signal) if asks_for_the_end(self.scope, signal) => {
+                    return Err(End::Terminated);
+                }
+                Some(_) => {}
             }
         }
         if died { self.bury(now) } else { Ok(()) }

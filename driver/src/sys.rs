@@ -293,16 +293,28 @@ pub(crate) fn signal_events(signals: &[c_int]) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// One signal of [`signal_events`]: its number, and the sender's process id (0: from outside the
-/// PID namespace, or the kernel).
-pub(crate) fn next_signal(fd: BorrowedFd<'_>) -> io::Result<Option<(c_int, u32)>> {
+/// One signal, as the kernel describes it (signalfd(2)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Signal {
+    /// Its number.
+    pub(crate) number: c_int,
+    /// How it was sent: `SI_USER` by kill(2), which no process can claim of another's.
+    pub(crate) code: c_int,
+    /// The sender's process id. Of `SI_USER` the kernel's own word: 0 is a sender outside the PID
+    /// namespace. Of any other code the sender wrote it.
+    pub(crate) sender: u32,
+}
+
+/// The next signal of [`signal_events`], if one is there.
+pub(crate) fn next_signal(fd: BorrowedFd<'_>) -> io::Result<Option<Signal>> {
     let mut info = [0; size_of::<libc::signalfd_siginfo>()];
     match read(fd, &mut info) {
         Ok(_) => {
             let word = |at: usize| {
                 u32::from_ne_bytes([info[at], info[at + 1], info[at + 2], info[at + 3]])
             };
-            Ok(Some((word(0) as c_int, word(12)))) // ssi_signo, ssi_pid; signalfd(2)
+            // ssi_signo, ssi_code, ssi_pid
+            Ok(Some(Signal { number: word(0) as c_int, code: word(8) as c_int, sender: word(12) }))
         }
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
         Err(error) => Err(error),

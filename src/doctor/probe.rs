@@ -182,11 +182,10 @@ pub async fn carry_out(
     let mut bait = Bait::lay(setting)?;
     let mut neighbour = place.enter().await?;
     let told = neighbour.run(&checks::neighbour(&bait)?).await?;
-    bait.neighbour_port = told
-        .stdout
-        .trim()
-        .parse()
-        .with_context(|| format!("the neighbour says {:?}", told.stdout + &told.error))?;
+    let numbers = told.stdout.trim().split_once(' ');
+    let numbers = numbers.and_then(|(port, user)| Some((port.parse().ok()?, user.parse().ok()?)));
+    (bait.neighbour_port, bait.neighbour_user) =
+        numbers.with_context(|| format!("the neighbour says {:?}", told.stdout + &told.error))?;
     let mut findings = Vec::new();
     for area in checks::AREAS {
         let mut been = Vec::new();

@@ -30,6 +30,20 @@ pub use layout::{Hierarchy, Layout};
 /// Length of the period a CPU quota is for, in microseconds: the kernel's default.
 const CPU_PERIOD_US: u64 = 100_000;
 
+/// What TCP and UDP may hold in buffers, as a part of the memory limit. Version 1 counts these
+/// apart from all other memory (kernel: admin-guide/cgroup-v1/memory.rst, 2.7.1), so this much comes
+/// on top of the limit; an eighth is more than a loopback connection of one's own ever needs.
+const BUFFERS_DIVISOR: u64 = 8;
+
+/// The file with that limit. It has to be written before the first process joins: sockets made
+/// earlier are never counted.
+pub(super) const BUFFERS_FILE: &str = "memory.kmem.tcp.limit_in_bytes";
+
+/// What TCP and UDP may hold in buffers beside this much memory, in bytes.
+pub(super) fn buffer_bytes(memory_bytes: u64) -> u64 {
+    memory_bytes / BUFFERS_DIVISOR
+}
+
 /// What of a sandbox can be limited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Controllers {
@@ -94,6 +108,15 @@ impl Cgroups {
         let has = |root: &Root| {
             let file = if root.unified { "memory.swap.max" } else { "memory.memsw.limit_in_bytes" };
             root.controllers.memory && root.dir.join(file).exists()
+        };
+        self.roots.iter().any(has)
+    }
+
+    /// Whether what waits in TCP and UDP sockets is limited: version 2 counts it as memory, version
+    /// 1 has a limit for it in kernels built so.
+    pub fn limits_buffers(&self) -> bool {
+        let has = |root: &Root| {
+            root.controllers.memory && (root.unified || root.dir.join(BUFFERS_FILE).exists())
         };
         self.roots.iter().any(has)
     }
@@ -166,6 +189,8 @@ impl Dir {
                 self.write("memory.limit_in_bytes", &memory)?;
                 // Memory and swap together; must not be below the limit, so it comes second.
                 self.write_if_there("memory.memsw.limit_in_bytes", &memory)?;
+                let buffers = buffer_bytes(limits.memory_bytes).to_string();
+                self.write_if_there(BUFFERS_FILE, &buffers)?;
             }
             if controllers.cpu {
                 self.write("cpu.cfs_period_us", &CPU_PERIOD_US.to_string())?;
@@ -183,7 +208,7 @@ impl Dir {
         named(&format!("write {value} to"), &path, fs::write(&path, value))
     }
 
-    /// For files that a kernel without swap accounting does not have.
+    /// For files that a kernel without that part of the accounting does not have.
     fn write_if_there(&self, file: &str, value: &str) -> io::Result<()> {
         match self.path.join(file).try_exists() {
             Ok(true) => self.write(file, value),

@@ -6,6 +6,7 @@
 //!                  ├─ Fates       one event stream: why containers ended
 //!                  ├─ Images      what an image brings along
 //!                  ├─ DriverVolume    the driver, for engines that do not see our files
+//!                  ├─ Users       a user id for each container
 //!                  └─ Reaper      owns every creation and removal under way
 //! ```
 //! A creation runs in a task of its own, so that a caller who gives up never leaves a container the
@@ -31,6 +32,7 @@ use super::{
     Backend, BackendKind, Enforcement, Kernel, Sandbox, SandboxError, SandboxHandle, SandboxSpec,
 };
 
+mod buffers;
 mod container;
 mod creation;
 mod enforcement;
@@ -44,6 +46,7 @@ mod reaper;
 mod rendezvous;
 mod stdio;
 mod sweep;
+mod users;
 mod volume;
 
 pub use enforcement::known_runc_vulnerabilities;
@@ -54,6 +57,7 @@ use fates::Fates;
 use images::Images;
 use instance::Instance;
 use reaper::Reaper;
+use users::Users;
 use volume::DriverVolume;
 
 /// Settings of the docker backend.
@@ -128,6 +132,7 @@ struct Shared {
     images: Images,
     volume: DriverVolume,
     reaper: Reaper,
+    users: Users,
     /// The best way to a driver known so far. Held for a copy, never across an await.
     route: Mutex<Route>,
 }
@@ -181,6 +186,7 @@ impl DockerBackend {
         let label = format!("{}={}", label::INSTANCE, instance.id);
         let events = tokio::spawn(fates.clone().follow(engine.client.clone(), label));
         let reaper = Reaper::new(engine.clone());
+        let users = Users::of(&engine.facts);
         let shared = Shared {
             config,
             engine,
@@ -189,6 +195,7 @@ impl DockerBackend {
             images: Images::default(),
             volume: DriverVolume::default(),
             reaper,
+            users,
             route: Mutex::new(route),
         };
         Ok(DockerBackend { shared: Arc::new(shared), _events: AbortOnDropHandle::new(events) })
@@ -276,7 +283,12 @@ impl Backend for DockerBackend {
     }
 
     fn enforcement(&self) -> Vec<Enforcement> {
-        enforcement::enforcement(&self.shared.engine.facts)
+        let mut facts = self.shared.engine.facts.clone();
+        let route = self.shared.route();
+        if route.proven && !route.files {
+            facts.buffers_hierarchy = None; // it is another machine's
+        }
+        enforcement::enforcement(&facts)
     }
 
     fn sweep(&self) -> BoxFuture<'_, Result<usize, SandboxError>> {

@@ -27,7 +27,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cellgate_driver::spec::{Cgroup, Spec};
-use cellgate_driver::wire::{Rlimit, Setup};
+use cellgate_driver::wire::Setup;
 use futures::future::BoxFuture;
 use tokio::sync::OnceCell;
 use tokio_util::task::TaskTracker;
@@ -35,6 +35,7 @@ use tokio_util::task::TaskTracker;
 use super::cgroup::{Cgroups, Layout};
 use super::policy;
 use super::reaper::Reaper;
+use super::rlimits;
 use super::{Backend, BackendKind, Enforcement, Sandbox, SandboxError, SandboxSpec};
 use crate::template::{Limits, Template};
 
@@ -251,7 +252,7 @@ impl Shared {
             interpreter: recipe.interpreter.clone(),
             env: environment(template, &recipe.interpreter),
             workdir: plan::WORKDIR.into(),
-            rlimits: rlimits(limits, controllers.memory),
+            rlimits: rlimits::of_runner(limits, controllers.memory),
             seccomp: self.filter.clone(),
             memory_limit_bytes: limits.memory_bytes,
             watch_memory: !controllers.memory,
@@ -293,32 +294,6 @@ fn environment(template: &Template, interpreter: &str) -> Vec<Vec<u8>> {
         .collect();
     all.extend(template.env.iter().map(|(name, value)| format!("{name}={value}").into_bytes()));
     all
-}
-
-/// Limits of each process, beside the cgroup's of all.
-fn rlimits(limits: &Limits, memory_is_limited: bool) -> Vec<Rlimit> {
-    const LOCKED_BYTES: u64 = 64 << 10; // as an ordinary login has
-    const QUEUE_BYTES: u64 = 64 << 10; // POSIX message queues, which no disk limit covers
-    const PENDING_SIGNALS: u64 = 1024; // each is kernel memory
-    const FILE_MARGIN_BYTES: u64 = 1 << 20;
-    let mut all = vec![
-        (libc::RLIMIT_NOFILE, u64::from(limits.open_files)),
-        (libc::RLIMIT_CORE, 0),
-        // Counted in the sandbox's own user namespace (Linux 5.14), the supervisor included.
-        (libc::RLIMIT_NPROC, u64::from(limits.processes)),
-        (libc::RLIMIT_MEMLOCK, LOCKED_BYTES),
-        (libc::RLIMIT_MSGQUEUE, QUEUE_BYTES),
-        (libc::RLIMIT_SIGPENDING, PENDING_SIGNALS),
-        // Files that are on no disk (memfd) are no larger than those that are. The margin lets a
-        // full disk be what it is, ENOSPC: this limit comes with a signal.
-        (libc::RLIMIT_FSIZE, limits.disk_bytes + FILE_MARGIN_BYTES),
-    ];
-    if !memory_is_limited {
-        // A MemoryError in one process comes before the watch ends all of them. Data, not address
-        // space: numpy reserves far more of that than it ever touches.
-        all.push((libc::RLIMIT_DATA, limits.memory_bytes));
-    }
-    all.into_iter().map(|(resource, value)| Rlimit { resource, value }).collect()
 }
 
 impl Backend for LocalBackend {

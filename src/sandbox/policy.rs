@@ -5,18 +5,20 @@
 //!                   └─► docker_profile()   JSON for Docker's `seccomp=` option
 //! ```
 //! The list has the shape of Docker's default profile for a container without capabilities, and
-//! is tighter: no tracing or reading of other processes, no namespaces, no mounts, no io_uring,
-//! no keyrings, no BPF, no performance counters, no NUMA policy, and sockets only of the Unix,
-//! IP and route-netlink families (the last is what `getaddrinfo` and `getifaddrs` ask).
+//! is tighter: no tracing or reading of other processes, no namespaces, no mounts, no io_uring and
+//! no asynchronous I/O of the older kind, no keyrings, no BPF, no performance counters, no NUMA
+//! policy, no huge pages, and no sockets but Unix ones and those of TCP and UDP over IP.
 //!
-//! Verdicts: listed → allowed · clone3 and numbers newer than the list → ENOSYS, so that libc and
-//! runtimes fall back to what can be judged (clone3 hides its flags behind a pointer) · anything
-//! else → EPERM · calls of another architecture (i386, x32 as far as the kernel has it) → the
+//! Verdicts: listed → allowed · clone3, asynchronous I/O and numbers newer than the list → ENOSYS,
+//! so that libc and runtimes fall back to what can be judged · other sockets → EAFNOSUPPORT ·
+//! anything else → EPERM · calls of another architecture (i386, x32 as far as the kernel has it) → the
 //! process is killed, or ENOSYS for x32's numbers.
 //!
 //! Own compiler rather than the `seccompiler` crate: that has two verdicts a filter and compares
 //! one number after the other (about 1,800 instructions for this list); ranges of numbers need
 //! 200, and each session holds its own copy in the kernel.
+
+use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
@@ -36,29 +38,29 @@ pub enum PolicyError {
 /// The filter for user code as `struct sock_filter`s in native layout, eight bytes each.
 pub fn runner_filter() -> Result<Vec<u8>, PolicyError> {
     let arch = audit_arch().ok_or(PolicyError::Architecture(std::env::consts::ARCH))?;
-    let program = bpf::compile(arch, &table::entries(), table::CLONE3, table::NEWEST);
+    let program = bpf::compile(arch);
     Ok(program.iter().flat_map(|instruction| instruction.bytes()).collect())
 }
 
 /// The same list as a profile for Docker's `security-opt seccomp=`.
 ///
-/// One difference: libseccomp compares 64 bits of an argument where the kernel reads 32, so "not
-/// this `ioctl`" could be evaded there and is left out; it guards terminals, and the containers
-/// have none.
+/// Two differences. libseccomp compares 64 bits of an argument where the kernel reads 32, so "not
+/// this value" could be evaded and is left out; and a refused socket answers EPERM. Both are as in
+/// [`runner_filter`] for user code, which the driver puts under that one too.
 pub fn docker_profile() -> Value {
-    let mut always = Vec::new();
+    let mut always = BTreeSet::new();
     let mut rules = Vec::new();
     for Entry { name, conditions, .. } in table::entries() {
         let args: Vec<Value> = conditions.iter().filter_map(docker_condition).collect();
         if args.is_empty() {
-            always.push(name);
+            always.insert(name);
         } else {
             rules.push(json!({ "names": [name], "action": "SCMP_ACT_ALLOW", "args": args }));
         }
     }
     rules.push(json!({ "names": always, "action": "SCMP_ACT_ALLOW" }));
-    rules
-        .push(json!({ "names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": libc::ENOSYS }));
+    let absent: Vec<&str> = table::ABSENT.iter().map(|&(name, _)| name).collect();
+    rules.push(json!({ "names": absent, "action": "SCMP_ACT_ERRNO", "errnoRet": libc::ENOSYS }));
     json!({
         "defaultAction": "SCMP_ACT_ERRNO",
         "defaultErrnoRet": libc::EPERM,
@@ -79,6 +81,9 @@ fn docker_condition(condition: &Condition) -> Option<Value> {
         Condition::Clear(index, mask) => Some(
             json!({ "index": index, "value": mask, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ" }),
         ),
+        Condition::Masked(index, mask, value) => Some(json!({
+            "index": index, "value": mask, "valueTwo": value, "op": "SCMP_CMP_MASKED_EQ",
+        })),
         Condition::IsNot(..) => None,
     }
 }
@@ -94,6 +99,8 @@ fn audit_arch() -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
     use bpf::{Call, evaluate};
 
@@ -102,9 +109,9 @@ mod tests {
     const ENOSYS: u32 = libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32;
 
     fn verdict(nr: i64, args: [u64; 6]) -> u32 {
-        let arch = audit_arch().unwrap();
-        let program = bpf::compile(arch, &table::entries(), table::CLONE3, table::NEWEST);
-        evaluate(&program, &Call { nr: nr as u32, arch, args })
+        static PROGRAM: LazyLock<Vec<bpf::Instruction>> =
+            LazyLock::new(|| bpf::compile(audit_arch().unwrap()));
+        evaluate(&PROGRAM, &Call { nr: nr as u32, arch: audit_arch().unwrap(), args })
     }
 
     #[test]
@@ -113,7 +120,8 @@ mod tests {
         for nr in 0..2048 {
             let of_number: Vec<_> = entries.iter().filter(|entry| entry.nr == nr).collect();
             let expected = match of_number[..] {
-                _ if nr == table::CLONE3 || nr > table::NEWEST => ENOSYS,
+                _ if nr > table::NEWEST => ENOSYS,
+                _ if table::ABSENT.iter().any(|&(_, absent)| absent == nr) => ENOSYS,
                 [] => EPERM,
                 [entry] if entry.conditions.is_empty() => ALLOW,
                 _ => continue, // its own test below
@@ -125,15 +133,6 @@ mod tests {
     #[test]
     fn arguments_are_judged_as_the_kernel_reads_them() {
         let of = |first: u64, second: u64, third: u64| [first, second, third, 0, 0, 0];
-        let socket = |domain, protocol| verdict(libc::SYS_socket, of(domain, 2, protocol));
-        assert_eq!(socket(libc::AF_UNIX as u64, 0), ALLOW);
-        assert_eq!(socket(libc::AF_INET as u64, 17), ALLOW);
-        assert_eq!(socket(libc::AF_INET6 as u64, 0), ALLOW);
-        assert_eq!(socket(libc::AF_NETLINK as u64, libc::NETLINK_ROUTE as u64), ALLOW);
-        assert_eq!(socket(libc::AF_NETLINK as u64, libc::NETLINK_NETFILTER as u64), EPERM);
-        for family in [libc::AF_PACKET, libc::AF_ALG, libc::AF_VSOCK, libc::AF_BLUETOOTH] {
-            assert_eq!(socket(family as u64, 0), EPERM, "{family}");
-        }
         let clone = |flags: i32| verdict(libc::SYS_clone, of(flags as u32 as u64, 0, 0));
         assert_eq!(clone(libc::SIGCHLD), ALLOW);
         assert_eq!(clone(libc::CLONE_VM | libc::CLONE_THREAD | libc::CLONE_SIGHAND), ALLOW);
@@ -150,6 +149,74 @@ mod tests {
     }
 
     #[test]
+    fn sockets_are_unix_ones_and_those_of_tcp_and_udp() {
+        use libc::*;
+        let refused = SECCOMP_RET_ERRNO | EAFNOSUPPORT as u32;
+        let verdict_of = |nr, family: c_int, kind: c_int, protocol: c_int| {
+            verdict(nr, [family as u64, kind as u64, protocol as u64, 0, 0, 0])
+        };
+        let allowed = |family, kind, protocol| match family {
+            AF_UNIX => [SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET].contains(&kind) && protocol < 2,
+            AF_INET | AF_INET6 => {
+                [(SOCK_STREAM, 0), (SOCK_STREAM, IPPROTO_TCP), (SOCK_DGRAM, 0)]
+                    .contains(&(kind, protocol))
+                    || (kind, protocol) == (SOCK_DGRAM, IPPROTO_UDP)
+            }
+            _ => false,
+        };
+        for family in 0..64 {
+            for kind in 0..16 {
+                for protocol in 0..300 {
+                    let expected = if allowed(family, kind, protocol) { ALLOW } else { refused };
+                    for flags in [0, SOCK_CLOEXEC | SOCK_NONBLOCK] {
+                        let found = verdict_of(SYS_socket, family, kind | flags, protocol);
+                        assert_eq!(found, expected, "{family} {kind} {protocol} {flags}");
+                    }
+                    let pair = if family == AF_UNIX { expected } else { refused };
+                    let found = verdict_of(SYS_socketpair, family, kind, protocol);
+                    assert_eq!(found, pair, "a pair of {family} {kind} {protocol}");
+                }
+            }
+        }
+        // No other flag of a type hides what it is.
+        assert_eq!(verdict_of(SYS_socket, AF_INET, SOCK_STREAM | 1 << 20, 0), refused);
+    }
+
+    #[test]
+    fn memory_that_no_limit_counts_is_refused() {
+        use libc::{
+            IPPROTO_TCP, IPPROTO_UDP, MAP_ANONYMOUS, MAP_HUGETLB, MAP_PRIVATE, MFD_CLOEXEC,
+            MFD_HUGETLB, MSG_MORE, MSG_NOSIGNAL, SHM_HUGETLB, SPLICE_F_MORE, SPLICE_F_MOVE,
+            SYS_memfd_create, SYS_mmap, SYS_sendmmsg, SYS_sendmsg, SYS_sendto, SYS_setsockopt,
+            SYS_shmget, SYS_splice, TCP_NODELAY, UDP_CORK, UDP_SEGMENT, c_int,
+        };
+        let with = |index: usize, value: u64| {
+            let mut args = [0; 6];
+            args[index] = value;
+            args
+        };
+        let cases = [
+            (SYS_mmap, 3, MAP_PRIVATE | MAP_ANONYMOUS, MAP_HUGETLB),
+            (SYS_memfd_create, 1, MFD_CLOEXEC as c_int, MFD_HUGETLB as c_int),
+            (SYS_shmget, 2, 0o1600, SHM_HUGETLB),
+            (SYS_sendto, 3, MSG_NOSIGNAL, MSG_MORE),
+            (SYS_sendmsg, 2, MSG_NOSIGNAL, MSG_MORE),
+            (SYS_sendmmsg, 3, MSG_NOSIGNAL, MSG_MORE),
+            (SYS_splice, 5, SPLICE_F_MOVE as c_int, SPLICE_F_MORE as c_int),
+        ];
+        for (nr, index, usual, refused) in cases {
+            assert_eq!(verdict(nr, with(index, usual as u64)), ALLOW, "{nr}");
+            assert_eq!(verdict(nr, with(index, (usual | refused) as u64)), EPERM, "{nr}");
+        }
+        let option = |level: c_int, name: c_int| {
+            verdict(SYS_setsockopt, [0, level as u64, name as u64, 0, 0, 0])
+        };
+        assert_eq!(option(IPPROTO_UDP, UDP_CORK), EPERM);
+        assert_eq!(option(IPPROTO_UDP, UDP_SEGMENT), ALLOW);
+        assert_eq!(option(IPPROTO_TCP, TCP_NODELAY), ALLOW);
+    }
+
+    #[test]
     fn what_opens_doors_is_not_on_the_list() {
         let denied = [
             "ptrace",
@@ -159,6 +226,9 @@ mod tests {
             "bpf",
             "perf_event_open",
             "userfaultfd",
+            "io_setup",
+            "io_submit",
+            "io_pgetevents",
             "io_uring_setup",
             "io_uring_enter",
             "io_uring_register",
@@ -203,7 +273,7 @@ mod tests {
     #[test]
     fn calls_of_another_architecture_end_the_process() {
         let arch = audit_arch().unwrap();
-        let program = bpf::compile(arch, &table::entries(), table::CLONE3, table::NEWEST);
+        let program = bpf::compile(arch);
         let i386 = Call { nr: 3, arch: 0x4000_0003, args: [0; 6] };
         assert_eq!(evaluate(&program, &i386), libc::SECCOMP_RET_KILL_PROCESS);
         assert_eq!(verdict(0x4000_0000, [0; 6]), ENOSYS); // x32's read

@@ -155,9 +155,15 @@ fn prepare(launch: &Launch<'_>) -> Result<(), Step> {
         libc::close_range(first, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC as c_int);
     }
     for &(resource, value) in launch.rlimits {
+        // gVisor refuses to set some, even to what they are.
+        if is_limited(resource, value) {
+            continue;
+        }
         let limit = libc::rlimit { rlim_cur: value, rlim_max: value };
         // SAFETY: the pointer is to a live local; an unknown resource is refused by the kernel.
-        ok(unsafe { libc::setrlimit(resource as _, &raw const limit) }, Step::Limits)?;
+        let set = unsafe { libc::setrlimit(resource as _, &raw const limit) };
+        // gVisor refuses to set what it does not heed, even to the value it has.
+        ok(if is_limited(resource, value) { 0 } else { set }, Step::Limits)?;
     }
     if !launch.filter.is_empty() {
         let program = libc::sock_fprog {
@@ -170,6 +176,14 @@ fn prepare(launch: &Launch<'_>) -> Result<(), Step> {
         ok(result, Step::Filter)?;
     }
     Ok(())
+}
+
+/// Whether a resource has this limit already, soft and hard.
+fn is_limited(resource: u32, value: u64) -> bool {
+    let mut found = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is to a live local; an unknown resource is refused by the kernel.
+    let asked = unsafe { libc::getrlimit(resource as _, &raw mut found) };
+    asked == 0 && (found.rlim_cur, found.rlim_max) == (value, value)
 }
 
 /// Undoes what the supervisor did to its own signals, which exec would hand on.

@@ -156,6 +156,31 @@ fn sigterm_ends_everything() {
 }
 
 #[test]
+fn in_a_namespace_only_a_kill_from_outside_it_ends_everything() {
+    let Some(mut gateway) = Gateway::first_of_a_namespace() else { return };
+    // What user code can send to PID 1: by kill, and with a description of its own, in which the
+    // sender is 0, as of one outside. si_signo, si_errno, si_code, the padding of 64 bits, si_pid.
+    let code = "import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\n\
+                pidfd = os.pidfd_open(1)\n\
+                queued = 0\n\
+                for number in range(1, 65):\n \
+                 if number not in (9, 19): os.kill(1, number)\n \
+                 for si_code in (0, -1, -2, -6, 0x80):\n  \
+                  info = struct.pack('iiiiII', number, 0, si_code, 0, 0, 0) + bytes(104)\n  \
+                  queued += libc.syscall(129, 1, number, info) == 0\n  \
+                  queued += libc.syscall(297, 1, 1, number, info) == 0\n  \
+                  queued += libc.syscall(424, pidfd, number, info, 0) == 0\n\
+                out(b'%d' % (queued > 0))";
+    #[cfg(target_arch = "aarch64")]
+    let code = &code.replace("129,", "138,").replace("297,", "240,");
+    assert_eq!(gateway.run(1, code), "1", "signals were forged");
+    assert_eq!(gateway.run(2, "out(b'lives')"), "lives");
+    let first = gateway.pid_of_first();
+    assert!(Command::new("kill").args(["-TERM", &first]).status().unwrap().success());
+    assert!(gateway.wait().success());
+}
+
+#[test]
 fn orphans_are_waited_for() {
     let mut gateway = Gateway::start();
     let code = "for _ in range(200):\n if os.fork() == 0:\n  if os.fork() == 0: os._exit(0)\n  \

@@ -99,6 +99,36 @@ impl Gateway {
         gateway
     }
 
+    /// A supervisor with a runner, as PID 1 of a namespace; `None` where this machine allows none.
+    /// Its own process is the one child of [`Gateway::child`].
+    pub(crate) fn first_of_a_namespace() -> Option<Gateway> {
+        let namespaces = ["--user", "--map-root-user", "--pid", "--mount-proc", "--fork"];
+        let unshare = || {
+            let mut unshare = Command::new("unshare");
+            unshare.args(namespaces).arg("--kill-child");
+            unshare
+        };
+        if !unshare().arg("true").status().is_ok_and(|status| status.success()) {
+            let required = std::env::var("CELLGATE_REQUIRE").is_ok_and(|value| value == "all");
+            assert!(!required, "required, but unshare can make no namespaces here");
+            eprintln!("skipped: unshare can make no namespaces here");
+            return None;
+        }
+        let mut command = unshare();
+        command.arg(env!("CARGO_BIN_EXE_cellgate-driver"));
+        let mut gateway = Gateway::bare(command);
+        gateway.send_message(kind::SETUP, 0, &setup().encode());
+        gateway.expect(kind::READY);
+        Some(gateway)
+    }
+
+    /// The process id of the one child of the process that the test started.
+    pub(crate) fn pid_of_first(&self) -> String {
+        let pid = self.child.id();
+        let children = format!("/proc/{pid}/task/{pid}/children");
+        std::fs::read_to_string(children).unwrap().trim().to_owned()
+    }
+
     /// A supervisor that has said HELLO. `command` lacks the supervisor's own arguments.
     pub(crate) fn bare(mut command: Command) -> Gateway {
         let (ours, theirs) = UnixStream::pair().unwrap();

@@ -17,6 +17,10 @@ use crate::id::SessionId;
 /// Directories in which everybody may write.
 const PUBLIC: [&str; 3] = ["/tmp", "/var/tmp", "/dev/shm"];
 
+/// How many signals the neighbour session leaves pending: more than a session has by itself, and
+/// less than gVisor keeps of one number, which is 32.
+const NEIGHBOUR_SIGNALS: u32 = 24;
+
 /// Parts of a variable's name that say that its value is nobody's business.
 const PRIVATE: [&str; 6] = ["TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "API_KEY"];
 
@@ -24,6 +28,8 @@ const PRIVATE: [&str; 6] = ["TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL
 pub(super) struct Bait {
     /// Where the neighbour session listens, in its own network.
     pub(super) neighbour_port: u16,
+    /// Whom the machine takes the neighbour session for.
+    pub(super) neighbour_user: u32,
     facts: Value,
     _tcp: TcpListener,
     _abstract: UnixListener,
@@ -97,14 +103,23 @@ impl Bait {
             "resource_capability": resource_capability,
             "neighbour": format!("of-{name}"),
             "neighbour_key": 0x4243,
+            "neighbour_signals": NEIGHBOUR_SIGNALS,
         });
-        Ok(Bait { neighbour_port: 0, facts, _tcp: tcp, _abstract: unix, _files: files })
+        Ok(Bait {
+            neighbour_port: 0,
+            neighbour_user: 0,
+            facts,
+            _tcp: tcp,
+            _abstract: unix,
+            _files: files,
+        })
     }
 
     /// What the checks know from outside, as a line of Python.
     pub(super) fn facts(&self) -> Result<String> {
         let mut facts = self.facts.clone();
         facts["neighbour_port"] = self.neighbour_port.into();
+        facts["neighbour_user"] = self.neighbour_user.into();
         // A JSON string is a Python string too.
         let text = serde_json::to_string(&facts.to_string())?;
         Ok(format!("import json\nFACTS = json.loads({text})\n"))

@@ -1,5 +1,5 @@
 # Using everything up: bounded.
-import resource, signal, subprocess, threading, time
+import mmap, resource, signal, subprocess, threading, time
 
 MEMORY, MIB = LIMITS['memory'], 1 << 20
 
@@ -19,7 +19,7 @@ def _(t):
 
 @check('raising limits', 'code takes back what was limited')
 def _(t):
-    for name in ('NOFILE', 'CORE', 'MEMLOCK'):
+    for name in ('NOFILE', 'CORE', 'MEMLOCK', 'FSIZE', 'STACK', 'SIGPENDING', 'MSGQUEUE', 'NICE', 'RTPRIO', 'RTTIME'):
         which = getattr(resource, 'RLIMIT_' + name)
         hard = resource.getrlimit(which)[1]
         if hard == resource.RLIM_INFINITY:
@@ -31,6 +31,18 @@ def _(t):
             except ValueError:
                 refuse(name)
         t(name, higher)
+
+
+@check('every resource', 'one process takes more than its share of what the kernel gives to a user')
+def _(t):
+    # The rest of the sixteen: processor time and data are limited for the sandbox as a whole,
+    # address space is no resource, and the kernel heeds neither RSS nor LOCKS.
+    most = {'NOFILE': LIMITS['open_files'], 'NPROC': LIMITS['processes'], 'CORE': 0, 'NICE': 0, 'RTPRIO': 0, 'RTTIME': 0,
+            'MEMLOCK': 64 << 10, 'MSGQUEUE': 64 << 10, 'SIGPENDING': 1024, 'STACK': 8 * MIB, 'FSIZE': LIMITS['disk_bytes'] + MIB}
+    for name, value in most.items():
+        hard = resource.getrlimit(getattr(resource, 'RLIMIT_' + name))[1]
+        t.expect(0 <= hard <= value, f'{name} is {"unlimited" if hard == resource.RLIM_INFINITY else hard}')
+    t.note(f'{len(most)} limited')
 
 
 @check('core dumps', 'a crash writes memory to the disk of the machine, or to a program there')
@@ -197,3 +209,169 @@ def _(t):
     for fd in fds:
         os.close(fd)
     t.expect(total < 2 * LIMITS['memory'], f'{total >> 20} MiB were had with a limit of {LIMITS["memory"] >> 20} MiB')
+
+
+def held_bytes(sock):
+    """What waits in a socket, as the kernel counts it; None where it does not tell."""
+    try:
+        known = struct.unpack('9I', sock.getsockopt(socket.SOL_SOCKET, 55, 36))  # SO_MEMINFO
+    except (OSError, struct.error):
+        return None
+    received, sending, queued = known[0], known[2], known[5]
+    return received + max(sending, queued)
+
+
+def fill(sock, piece, flags=0):
+    total = 0
+    try:
+        for _ in range(1 << 12):
+            total += sock.send(piece, flags | socket.MSG_DONTWAIT)
+    except OSError:
+        pass
+    return total
+
+
+def tcp_buffers():
+    with socket.create_server(('127.0.0.1', 0)) as server:
+        client = socket.create_connection(server.getsockname())
+        there, _ = server.accept()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 30)
+    return [client, there], fill(client, bytes(1 << 16))
+
+
+def udp_buffers():
+    receiver, sender = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+    receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 30)
+    receiver.bind(('127.0.0.1', 0))
+    sender.connect(receiver.getsockname())
+    for _ in range(256):
+        fill_one = sender.send(bytes(32000), socket.MSG_DONTWAIT)
+    sender.close()
+    return [receiver], 0 if held_bytes(receiver) is not None else fill_one
+
+
+def corked_buffers():
+    sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sender.connect(('127.0.0.1', 9))
+    return [sender], sender.send(bytes(60000), socket.MSG_MORE)
+
+
+def corked_by_option():
+    sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sender.connect(('127.0.0.1', 9))
+    sender.setsockopt(17, 1, 1)  # UDP_CORK
+    return [sender], sender.send(bytes(60000))
+
+
+def unix_buffers():
+    client, there = socket.socketpair()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 30)
+    return [client, there], fill(client, bytes(1 << 16))
+
+
+def netlink_buffers():
+    receiver = socket.socket(16, socket.SOCK_RAW, 0)
+    receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 30)
+    receiver.bind((0, 0))
+    # An unknown request of 4 KiB, which is sent back with the error.
+    request = struct.pack('IHHII', 16 + 4000, 16, 5, 1, 0) + bytes(4000)
+    return [receiver], fill(receiver, request)
+
+
+def hold(kind, totals, number, enough):
+    """Keeps sockets full until it has no more files, or all have enough."""
+    sockets, held = [], 0
+    while len(sockets) < LIMITS['open_files'] - 64:
+        try:
+            more, sent = kind()
+        except OSError:
+            break
+        sockets += more
+        known = [held_bytes(each) for each in more]
+        held += sent if None in known else sum(known)
+        totals[number] = held
+        if sum(totals) > enough:
+            break
+    return sockets
+
+
+def socket_memory(t, *kinds):
+    # By children, as a process has only so many files: three hold what is enough to tell.
+    enough = LIMITS['memory'] + LIMITS['memory'] // 4
+    for kind in kinds:
+        name = kind.__name__.replace('_', ' ')
+        totals = memoryview(mmap.mmap(-1, 4096)).cast('Q')  # shared with the children
+        children = []
+        for number in range(3):
+            done, tell = os.pipe()
+            pid = os.fork()
+            if pid == 0:
+                sockets = hold(kind, totals, number, enough)
+                os.write(tell, b'x')
+                signal.pause()
+            os.close(tell)
+            if os.read(done, 1):
+                children.append(pid)
+            else:  # it was killed for it, and what it held is free
+                status = os.waitpid(pid, 0)[1]
+                t.expect(os.WIFSIGNALED(status), f'{name}: a child failed')
+                totals[number] = 0
+            os.close(done)
+            if sum(totals) > enough:
+                break
+        total = sum(totals)
+        for pid in children:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        t.expect(total <= enough, f'{name}: {total // MIB} MiB with a limit of {LIMITS["memory"] // MIB} MiB')
+        t.note(f'{name}: {total // MIB} MiB')
+
+
+@check('memory in TCP sockets', 'code takes the memory of the machine by sending to itself and not receiving', needs='memory limit',
+       ends=('oom', 'killed', 'exited', 'lost'))
+def _(t):
+    socket_memory(t, tcp_buffers)
+
+
+@check('memory in UDP sockets', 'code takes the memory of the machine by sending to itself and not receiving', needs='memory limit',
+       ends=('oom', 'killed', 'exited', 'lost'))
+def _(t):
+    socket_memory(t, udp_buffers)
+
+
+@check('memory in what UDP has not sent', 'code takes the memory of the machine by sockets that wait for more', needs='memory limit')
+def _(t):
+    for name, kind in {'by MSG_MORE': corked_buffers, 'by UDP_CORK': corked_by_option}.items():
+        def wait():
+            sockets, sent = kind()
+            for each in sockets:
+                each.close()
+        t(name, wait, 'gVisor counts it as its own memory' if GVISOR else None)
+
+
+@check('memory in netlink sockets', 'code takes the memory of the machine by answers of the kernel that it does not take', needs='memory limit',
+       ends=('oom', 'killed', 'exited', 'lost'))
+def _(t):
+    socket_memory(t, netlink_buffers)
+
+
+@check('memory in Unix sockets', 'code takes the memory of the machine by sending to itself and not receiving', needs='memory limit',
+       ends=('oom', 'killed', 'exited', 'lost'))
+def _(t):
+    socket_memory(t, unix_buffers)
+
+
+@check('huge pages', "code takes the machine's pool of huge pages, which no memory limit counts")
+def _(t):
+    HUGE = 0x40000  # MAP_HUGETLB, which with MAP_NORESERVE asks the pool only when it is touched
+    libc.mmap.restype = ctypes.c_void_p
+    def map_huge(flags):
+        address = libc.mmap(None, ctypes.c_size_t(2 * MIB), 3, flags | HUGE | 0x22, -1, ctypes.c_long(0))
+        if address in (None, ctypes.c_void_p(-1).value):
+            raise OSError(ctypes.get_errno(), '')
+        libc.munmap(ctypes.c_void_p(address), ctypes.c_size_t(2 * MIB))
+    t('mmap', lambda: map_huge(0))
+    t('mmap without reserving', lambda: map_huge(0x4000))
+    t('memfd_create', lambda: call('memfd_create', text(b'huge'), 4))
+    t('memfd_create of 2 MiB', lambda: call('memfd_create', text(b'huge'), 4 | 21 << 26))
+    t('shmget', lambda: call('shmget', 0, 2 * MIB, 0o4000 | 0o1600))

@@ -1,5 +1,6 @@
-# Leaves traces for another session to look for, and says on which port it listens.
-import ctypes, os, socket, subprocess
+# Leaves traces for another session to look for, and says on which port it listens and whom the
+# machine takes it for.
+import ctypes, os, signal, socket, subprocess
 name, WORK = FACTS['neighbour'], FACTS['work']
 for place in (WORK, '/tmp', '/dev/shm', '/var/tmp'):
     try:
@@ -13,5 +14,10 @@ abstract = socket.socket(socket.AF_UNIX)
 abstract.bind(b'\0' + name.encode())
 abstract.listen()
 server = socket.create_server(('127.0.0.1', 0))
+# Signals that nobody takes count for their user, and so do timers, inotify and message queues.
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGRTMIN + 3])
+for _ in range(FACTS['neighbour_signals']):
+    os.kill(os.getpid(), signal.SIGRTMIN + 3)
 child = subprocess.Popen(['sh', '-c', 'sleep 600; : ' + name])
-print(server.getsockname()[1], flush=True)
+inside, outside, _ = map(int, open('/proc/self/uid_map').readline().split())
+print(server.getsockname()[1], os.getuid() - inside + outside, flush=True)

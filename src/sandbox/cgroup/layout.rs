@@ -53,6 +53,15 @@ impl Layout {
         layout
     }
 
+    /// Where all of version 1's memory hierarchy is mounted, if it is.
+    pub fn version_1_memory(mountinfo: &str) -> Option<PathBuf> {
+        let whole = |mount: &Mount<'_>| {
+            let has_memory = mount.options.split(',').any(|option| option == "memory");
+            mount.kind == "cgroup" && mount.root == "/" && has_memory
+        };
+        mountinfo.lines().filter_map(Mount::parse).find(whole).map(|m| PathBuf::from(m.point))
+    }
+
     /// Every candidate base, with its hierarchy.
     pub fn bases(&self) -> impl Iterator<Item = (&Hierarchy, &Path)> {
         self.hierarchies.iter().flat_map(|hierarchy| {

@@ -36,6 +36,13 @@ fn version_1_is_found_where_the_process_stands() {
 }
 
 #[test]
+fn the_whole_memory_hierarchy_is_found_and_no_part_of_it() {
+    assert_eq!(Layout::version_1_memory(V1_MOUNTS), Some(PathBuf::from("ROOT/memory")));
+    let part = V1_MOUNTS.replace("/ ROOT/memory", "/docker/abc ROOT/memory");
+    assert_eq!(Layout::version_1_memory(&part), None);
+}
+
+#[test]
 fn a_path_the_mount_does_not_show_falls_back_to_the_mount() {
     let own = "4:pids:/elsewhere\n";
     let layout = Layout::parse(&V1_MOUNTS.replace("ROOT", "/cg"), own);
@@ -56,6 +63,7 @@ async fn version_1_gets_one_directory_a_controller_with_its_limits() {
     assert!(candidates.iter().all(|dir| dir.is_dir()), "{candidates:?}");
     assert_eq!(cgroups.controllers(), Controllers { memory: true, cpu: true, pids: true });
 
+    assert!(!cgroups.limits_buffers(), "no accounting of socket buffers here");
     let session = cgroups.create("abc", &limits()).unwrap();
     let cpu = root.path().join("cpu,cpuacct/cellgate-7/abc");
     let memory = root.path().join("memory/system.slice/x/cellgate-7/abc");
@@ -77,6 +85,24 @@ async fn version_1_gets_one_directory_a_controller_with_its_limits() {
     }
     session.remove(Duration::from_secs(1)).await.unwrap();
     assert!(!cpu.exists() && !memory.exists() && !pids.exists());
+}
+
+#[test]
+fn version_1_limits_socket_buffers_apart() {
+    let root = tempfile::tempdir().unwrap();
+    let gateway = root.path().join("cellgate-7");
+    fs::create_dir(&gateway).unwrap();
+    let file = "memory.kmem.tcp.limit_in_bytes";
+    fs::write(gateway.join(file), "9223372036854771712").unwrap();
+    let controllers = Controllers { memory: true, ..Controllers::default() };
+    let roots = vec![Root { dir: gateway.clone(), unified: false, controllers }];
+    assert!(Cgroups { roots, problems: Vec::new() }.limits_buffers());
+    // As the kernel makes a directory: with its files in it.
+    let session = gateway.join("abc");
+    fs::create_dir(&session).unwrap();
+    fs::write(session.join(file), "9223372036854771712").unwrap();
+    Dir { path: session.clone(), unified: false }.limit(controllers, &limits()).unwrap();
+    assert_eq!(read(&session.join(file)), "8388608", "an eighth of 64 MiB");
 }
 
 /// A fake unified hierarchy with the gateway's own cgroup in it.
@@ -118,6 +144,7 @@ fn version_2_enables_controllers_and_limits_one_directory() {
         controllers: Controllers { memory: true, cpu: true, pids: true },
     }];
     let cgroups = Cgroups { roots, problems: Vec::new() };
+    assert!(cgroups.limits_buffers(), "version 2 counts them as memory");
     let session = cgroups.create("abc", &limits()).unwrap();
     assert_eq!(read(&dir.join("abc/memory.max")), "67108864");
     assert_eq!(read(&dir.join("abc/cpu.max")), "150000 100000");

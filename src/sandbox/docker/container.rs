@@ -10,10 +10,10 @@ use bollard::models::{
     MountBindOptions, MountBindOptionsPropagationEnum, MountType, MountVolumeOptions,
     ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
 };
-use cellgate_driver::wire::{Rlimit, Setup};
+use cellgate_driver::wire::Setup;
 
 use super::facts::Facts;
-use crate::sandbox::{SandboxError, policy};
+use crate::sandbox::{SandboxError, policy, rlimits};
 use crate::template::{Limits, Template};
 
 /// Where the link's directory and the driver's volume appear in a sandbox.
@@ -25,8 +25,6 @@ pub(super) const DRIVER_NAME: &str = "cellgate-driver";
 pub(super) const SOCKET_NAME: &str = "link.sock";
 /// The one writable directory that lasts as long as the session; HOME too.
 const WORKDIR: &str = "/work";
-/// User and group of everything in a sandbox.
-const USER: u32 = 1000;
 /// Killed before anything of the host that has the usual 0; the supervisor puts the runner higher.
 const OOM_SCORE: i64 = 500;
 /// The engine refuses less than a hundredth of a processor.
@@ -98,10 +96,12 @@ pub(super) struct Placement {
     pub(super) link: LinkSource,
 }
 
-/// The request for a sandbox of `template` from the image with id `image`.
+/// The request for a sandbox of `template` from the image with id `image`. All in it is of the user
+/// and group `user`, whatever the image's own is.
 pub(super) fn request(
     template: &Template,
     image: &str,
+    user: u32,
     facts: &Facts,
     placement: &Placement,
     labels: HashMap<String, String>,
@@ -111,7 +111,7 @@ pub(super) fn request(
         image: Some(image.to_owned()),
         entrypoint: Some(command(placement)),
         cmd: Some(Vec::new()),
-        user: Some(format!("{USER}:{USER}")),
+        user: Some(format!("{user}:{user}")),
         working_dir: Some(WORKDIR.to_owned()),
         hostname: Some("sandbox".to_owned()),
         labels: Some(labels),
@@ -127,7 +127,7 @@ pub(super) fn request(
         attach_stdin: Some(attached),
         attach_stdout: Some(attached),
         attach_stderr: Some(attached),
-        host_config: Some(host_config(&template.limits, facts, placement)),
+        host_config: Some(host_config(&template.limits, user, facts, placement)),
         ..Default::default()
     }
 }
@@ -144,7 +144,7 @@ fn command(placement: &Placement) -> Vec<String> {
     vec![driver, "supervise".to_owned(), "--link".to_owned(), link]
 }
 
-fn host_config(limits: &Limits, facts: &Facts, placement: &Placement) -> HostConfig {
+fn host_config(limits: &Limits, user: u32, facts: &Facts, placement: &Placement) -> HostConfig {
     let cgroups = !facts.without_cgroups;
     let memory = i64::try_from(limits.memory_bytes).unwrap_or(i64::MAX);
     let cpu_millis = limits.cpu_millis.clamp(LEAST_CPU_MILLIS, facts.processors * 1000);
@@ -159,7 +159,7 @@ fn host_config(limits: &Limits, facts: &Facts, placement: &Placement) -> HostCon
         // The driver is PID 1 itself and reaps.
         init: Some(false),
         mounts: Some(mounts(placement)),
-        tmpfs: Some(tmpfs(limits)),
+        tmpfs: Some(tmpfs(limits, user)),
 
         privileged: Some(false),
         cap_drop: Some(vec!["ALL".to_owned()]),
@@ -176,11 +176,7 @@ fn host_config(limits: &Limits, facts: &Facts, placement: &Placement) -> HostCon
         memory_swap: (cgroups && facts.memory_limit && facts.swap_limit).then_some(memory),
         nano_cpus: (cgroups && facts.cpu_quota).then_some(i64::from(cpu_millis) * 1_000_000),
         pids_limit: (cgroups && facts.pids_limit).then_some(i64::from(limits.processes)),
-        ulimits: Some(vec![
-            ulimit("nofile", i64::from(limits.open_files)),
-            ulimit("core", 0),
-            ulimit("memlock", 64 << 10), // 64 KiB, the kernel's own default for a user
-        ]),
+        ulimits: Some(ulimits(limits, facts)),
         oom_score_adj: Some(OOM_SCORE),
         ..Default::default()
     }
@@ -221,10 +217,10 @@ pub(super) fn volume(name: &str, read_only: bool) -> Mount {
 }
 
 /// The only writable places. All of it is memory and counts against the memory limit.
-fn tmpfs(limits: &Limits) -> HashMap<String, String> {
+fn tmpfs(limits: &Limits, user: u32) -> HashMap<String, String> {
     let options = |exec: &str| {
         format!(
-            "rw,nosuid,nodev,{exec},size={},nr_inodes={},mode=0700,uid={USER},gid={USER}",
+            "rw,nosuid,nodev,{exec},size={},nr_inodes={},mode=0700,uid={user},gid={user}",
             limits.disk_bytes, limits.disk_inodes
         )
     };
@@ -244,8 +240,15 @@ fn security_options(facts: &Facts) -> Vec<String> {
     options
 }
 
-fn ulimit(name: &str, value: i64) -> ResourcesUlimits {
-    ResourcesUlimits { name: Some(name.to_owned()), soft: Some(value), hard: Some(value) }
+/// For everything in the container, whoever starts it; the supervisor sets the same on user code.
+fn ulimits(limits: &Limits, facts: &Facts) -> Vec<ResourcesUlimits> {
+    let ulimit = |resource: rlimits::Resource| {
+        let value = i64::try_from(resource.value?).unwrap_or(i64::MAX);
+        let name = Some(resource.name.to_owned());
+        Some(ResourcesUlimits { name, soft: Some(value), hard: Some(value) })
+    };
+    let table = rlimits::table(limits, facts.memory_is_enforced());
+    table.into_iter().filter_map(ulimit).collect()
 }
 
 /// What the supervisor is told. `image_env` is the image's own environment, `NAME=value` each.
@@ -268,10 +271,7 @@ pub(super) fn setup(
         interpreter,
         env: environment(image_env, &template.env),
         workdir: WORKDIR.to_owned(),
-        rlimits: vec![
-            Rlimit { resource: libc::RLIMIT_NOFILE, value: u64::from(limits.open_files) },
-            Rlimit { resource: libc::RLIMIT_CORE, value: 0 },
-        ],
+        rlimits: rlimits::of_runner(limits, facts.memory_is_enforced()),
         seccomp,
         memory_limit_bytes: limits.memory_bytes,
         watch_memory: !facts.memory_is_enforced(),
@@ -299,6 +299,8 @@ fn environment(image: &[String], template: &[(String, String)]) -> Vec<Vec<u8>> 
 mod tests {
     use super::*;
     use crate::template::{Language, PoolSize};
+
+    const USER: u32 = 2_100_000_007;
 
     fn template() -> Template {
         Template {
@@ -344,11 +346,11 @@ mod tests {
     #[test]
     fn only_an_attached_sandbox_has_a_stdin() {
         let stdio = placement(LinkSource::Stdio);
-        let request_stdio = request(&template(), "id", &facts(), &stdio, HashMap::new());
+        let request_stdio = request(&template(), "id", USER, &facts(), &stdio, HashMap::new());
         assert_eq!(request_stdio.stdin_once, Some(true));
         assert_eq!(request_stdio.entrypoint.unwrap().last().unwrap(), "stdio");
         let socket = placement(LinkSource::Directory("/run/x/s".into()));
-        let request_socket = request(&template(), "id", &facts(), &socket, HashMap::new());
+        let request_socket = request(&template(), "id", USER, &facts(), &socket, HashMap::new());
         assert_eq!(request_socket.open_stdin, Some(false));
         let link = request_socket.entrypoint.unwrap().last().unwrap().clone();
         assert_eq!(link, "unix:/run/cellgate/link.sock");
@@ -357,7 +359,7 @@ mod tests {
     #[test]
     fn what_the_engine_cannot_enforce_is_not_asked_for() {
         let bare = Facts { without_cgroups: true, seccomp: false, ..facts() };
-        let host = host_config(&template().limits, &bare, &placement(LinkSource::Stdio));
+        let host = host_config(&template().limits, USER, &bare, &placement(LinkSource::Stdio));
         assert_eq!((host.memory, host.nano_cpus, host.pids_limit), (None, None, None));
         assert_eq!(host.security_opt.unwrap(), ["no-new-privileges:true"]);
         assert!(setup(&template(), &[], &bare).unwrap().watch_memory);
@@ -365,9 +367,31 @@ mod tests {
     }
 
     #[test]
+    fn everything_is_of_the_sandboxs_own_user_and_every_resource_is_limited() {
+        let stdio = placement(LinkSource::Stdio);
+        let request = request(&template(), "id", USER, &facts(), &stdio, HashMap::new());
+        assert_eq!(request.user.as_deref(), Some("2100000007:2100000007"));
+        let host = request.host_config.unwrap();
+        let tmpfs = host.tmpfs.unwrap();
+        assert!(tmpfs.values().all(|options| options.ends_with("uid=2100000007,gid=2100000007")));
+        let ulimits = host.ulimits.unwrap();
+        assert!(ulimits.iter().all(|one| one.soft == one.hard));
+        let names: Vec<_> = ulimits.iter().filter_map(|one| one.name.as_deref()).collect();
+        // An engine knows no name for address space, and these are what stays as it is.
+        for name in ["cpu", "data", "rss", "as", "locks"] {
+            assert!(!names.contains(&name), "{name}");
+        }
+        assert_eq!(names.len(), 11);
+        // What the runtime set before is what the supervisor sets again.
+        let inside = setup(&template(), &[], &facts()).unwrap().rlimits;
+        let outside: Vec<_> = ulimits.iter().filter_map(|one| one.hard).collect();
+        assert_eq!(inside.iter().map(|one| one.value as i64).collect::<Vec<_>>(), outside);
+    }
+
+    #[test]
     fn more_processors_than_there_are_is_all_of_them() {
         let limits = Limits { cpu_millis: 64_000, ..Limits::default() };
-        let host = host_config(&limits, &facts(), &placement(LinkSource::Stdio));
+        let host = host_config(&limits, USER, &facts(), &placement(LinkSource::Stdio));
         assert_eq!(host.nano_cpus, Some(2_000_000_000));
     }
 }

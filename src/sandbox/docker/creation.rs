@@ -6,6 +6,7 @@
 //! The handle exists before the engine is asked for anything, so that every way out of here,
 //! an error or a caller who gave up, removes what was made so far.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use bollard::query_parameters::{AttachContainerOptionsBuilder, CreateContainerOp
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 
+use super::buffers;
 use super::container::{self, DriverSource, LinkSource, Placement};
 use super::engine::{CallError, QUICK, SLOW, call};
 use super::handle::DockerHandle;
@@ -98,7 +100,9 @@ async fn attempt(
     let facts = &shared.engine.facts;
     let name = format!("cellgate-{}-{}", shared.instance.id, spec.session);
     let memory_limit = template.limits.memory_bytes;
-    let mut handle = DockerHandle::new(shared.clone(), name.clone(), memory_limit);
+    let user = shared.users.take()?;
+    let uid = user.id;
+    let mut handle = DockerHandle::new(shared.clone(), name.clone(), memory_limit, user);
 
     let driver = if route.files {
         DriverSource::Bind(shared.instance.driver())
@@ -120,7 +124,7 @@ async fn attempt(
     };
     let placement = Placement { driver, link };
     let labels = shared.labels(Some(spec.session.as_str()));
-    let request = container::request(template, &image.id, facts, &placement, labels);
+    let request = container::request(template, &image.id, uid, facts, &placement, labels);
 
     let client = &shared.engine.client;
     let options = CreateContainerOptionsBuilder::default().name(&name).build();
@@ -175,6 +179,9 @@ async fn attempt(
             Box::new(link)
         }
     };
+    if let Some(hierarchy) = facts.buffers_hierarchy.as_ref().filter(|_| route.files) {
+        limit_buffers(shared, hierarchy, &id, memory_limit).await?;
+    }
     if cancelled.is_cancelled() {
         return Err(given_up());
     }
@@ -184,6 +191,22 @@ async fn attempt(
 
 async fn start(client: &bollard::Docker, name: &str) -> Result<(), CallError> {
     call(format!("start container {name}"), SLOW, client.start_container(name, None)).await
+}
+
+/// Limits what the container's sockets hold; nothing of it runs user code yet.
+async fn limit_buffers(
+    shared: &Shared,
+    hierarchy: &Path,
+    id: &str,
+    memory_limit: u64,
+) -> Result<(), SandboxError> {
+    let inspection = shared.engine.client.inspect_container(id, None);
+    let found = call(format!("inspect container {id}"), QUICK, inspection).await?;
+    let pid = found.state.and_then(|state| state.pid).unwrap_or(0);
+    buffers::limit(hierarchy, pid, id, memory_limit).map_err(|cause| SandboxError::Step {
+        operation: format!("limit the socket buffers of container {id}"),
+        cause: cause.into(),
+    })
 }
 
 /// Sorts out why the engine refused to create a container.

@@ -9,7 +9,8 @@ pub(super) fn enforcement(facts: &Facts) -> Vec<Enforcement> {
     let entry = |what, state| Enforcement { what, state };
     vec![
         entry("no network", full("a network namespace with nothing but loopback")),
-        entry("no privileges", full("uid 1000, no capabilities, no_new_privs")),
+        entry("no privileges", full("no capabilities, no_new_privs")),
+        entry("user of its own", full("a user id for each container")),
         entry("system calls", system_calls(facts)),
         entry("access control", access_control(facts)),
         entry("user namespace", user_namespace(facts)),
@@ -81,8 +82,21 @@ fn user_namespace(facts: &Facts) -> EnforcementState {
 }
 
 fn memory(facts: &Facts) -> EnforcementState {
+    let buffers_are_limited = !facts.counts_buffers_apart() || facts.buffers_hierarchy.is_some();
+    if facts.memory_is_enforced() && buffers_are_limited {
+        return EnforcementState::Full(format!(
+            "memory cgroup (version {}), socket buffers included",
+            facts.cgroup_version
+        ));
+    }
     if facts.memory_is_enforced() {
-        return EnforcementState::Full(format!("memory cgroup (version {})", facts.cgroup_version));
+        return EnforcementState::Partial {
+            by: "memory cgroup (version 1), which does not count what waits in TCP and UDP sockets"
+                .into(),
+            remedy: "run the gateway as root on the engine's machine, or boot that with cgroup \
+                     version 2: systemd.unified_cgroup_hierarchy=1"
+                .into(),
+        };
     }
     EnforcementState::Partial {
         by: "the driver watches the sandbox's memory and kills the runner at the limit".into(),
@@ -266,6 +280,7 @@ mod tests {
         let complete = Facts {
             runtime: "runc".into(),
             runc_version: Some("1.3.3".into()),
+            cgroup_version: 2,
             memory_limit: true,
             swap_limit: true,
             cpu_quota: true,
@@ -278,5 +293,10 @@ mod tests {
         for entry in enforcement(&complete) {
             assert!(matches!(entry.state, EnforcementState::Full(_)), "{entry:?}");
         }
+        // Version 1 counts socket buffers apart.
+        let version_1 = Facts { cgroup_version: 1, ..complete };
+        assert!(matches!(memory(&version_1), EnforcementState::Partial { .. }));
+        let told = Facts { buffers_hierarchy: Some("/cg/memory".into()), ..version_1 };
+        assert!(matches!(memory(&told), EnforcementState::Full(_)));
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use bollard::errors::Error as BollardError;
 use bollard::{API_DEFAULT_VERSION, Docker};
 
+use super::buffers;
 use super::facts::Facts;
 use crate::sandbox::SandboxError;
 
@@ -128,7 +129,10 @@ impl Engine {
             call("ask the engine for its version", QUICK, client.version()),
             call("ask the engine what it can do", SLOW, client.info()),
         )?;
-        let facts = Facts::read(&version, &info, runtime)?;
+        let mut facts = Facts::read(&version, &info, runtime)?;
+        if matches!(address, Address::Unix(_)) && facts.counts_buffers_apart() {
+            facts.buffers_hierarchy = buffers::writable_hierarchy();
+        }
         Ok(Engine { client, address, facts })
     }
 }

@@ -1,5 +1,7 @@
 //! What an engine said about itself, reduced to what decides how sandboxes are made.
 
+use std::path::PathBuf;
+
 use bollard::models::{
     SystemInfo, SystemInfoCgroupDriverEnum, SystemInfoCgroupVersionEnum, SystemVersion,
 };
@@ -26,6 +28,8 @@ pub(super) struct Facts {
     pub(super) swap_limit: bool,
     pub(super) cpu_quota: bool,
     pub(super) pids_limit: bool,
+    /// Where limits on socket buffers can be written, if the engine's machine is this one.
+    pub(super) buffers_hierarchy: Option<PathBuf>,
     /// Whether the engine can install seccomp profiles.
     pub(super) seccomp: bool,
     /// The mandatory access control in force, if any: `AppArmor` or `SELinux`.
@@ -118,12 +122,20 @@ impl Facts {
             swap_limit: info.swap_limit.unwrap_or(false),
             cpu_quota: info.cpu_cfs_quota.unwrap_or(false),
             pids_limit: info.pids_limit.unwrap_or(false),
+            // What this machine is, and not what the engine says: `Engine::connect` looks.
+            buffers_hierarchy: None,
             seccomp: option("seccomp"),
             access_control,
             rootless: option("rootless"),
             user_namespace: option("userns"),
             processors: info.ncpu.and_then(|count| u32::try_from(count).ok()).unwrap_or(1).max(1),
         })
+    }
+
+    /// Whether the memory limit leaves out what waits in TCP and UDP sockets. Version 2 counts it as
+    /// memory, and gVisor's sockets are its own memory.
+    pub(super) fn counts_buffers_apart(&self) -> bool {
+        self.cgroup_version == 1 && self.memory_is_enforced() && !self.gvisor
     }
 
     /// Whether the kernel enforces the memory limit, so that nobody else has to watch it.

@@ -9,6 +9,7 @@ use super::engine::call;
 use super::fates::FateWatch;
 use super::reaper::Known;
 use super::stdio::Scissors;
+use super::users::User;
 use super::volume::VolumeUse;
 use super::{SandboxHandle, Shared};
 use crate::sandbox::EndCause;
@@ -30,12 +31,28 @@ pub(super) struct DockerHandle {
     /// Cuts the attached stdio first, or ending would wait for its reader.
     pub(super) scissors: Option<Scissors>,
     pub(super) volume: Option<VolumeUse>,
+    /// The container's own; nobody else gets it before.
+    _user: User,
 }
 
 impl DockerHandle {
-    pub(super) fn new(shared: Arc<Shared>, name: String, memory_limit: u64) -> DockerHandle {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        name: String,
+        memory_limit: u64,
+        user: User,
+    ) -> DockerHandle {
         let fate = shared.fates.watch(&name);
-        DockerHandle { shared, name, memory_limit, fate, known: None, scissors: None, volume: None }
+        DockerHandle {
+            shared,
+            name,
+            memory_limit,
+            fate,
+            known: None,
+            scissors: None,
+            volume: None,
+            _user: user,
+        }
     }
 
     /// The container's name.

@@ -67,11 +67,16 @@ fn user(privilege: Privilege) -> EnforcementState {
     match privilege {
         Privilege::Root => EnforcementState::Full("a user id for each sandbox".into()),
         Privilege::SharedId(id) => EnforcementState::Partial {
-            by: format!("all sandboxes have user id {id}; namespaces keep them apart"),
+            by: format!(
+                "all sandboxes have user id {id}: namespaces keep them apart, and they share what \
+                 the kernel counts by user, as inotify"
+            ),
             remedy: "map more user ids into the gateway's container".into(),
         },
         Privilege::User => EnforcementState::Partial {
-            by: "all sandboxes have the gateway's own user id; namespaces keep them apart".into(),
+            by: "all sandboxes have the gateway's own user id: namespaces keep them apart, and they \
+                 share what the kernel counts by user, as inotify"
+                .into(),
             remedy: "start the gateway as root".into(),
         },
     }
@@ -105,7 +110,14 @@ fn memory(cgroups: &Cgroups) -> EnforcementState {
             remedy: "boot with swapaccount=1, or swapoff -a".into(),
         };
     }
-    EnforcementState::Full("a memory cgroup, swap included".into())
+    if !cgroups.limits_buffers() {
+        return EnforcementState::Partial {
+            by: "a memory cgroup; what waits in TCP and UDP sockets is not counted by this kernel"
+                .into(),
+            remedy: "boot with cgroup version 2: systemd.unified_cgroup_hierarchy=1".into(),
+        };
+    }
+    EnforcementState::Full("a memory cgroup, swap and socket buffers included".into())
 }
 
 fn cpu(cgroups: &Cgroups) -> EnforcementState {

@@ -1,8 +1,8 @@
 //! Turns the list into a classic BPF program for seccomp.
 //!
 //! ```text
-//!   other architecture → kill · newer than the list, clone3 → ENOSYS
-//!   calls with conditions, one block each: all conditions of one entry hold → allow
+//!   other architecture → kill · newer than the list, called absent → ENOSYS
+//!   calls with conditions, one block each: all conditions of one entry hold → allow, else refuse
 //!   ranges of numbers in ascending order: below → EPERM, inside → allow
 //!   above all → EPERM
 //! ```
@@ -10,13 +10,14 @@
 
 use std::collections::BTreeMap;
 
-use super::table::{Condition, Entry};
+use super::table::{self, Condition};
 
 const LOAD_WORD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
 const JUMP_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
 const JUMP_GREATER: u16 = (libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K) as u16;
 const JUMP_AT_LEAST: u16 = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
 const JUMP_ANY_BIT: u16 = (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16;
+const AND: u16 = (libc::BPF_ALU | libc::BPF_AND | libc::BPF_K) as u16;
 const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
 
 // Offsets in `struct seccomp_data`: nr i32 · arch u32 · instruction pointer u64 · args [u64; 6].
@@ -59,10 +60,11 @@ impl Instruction {
     }
 }
 
-/// Compiles the entries for one architecture.
-pub(super) fn compile(arch: u32, entries: &[Entry], clone3: i64, newest: i64) -> Vec<Instruction> {
+/// Compiles the list for one architecture.
+pub(super) fn compile(arch: u32) -> Vec<Instruction> {
+    let entries = table::entries();
     let mut by_number: BTreeMap<i64, Vec<&[Condition]>> = BTreeMap::new();
-    for entry in entries {
+    for entry in &entries {
         by_number.entry(entry.nr).or_default().push(entry.conditions);
     }
     let mut program = vec![
@@ -70,14 +72,18 @@ pub(super) fn compile(arch: u32, entries: &[Entry], clone3: i64, newest: i64) ->
         Instruction::jump(JUMP_EQUAL, arch, 1, 0),
         Instruction::new(RETURN, KILL),
         Instruction::new(LOAD_WORD, NR),
-        Instruction::jump(JUMP_GREATER, newest as u32, 0, 1),
-        Instruction::new(RETURN, ENOSYS),
-        Instruction::jump(JUMP_EQUAL, clone3 as u32, 0, 1),
+        Instruction::jump(JUMP_GREATER, table::NEWEST as u32, 0, 1),
         Instruction::new(RETURN, ENOSYS),
     ];
+    for &(_, nr) in table::ABSENT {
+        program.extend([
+            Instruction::jump(JUMP_EQUAL, nr as u32, 0, 1),
+            Instruction::new(RETURN, ENOSYS),
+        ]);
+    }
     let mut ranges: Vec<(u32, u32)> = Vec::new();
-    for (nr, alternatives) in by_number {
-        let nr = nr as u32;
+    for (number, alternatives) in by_number {
+        let nr = number as u32;
         if alternatives.iter().any(|conditions| conditions.is_empty()) {
             match ranges.last_mut() {
                 Some((_, last)) if *last + 1 == nr => *last = nr,
@@ -87,7 +93,9 @@ pub(super) fn compile(arch: u32, entries: &[Entry], clone3: i64, newest: i64) ->
         }
         let mut block: Vec<Instruction> =
             alternatives.iter().flat_map(|c| alternative(c)).collect();
-        block.push(Instruction::new(RETURN, EPERM));
+        let refusal = table::REFUSALS.iter().find(|(refused, _)| *refused == number);
+        let errno = refusal.map_or(libc::EPERM, |(_, errno)| *errno);
+        block.push(Instruction::new(RETURN, libc::SECCOMP_RET_ERRNO | errno as u32));
         program.push(Instruction::jump(JUMP_EQUAL, nr, 0, block.len() as u8));
         program.append(&mut block);
     }
@@ -105,26 +113,29 @@ pub(super) fn compile(arch: u32, entries: &[Entry], clone3: i64, newest: i64) ->
 
 /// Allows if all conditions hold, and otherwise goes on after itself.
 fn alternative(conditions: &[Condition]) -> Vec<Instruction> {
-    let count = conditions.len();
-    let mut code = Vec::with_capacity(2 * count + 1);
-    for (index, condition) in conditions.iter().enumerate() {
-        // Two instructions for each condition after this one, and the return.
-        let past = (2 * (count - index - 1) + 1) as u8;
-        let (argument, test) = match *condition {
+    let mut code = vec![Instruction::new(RETURN, ALLOW)];
+    // From the last on, as each has to know how much comes after it.
+    for condition in conditions.iter().rev() {
+        let past = code.len() as u8;
+        let (argument, mask, test) = match *condition {
             Condition::Is(argument, value) => {
-                (argument, Instruction::jump(JUMP_EQUAL, value, 0, past))
+                (argument, None, Instruction::jump(JUMP_EQUAL, value, 0, past))
             }
             Condition::IsNot(argument, value) => {
-                (argument, Instruction::jump(JUMP_EQUAL, value, past, 0))
+                (argument, None, Instruction::jump(JUMP_EQUAL, value, past, 0))
             }
             Condition::Clear(argument, mask) => {
-                (argument, Instruction::jump(JUMP_ANY_BIT, mask, past, 0))
+                (argument, None, Instruction::jump(JUMP_ANY_BIT, mask, past, 0))
+            }
+            Condition::Masked(argument, mask, value) => {
+                (argument, Some(mask), Instruction::jump(JUMP_EQUAL, value, 0, past))
             }
         };
         // The low half, on the little-endian machines there are filters for.
-        code.extend([Instruction::new(LOAD_WORD, ARGS + 8 * u32::from(argument)), test]);
+        let load = Instruction::new(LOAD_WORD, ARGS + 8 * u32::from(argument));
+        let masked = mask.map(|mask| Instruction::new(AND, mask));
+        code.splice(0..0, [load].into_iter().chain(masked).chain([test]));
     }
-    code.push(Instruction::new(RETURN, ALLOW));
     code
 }
 
@@ -153,6 +164,10 @@ pub(super) fn evaluate(program: &[Instruction], call: &Call) -> u32 {
                     }
                     other => panic!("a load from {other}"),
                 };
+                continue;
+            }
+            AND => {
+                accumulator &= value;
                 continue;
             }
             RETURN => return value,
