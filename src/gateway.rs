@@ -22,6 +22,7 @@ use crate::session::{DetachedOutput, SessionConfig};
 use crate::socket::SocketConfig;
 
 mod descriptors;
+mod warnings;
 
 /// For sockets to say goodbye once their sessions are over.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -103,6 +104,9 @@ impl Gateway {
             .await
             .map_err(|cause| GatewayError::Listen { address, cause })?;
         let registry_config = registry_config(&config);
+        for warning in warnings::of_tokens(&config.access) {
+            tracing::warn!("{warning}");
+        }
         let random_token = config.access.token.is_none() && !config.access.insecure_no_token;
         let mut tokens = Vec::from_iter(config.access.token);
         tokens.extend(config.access.more_tokens);

@@ -15,7 +15,7 @@ mod switch;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cellgate::id::{SessionId, Token};
+use cellgate::id::SessionId;
 use cellgate::metrics::Metrics;
 use cellgate::pool::{ClaimError, Pool, PoolConfig, PrepareError, Prepared, ShelfStatus};
 use cellgate::protocol::client::{ClientMessage, Execute};

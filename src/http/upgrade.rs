@@ -405,6 +405,8 @@ mod tests {
         assert_eq!(&*name(None), "viewer");
         assert_eq!(&*name(Some(" \u{7}\n ")), "viewer");
         assert_eq!(&*name(Some(" Ada\n")), "Ada");
+        assert_eq!(&*name(Some("A\u{202e}d\u{2066}a\u{200f}\u{feff}\u{9f}")), "Ada");
+        assert_eq!(&*name(Some("עדה")), "עדה", "letters have a direction of their own");
         assert_eq!(name(Some(&"x".repeat(999))).len(), NAME_CHARS);
     }
 }
