@@ -97,7 +97,7 @@ impl Link {
     /// Charges messages that are not whole to `memory`, which may have no room for them: then they
     /// are not kept.
     pub fn charge_to(&mut self, memory: &Account) {
-        self.incoming.ask(Box::new(Held(memory.charge(0))));
+        self.incoming.ask(Box::new(Held(memory.request())));
     }
 
     /// Puts a command into the outgoing buffer; [`Link::turn`] writes it. The buffer is bounded

@@ -355,7 +355,7 @@ impl Attachment {
     /// Passes on what the client said, or why it could not be read. Waits while the client leaves
     /// the answers unread that it was given before.
     pub async fn say(&self, message: Result<ClientMessage, Refusal>) -> Result<(), SessionOver> {
-        self.say_charged(message, self.memory.charge(0)).await
+        self.say_charged(message, self.memory.request()).await
     }
 
     /// The same for a message whose memory is counted by `charge`, until the session has read it.

@@ -20,8 +20,9 @@ use tokio::sync::watch;
 /// message of usual size.
 const SMALL_BYTES: usize = 64 << 10; // 64 KiB
 
-/// What a session may always hold, in bytes, so that each goes on a little whatever the others
-/// hold. The sum is bounded by the budget plus this for every session.
+/// What of its output a session may always hold, in bytes, so that each goes on a little whatever the
+/// others hold: a cell that could not write would never end, and what waits behind it would never be
+/// given back. The sum is bounded by the budget plus this for every session.
 pub const FLOOR_BYTES: usize = 256 << 10; // 256 KiB
 
 /// The memory of one gateway.
@@ -45,6 +46,8 @@ pub struct Account(Arc<Holder>);
 struct Holder {
     budget: Budget,
     used: AtomicUsize,
+    /// What of `used` was never asked for: output, and what waits for the driver and the disk.
+    unasked: AtomicUsize,
 }
 
 /// Bytes that are held. Dropping it gives them back.
@@ -52,6 +55,8 @@ struct Holder {
 pub struct Charge {
     account: Account,
     bytes: usize,
+    /// Counts whether there is room or not.
+    unasked: bool,
 }
 
 /// Tells when the budget comes under pressure, and when it is relieved.
@@ -75,7 +80,8 @@ impl Budget {
 
     /// An account that holds nothing yet.
     pub fn account(&self) -> Account {
-        Account(Arc::new(Holder { budget: self.clone(), used: AtomicUsize::new(0) }))
+        let (used, unasked) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Account(Arc::new(Holder { budget: self.clone(), used, unasked }))
     }
 
     /// Bytes held now.
@@ -93,9 +99,15 @@ impl Budget {
         self.0.limit / 8 * 7
     }
 
-    /// Bytes below which they go on. Large holdings are refused from here on.
+    /// Bytes below which they go on.
     fn low(&self) -> usize {
         self.0.limit / 4 * 3
+    }
+
+    /// Bytes from which on large holdings are refused: less than `low`, so that they alone do not
+    /// keep the budget under pressure.
+    fn large(&self) -> usize {
+        self.0.limit / 8 * 5
     }
 
     fn add(&self, bytes: usize) {
@@ -126,16 +138,21 @@ impl Budget {
 }
 
 impl Account {
-    /// Counts bytes that are held in any case.
+    /// Counts bytes that are held in any case, such as output that has been read.
     pub fn charge(&self, bytes: usize) -> Charge {
-        self.0.used.fetch_add(bytes, Ordering::SeqCst);
-        self.0.budget.add(bytes);
-        Charge { account: self.clone(), bytes }
+        let mut charge = Charge { account: self.clone(), bytes: 0, unasked: true };
+        charge.set(bytes);
+        charge
+    }
+
+    /// Nothing yet, for what will ask before it grows.
+    pub fn request(&self) -> Charge {
+        Charge { account: self.clone(), bytes: 0, unasked: false }
     }
 
     /// Counts bytes if there is room for them.
     pub fn try_charge(&self, bytes: usize) -> Result<Charge, Exhausted> {
-        let mut charge = self.charge(0);
+        let mut charge = self.request();
         charge.try_set(bytes)?;
         Ok(charge)
     }
@@ -145,10 +162,11 @@ impl Account {
         self.0.used.load(Ordering::SeqCst)
     }
 
-    /// Whether this account is to hold less: the gateway's budget is nearly used up, and this
-    /// account holds more than everybody may.
+    /// Whether this account is to hold less output: the gateway's budget is nearly used up, and this
+    /// account holds more of it than everybody may.
     pub fn is_pressed(&self) -> bool {
-        self.0.budget.0.pressed.load(Ordering::SeqCst) && self.used() > FLOOR_BYTES
+        let unasked = || self.0.unasked.load(Ordering::SeqCst);
+        self.0.budget.0.pressed.load(Ordering::SeqCst) && unasked() > FLOOR_BYTES
     }
 
     /// For waiting until the budget comes under pressure or is relieved.
@@ -163,24 +181,30 @@ impl Account {
         if bytes <= SMALL_BYTES {
             return fits(budget.used(), budget.limit());
         }
-        fits(budget.used(), budget.low()) && fits(self.used(), budget.limit() / 4)
+        fits(budget.used(), budget.large()) && fits(self.used(), budget.limit() / 4)
     }
 }
 
 impl Charge {
     /// Holds `bytes` from now on.
     pub fn set(&mut self, bytes: usize) {
-        let account = &self.account.0;
+        let Holder { budget, used, unasked } = &*self.account.0;
         match bytes.checked_sub(self.bytes) {
             Some(0) => {}
             Some(more) => {
-                account.used.fetch_add(more, Ordering::SeqCst);
-                account.budget.add(more);
+                used.fetch_add(more, Ordering::SeqCst);
+                if self.unasked {
+                    unasked.fetch_add(more, Ordering::SeqCst);
+                }
+                budget.add(more);
             }
             None => {
                 let less = self.bytes - bytes;
-                account.used.fetch_sub(less, Ordering::SeqCst);
-                account.budget.subtract(less);
+                used.fetch_sub(less, Ordering::SeqCst);
+                if self.unasked {
+                    unasked.fetch_sub(less, Ordering::SeqCst);
+                }
+                budget.subtract(less);
             }
         }
         self.bytes = bytes;
@@ -259,16 +283,17 @@ mod tests {
         assert!(greedy.try_charge(SMALL_BYTES).is_ok());
         let others: Vec<_> =
             (0..4).filter_map(|_| budget.account().try_charge(12 * MIB).ok()).collect();
-        assert_eq!(others.len(), 2, "three quarters are for large holdings");
+        assert_eq!(others.len(), 2, "five eighths are for large holdings");
         assert!(budget.account().try_charge(SMALL_BYTES).is_ok());
         let rest = budget.account().charge(24 * MIB);
         assert!(budget.account().try_charge(1).is_err(), "all is held");
         drop((held, rest));
+        drop(others);
         let mut growing = budget.account().try_charge(1).unwrap();
         assert!(growing.try_set(16 * MIB).is_ok());
         assert!(growing.try_set(16 * MIB + 1).is_err());
         assert_eq!(growing.bytes(), 16 * MIB, "what was held stays held");
-        let mut incoming = greedy.charge(0);
+        let mut incoming = greedy.request();
         assert!(incoming.try_receive(budget.high() - budget.used()).is_ok());
         assert!(incoming.try_receive(budget.high()).is_err());
     }
@@ -289,7 +314,12 @@ mod tests {
         charge.set(40 * MIB);
         pressure.changed().await;
         assert!(!large.is_pressed());
-        drop(tiny);
+        drop((tiny, charge));
+        // Large holdings that were asked for do not stop those who made them from writing.
+        let held = small.try_charge(13 * MIB).unwrap();
+        let rest = large.charge(50 * MIB);
+        assert!(large.is_pressed() && !small.is_pressed());
+        drop((held, rest));
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl<S> Incoming<S> {
 
     /// Charges what is read from now on.
     pub fn charge_to(&mut self, memory: &Account) -> Arc<Partial> {
-        let charge = Mutex::new(memory.charge(0));
+        let charge = Mutex::new(memory.request());
         let partial = Arc::new(Partial { memory: memory.clone(), charge });
         self.partial = Some(Arc::clone(&partial));
         partial
@@ -60,7 +60,7 @@ impl Partial {
     /// The message is whole: what is charged for it goes with it.
     pub(super) fn take(&self) -> Charge {
         let mut charge = self.charge.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *charge, self.memory.charge(0))
+        std::mem::replace(&mut *charge, self.memory.request())
     }
 
     /// A control frame with a payload of `bytes` was among what was read, and is no part of a message.

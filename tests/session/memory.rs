@@ -211,3 +211,26 @@ async fn a_log_that_everybody_has_seen_shrinks_while_memory_is_short() {
     assert_eq!(late.until("gap").await["from"], 1);
     end(stage).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn cells_that_wait_do_not_keep_the_running_one_from_writing() {
+    let memory = Budget::new(16 * MIB);
+    let mut stage = in_budget(&memory).await;
+    let mut client = Client::join(&stage.handle, None).await;
+    client.execute("first").await;
+    let first = stage.driver.expect(kind::EXECUTE).await;
+    for _ in 0..3 {
+        client.seat.say(cell(MIB)).await.unwrap();
+    }
+    // Others hold so much that the budget stays under pressure for as long as these cells wait.
+    let others = memory.account().charge(12 * MIB);
+    let writing = async {
+        assert_eq!(flood(&mut stage, first, 8 * MIB).await, 8 * MIB);
+        stage.driver.done(first, Outcome::Ok).await;
+    };
+    let ((), done) = tokio::join!(writing, client.until("done"));
+    assert_eq!(done["status"], "ok");
+    assert!(memory.used() <= memory.limit(), "{}", memory.used());
+    drop(others);
+    end(stage).await;
+}

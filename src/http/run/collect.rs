@@ -138,7 +138,7 @@ pub(super) struct Collector {
 impl Collector {
     /// Nothing collected yet; what is will be charged to `memory`.
     pub(super) fn new(memory: &Account) -> Collector {
-        Collector { answer: RunAnswer::default(), bytes: 0, charge: memory.charge(0) }
+        Collector { answer: RunAnswer::default(), bytes: 0, charge: memory.request() }
     }
 
     /// Takes an event in.
