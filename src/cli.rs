@@ -78,6 +78,9 @@ pub struct RunArgs {
     /// The file to run, or - for standard input
     #[arg(value_hint = ValueHint::FilePath)]
     pub file: PathBuf,
+    /// What the program finds in `sys.argv` behind its name: everything after FILE
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
+    pub arguments: Vec<String>,
     /// The template its sandbox is made from
     #[arg(long, value_name = "NAME", default_value = DEFAULT_TEMPLATE)]
     pub template: String,

@@ -186,7 +186,8 @@ fn stop_on_signals() -> Result<CancellationToken> {
 
 async fn run_file(config: Config, arguments: RunArgs) -> Result<ExitCode> {
     let chosen = choose(&config).await?;
-    run::run(config, chosen.backend, &arguments.file, &arguments.template).await
+    let RunArgs { file, arguments, template, .. } = arguments;
+    run::run(config, chosen.backend, &file, &arguments, &template).await
 }
 
 async fn examine(config: Config, json: bool, probe: bool) -> Result<ExitCode> {

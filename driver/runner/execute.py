@@ -35,13 +35,26 @@ def run(number, job, pipes):
     cell.bind()
     session.mend()
     code = job.get("code", "")
+    once = job.get("program")
+    if once is not None:
+        from _cellgate import program
+
+        program.begin(cell, once)
     _remember(cell, code)
     changed = job.get("env") and _variables().put(job["env"])
-    _, error = guarded(_body, cell, code)
+    wants_value = not cell.silent if once is None else once.get("show_value", True)
+    _, error = guarded(_body, cell, code, wants_value)
+    if once is not None and not session.in_child:
+        error = program.end(cell, error)
     if session.in_child:
         from _cellgate import child
 
         child.finish(cell, error)
+    if isinstance(error, SystemExit):
+        from _cellgate import program
+
+        if program.exits_well(error):
+            error = None  # a session goes on, and nothing failed
     outcome = frames.OK
     if error is not None:
         outcome = frames.INTERRUPTED if isinstance(error, KeyboardInterrupt) else frames.ERROR
@@ -73,8 +86,8 @@ def guarded(function, *args):
         return None, error
 
 
-def _body(cell, code):
-    body, result = compile_cell(code, cell.file, not cell.silent)
+def _body(cell, code, wants_value):
+    body, result = compile_cell(code, cell.file, wants_value)
     if body is not None:
         evaluate(body)
     if result is not None:

@@ -23,8 +23,10 @@ use super::clients::{Clients, Peer, Place};
 use crate::metrics::{self, Metrics};
 
 mod deadline;
+mod unread;
 
 pub(super) use deadline::WriteDeadline;
+use unread::Unread;
 
 /// What the settings say about the server.
 #[derive(Clone, Debug)]
@@ -66,7 +68,8 @@ pub async fn serve(
         };
         let Some((stream, peer)) = accepted else { continue };
         let stream = TokioIo::new(WriteDeadline::new(stream, config.write_timeout));
-        let connection = http.serve_connection(stream, service(&router, peer));
+        let answer = service(&router, peer, &connections, config.write_timeout);
+        let connection = http.serve_connection(stream, answer);
         let closed = closed.clone();
         connections.spawn(async move {
             let mut connection = pin!(connection.with_upgrades());
@@ -134,6 +137,8 @@ fn is_of_the_peer(error: &io::Error) -> bool {
 fn service(
     router: &Router,
     peer: Peer,
+    tasks: &TaskTracker,
+    limit: Duration,
 ) -> impl hyper::service::Service<
     hyper::Request<Incoming>,
     Response = axum::response::Response,
@@ -141,9 +146,11 @@ fn service(
     Future: Send,
 > + Send
 + 'static {
-    let router = router.clone();
+    let (router, tasks) = (router.clone(), tasks.clone());
     service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(peer.clone());
-        router.clone().oneshot(request.map(Body::new))
+        let waits = request.headers().contains_key(http::header::EXPECT);
+        let body = |body| Body::new(Unread::new(body, waits, tasks.clone(), limit));
+        router.clone().oneshot(request.map(body))
     })
 }

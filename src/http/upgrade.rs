@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Query, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -79,7 +79,7 @@ pub(super) async fn upgrade(
         Ok(wish) => wish,
         Err(error) => return Problem::bad_request(error.body_text()).into_response(),
     };
-    let accept = match handshake(request.headers()) {
+    let accept = match handshake(request.method(), request.headers()) {
         Ok(accept) => accept,
         Err(wrong) => return wrong.response(),
     };
@@ -112,6 +112,8 @@ pub(super) async fn upgrade(
 /// What is wrong with an opening handshake.
 #[derive(Debug, PartialEq, thiserror::Error)]
 enum WrongHandshake {
+    #[error("a handshake is a GET request")]
+    Method,
     #[error("this is a WebSocket endpoint; connect with a WebSocket client")]
     NoUpgrade,
     #[error("the WebSocket version must be 13")]
@@ -132,6 +134,9 @@ impl WrongHandshake {
             WrongHandshake::Version => {
                 (StatusCode::UPGRADE_REQUIRED, Some((header::SEC_WEBSOCKET_VERSION, "13")))
             }
+            WrongHandshake::Method => {
+                (StatusCode::METHOD_NOT_ALLOWED, Some((header::ALLOW, "GET")))
+            }
             WrongHandshake::Key | WrongHandshake::Body => (StatusCode::BAD_REQUEST, None),
         };
         let mut problem = Problem::new(status, self.to_string());
@@ -143,7 +148,11 @@ impl WrongHandshake {
 }
 
 /// Checks the opening handshake (RFC 6455 §4.2.1) and answers the accept key.
-fn handshake(headers: &HeaderMap) -> Result<HeaderValue, WrongHandshake> {
+fn handshake(method: &Method, headers: &HeaderMap) -> Result<HeaderValue, WrongHandshake> {
+    // The router gives us HEAD as well.
+    if method != Method::GET {
+        return Err(WrongHandshake::Method);
+    }
     let has_token = |name, wanted: &str| {
         let mut lines = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
         lines.any(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(wanted)))
@@ -364,7 +373,7 @@ mod tests {
             ("sec-websocket-version", "13"),
             ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
         ];
-        let accept = handshake(&headers(&good)).unwrap();
+        let accept = handshake(&Method::GET, &headers(&good)).unwrap();
         assert_eq!(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="); // the example of §1.3
         for (missing, wrong, status) in [
             (0, WrongHandshake::NoUpgrade, 426),
@@ -374,9 +383,13 @@ mod tests {
         ] {
             let mut some = good.to_vec();
             some.remove(missing);
-            assert_eq!(handshake(&headers(&some)), Err(wrong), "{missing}");
-            assert_eq!(handshake(&headers(&some)).unwrap_err().response().status(), status);
+            assert_eq!(handshake(&Method::GET, &headers(&some)), Err(wrong), "{missing}");
+            assert_eq!(
+                handshake(&Method::GET, &headers(&some)).unwrap_err().response().status(),
+                status
+            );
         }
+        assert_eq!(handshake(&Method::HEAD, &headers(&good)), Err(WrongHandshake::Method));
         for (more, wrong) in [
             (("sec-websocket-version", "8"), WrongHandshake::Version),
             (("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="), WrongHandshake::Key),
@@ -384,7 +397,7 @@ mod tests {
             (("transfer-encoding", "chunked"), WrongHandshake::Body),
         ] {
             let all = [&good[..], &[more]].concat();
-            assert_eq!(handshake(&headers(&all)), Err(wrong), "{more:?}");
+            assert_eq!(handshake(&Method::GET, &headers(&all)), Err(wrong), "{more:?}");
         }
     }
 

@@ -67,6 +67,21 @@ pub struct Execute {
     pub env: BTreeMap<String, String>,
     /// Whether `input()` may ask.
     pub allow_input: bool,
+    /// The code is a program that runs once; no client can say so for a cell of a session.
+    pub program: Option<Program>,
+}
+
+/// Code that runs once: it ends as a program does, when its threads have and its handlers for the
+/// exit have run, and `sys.exit(0)` is its success.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
+pub struct Program {
+    /// Its file, a path in the working directory; `None`: it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// `sys.argv`.
+    pub argv: Vec<String>,
+    /// Whether the value of the last expression is a result.
+    pub show_value: bool,
 }
 
 /// A question that runs no cell.
@@ -276,6 +291,7 @@ fn read(kind: &str, text: &str) -> Result<ClientMessage, Refusal> {
                 silent: raw.silent.unwrap_or(false),
                 env,
                 allow_input: raw.allow_input.unwrap_or(true),
+                program: None,
             })
         }
         "interrupt" => ClientMessage::Interrupt { id: fields::<RawInterrupt>(kind, text)?.id },

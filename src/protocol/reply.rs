@@ -264,6 +264,10 @@ pub struct IsCompleteAnswer {
     /// What the next line should begin with, if `incomplete`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub indent: Option<String>,
+    /// The interpreter could not be asked now; `status` is `unknown`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    #[cfg_attr(test, ts(optional, as = "Option<_>"))]
+    pub busy: bool,
 }
 
 /// Whether code is a whole cell.
@@ -277,6 +281,8 @@ pub enum Completeness {
     Incomplete,
     /// No further line can mend it.
     Invalid,
+    /// The interpreter could not be asked now: running the cell will tell.
+    Unknown,
 }
 
 /// `{}`.

@@ -199,7 +199,7 @@ impl Fanout {
     /// Whether at least one of those keeps up, so that more may be read from the driver.
     pub(super) fn has_room(&self) -> bool {
         let mut holders = self.participants.iter().filter(|participant| participant.holds());
-        holders.any(|holder| holder.behind.is_none() && holder.outbox.has_room())
+        holders.any(|holder| holder.behind.is_none() && holder.outbox.has_small_room())
     }
 
     /// How much of the log, at most, may have reached none of those: what is owed to the best of

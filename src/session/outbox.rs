@@ -4,9 +4,10 @@
 //!   actor ── push ──► waiting ── take ──► in the socket's hands ── sent ──► (acked)
 //!            never waits        waits                              tells the actor of room
 //! ```
-//! The actor never waits for a participant: it asks [`Outbox::has_room`], and what finds no room
+//! The actor never waits for a participant: it asks [`Outbox::has_room_for`], and what finds no room
 //! stays in the log for later. Bytes count until they are on the socket, or, once the participant
-//! has sent an `ack`, until they are acknowledged. Replies overtake events; a `gap` keeps its
+//! has sent an `ack`, until they are acknowledged. The window bounds output: small events that are
+//! none, such as `done`, go out while it is full, unless output waits before them. Replies overtake events; a `gap` keeps its
 //! place among them.
 
 use std::collections::VecDeque;
@@ -23,6 +24,12 @@ use crate::protocol::{Close, Reply};
 /// Most that is taken at once: a socket write of this size is one system call or two, and an
 /// interrupt's reply waits behind no more.
 const BATCH_BYTES: usize = 256 << 10; // 256 KiB
+
+/// Longest event that is no output and goes out while the window is full, in bytes.
+const SMALL_BYTES: usize = 4 << 10; // 4 KiB
+
+/// What of those may wait for the socket beyond the window, in bytes: some hundred of them.
+const SMALL_ROOM_BYTES: usize = 64 << 10; // 64 KiB
 
 /// Messages for which an empty queue keeps room; a long replay takes more, once.
 pub const ROOM_KEPT: usize = 32;
@@ -72,6 +79,24 @@ struct Outgoing {
     seq: u64,
     json: ByteString,
     is_output: bool,
+}
+
+impl Outgoing {
+    /// Whether the window bounds it.
+    fn counts(&self) -> bool {
+        self.is_output || self.json.len() > SMALL_BYTES
+    }
+}
+
+/// How much room there is, most first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Room {
+    /// For everything.
+    Any,
+    /// For small events that are no output.
+    Small,
+    /// For nothing.
+    None,
 }
 
 /// What a socket is to do next.
@@ -196,8 +221,18 @@ impl Outbox {
 
     /// Whether the participant keeps up.
     pub fn has_room(&self) -> bool {
-        let inner = self.lock();
-        inner.left || inner.outstanding() < self.window
+        self.lock().room(self.window) == Room::Any
+    }
+
+    /// Whether it keeps up at least with small events that are no output.
+    pub fn has_small_room(&self) -> bool {
+        self.lock().room(self.window) <= Room::Small
+    }
+
+    /// Whether an event can be pushed.
+    pub fn has_room_for(&self, event: &Sequenced) -> bool {
+        let is_small = !event.is_output() && event.json.len() <= SMALL_BYTES;
+        if is_small { self.has_small_room() } else { self.has_room() }
     }
 
     /// After what waits, the socket closes.
@@ -267,7 +302,7 @@ impl Outbox {
 
     fn try_take(&self, into: &mut Vec<ByteString>) -> Option<Batch> {
         let mut inner = self.lock();
-        let had_room = inner.outstanding() < self.window;
+        let before = inner.room(self.window);
         inner.taken_bytes = 0;
         inner.taken_messages = 0;
         let mut taken = 0;
@@ -282,13 +317,19 @@ impl Outbox {
             taken += json.len();
             into.push(json);
         }
-        while taken < BATCH_BYTES && (inner.unacked.is_none() || inner.unacked_bytes < self.window)
+        while taken < BATCH_BYTES
+            && let Some(next) = inner.waiting.front()
         {
+            let counts = next.counts();
+            if counts && inner.unacked.is_some() && inner.unacked_bytes >= self.window {
+                break;
+            }
             let Some(Outgoing { seq, json, .. }) = inner.waiting.pop_front() else { break };
             taken += json.len();
             inner.taken_messages += 1;
             inner.waiting_bytes -= json.len();
             if seq > 0
+                && counts
                 && let Some(unacked) = &mut inner.unacked
             {
                 unacked.push_back((seq, json.len()));
@@ -309,9 +350,9 @@ impl Outbox {
             (0, ..) => None,
             _ => Some(Batch::Messages),
         };
-        let has_room = inner.outstanding() < self.window;
+        let after = inner.room(self.window);
         drop(inner);
-        if has_room && !had_room {
+        if after < before {
             self.relieved.notify_one();
         }
         if was_answered {
@@ -327,6 +368,17 @@ impl Outbox {
 }
 
 impl Inner {
+    fn room(&self, window: usize) -> Room {
+        let outstanding = self.outstanding();
+        if self.left || outstanding < window {
+            Room::Any
+        } else if outstanding < window.saturating_add(SMALL_ROOM_BYTES) {
+            Room::Small
+        } else {
+            Room::None
+        }
+    }
+
     fn outstanding(&self) -> usize {
         self.waiting_bytes + self.taken_bytes + self.unacked_bytes
     }
@@ -433,6 +485,43 @@ mod tests {
         outbox.set_list(ByteString::from_static("four"));
         outbox.take(&mut taken).await;
         assert_eq!(taken.last().map(|json| &**json), Some("four"));
+    }
+
+    #[tokio::test]
+    async fn a_window_full_of_output_lets_small_events_pass_in_order() {
+        let outbox = outbox(100);
+        outbox.ack(0);
+        let small = |seq| Sequenced { text: None, ..text(seq, 10) };
+        for seq in 1..=2 {
+            outbox.push(&text(seq, 60));
+        }
+        assert!(!outbox.has_room() && outbox.has_room_for(&small(3)));
+        assert!(!outbox.has_room_for(&text(3, 10)));
+        let large = Sequenced { text: None, ..text(3, SMALL_BYTES + 1) };
+        assert!(!outbox.has_room_for(&large), "a result is bounded as output is");
+        outbox.push(&small(3));
+        outbox.push(&text(4, 10));
+        outbox.push(&small(5));
+        let mut taken = Vec::new();
+        outbox.take(&mut taken).await;
+        assert_eq!(taken.len(), 3, "the window, and the small event behind it");
+        assert!(outbox.try_take(&mut taken).is_none(), "5 does not overtake 4");
+        outbox.ack(2);
+        outbox.take(&mut taken).await;
+        assert_eq!(taken.len(), 5);
+        // Who does not read is not sent small events without end.
+        let mut seq = 6;
+        while outbox.has_room_for(&small(seq)) {
+            outbox.push(&small(seq));
+            seq += 1;
+        }
+        assert!(outbox.waiting_bytes() <= 100 + SMALL_ROOM_BYTES);
+        // There is room again for those as soon as some of them are taken.
+        taken.clear();
+        outbox.push(&text(seq, 100));
+        outbox.take(&mut taken).await;
+        outbox.try_take(&mut taken);
+        outbox.relieved.notified().await;
     }
 
     #[test]

@@ -57,7 +57,7 @@ impl Participant {
         if self.behind.is_some() {
             return;
         }
-        if self.outbox.has_room() {
+        if self.outbox.has_room_for(event) {
             self.outbox.push(event);
         } else {
             self.behind = Some(event.seq);
@@ -75,7 +75,7 @@ impl Participant {
     fn advance(&mut self, log: &EventLog) -> Result<Option<Block>, serde_json::Error> {
         while let Some(next) = self.behind {
             let hurried = next < self.hurried_to;
-            if !hurried && !self.outbox.has_room() {
+            if !hurried && !self.outbox.has_room() && !self.passes(next, log) {
                 return Ok(None);
             }
             let place = log.place(next);
@@ -104,6 +104,16 @@ impl Participant {
             }
         }
         Ok(None)
+    }
+
+    /// Whether the next event is one that goes out while the window is full.
+    fn passes(&self, next: u64, log: &EventLog) -> bool {
+        let entry = self.outbox.has_small_room().then(|| log.held(next).next()).flatten();
+        let event = entry.and_then(|entry| match entry {
+            Entry::Event(event) if event.seq == next => Some(event),
+            _ => None,
+        });
+        event.is_some_and(|event| self.outbox.has_room_for(event))
     }
 
     /// Whether it is a viewer who has missed more than memory holds.
@@ -148,7 +158,7 @@ impl Participant {
                         self.push(event)?;
                     }
                 }
-                Entry::Event(_) if !all && !self.outbox.has_room() => return Ok(()),
+                Entry::Event(event) if !all && !self.outbox.has_room_for(event) => return Ok(()),
                 Entry::Event(event) => self.push(event)?,
             }
         }

@@ -20,7 +20,7 @@ use serde::Serialize;
 
 use crate::link::{DriverCommand, DriverEvent};
 use crate::memory::{Account, Charge};
-use crate::protocol::client::{ClientMessage, Execute};
+use crate::protocol::client::{ClientMessage, Execute, Program};
 use crate::protocol::event::{
     CellStatus, DoneUsage, EndReason, Event, NoticeLevel, SessionState, Stream,
 };
@@ -345,6 +345,8 @@ impl State {
             allow_input: bool,
             #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
             env: &'a std::collections::BTreeMap<String, String>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            program: Option<&'a Program>,
         }
         let order = Order {
             id: &cell.id,
@@ -353,6 +355,7 @@ impl State {
             silent: cell.execute.silent,
             allow_input: cell.execute.allow_input,
             env: &cell.execute.env,
+            program: cell.execute.program.as_ref(),
         };
         let number = cell.number;
         self.send_json(&order, |json| DriverCommand::Execute { cell: number, json });

@@ -15,6 +15,8 @@ use crate::common::traces::{GONE, until_empty};
 
 cases![
     a_run_ends_as_its_cell_does,
+    a_run_is_a_program_with_a_file_and_arguments,
+    a_run_waits_for_what_a_program_waits_for,
     a_run_streams_and_asks,
     a_run_can_be_interrupted,
     a_setting_that_makes_no_sense_ends_the_program,
@@ -49,14 +51,20 @@ impl Run {
     }
 
     fn spawn(&self, code: &str, flags: &[&str]) -> Child {
+        self.spawn_with(code, flags, &[])
+    }
+
+    /// The same with arguments of the program's own.
+    fn spawn_with(&self, code: &str, flags: &[&str], given: &[&str]) -> Child {
         let file = self.directory.path().join("cell.py");
         std::fs::write(&file, code).unwrap();
         let runtime = self.directory.path().join("run");
-        let mut arguments = vec!["run", file.to_str().unwrap(), "--runtime-dir"];
-        arguments.push(runtime.to_str().unwrap());
+        let mut arguments = vec!["run", "--runtime-dir", runtime.to_str().unwrap()];
         let of_backend = self.stage_backend.flags();
         arguments.extend(of_backend.iter().map(String::as_str));
         arguments.extend(flags);
+        arguments.push(file.to_str().unwrap());
+        arguments.extend(given);
         self.command(&arguments).spawn().unwrap()
     }
 }
@@ -78,10 +86,23 @@ async fn a_run_ends_as_its_cell_does(stage: &Stage) {
     let (code, out, err) =
         end_of(run.spawn("import sys\nprint('out')\nprint('err', file=sys.stderr)\n6 * 7", &[]))
             .await;
-    assert_eq!((code, out.as_str(), without_log(&err).as_str()), (Some(0), "out\n42\n", "err\n"));
+    assert_eq!((code, out.as_str(), without_log(&err).as_str()), (Some(0), "out\n", "err\n"));
     let (code, out, err) = end_of(run.spawn("1 / 0", &[])).await;
     assert_eq!((code, out.as_str()), (Some(1), ""));
     assert!(err.contains("ZeroDivisionError"), "{err}");
+    for (code, exit, told) in [
+        ("import sys; sys.exit()", 0, ""),
+        ("import sys; sys.exit(0)", 0, ""),
+        ("import sys; sys.exit(3)", 3, ""),
+        ("import sys; sys.exit(256 + 7)", 7, ""),
+        ("import sys; sys.exit('no such thing')", 1, "no such thing\n"),
+        ("exit(2)", 2, ""),
+        ("raise SystemExit(True)", 1, ""),
+    ] {
+        let (status, out, err) = end_of(run.spawn(code, &[])).await;
+        assert_eq!((status, out.as_str()), (Some(exit), ""), "{code}: {err}");
+        assert_eq!(without_log(&err), told, "{code}");
+    }
     let (code, _, err) = end_of(run.spawn("while True: pass", &["--timeout", "300ms"])).await;
     assert_eq!(code, Some(124), "{err}");
     assert!(err.contains("300 ms"), "{err}");
@@ -91,6 +112,50 @@ async fn a_run_ends_as_its_cell_does(stage: &Stage) {
     // The janitor outlives its gateway for a moment.
     let left = until_empty(GONE, async || walk(&run.directory.path().join("run"))).await;
     assert!(left.is_empty(), "{left:?}");
+}
+
+async fn a_run_is_a_program_with_a_file_and_arguments(stage: &Stage) {
+    let run = Run::new(stage);
+    let code = "import sys\nprint(sys.argv)\nprint(__file__)\nprint(len(open(__file__).read()))";
+    let given = ["--flag", "-x", "two words", "--memory", "1"];
+    let (exit, out, err) = end_of(run.spawn_with(code, &[], &given)).await;
+    assert_eq!(exit, Some(0), "{err}");
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!(lines[0], "['cell.py', '--flag', '-x', 'two words', '--memory', '1']");
+    assert!(lines[1].ends_with("/cell.py") && lines[1].starts_with('/'), "{out}");
+    assert_eq!(lines[2], code.len().to_string());
+    // A traceback names the file, without colours where there is no terminal.
+    let (exit, _, err) = end_of(run.spawn("def f():\n    1 / 0\nf()", &[])).await;
+    assert_eq!(exit, Some(1));
+    assert!(err.contains("cell.py") && err.contains("ZeroDivisionError"), "{err}");
+    assert!(!err.contains('\u{1b}'), "{err}");
+    let nowhere = run.command(&["run", "/nonexistent/prog.py"]).spawn().unwrap();
+    let (exit, out, err) = end_of(nowhere).await;
+    assert_eq!((exit, out.as_str()), (Some(2), ""), "{err}");
+    assert!(err.contains("/nonexistent/prog.py"), "{err}");
+    // What starts Python anew finds the program's functions, as it has a file.
+    let code = "import multiprocessing\ndef double(x):\n    return 2 * x\n\
+                if __name__ == '__main__':\n    context = multiprocessing.get_context('spawn')\n    \
+                with context.Pool(1) as pool:\n        print(pool.map(double, [1, 21]))";
+    let (exit, out, err) = end_of(run.spawn(code, &[])).await;
+    assert_eq!((exit, out.as_str()), (Some(0), "[2, 42]\n"), "{err}");
+}
+
+async fn a_run_waits_for_what_a_program_waits_for(stage: &Stage) {
+    let run = Run::new(stage);
+    let code = "import atexit, threading, time\nfrom concurrent.futures import ThreadPoolExecutor\n\
+                atexit.register(print, 'last')\n\
+                def late():\n    time.sleep(0.3)\n    print('thread')\n\
+                threading.Thread(target=late).start()\n\
+                threading.Thread(target=time.sleep, args=(600,), daemon=True).start()\n\
+                ThreadPoolExecutor().submit(lambda: (time.sleep(0.6), print('pool')))\n\
+                print('first')";
+    let (exit, out, err) = end_of(run.spawn(code, &[])).await;
+    assert_eq!((exit, out.as_str()), (Some(0), "first\nthread\npool\nlast\n"), "{err}");
+    // Its time is counted.
+    let code = "import threading, time\nthreading.Thread(target=time.sleep, args=(600,)).start()";
+    let (exit, _, err) = end_of(run.spawn(code, &["--timeout", "500ms"])).await;
+    assert_eq!(exit, Some(124), "{err}");
 }
 
 fn walk(directory: &Path) -> Vec<String> {

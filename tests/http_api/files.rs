@@ -4,11 +4,13 @@ use axum::body::Body;
 use futures::StreamExt;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::common::client::{self, Client};
 use crate::common::gateway::Gateway;
 use crate::common::suite::{Stage, cases};
-use crate::requests::{ask, eventually};
+use crate::requests::{DEADLINE, ask, eventually};
 
 cases![
     ten_megabytes_go_in_and_come_out_unchanged,
@@ -19,6 +21,7 @@ cases![
     a_long_listing_is_cut_and_says_so,
     files_move_while_a_cell_floods,
     what_is_too_long_is_refused,
+    a_client_that_sends_all_before_it_reads_sees_the_refusal,
     a_full_disk_is_told_and_left_as_it_was,
     an_upload_that_breaks_off_leaves_nothing,
     roles_decide_who_moves_files,
@@ -190,6 +193,46 @@ async fn what_is_too_long_is_refused(stage: &Stage) {
         (names(&gateway, &client, "").await == ["exact"]).then_some(())
     })
     .await;
+    client.end().await;
+    gateway.stop().await;
+}
+
+/// As Python's http.client does, and most others.
+async fn a_client_that_sends_all_before_it_reads_sees_the_refusal(stage: &Stage) {
+    const LENGTH: usize = 20 << 20;
+    let gateway = stage.own(&["--upload-size", "1MiB"]);
+    let client = Client::create(&gateway, "python").await;
+    let right = format!("Authorization: Bearer {}\r\n", gateway.token);
+    let whole = format!("Content-Length: {LENGTH}\r\n");
+    let chunked = "Transfer-Encoding: chunked\r\n";
+    let file = format!("PUT {}", place(&client, "long"));
+    let run = "POST /v1/run".to_owned();
+    for (line, token, length, status) in [
+        (&file, &*right, &*whole, "413"),
+        (&file, &*right, chunked, "413"),
+        (&file, "", &*whole, "401"),
+        (&run, &*right, &*whole, "413"),
+        (&run, "", chunked, "401"),
+    ] {
+        let host = gateway.address;
+        let head = format!("{line} HTTP/1.1\r\nHost: {host}\r\n{token}{length}\r\n");
+        let mut stream = TcpStream::connect(gateway.address).await.unwrap();
+        let exchange = async {
+            stream.write_all(head.as_bytes()).await.unwrap();
+            if length == chunked {
+                stream.write_all(format!("{LENGTH:x}\r\n").as_bytes()).await.unwrap();
+            }
+            stream.write_all(&vec![b'x'; LENGTH]).await.unwrap();
+            if length == chunked {
+                stream.write_all(b"\r\n0\r\n\r\n").await.unwrap();
+            }
+            let mut answer = [0; 12];
+            stream.read_exact(&mut answer).await.unwrap();
+            String::from_utf8(answer.to_vec()).unwrap()
+        };
+        let answer = tokio::time::timeout(DEADLINE, exchange).await.expect("no answer");
+        assert_eq!(answer, format!("HTTP/1.1 {status}"), "{line} {length}");
+    }
     client.end().await;
     gateway.stop().await;
 }

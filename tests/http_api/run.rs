@@ -14,6 +14,7 @@ cases![
     server_sent_events_carry_their_seq,
     one_object_has_it_all,
     code_that_raises_is_no_failed_request,
+    code_that_exits_ends_as_a_program_does,
     a_cell_has_its_time_and_its_environment,
     nobody_answers_input,
     much_output_arrives_whole,
@@ -124,6 +125,44 @@ async fn code_that_raises_is_no_failed_request(stage: &Stage) {
     assert_eq!(answer["error"]["frames"][0]["line"], 2);
     assert!(!answer["error"]["traceback"].as_array().unwrap().is_empty());
     assert_eq!(answer["stdout"], "1\n");
+}
+
+async fn code_that_exits_ends_as_a_program_does(stage: &Stage) {
+    for (code, status, stdout, value) in [
+        ("import sys\nprint(1)\nsys.exit(0)", "ok", "1\n", json!(null)),
+        ("exit()", "ok", "", json!(null)),
+        ("import sys\nsys.exit(3)", "error", "", json!("3")),
+        (
+            "import unittest\nclass T(unittest.TestCase):\n    def test(self): pass\n\
+             unittest.main(argv=['x'], verbosity=0)",
+            "ok",
+            "",
+            json!(null),
+        ),
+        (
+            "import atexit, threading, time\natexit.register(print, 'last')\n\
+             threading.Thread(target=lambda: (time.sleep(0.3), print('thread'))).start()",
+            "ok",
+            "thread\nlast\n",
+            json!(null),
+        ),
+    ] {
+        let ask = run(stage.gateway(), code).header("accept", "application/json");
+        let answer = ask.reply().await.json(200);
+        assert_eq!(
+            (&answer["status"], &answer["stdout"]),
+            (&json!(status), &json!(stdout)),
+            "{code}"
+        );
+        assert_eq!(answer["error"]["value"], value, "{code}");
+    }
+    // In a session it is no failure either, and the session goes on.
+    let mut client = stage.session().await;
+    client.run("x = 1\nimport sys\nsys.exit(0)").await.expect("ok", true);
+    client.run("raise KeyboardInterrupt").await.expect("error", true);
+    client.run("sys.exit(3)").await.expect("error", true);
+    assert_eq!(client.run("x").await.result(), "1");
+    client.end().await;
 }
 
 async fn a_cell_has_its_time_and_its_environment(stage: &Stage) {

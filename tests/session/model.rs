@@ -187,8 +187,8 @@ impl Model {
             Report::Done(number, outcome) => {
                 let status = match (outcome, self.stopping) {
                     (Outcome::Ok, _) => "ok",
-                    (_, Some(true)) | (Outcome::Interrupted, _) => "interrupted",
-                    (Outcome::Error, _) => "error",
+                    (_, Some(true)) | (Outcome::Interrupted, Some(_)) => "interrupted",
+                    (Outcome::Error | Outcome::Interrupted, _) => "error",
                 };
                 if let Some(cell) = self.finish(number, status, "kept") {
                     if cell.stop_on_error && status != "ok" {

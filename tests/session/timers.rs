@@ -276,6 +276,11 @@ const TIMERS: &[(&str, usize, Timers)] = &[
         &[("a pause of accept(2)", Not("comes when descriptors have run out, and then again"))],
     ),
     (
+        "src/http/server/unread.rs",
+        1,
+        &[("the rest of a body that nobody reads", Not("a bound on what is thrown away"))],
+    ),
+    (
         "src/http/server/deadline.rs",
         1,
         &[(

@@ -11,7 +11,7 @@ use crate::http::Doors;
 use crate::http::body::read_whole;
 use crate::http::problem::Problem;
 use crate::memory::Charge;
-use crate::protocol::client::{Execute, check_env};
+use crate::protocol::client::{Execute, Program, check_env};
 
 /// A cell to run.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -112,6 +112,7 @@ impl Order {
             timeout_ms,
             env: request.env,
             allow_input: false,
+            program: Some(Program { show_value: true, ..Program::default() }),
             ..Execute::default()
         };
         Ok(Order { template: request.template.or(query.template), cell, charge })

@@ -21,7 +21,9 @@ pub(super) fn of_done(running: &Running, done: &Done) -> (CellStatus, Option<Str
         _ => match done.outcome {
             Outcome::Ok => (CellStatus::Ok, None),
             Outcome::Error => (CellStatus::Error, None),
-            Outcome::Interrupted => (CellStatus::Interrupted, None),
+            Outcome::Interrupted if running.stop.is_some() => (CellStatus::Interrupted, None),
+            // A KeyboardInterrupt that nobody sent is the code's own.
+            Outcome::Interrupted => (CellStatus::Error, None),
         },
     }
 }

@@ -1,6 +1,6 @@
 //! Questions about code that are with the runner.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
@@ -37,8 +37,6 @@ struct Open {
 #[derive(Debug, Default)]
 pub(super) struct Queries {
     open: BTreeMap<u32, Open>,
-    /// Those of them that the runner does not have.
-    kept: BTreeSet<u32>,
     last: u32,
 }
 
@@ -73,30 +71,20 @@ impl Queries {
                 return Err(Refusal::new(ErrorCode::RateLimited, message).of(query.id));
             }
         };
-        if phase == SessionState::Restarting && query.kind != QueryKind::IsComplete {
+        if phase == SessionState::Restarting {
             effects.push(Effect::Reply(from, busy(query)));
             return Ok(());
         }
         self.last = self.last.wrapping_add(1).max(1);
-        if phase == SessionState::Restarting {
-            self.kept.insert(self.last);
-        } else {
-            effects.extend(request(self.last, &query));
-        }
+        effects.extend(request(self.last, &query));
         self.open.insert(self.last, Open { from, query, charge });
         Ok(())
     }
 
     /// The runner answered, or (`None`) was busy.
     pub(super) fn on_reply(&mut self, number: u32, json: Option<&[u8]>, effects: &mut Vec<Effect>) {
-        let Some(Open { from, query, charge }) = self.open.remove(&number) else { return };
+        let Some(Open { from, query, charge: _ }) = self.open.remove(&number) else { return };
         let reply = match json {
-            // `is_complete` has no way to say busy: it is asked again when the cell has ended.
-            None if query.kind == QueryKind::IsComplete => {
-                self.kept.insert(number);
-                self.open.insert(number, Open { from, query, charge });
-                return;
-            }
             None => busy(query),
             Some(json) if json.len() > ANSWER_BYTES => {
                 effects.push(Effect::Log(format!("a runner's reply of {} bytes", json.len())));
@@ -110,18 +98,8 @@ impl Queries {
         effects.push(Effect::Reply(from, reply));
     }
 
-    /// The runner is free again: what it was too busy for is put to it once more.
-    pub(super) fn ask_again(&mut self, effects: &mut Vec<Effect>) {
-        for number in std::mem::take(&mut self.kept) {
-            if let Some(open) = self.open.get(&number) {
-                effects.extend(request(number, &open.query));
-            }
-        }
-    }
-
     /// The runner is no more.
     pub(super) fn give_up(&mut self, effects: &mut Vec<Effect>) {
-        self.kept.clear();
         for (_, Open { from, query, .. }) in std::mem::take(&mut self.open) {
             effects.push(Effect::Reply(from, busy(query)));
         }
@@ -176,9 +154,9 @@ fn busy(query: Query) -> Reply {
         QueryKind::Inspect => {
             Reply::InspectReply { id, answer: InspectAnswer { busy: true, ..Default::default() } }
         }
-        // Nobody is left to judge; running the cell will tell.
         QueryKind::IsComplete => {
-            let answer = IsCompleteAnswer { status: Completeness::Complete, indent: None };
+            let status = Completeness::Unknown;
+            let answer = IsCompleteAnswer { status, indent: None, busy: true };
             Reply::IsCompleteReply { id, answer }
         }
     }

@@ -149,7 +149,6 @@ impl State {
         if failed {
             self.cancel_waiting("an earlier cell with stop_on_error did not end ok");
         }
-        self.queries.ask_again(&mut self.effects);
         self.start_next();
     }
 
@@ -197,7 +196,6 @@ impl State {
         }
         // Neither idle nor busy, so that whichever comes now is told.
         self.phase = SessionState::Starting;
-        self.queries.ask_again(&mut self.effects);
         self.start_next();
     }
 

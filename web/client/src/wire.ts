@@ -274,6 +274,8 @@ export type Reply = { type: "ready" } & ReadyFields | { type: "gap",
   status: Completeness,
   /** What the next line should begin with, if `incomplete`. */
   indent?: string,
+  /** The interpreter could not be asked now; `status` is `unknown`. */
+  busy?: boolean,
 } | { type: "protocol_error",
   /** For programs. */
   code: ErrorCode,
@@ -353,7 +355,7 @@ export type ParticipantInfo = {
 };
 
 /** Whether code is a whole cell. */
-export type Completeness = "complete" | "incomplete" | "invalid";
+export type Completeness = "complete" | "incomplete" | "invalid" | "unknown";
 
 /** Why a message was refused. */
 export type ErrorCode = "bad_json" | "bad_message" | "unknown_type" | "duplicate_id" | "queue_full" | "too_large" | "forbidden" | "not_running" | "rate_limited";
