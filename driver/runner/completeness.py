@@ -8,6 +8,7 @@ _FLAGS = 0x400 | 0x2000  # PyCF_ONLY_AST | PyCF_ALLOW_TOP_LEVEL_AWAIT
 # An invalid escape makes `compile` warn on the stderr of whatever cell runs; for the question
 # asked here any valid one does as well.
 _ESCAPE = re.compile(r"""\\([^\\'"\n])""")
+_TRY = re.compile(r"\s*try\s*:")
 _LEAVES = re.compile(r"\s*(return|raise|break|continue|pass)\b")
 
 
@@ -42,7 +43,23 @@ def judge(code):
         for blanks in {indent, indent[4:], ""}:
             if _parses(text.rstrip("\n ") + "\n" + blanks + ending):
                 return _incomplete(indent)
+    # A `try:` needs more than a body, and so does each one around it.
+    ended = "%s\n%spass" % (text.rstrip("\n "), indent)
+    for blanks in _open_tries(lines, len(indent)):
+        ended += "\n%sfinally: pass" % blanks
+        if _parses(ended):
+            return _incomplete(indent)
     return {"status": "invalid"}
+
+
+def _open_tries(lines, below):
+    """The indents of the `try:` lines around what is indented by `below`, innermost first."""
+    for line in reversed(lines):
+        blanks = len(line) - len(line.lstrip())
+        if line.strip() and blanks < below:
+            below = blanks
+            if _TRY.match(line):
+                yield line[:blanks]
 
 
 def _incomplete(indent):

@@ -7,9 +7,11 @@ looked for, so nothing that is Python is ever misread, and nothing else pays for
 
 import sys
 from _ast import Expr, Expression
+from _io import BufferedWriter, TextIOWrapper
 
 from _cellgate import frames, session, signals
 from _cellgate.cell import CELL, Cell
+from _cellgate.streams import Stream
 
 _AST_ONLY = 0x400  # PyCF_ONLY_AST
 _TOP_LEVEL_AWAIT = 0x2000  # PyCF_ALLOW_TOP_LEVEL_AWAIT
@@ -63,12 +65,53 @@ def run(number, job, pipes):
     if changed:
         _variables().restore(changed)
     error = None  # its traceback holds the cell
+    if not session.in_child:
+        guarded(_flush_others)
     cell.end()
     session.link.end(cell)
     CELL.set(None)
     # Its tasks, its threads and whatever it had copy a context hold the cell too.
     cell.alone = references(cell) <= _OUR_REFERENCES and cell.pipes.are_whole()
     return bytes((outcome, 1)) if cell.alone else bytes((outcome,))
+
+
+def _flush_others():
+    """Puts into the cell's pipes what streams hold that are not ours: wrappers of user code, and
+    the buffers of C."""
+    global _modules_seen, _c_library
+    found = ()
+    if len(session.namespace) < _LOOKED_AT:
+        found = [value for value in session.namespace.values() if type(value) in _WRITERS]
+    if found or type(sys.stdout) is not Stream or type(sys.stderr) is not Stream:
+        from _cellgate import wrapped
+
+        wrapped.flush(found)
+    modules = sys.modules
+    if len(modules) != _modules_seen:
+        _modules_seen = len(modules)
+        # numpy and whoever calls C themselves have it; of other extensions it is not known who
+        # writes to C's own streams, and loading it for one costs some milliseconds once.
+        if _c_library is None and ("ctypes" in modules or _has_extension(modules)):
+            import ctypes
+
+            _c_library = ctypes.CDLL(None)
+    if _c_library is not None:
+        _c_library.fflush(None)
+
+
+_WRITERS = {TextIOWrapper, BufferedWriter}
+_LOOKED_AT = 5000  # names of a session that are looked through for streams of the user's
+_modules_seen = 0  # how many there were when they were last looked through
+_c_library = None  # C's own, if something that may write to its streams is loaded
+
+
+def _has_extension(modules):
+    """Whether a module in machine code is loaded that is not Python's own."""
+    for module in list(modules.values()):
+        file = getattr(module, "__file__", None)
+        if type(file) is str and file.endswith(".so") and "/lib-dynload/" not in file:
+            return True
+    return False
 
 
 def guarded(function, *args):

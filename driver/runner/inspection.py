@@ -3,7 +3,7 @@
 import inspect
 import re
 
-from _cellgate import magics, names
+from _cellgate import execute, magics, names
 
 _MAX_TEXT = 64 << 10  # characters of an answer
 _BEFORE = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*$")
@@ -137,4 +137,28 @@ def _source(value):
     try:
         return inspect.getsource(value)
     except (OSError, TypeError):
+        return _source_of_class(value) if names.is_a(value, type) else None
+
+
+def _source_of_class(cls):
+    """The source of a class that a cell made, which `inspect` cannot find before Python 3.13: it is
+    in the cell that its methods are from, or else the newest that has a class of its name."""
+    import ast
+
+    if vars(cls).get("__module__") != "__main__":
         return None
+    name = type.__dict__["__qualname__"].__get__(cls)
+    codes = (getattr(item, "__code__", None) for item in vars(cls).values())
+    files = [code.co_filename for code in codes if code is not None]
+    files += reversed(list(execute.sources))
+    for file in files:
+        lines = execute.sources.get(file, (None, []))[1]
+        try:
+            tree = ast.parse("".join(lines))
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            continue  # magics, or what never ran
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef) and name.split(".")[-1] == node.name:
+                first = min([node.lineno, *(item.lineno for item in node.decorator_list)])
+                return "".join(lines[first - 1 : node.end_lineno])
+    return None

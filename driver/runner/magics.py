@@ -1,6 +1,7 @@
 """The magics there are: `%name` for a line, `%%name` for a cell."""
 
 import os
+import resource
 import sys
 import time
 
@@ -117,12 +118,12 @@ def cell_time(line, body, first_line):
 def _timed(code, first_line):
     if not code.strip():
         raise UsageError("%time needs a statement to run")
-    cpu, wall = os.times(), time.perf_counter()
+    before, wall = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
     try:
         return _run_python(code, first_line)
     finally:
-        wall, now = time.perf_counter() - wall, os.times()
-        user, system = now.user - cpu.user, now.system - cpu.system
+        wall, now = time.perf_counter() - wall, resource.getrusage(resource.RUSAGE_SELF)
+        user, system = now.ru_utime - before.ru_utime, now.ru_stime - before.ru_stime
         print(
             "CPU times: user %s, sys: %s, total: %s"
             % tuple(map(_span, (user, system, user + system)))
@@ -287,11 +288,20 @@ def line_run(line):
         code = compile(file.read(), argv[0], "exec", 0, True)
     before, sys.argv = sys.argv, argv
     session.namespace["__file__"] = argv[0]
+    beside = os.path.dirname(os.path.abspath(argv[0]))
+    sys.path.insert(0, beside)  # where Python looks first for what a script imports
     try:
         exec(code, session.namespace)
+    except SystemExit as error:
+        from _cellgate import program
+
+        if not program.exits_well(error):
+            raise
     finally:
         sys.argv = before
         session.namespace.pop("__file__", None)
+        if beside in sys.path:
+            sys.path.remove(beside)
 
 
 def line_sx(line):

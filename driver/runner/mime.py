@@ -157,10 +157,22 @@ def plain_text(value):
         _complain(value, "__repr__", error)
         return "<%s object whose repr failed>" % type(value).__qualname__
     if type(value) in _CONTAINERS and _PRETTY_ABOVE < len(text) < _PRETTY_BELOW:
-        from pprint import pformat
-
-        text = _try(value, "pprint", lambda: pformat(value, sort_dicts=False, compact=True)) or text
+        text = _try(value, "pprint", lambda: _laid_out(value)) or text
     return _cut(text)
+
+
+def _laid_out(value):
+    """A container over several lines, its texts as they are: `pprint` would cut them to pieces."""
+    from pprint import PrettyPrinter
+
+    class Whole(PrettyPrinter):
+        _dispatch = {
+            method: function
+            for method, function in PrettyPrinter._dispatch.items()
+            if method not in (str.__repr__, bytes.__repr__, bytearray.__repr__)
+        }
+
+    return Whole(sort_dicts=False, compact=True).pformat(value)
 
 
 def _of_many(value):

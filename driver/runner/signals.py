@@ -42,6 +42,7 @@ _held = False
 _admitted = False
 _wanted = 0  # the number of a cell that is to be interrupted as soon as it comes
 _count = 0  # interrupts of the supervisor's so far
+_raised_in = 0  # the number of the cell that a KeyboardInterrupt of the supervisor's was raised in
 yields_softly = None  # set by `tasks`: takes an interrupt that hits a waiting event loop
 
 
@@ -158,17 +159,22 @@ def _meant():
 
 
 def _on_interrupt(number, frame):
-    global _pending, _patience_ends, _wanted
+    global _pending, _patience_ends, _wanted, _raised_in
     meant = _meant()
     if meant is not None and (meant != _cell or phase == IDLE):
         _wanted = meant  # it came before its cell; or after it, and then it is nobody's
+    elif meant is not None and meant == _raised_in:
+        pass  # sent again for a child that missed it: one interrupt is one, whatever is saved now
     elif phase == RUNNING:
         if _held:
             _pending = True
         elif _would_be_lost(frame):
             start_new_thread(_again, (_cell,))
-        elif yields_softly is None or not yields_softly(frame):
-            _patience_ends = 0.0
-            raise KeyboardInterrupt
+        else:
+            if meant is not None:
+                _raised_in = meant
+            if yields_softly is None or not yields_softly(frame):
+                _patience_ends = 0.0
+                raise KeyboardInterrupt
     elif phase == STARTING:
         _pending = True

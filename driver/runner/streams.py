@@ -22,6 +22,7 @@ class Stream(io.TextIOBase):
         # An attribute rather than a method: `print` calls it twice a line, and binding a method
         # costs a tenth of a line's time.
         self.write = _writer(number)
+        self._bytes = None
 
     def __repr__(self):
         return "<cellgate.Stream name=%r encoding='utf-8'>" % self.name
@@ -29,7 +30,11 @@ class Stream(io.TextIOBase):
     @property
     def buffer(self):
         """The bytes below the text."""
-        return self._stream().buffer
+        if self._bytes is None:
+            from _cellgate import wrapped
+
+            self._bytes = wrapped.Bytes(self)
+        return self._bytes
 
     @property
     def closed(self):

@@ -28,6 +28,8 @@ def adopt(module):
         wrapped = _wanting_loop(original)
         for place in (module, module.tasks):
             setattr(place, name, wrapped)
+    for place in (module, module.events):
+        place.get_running_loop = _running_or_ours(module.events.get_running_loop)
     session.mendings.append(_mend)
     _mend()
 
@@ -45,6 +47,20 @@ def _wanting_loop(original):
     wrapped.__qualname__ = original.__qualname__
     wrapped.__module__ = original.__module__
     return wrapped
+
+
+def _running_or_ours(original):
+    """As in a notebook, where every cell runs inside the loop. `asyncio.run` asks another function
+    whether a loop runs, and so still works."""
+
+    def get_running_loop():
+        if asyncio._get_running_loop() is None and signals.phase == signals.RUNNING and _on_main():
+            return session_loop()
+        return original()
+
+    get_running_loop.__doc__ = original.__doc__
+    get_running_loop.__module__ = original.__module__
+    return get_running_loop
 
 
 def _on_main():

@@ -30,6 +30,22 @@ class Await(RunnerTest):
         self.run_ok("a = await me()")
         self.assertEqual(self.run_ok("a is await me()").text, "True")
 
+    def test_the_loop_counts_as_running_in_a_cell_that_does_not_await(self):
+        self.run_ok("import asyncio\nfrom asyncio import get_running_loop")
+        self.assertEqual(self.run_ok("asyncio.get_running_loop() is get_running_loop()").text, "True")
+        self.run_ok("here = asyncio.get_running_loop()\nsame = here is await asyncio.sleep(0, here)")
+        self.assertEqual(self.run_ok("same, here is asyncio.get_running_loop()").text, "(True, True)")
+        # What makes things of the loop without awaiting, as clients of HTTP do.
+        self.run_ok("done = asyncio.get_running_loop().create_future()")
+        self.run_ok("asyncio.get_running_loop().call_soon(done.set_result, 7)")
+        self.assertEqual(self.run_ok("await done").text, "7")
+        # Where none runs, there is none: in a thread, and below asyncio.run it is that one's.
+        self.run_ok("from concurrent.futures import ThreadPoolExecutor as Pool\n"
+                    "raised = Pool().submit(asyncio.get_running_loop).exception()")  # fmt: skip
+        self.assertEqual(self.run_ok("type(raised).__name__").text, "'RuntimeError'")
+        self.run_ok("async def own(): return asyncio.get_running_loop()")
+        self.assertEqual(self.run_ok("asyncio.run(own()) is here").text, "False")
+
     def test_context_variables_live_on(self):
         self.run_ok(
             "import contextvars, asyncio\nv = contextvars.ContextVar('v')\nawait asyncio.sleep(0)\nv.set(1);"

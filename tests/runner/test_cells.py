@@ -73,6 +73,12 @@ class Results(RunnerTest):
         self.run_ok("44")
         self.assertEqual(self.run_ok("_").text, "'mine'")
 
+    def test_texts_in_containers_are_left_whole(self):
+        for code in ("['word ' * 30]", "{'a': 'b ' * 90, 'c': [b'd ' * 90]}", "('x y ' * 50,)"):
+            cell = self.run_ok(code)
+            self.assertEqual(eval(cell.text), eval(code))
+            self.assertNotRegex(cell.text, r"' *\n *b?'")
+
     def test_long_containers_are_laid_out_on_lines(self):
         text = self.run_ok("{i: 'value %d' % i for i in range(10)}").text
         self.assertGreater(text.count("\n"), 3)

@@ -132,11 +132,13 @@ class Tracebacks(RunnerTest):
         )
         self.assertIn("ZeroDivisionError", cell.error["value"])
 
-    def test_exit_is_an_error_that_keeps_the_state(self):
+    def test_exit_keeps_the_state_and_only_a_failure_is_one(self):
         self.run_ok("kept = 1")
         cell = self.run_error("import sys\nsys.exit(3)", "SystemExit")
         self.assertEqual(cell.error["value"], "3")
-        self.run_error("exit()", "SystemExit")
+        self.run_ok("exit()")
+        self.run_ok("sys.exit(0)")
+        self.run_error("sys.exit('why')", "SystemExit")
         self.run_error("raise GeneratorExit", "GeneratorExit")
         self.assertEqual(self.run_ok("kept").text, "1")
 

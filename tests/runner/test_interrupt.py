@@ -18,6 +18,22 @@ class Interrupt(RunnerTest):
         self.runner.finish(cell)
         return cell
 
+    def test_one_interrupt_is_one_however_often_it_is_sent(self):
+        code = ("try:\n    print('go')\n    while True: pass\nexcept KeyboardInterrupt:\n    print('saving')\n"
+                "import os, time\nwhile not os.path.exists('saved'): time.sleep(0.01)\n'saved'")
+        cell = self.runner.start(code)
+        self.runner.until(lambda: "go" in cell.stdout)
+        self.runner.interrupt()
+        self.runner.until(lambda: "saving" in cell.stdout)
+        for _ in range(3):
+            self.runner.interrupt()
+            self.handled(asleep=False)
+        open(self.runner.directory + "/saved", "w").close()
+        self.runner.finish(cell)
+        self.assertEqual((cell.outcome, cell.text), ("ok", "'saved'"))
+        # The next cell is interrupted as ever.
+        self.assertEqual(self.interrupted("print('go')\nwhile True: pass").outcome, "interrupted")
+
     def handled(self, asleep=True):
         """Waits until no signal is pending and, if `asleep`, the runner waits for its next cell."""
         end = time.monotonic() + DEADLINE

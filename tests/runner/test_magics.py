@@ -6,6 +6,21 @@ from harness import RunnerTest
 
 
 class Shell(RunnerTest):
+    def test_run_finds_what_stands_beside_the_file_and_knows_how_a_program_exits(self):
+        self.run_ok("import os\nos.makedirs('proj', exist_ok=True)")
+        self.run_ok("open('proj/beside.py', 'w').write('value = 7')\n"
+                    "open('proj/prog.py', 'w').write('import beside, sys\\nfound = beside.value\\n"
+                    "sys.exit(int(sys.argv[1]))');")  # fmt: skip
+        self.run_ok("%run proj/prog.py 0")
+        self.assertEqual(self.run_ok("found").text, "7")
+        self.run_error("%run proj/prog.py 3", "SystemExit")
+        self.assertEqual(self.run_ok("import sys\n[p for p in sys.path if 'proj' in p]").text, "[]")
+
+    def test_time_knows_less_than_a_tick_of_the_clock(self):
+        cell = self.run_ok("%time sum(range(100_000))")
+        self.assertRegex(cell.stdout, r"total: [0-9.]+ [mµ]s")
+        self.assertNotIn("total: 0", cell.stdout)
+
     def test_a_command_streams(self):
         cell = self.run_ok("print('a')\n!echo b; echo c >&2\nprint('d')")
         self.assertEqual((cell.stdout, cell.stderr), ("a\nb\nd\n", "c\n"))

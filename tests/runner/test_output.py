@@ -159,16 +159,15 @@ class PassedOn(RunnerTest):
         self.run_ok("go.set()")
 
     def test_pipes_that_were_closed_or_replaced_are_not_passed_on(self):
-        for code in (
-            "import sys; sys.stdout.buffer.close()",
-            "import sys; sys.stdout.buffer.raw.close()",
-            "import sys; sys.stderr.buffer.detach()",
-            "import os; os.closerange(8, 64)",
-            "import os, sys; f = os.open('f', os.O_CREAT | os.O_WRONLY); "
-            "os.dup2(f, sys.stdout.buffer.fileno())",
+        for code, passed_on in (
+            ("import sys; sys.stdout.buffer.close()", True),  # closes nothing
+            ("import sys; sys.stdout.buffer.raw.close()", True),
+            ("import sys; sys.stderr.buffer.detach()", False),  # raises
+            ("import os; os.closerange(8, 64)", False),
+            ("import os; f = os.open('f', os.O_CREAT | os.O_WRONLY); os.dup2(f, 1)", True),
         ):
             cell = self.runner.run(code)
-            self.assertFalse(cell.alone, code)
+            self.assertEqual(cell.alone, passed_on, code)
             after = self.run_ok("import sys; print('out'); sys.stderr.write('err')\nNone")
             self.assertEqual((after.stdout, after.stderr), ("out\n", "err"))
 
@@ -259,6 +258,49 @@ class Streams(RunnerTest):
         self.assertLess(
             ours, theirs * 2 + 2.0, "%.2f µs a line, a plain stream %.2f µs" % (ours, theirs)
         )
+
+
+class Wrapped(RunnerTest):
+    """Streams that user code makes of ours."""
+
+    WRAPPERS = (
+        "sys.stdout = io.TextIOWrapper(sys.stdout.buffer, encoding='utf-8')",
+        "sys.stdout = open(1, 'w', closefd=False)",
+        "sys.stdout = io.TextIOWrapper(os.fdopen(1, 'wb', closefd=False))",
+        "sys.stdout = io.TextIOWrapper(io.BufferedWriter(sys.stdout.buffer))",
+        "sys.stdout = codecs.getwriter('utf-8')(sys.stdout.buffer)",
+    )
+
+    def test_what_a_wrapper_holds_is_its_cells(self):
+        self.run_ok("import codecs, io, os, sys")
+        for wrapper in self.WRAPPERS:
+            cell = self.run_ok(wrapper + "\nprint('held', end='')\nNone")
+            self.assertEqual(cell.stdout, "held", wrapper)
+            after = self.run_ok("print('next')\nsys.stdout.buffer.write(b'raw\\n');")
+            self.assertEqual(after.stdout, "next\nraw\n", wrapper)
+            error = self.run_ok(wrapper.replace("stdout", "stderr").replace("(1,", "(2,")
+                                + "\nprint('held', file=sys.stderr, end='')\nNone")  # fmt: skip
+            self.assertEqual(error.stderr, "held", wrapper)
+            self.assertEqual(self.run_ok("sys.stderr.write('err');").stderr, "err", wrapper)
+
+    def test_a_stream_of_ours_kept_in_a_variable_is_flushed_with_its_cell(self):
+        self.run_ok("import os, sys")
+        cell = self.run_ok("own = open(1, 'w', closefd=False)\nown.write('a');")
+        self.assertEqual(cell.stdout, "a")
+        self.assertEqual(self.run_ok("own.write('b');").stdout, "b")
+        file = self.run_ok("other = open('kept', 'w')\nother.write('c')\nos.path.getsize('kept')")
+        self.assertEqual(file.text, "0", "a file of its own is nobody else's to flush")
+
+    def test_what_was_printed_and_what_was_written_as_bytes_keep_their_order(self):
+        cell = self.run_ok(
+            "import sys\nprint('1', end=' ')\nsys.stdout.buffer.write(b'2 ')\nprint('3');"
+        )
+        self.assertEqual(cell.stdout, "1 2 3\n")
+
+    def test_output_of_c_code_is_its_cells(self):
+        self.run_ok("import ctypes\nlibc = ctypes.CDLL(None)")
+        self.assertEqual(self.run_ok("libc.printf(b'from C');").stdout, "from C")
+        self.assertEqual(self.run_ok("print('next')").stdout, "next\n")
 
 
 if __name__ == "__main__":

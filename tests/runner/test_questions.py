@@ -131,6 +131,17 @@ class Inspect(RunnerTest):
         self.assertIn("os.path.join(", self.text("os.path.join", 10))
 
 
+class Source(RunnerTest):
+    def test_the_source_of_a_class_that_a_cell_made(self):
+        self.run_ok("x = 1\nimport dataclasses\n@dataclasses.dataclass\nclass K:\n    a: int = 1\n\n"
+                    "    def f(self): return 2\n\ny = 2")  # fmt: skip
+        shown = self.run_ok("K??").stdout
+        wanted = "@dataclasses.dataclass\nclass K:\n    a: int = 1\n\n    def f(self): return 2"
+        self.assertIn(wanted, shown)
+        self.run_ok("class Empty: pass")
+        self.assertIn("class Empty: pass", self.run_ok("Empty??").stdout)
+
+
 class IsComplete(RunnerTest):
     def test_verdicts(self):
         for code, status, indent in (
@@ -148,6 +159,9 @@ class IsComplete(RunnerTest):
             ("class A:\n    def f(self):", "incomplete", "        "),
             ("@decorated", "incomplete", ""),
             ("try:\n    x()", "incomplete", "    "),
+            ("try:", "incomplete", "    "),
+            ("def f():\n    try:", "incomplete", "        "),
+            ("try:\n    try:", "incomplete", "        "),
             ("x = = 1", "invalid", None),
             ("'open", "invalid", None),
             ("await f()", "complete", None),
