@@ -52,16 +52,17 @@ pub async fn run(
     let own_file = copy(&session, file, &code).await;
     let name = own_file.clone().unwrap_or_else(|| STDIN.to_owned());
     let argv = std::iter::once(name).chain(arguments.iter().cloned()).collect();
-    let program = Some(Program { file: own_file, argv, show_value: false });
+    let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let colours = wanted && std::io::stdout().is_terminal();
+    let program = Some(Program { file: own_file, argv, show_value: false, colours });
     let allow_input = file != Path::new(STDIN);
     let cell = Execute { code, allow_input, program, ..Execute::default() };
     seat.say(Ok(ClientMessage::Execute(cell))).await?;
 
-    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let mut terminal = Terminal {
         stdin: BufReader::new(tokio::io::stdin()),
         interrupts: signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?,
-        colours: !plain && std::io::stderr().is_terminal(),
+        colours: wanted && std::io::stderr().is_terminal(),
         exit: None,
         status: None,
     };

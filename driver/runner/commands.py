@@ -10,7 +10,16 @@ _ARGUMENT_BYTES = 100 << 10  # the kernel takes 128 KiB in one argument
 
 def stream(command):
     """Runs a command on the cell's own pipes; leaves its exit code in `_exit_code`."""
-    session.namespace["_exit_code"] = run(["/bin/sh", "-c", command])
+    session.namespace["_exit_code"] = run([*_by_the_line(), "/bin/sh", "-c", command])
+
+
+def _by_the_line():
+    """What makes programs that use C's streams write each line when it is complete, as they do to a
+    terminal; into a pipe they would write some kilobytes at a time."""
+    from shutil import which
+
+    program = which("stdbuf", path="/usr/local/bin:/usr/bin:/bin")
+    return [program, "-oL"] if program else []
 
 
 class Lines(list):
@@ -41,16 +50,20 @@ def lines(command):
 
 def script(interpreter, text):
     """Runs a whole cell by another program. Raises CalledProcessError unless it ends well."""
+    from shutil import which
+
     argv = interpreter.split()
+    if argv and which(argv[0]) is None:
+        raise FileNotFoundError("this sandbox has no program called %s" % argv[0])
     if len(text) * 4 < _ARGUMENT_BYTES:
-        code = run([*argv, "-c", text])
+        code = run([*_by_the_line(), *argv, "-c", text])
     else:
         import tempfile
 
         with tempfile.NamedTemporaryFile("w", suffix=".sh") as file:
             file.write(text)
             file.flush()
-            code = run([*argv, file.name])
+            code = run([*_by_the_line(), *argv, file.name])
     if code:
         raise subprocess.CalledProcessError(code, interpreter)
 

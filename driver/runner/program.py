@@ -5,6 +5,7 @@ has nothing later: its end waits for them, as Python's own does.
 """
 
 import sys
+from os import environ
 
 from _cellgate import execute, session
 
@@ -12,6 +13,9 @@ from _cellgate import execute, session
 def begin(cell, job):
     """Gives the code its arguments and its file, if it has one: a path in the working directory."""
     sys.argv[:] = job.get("argv") or [""]
+    if not job.get("colours"):
+        for name in ("FORCE_COLOR", "CLICOLOR_FORCE"):
+            environ.pop(name, None)  # what reads its output is a program too
     file = job.get("file")
     if file:
         cell.file = file

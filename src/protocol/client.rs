@@ -82,6 +82,8 @@ pub struct Program {
     pub argv: Vec<String>,
     /// Whether the value of the last expression is a result.
     pub show_value: bool,
+    /// Whether who reads its output shows colours.
+    pub colours: bool,
 }
 
 /// A question that runs no cell.

@@ -33,6 +33,7 @@ use tokio::sync::OnceCell;
 use tokio_util::task::TaskTracker;
 
 use super::cgroup::{Cgroups, Layout};
+use super::environment;
 use super::policy;
 use super::reaper::Reaper;
 use super::rlimits;
@@ -250,8 +251,8 @@ impl Shared {
         Setup {
             language: template.language.name().into(),
             interpreter: recipe.interpreter.clone(),
-            env: environment(template, &recipe.interpreter),
-            workdir: plan::WORKDIR.into(),
+            env: variables(template, &recipe.interpreter),
+            workdir: environment::WORKDIR.into(),
             rlimits: rlimits::of_runner(limits, controllers.memory),
             seccomp: self.filter.clone(),
             memory_limit_bytes: limits.memory_bytes,
@@ -272,28 +273,17 @@ impl Recipe {
     }
 }
 
-/// The runner's environment: what a login of the sandbox's user would have, then the template's.
-fn environment(template: &Template, interpreter: &str) -> Vec<Vec<u8>> {
+/// The runner's environment: where programs are, what every backend says, then the template's.
+fn variables(template: &Template, interpreter: &str) -> Vec<Vec<u8>> {
     let bin = interpreter.rsplit_once('/').map_or("", |(bin, _)| bin);
     let mut path = String::from("/usr/local/bin:/usr/bin:/bin");
     if !path.split(':').any(|known| known == bin) {
         path = format!("{bin}:{path}");
     }
-    let own = [
-        ("PATH", path.as_str()),
-        ("HOME", plan::WORKDIR),
-        ("USER", "sandbox"),
-        ("LANG", "C.UTF-8"),
-        ("TMPDIR", "/tmp"),
-    ];
-    let given = |name: &str| template.env.iter().any(|(given, _)| given == name);
-    let mut all: Vec<Vec<u8>> = own
-        .iter()
-        .filter(|(name, _)| !given(name))
-        .map(|(name, value)| format!("{name}={value}").into_bytes())
-        .collect();
-    all.extend(template.env.iter().map(|(name, value)| format!("{name}={value}").into_bytes()));
-    all
+    let ours = environment::of_user_code(&template.limits);
+    let ours = ours.iter().map(|(name, value)| (*name, value.as_str()));
+    let given = template.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    environment::encode([("PATH", path.as_str())].into_iter().chain(ours).chain(given))
 }
 
 impl Backend for LocalBackend {

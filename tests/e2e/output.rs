@@ -6,6 +6,7 @@ use crate::common::client::{Client, text};
 use crate::common::suite::{Stage, cases};
 
 cases![
+    children_show_what_they_write_as_they_write_it,
     lines_come_while_the_cell_runs,
     characters_survive_being_split,
     bytes_that_are_no_text_are_told,
@@ -190,6 +191,26 @@ async fn pipes_serve_several_cells_until_something_else_may_write_to_them(stage:
         let next = client.print(which).await;
         assert_ne!(next, last, "after {holder}");
         last = next;
+    }
+    client.end().await;
+}
+
+async fn children_show_what_they_write_as_they_write_it(stage: &Stage) {
+    let mut client = stage.session().await;
+    let slow = "import time\nprint('first')\ntime.sleep(600)";
+    client.print(&format!("open('slow.py', 'w').write({slow:?})")).await;
+    for code in [
+        "import subprocess, sys\nsubprocess.run([sys.executable, 'slow.py'])",
+        "!python3 slow.py",
+        "import os\nos.system('python3 slow.py')",
+        "%%bash\npython3 slow.py",
+        "!awk 'BEGIN { print \"first\"; while (1) system(\"sleep 600\") }' < /dev/null",
+    ] {
+        let id = client.execute(code).await;
+        // It came while the child runs on, and stays although the child is ended.
+        client.until_text(&id, "first\n").await;
+        client.send(json!({"type": "interrupt"})).await;
+        client.finish(&id).await;
     }
     client.end().await;
 }

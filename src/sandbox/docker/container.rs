@@ -13,6 +13,7 @@ use bollard::models::{
 use cellgate_driver::wire::Setup;
 
 use super::facts::Facts;
+use crate::sandbox::environment::{self, WORKDIR};
 use crate::sandbox::{SandboxError, policy, rlimits};
 use crate::template::{Limits, Template};
 
@@ -24,7 +25,6 @@ pub(super) const DRIVER_NAME: &str = "cellgate-driver";
 /// The link's socket in its directory.
 pub(super) const SOCKET_NAME: &str = "link.sock";
 /// The one writable directory that lasts as long as the session; HOME too.
-const WORKDIR: &str = "/work";
 /// Killed before anything of the host that has the usual 0; the supervisor puts the runner higher.
 const OOM_SCORE: i64 = 500;
 /// The engine refuses less than a hundredth of a processor.
@@ -269,7 +269,7 @@ pub(super) fn setup(
     Ok(Setup {
         language: template.language.name().to_owned(),
         interpreter,
-        env: environment(image_env, &template.env),
+        env: variables(image_env, template),
         workdir: WORKDIR.to_owned(),
         rlimits: rlimits::of_runner(limits, facts.memory_is_enforced()),
         seccomp,
@@ -280,19 +280,13 @@ pub(super) fn setup(
 }
 
 /// The image's variables, ours over them, the template's over both.
-fn environment(image: &[String], template: &[(String, String)]) -> Vec<Vec<u8>> {
-    let ours = [("HOME", WORKDIR), ("LANG", "C.UTF-8"), ("USER", "sandbox"), ("TERM", "dumb")];
+fn variables(image: &[String], template: &Template) -> Vec<Vec<u8>> {
     let usual_path = ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     let image = image.iter().filter_map(|entry| entry.split_once('='));
-    let template = template.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let mut variables: Vec<(&str, &str)> = Vec::new();
-    for (name, value) in [usual_path].into_iter().chain(image).chain(ours).chain(template) {
-        match variables.iter_mut().find(|(known, _)| *known == name) {
-            Some(known) => known.1 = value,
-            None => variables.push((name, value)),
-        }
-    }
-    variables.iter().map(|(name, value)| format!("{name}={value}").into_bytes()).collect()
+    let ours = environment::of_user_code(&template.limits);
+    let ours = ours.iter().map(|(name, value)| (*name, value.as_str()));
+    let given = template.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    environment::encode([usual_path].into_iter().chain(image).chain(ours).chain(given))
 }
 
 #[cfg(test)]
@@ -335,7 +329,7 @@ mod tests {
     #[test]
     fn the_template_has_the_last_word_on_the_environment() {
         let image = ["PATH=/image/bin".to_owned(), "LANG=en".to_owned(), "odd".to_owned()];
-        let env = environment(&image, &template().env);
+        let env = variables(&image, &template());
         let env: Vec<String> = env.into_iter().map(|v| String::from_utf8(v).unwrap()).collect();
         for expected in ["PATH=/opt/bin", "A=1", "LANG=C.UTF-8", "HOME=/work"] {
             assert!(env.contains(&expected.to_owned()), "{expected} in {env:?}");

@@ -18,10 +18,8 @@ use std::path::{Path, PathBuf};
 use cellgate_driver::spec::{Access, INSIDE_ID, Spec, Step};
 
 use super::python::Python;
+use crate::sandbox::environment::WORKDIR;
 use crate::template::{Language, Limits, PoolSize, Template};
-
-/// Working directory and home.
-pub(super) const WORKDIR: &str = "/work";
 
 /// Where user code can write.
 const SCRATCH: [&str; 3] = ["work", "tmp", "dev/shm"];

@@ -1,0 +1,79 @@
+//! The environment of user code: one table for every backend.
+
+use crate::template::Limits;
+
+/// The working directory, which is the home too.
+pub(super) const WORKDIR: &str = "/work";
+
+/// Where libraries read how many threads to start. They would count the machine's processors, of
+/// which a sandbox may have a part: more threads than that only wait for each other.
+const THREAD_COUNTS: [&str; 9] = [
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "RAYON_NUM_THREADS",
+    "POLARS_MAX_THREADS",
+    "GOMAXPROCS",
+    "LOKY_MAX_CPU_COUNT",
+    "PYTHON_CPU_COUNT", // what os.cpu_count answers, from Python 3.13 on
+];
+
+/// What a login of the sandbox's user would have, and what programs need to know of where they run.
+/// Later entries of the same name outweigh earlier ones: what a backend finds stands before, what
+/// the template says behind.
+pub(super) fn of_user_code(limits: &Limits) -> Vec<(&'static str, String)> {
+    let cores = limits.cpu_millis.div_ceil(1000).max(1).to_string();
+    let fixed = [
+        ("HOME", WORKDIR),
+        ("USER", "sandbox"),
+        ("LANG", "C.UTF-8"),
+        ("TMPDIR", "/tmp"),
+        // Who watches wants each line when it is written, of Python's children too.
+        ("PYTHONUNBUFFERED", "1"),
+        // As in notebooks: colours can be shown, although there is no terminal.
+        ("TERM", "xterm-256color"),
+        ("FORCE_COLOR", "1"),
+        ("CLICOLOR_FORCE", "1"),
+        // There is nobody to turn the pages.
+        ("PAGER", "cat"),
+        ("GIT_PAGER", "cat"),
+    ];
+    let fixed = fixed.into_iter().map(|(name, value)| (name, value.to_owned()));
+    fixed.chain(THREAD_COUNTS.map(|name| (name, cores.clone()))).collect()
+}
+
+/// `NAME=VALUE` for each name, with its last value.
+pub(super) fn encode<'a>(variables: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<Vec<u8>> {
+    let mut last: Vec<(&str, &str)> = Vec::new();
+    for (name, value) in variables {
+        match last.iter_mut().find(|(known, _)| *known == name) {
+            Some(known) => known.1 = value,
+            None => last.push((name, value)),
+        }
+    }
+    last.into_iter().map(|(name, value)| format!("{name}={value}").into_bytes()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_are_as_many_as_there_are_processors() {
+        for (cpu_millis, threads) in [(100, "1"), (1000, "1"), (1001, "2"), (4000, "4")] {
+            let limits = Limits { cpu_millis, ..Limits::default() };
+            let found = of_user_code(&limits);
+            for name in THREAD_COUNTS {
+                let value = found.iter().find(|(known, _)| *known == name);
+                assert_eq!(value.map(|(_, value)| value.as_str()), Some(threads), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_last_value_of_a_name_counts() {
+        let env = encode([("A", "1"), ("B", "2"), ("A", "3=4")].into_iter());
+        assert_eq!(env, [b"A=3=4".to_vec(), b"B=2".to_vec()]);
+    }
+}
