@@ -6,6 +6,7 @@ x = %name rest    x = __cellgate__.run_line_magic('name', 'rest')
 !command          __cellgate__.system('command')
 x = !command      x = __cellgate__.getoutput('command')
 thing?            __cellgate__.help('thing')
+pip …, !pip …     as %pip …, which knows what a sandbox allows
 %%name rest …     __cellgate__.run_cell_magic('name', 'rest', '…', line)
 ```
 A line counts only where a statement can begin: not within a string, brackets or a continued line.
@@ -19,13 +20,19 @@ from _cellgate import shell
 _LINE = re.compile(r"(\s*)(%{1,2}|!{1,2})\s*(.*)$", re.S)
 _ASSIGNED = re.compile(r"(\s*[A-Za-z_][\w.,\s\[\]'\"*]*=\s*)([%!])(?!=)\s*(.*)$", re.S)
 _HELP = re.compile(r"(\s*)(?:\?{1,2}\s*([\w.%*\[\]'\"]+)|([\w.%*\[\]'\"]+?)\s*(\?{1,2}))\s*;?\s*$")
+# Whatever people write for it: in a shell pip would try for minutes to reach an index.
+_PIP = re.compile(
+    r"(\s*)(?:!+\s*)?(?:(?:python3?|\{sys\.executable\}|\$sys\.executable)\s+-m\s+)?pip3?\s+"
+    r"((?:install|download|uninstall|list|show|freeze|check)\b"
+    r"(?:[^|&;<>'\"]|'[^']*'|\"[^\"]*\")*)$"
+)
 _CELL = re.compile(r"(\s*)%%(\w[\w.]*)[ \t]*([^\n]*)(?:\n(.*))?$", re.S)
 
 
 def python_of(source, error):
     """The cell as Python with the same lines. Raises `error` if it holds no magic and no indent."""
     text = _dedented(source)
-    if any(mark in text for mark in "%!?"):
+    if any(mark in text for mark in "%!?") or "pip" in text:
         text = transform(text)
     if text == source:
         raise error
@@ -67,6 +74,9 @@ def transform(text):
 
 
 def _python_of_line(line):
+    match = _PIP.match(line)
+    if match is not None:
+        return match.group(1) + _call("%", "pip " + match.group(2))
     match = _HELP.match(line)
     if match is not None:
         indent, after, before, marks = match.groups()

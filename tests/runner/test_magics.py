@@ -134,8 +134,15 @@ class Lines(RunnerTest):
         cell = self.run_ok(
             "from _cellgate import packages\npackages._has_network = lambda: False\npackages._has_pip = lambda: True"
         )
-        cell = self.run_error("%pip install numpy", "UsageError")
-        self.assertIn("no network", cell.error["value"])
+        for line in ("%pip install numpy", "pip install numpy", "!pip install numpy", "!pip3 install -U numpy",
+                     "x = 1\n!python -m pip install 'numpy<3' pandas", "!{sys.executable} -m pip install numpy",
+                     "if True:\n    !pip install numpy"):  # fmt: skip
+            cell = self.run_error(line, "UsageError")
+            self.assertIn("no network", cell.error["value"], line)
+        # What only looks like it.
+        self.assertEqual(self.run_ok("pip = 1\npip").text, "1")
+        self.assertEqual(self.run_ok("!echo pip install numpy").stdout, "pip install numpy\n")
+        self.assertEqual(self.run_ok("!true || pip install numpy").stdout, "")
 
     def test_pip_installs_what_lies_here(self):
         cell = self.run_ok("import importlib.util\nimportlib.util.find_spec('pip') is not None")
