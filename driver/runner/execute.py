@@ -59,6 +59,8 @@ def run(number, job, pipes):
             error = None  # a session goes on, and nothing failed
     outcome = frames.OK
     if error is not None:
+        if "matplotlib._pylab_helpers" in sys.modules and not session.in_child:
+            guarded(_show_figures)  # what it left open is its own, and not the next cell's
         outcome = frames.INTERRUPTED if isinstance(error, KeyboardInterrupt) else frames.ERROR
         if guarded(_report, cell, error)[1] is not None:
             _report_barely(cell, error)
@@ -138,9 +140,13 @@ def _body(cell, code, wants_value):
         if value is not None and not session.in_child:
             _show_result(cell, value)
     if "matplotlib._pylab_helpers" in sys.modules and not session.in_child:
-        from _cellgate import figures_shown
+        _show_figures()
 
-        figures_shown.show_open()
+
+def _show_figures():
+    from _cellgate import figures_shown
+
+    figures_shown.show_open()
 
 
 def evaluate(code):

@@ -208,12 +208,30 @@ def line_matplotlib(line):
         raise UsageError(
             "there is no screen for matplotlib's %s; figures are shown inline" % wanted
         )
+    elif wanted != "agg":
+        import matplotlib
+
+        matplotlib.use("module://_cellgate.figures")
 
 
 def line_config(line):
-    """Accepted for `InlineBackend`: figures are PNG."""
-    if line and not line.startswith("InlineBackend"):
+    """Sets `InlineBackend.figure_format`, such as `'svg'` or `'retina'`; its other options are
+    accepted."""
+    if not line:
+        return
+    if not line.startswith("InlineBackend"):
         raise UsageError("there is nothing to configure here but InlineBackend")
+    option, _, value = line.partition("=")
+    if option.strip() in ("InlineBackend.figure_format", "InlineBackend.figure_formats") and value:
+        import ast
+
+        from _cellgate import figures_shown
+
+        try:
+            wanted = ast.literal_eval(value.strip())
+            figures_shown.choose([wanted] if isinstance(wanted, str) else sorted(wanted))
+        except (ValueError, SyntaxError, TypeError) as error:
+            raise UsageError("%s: %s" % (option.strip(), error)) from None
 
 
 def line_load_ext(line):

@@ -34,6 +34,43 @@ def matplotlib(module):
     module.rcParams["backend"] = "module://_cellgate.figures"
 
 
+def pyplot(module):
+    """With a backend that only writes files `show` would show nothing, and the next plot be drawn
+    over the last one."""
+    plain = module.show
+
+    def show(*args, **options):
+        if module.get_backend().lower() in ("agg", "svg", "pdf", "ps", "cairo"):
+            from _cellgate import figures_shown
+
+            return figures_shown.show_open()
+        return plain(*args, **options)
+
+    show.__doc__, show.__module__, show.__wrapped__ = plain.__doc__, plain.__module__, plain
+    module.show = show
+
+
+def altair(module):
+    """Charts are sent as what they are; the default is a page that loads scripts from elsewhere."""
+    module.renderers.enable("mimetype")
+
+
+def pdb(module):
+    """An interrupt ends the cell, also at the debugger's prompt, where the debugger would go on
+    asking; and while the code runs on, where it would ask again."""
+    plain = module.Pdb.__init__
+
+    def __init__(self, *args, **options):
+        plain(self, *args, **options)
+        self.nosigint = True
+
+    def _cmdloop(self):
+        self.cmdloop()
+
+    __init__.__wrapped__ = plain
+    module.Pdb.__init__, module.Pdb._cmdloop = __init__, _cmdloop
+
+
 def plotly(module):
     """Figures are shown by `display`, without a browser or Jupyter."""
     from _cellgate import charts

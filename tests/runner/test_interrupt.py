@@ -34,6 +34,23 @@ class Interrupt(RunnerTest):
         # The next cell is interrupted as ever.
         self.assertEqual(self.interrupted("print('go')\nwhile True: pass").outcome, "interrupted")
 
+    def test_an_interrupt_ends_the_cell_at_the_debuggers_prompt_and_behind_it(self):
+        for code in ("x = 1\nbreakpoint()\nx = 2", "import pdb\npdb.run('y = 1')",
+                     "def f():\n    import pdb; pdb.set_trace()\n    return 1\nf()"):  # fmt: skip
+            cell = self.runner.start(code)
+            self.runner.until(lambda: cell.of("input_request"))
+            self.runner.interrupt()
+            self.runner.finish(cell)
+            self.assertEqual((cell.outcome, cell.stderr), ("interrupted", ""), code)
+            self.assertEqual(self.run_ok("x").text, "1")
+        cell = self.runner.start("breakpoint()\nprint('go')\nwhile True: pass")
+        self.runner.until(lambda: cell.of("input_request"))
+        self.runner.answer(cell, text="continue")
+        self.runner.until(lambda: "go" in cell.stdout)
+        self.runner.interrupt()
+        self.runner.finish(cell)
+        self.assertEqual(cell.outcome, "interrupted")
+
     def handled(self, asleep=True):
         """Waits until no signal is pending and, if `asleep`, the runner waits for its next cell."""
         end = time.monotonic() + DEADLINE
