@@ -27,7 +27,9 @@ import type { Place } from "./pure/traceback.js";
 import { bytes, outcome, restarted, sentence } from "./pure/words.js";
 import { Runs } from "./runs.js";
 import type { Stopping } from "./runs.js";
+import type { Consent } from "./rich/consent.js";
 import { Store } from "./store.js";
+import { Trust } from "./trust.js";
 
 /** What the header shows. */
 export interface Overview {
@@ -53,6 +55,7 @@ export class Console implements CellHost {
   readonly cells: Cells;
   readonly store: Store;
   readonly runs: Runs;
+  readonly #trust = new Trust();
   readonly #link: Link;
   readonly #banner: Banner;
   readonly #follow = new Follow(() => this.cells.selected?.element);
@@ -93,7 +96,7 @@ export class Console implements CellHost {
       get all() { return cells.all; },
       changed,
       sent: () => this.#edited(),
-    });
+    }, this.#trust);
     this.#load(document);
   }
 
@@ -175,6 +178,7 @@ export class Console implements CellHost {
 
   #onReady(ready: Ready, resumed: boolean): void {
     this.#ready = ready;
+    this.#trust.enter(ready.session);
     document.documentElement.dataset.role = ready.role;
     for (const cell of this.cells.all) cell.editor.setReadOnly(ready.role === "viewer");
     // A new session counts anew: what ran in another one is not among what it ran.
@@ -396,8 +400,18 @@ export class Console implements CellHost {
     cell.element.scrollIntoView({ block: "nearest" });
   }
 
-  updateDisplay(displayId: string, data: Record<string, unknown>, metadata: Record<string, unknown>): void {
-    for (const cell of this.cells.all) cell.output.update(displayId, data, metadata);
+  updateDisplay(run: string, displayId: string, data: Record<string, unknown>, metadata: Record<string, unknown>): void {
+    for (const cell of this.cells.all) cell.output.update(run, displayId, data, metadata);
+  }
+
+  consent(run: string): Consent | null {
+    if (this.#trust.mayRunScripts(run)) return null;
+    return {
+      run,
+      author: this.cells.get(cellOfRun(run))?.author ?? "",
+      allow: () => this.#trust.allow(run),
+      allowEveryone: () => this.#trust.allowEveryone(),
+    };
   }
 
   // --- together --------------------------------------------------------------------------------

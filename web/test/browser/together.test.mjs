@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { lines, real, stage } from "./console.mjs";
-import { PROGRAMS } from "./programs.mjs";
+import { accessible, lines, real, stage } from "./console.mjs";
+import { bundle, PROGRAMS } from "./programs.mjs";
 
 const the = stage();
 const { fresh, open } = the;
@@ -102,6 +102,71 @@ test("two browsers work in one session, and each sees who is here and who runs w
   await grace.phase(1, "running");
   await grace.page.getByRole("button", { name: "Stop", exact: true }).click();
   await ada.phase(1, "interrupted");
+});
+
+const SCRIPT = "<p id='p'>written</p><script>document.getElementById('p').textContent = 'ran for ' + location.protocol</script>";
+PROGRAMS.scripts = bundle({ "text/html": SCRIPT, "text/plain": "t" });
+PROGRAMS.scriptsUnderway = {
+  code: "from IPython.display import HTML, display\nhandle = display(HTML('<b>harmless</b>'), display_id='shared')",
+  play(cell) { cell.display({ "text/html": "<b>harmless</b>", "text/plain": "t" }, { display_id: "shared" }); },
+};
+PROGRAMS.scriptsUpdate = {
+  code: `from IPython.display import HTML, update_display\nupdate_display(HTML(${JSON.stringify(SCRIPT)}), display_id='shared')`,
+  play(cell) { cell.display({ "text/html": SCRIPT, "text/plain": "t" }, { display_id: "shared", update: true }); },
+};
+
+test("scripts of what somebody else's cell shows run when the user has said so, one's own at once", async () => {
+  const name = (who) => ({ storageState: { cookies: [], origins: [{ origin: the.gateway.url, localStorage: [{ name: "cellgate.name", value: who }] }] } });
+  // One name is two people here: a name says nothing.
+  const ada = await fresh(name("Ada"));
+  const other = await fresh({ ...name("Ada"), fragment: await linkFor(ada, "Work along") });
+  const viewer = await fresh({ fragment: await linkFor(ada, "Watch"), colorScheme: "dark", viewport: { width: 390, height: 800 } });
+  const heard = await viewer.hear();
+  const ran = (console_, cell) => console_.output(cell).frameLocator("iframe").getByText("ran for http:");
+  const asks = (console_, cell) => console_.output(cell).getByText("Run this output's scripts? It was made by a cell of Ada.");
+
+  await ada.runTo(1, PROGRAMS.scripts.code);
+  await ran(ada, 1).waitFor();
+  assert.equal(await ada.output(1).locator(".consent").count(), 0);
+  for (const one of [other, viewer]) {
+    await asks(one, 1).waitFor();
+    assert.equal(await one.output(1).locator("iframe").count(), 0, "no frame before the user says so");
+    await accessible(one.page, "an output that asks");
+  }
+  assert.ok((await heard()).some((text) => text.startsWith("Output of Ada asks before it runs scripts.")));
+  assert.equal(await viewer.page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), true, "it fits a phone");
+
+  // By the keyboard: it runs, and the focus stays where it was.
+  await viewer.output(1).getByRole("button", { name: "Run its scripts" }).focus();
+  await viewer.page.keyboard.press("Enter");
+  await ran(viewer, 1).waitFor();
+  assert.equal(await viewer.page.evaluate(() => document.querySelector(".output").contains(document.activeElement)), true);
+
+  // After a reload the page still knows what it has run itself, and asks of the rest.
+  await ada.page.reload();
+  await ran(ada, 1).waitFor();
+  await other.page.reload();
+  await asks(other, 1).waitFor();
+
+  // Whose output it is goes by the cell that showed it, not by the cell that it stands under.
+  if (!real) {
+    await ada.page.locator(".add").click();
+    await ada.runTo(2, PROGRAMS.scriptsUnderway.code);
+    await other.output(2).getByText("harmless").waitFor();
+    await other.page.locator(".add").click();
+    await other.runTo(3, PROGRAMS.scriptsUpdate.code);
+    await asks(ada, 2).waitFor();
+    await ran(other, 2).waitFor();
+  }
+
+  // "Always" is for what waits, for what comes, and for the time after a reload.
+  await other.output(1).getByRole("button", { name: "Always in this session" }).click();
+  await ran(other, 1).waitFor();
+  await ada.runTo(1, PROGRAMS.scripts.code);
+  await ran(other, 1).waitFor();
+  await other.page.reload();
+  await ran(other, 1).waitFor();
+  assert.equal(await other.page.locator(".consent").count(), 0);
 });
 
 test("a session that ends says why, keeps the code and offers it to a new one", async () => {

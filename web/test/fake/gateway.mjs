@@ -9,7 +9,7 @@ const ECHO = async (code, cell) => { cell.out(`${code}\n`); };
 
 export class FakeGateway {
   constructor(options = {}) {
-    this.options = { script: ECHO, token: "secret", windowBytes: 1 << 20, logEvents: Infinity, page: null, ...options };
+    this.options = { script: ECHO, token: "secret", windowBytes: 1 << 20, logEvents: Infinity, page: null, withoutHeaders: [], ...options };
     this.sessions = new Map();
     this.sockets = new Set();
     /** Every client message, in order. */
@@ -88,10 +88,9 @@ export class FakeGateway {
     if (match) return this.serveSession(match, request, response);
     const asset = this.assets.get(url.pathname === "/" ? "/index.html" : url.pathname);
     if (!asset) return void response.writeHead(404).end("not found");
-    response.writeHead(200, {
-      "content-type": asset.contentType, "x-content-type-options": "nosniff", "referrer-policy": "no-referrer",
-      ...(asset.csp && { "content-security-policy": asset.csp }),
-    }).end(asset.body);
+    const headers = { ...asset.headers, "x-content-type-options": "nosniff", "referrer-policy": "no-referrer" };
+    for (const name of this.options.withoutHeaders) delete headers[name];
+    response.writeHead(200, headers).end(asset.body);
   }
 
   async serveSession([, id, what, path], request, response) {
