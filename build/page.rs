@@ -16,6 +16,7 @@
 //!     immutable: bool,               // its name changes with its content
 //!     etag: &'static str,            // quotes included
 //!     csp: Option<&'static str>,     // a Content-Security-Policy of its own
+//!     headers: &'static [(&'static str, &'static str)], // further ones, names in lower case
 //!     identity: &'static [u8],
 //!     gzip: Option<&'static [u8]>,
 //!     brotli: Option<&'static [u8]>,
@@ -121,7 +122,7 @@ fn table(manifest: &str, page: &Path) -> String {
     let mut rust = String::from("const ASSETS: &[Asset] = &[\n");
     for line in manifest.lines() {
         let fields: Vec<&str> = line.split('\t').collect();
-        let [path, content_type, immutable, encodings, csp] = fields[..] else {
+        let [path, content_type, immutable, encodings, csp, headers] = fields[..] else {
             panic!("assets.tsv has a line of {} fields: {line}", fields.len());
         };
         let file = page.join(path);
@@ -137,10 +138,14 @@ fn table(manifest: &str, page: &Path) -> String {
             }
         };
         let csp = if csp.is_empty() { "None".to_owned() } else { format!("Some({csp:?})") };
+        let headers = headers.split(" | ").filter(|header| !header.is_empty()).map(|header| {
+            header.split_once(": ").unwrap_or_else(|| panic!("assets.tsv has a header {header:?}"))
+        });
+        let headers: Vec<(&str, &str)> = headers.collect();
         let etag = format!("\"{:016x}\"", hasher.finish());
         let entry = format!(
             "    Asset {{ path: {:?}, content_type: {content_type:?}, immutable: {}, etag: {etag:?}, \
-             csp: {csp}, identity: include_bytes!({:?}), gzip: {}, brotli: {} }},",
+             csp: {csp}, headers: &{headers:?}, identity: include_bytes!({:?}), gzip: {}, brotli: {} }},",
             format!("/{path}"),
             immutable == "immutable",
             file.display().to_string(),

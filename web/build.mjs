@@ -3,7 +3,8 @@
 //   DIRECTORY/index.html          names everything else by its hash
 //   DIRECTORY/assets/…            hashed, may be cached for ever
 //   DIRECTORY/….gz, .br           compressed forms, where they are smaller
-//   DIRECTORY/assets.tsv          one line an asset: path, content type, immutable, encodings, CSP
+//   DIRECTORY/assets.tsv          one line an asset: path, content type, immutable, encodings, CSP,
+//                                 and further headers, `name: value` each with ` | ` between them
 //
 // `build/page.rs` reads the list and embeds what it names.
 
@@ -40,14 +41,22 @@ const FRAME_CSP = [
   "worker-src blob:", "form-action 'none'", "base-uri 'none'",
 ].join("; ");
 
+// A policy covers neither WebRTC nor what only connects (preconnect, DNS prefetch). The allowlist, which is
+// empty, covers every connection, of frames within the frame too; Chromium has it from 152 on. For other
+// browsers there is src/frame/network.ts.
+const FRAME_HEADERS = { "connection-allowlist": "();webrtc=block", "x-dns-prefetch-control": "off" };
+
 rmSync(out, { recursive: true, force: true });
 mkdirSync(join(out, "assets"), { recursive: true });
 
 const common = { absWorkingDir: web, bundle: true, minify: true, target: "es2022", logLevel: "warning", legalComments: "none" };
 
-/** Writes content under a name with its hash; answers the path. */
-function hashed(name, content) {
-  const hash = createHash("sha256").update(content).digest("base64url").replace(/[-_]/g, "").slice(0, 8);
+/**
+ * Writes content under a name with its hash; answers the path. `headers` is what is sent with it: browsers keep
+ * both for ever, so that the name has to change with either.
+ */
+function hashed(name, content, headers = "") {
+  const hash = createHash("sha256").update(content).update(headers).digest("base64url").replace(/[-_]/g, "").slice(0, 8);
   const path = `assets/${basename(name, extname(name))}-${hash}${extname(name)}`;
   writeFileSync(join(out, path), content);
   return path;
@@ -62,7 +71,7 @@ async function script(entry, options = {}) {
 const frameScript = (await script("src/frame/frame.ts")).replace(/<\/script/gi, "<\\/script");
 const frameHtml = readFileSync(join(web, "src/frame/frame.html"), "utf8").replace("/*script*/", () => frameScript);
 const libraries = {
-  frame: hashed("frame.html", frameHtml),
+  frame: hashed("frame.html", frameHtml, FRAME_CSP + JSON.stringify(FRAME_HEADERS)),
   plotly: hashed("plotly.js", readFileSync(join(web, "node_modules/plotly.js-cartesian-dist-min/plotly-cartesian.min.js"))),
   vega: hashed("vega.js", await script("src/frame/vega.ts")),
 };
@@ -110,7 +119,8 @@ for (const path of ["index.html", ...readdirSync(join(out, "assets")).sort().map
   for (const encoding of encodings) writeFileSync(join(out, `${path}.${encoding}`), compressed[encoding]);
   if (firstLoad.has(path)) first += encodings.includes("gz") ? compressed.gz.length : content.length;
   const csp = path === "index.html" ? PAGE_CSP : path === libraries.frame ? FRAME_CSP : "";
-  lines.push([path, TYPES[extname(path)], path === "index.html" ? "" : "immutable", encodings.join(","), csp].join("\t"));
+  const headers = path === libraries.frame ? Object.entries(FRAME_HEADERS).map(([name, value]) => `${name}: ${value}`).join(" | ") : "";
+  lines.push([path, TYPES[extname(path)], path === "index.html" ? "" : "immutable", encodings.join(","), csp, headers].join("\t"));
 }
 writeFileSync(join(out, "assets.tsv"), lines.join("\n") + "\n");
 

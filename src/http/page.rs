@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 
 use super::Doors;
@@ -20,6 +20,8 @@ struct Asset {
     etag: &'static str,
     /// A policy of its own instead of the page's.
     csp: Option<&'static str>,
+    /// Further headers that are sent with it; their names are in lower case.
+    headers: &'static [(&'static str, &'static str)],
     identity: &'static [u8],
     gzip: Option<&'static [u8]>,
     brotli: Option<&'static [u8]>,
@@ -77,12 +79,17 @@ pub(super) async fn asset(
         return problem.with(header::ALLOW, allowed).into_response();
     }
     let caching = if asset.immutable { "public, max-age=31536000, immutable" } else { "no-cache" };
-    let common = [
+    let own = asset
+        .headers
+        .iter()
+        .map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+    let mut common = HeaderMap::from_iter([
         (header::ETAG, HeaderValue::from_static(asset.etag)),
         (header::CACHE_CONTROL, HeaderValue::from_static(caching)),
         (header::VARY, HeaderValue::from_static("accept-encoding")),
         (header::CONTENT_SECURITY_POLICY, doors.page.policy(asset)),
-    ];
+    ]);
+    common.extend(own);
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
     let known = text(header::IF_NONE_MATCH);
     if known.split(',').any(|tag| tag.trim().trim_start_matches("W/") == asset.etag) {
@@ -143,6 +150,24 @@ mod tests {
         assert!(!text.contains("<style") && !text.contains(" style="), "{text}");
         for script in text.split("<script").skip(1) {
             assert!(script.starts_with(" type=\"module\" src=\""), "{script}");
+        }
+    }
+
+    #[test]
+    fn what_output_runs_in_may_connect_to_nothing() {
+        // The plain console has no such frame.
+        let sandboxed = |asset: &&Asset| asset.csp.is_some_and(|csp| csp.starts_with("sandbox "));
+        for asset in ASSETS {
+            // A value that could not be a header would panic when it is first asked for.
+            for (name, value) in asset.headers {
+                HeaderName::from_static(name);
+                HeaderValue::from_static(value);
+            }
+        }
+        for frame in ASSETS.iter().filter(sandboxed) {
+            let allowed = ("connection-allowlist", "();webrtc=block");
+            assert!(frame.headers.contains(&allowed), "{}: {:?}", frame.path, frame.headers);
+            assert!(frame.headers.contains(&("x-dns-prefetch-control", "off")), "{}", frame.path);
         }
     }
 

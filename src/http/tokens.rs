@@ -38,6 +38,8 @@ pub(super) struct TokenEntry {
     /// The token it was made with, which it ends with; `null`: the gateway's, or it is that of the
     /// session's creator.
     parent: Option<u64>,
+    /// Whether it is a share link, which lets in anybody; else it is a participant's own.
+    link: bool,
     /// The attached participant whose own token it is, as in `participants`.
     participant: Option<u32>,
 }
@@ -72,6 +74,7 @@ pub(super) async fn list(
         created: milliseconds(info.created),
         expires: info.expires.map(milliseconds),
         parent: info.parent,
+        link: info.link,
         participant: info.participant,
     });
     let list = TokenList { tokens: tokens.collect() };

@@ -79,6 +79,8 @@ pub struct TokenInfo {
     pub expires: Option<SystemTime>,
     /// The token it was made with; `None`: the gateway's, or it is the creator's.
     pub parent: Option<TokenId>,
+    /// Whether it is a share link, which lets in anybody; else it is a participant's own.
+    pub link: bool,
     /// The attached participant whose own it is.
     pub participant: Option<ParticipantId>,
 }
@@ -136,6 +138,7 @@ impl Tokens {
             created: now,
             expires: None,
             parent: None,
+            link: false,
             participant: None,
         };
         let creator = Record { info, token: owner.clone(), bearer: Bearer::Away(0) };
@@ -236,6 +239,7 @@ impl Tokens {
             created: now,
             expires: ends.into_iter().flatten().min(),
             parent: parent.map(|(id, _)| id),
+            link: bearer == Bearer::Anybody,
             participant: None,
         };
         let record = Record { info, token, bearer };
@@ -403,6 +407,7 @@ mod tests {
         let ada = tokens.admit(&by(&link), 1, START).unwrap().unwrap();
         let bob = tokens.admit(&by(&link), 2, START).unwrap().unwrap();
         assert_ne!(ada.info.id, bob.info.id);
+        assert_eq!([&link, &ada, &bob].map(|one| one.info.link), [true, false, false]);
         assert_eq!(tokens.who(&by(&link), START), Some((Role::Editor, None)));
         assert_eq!(tokens.who(&by(&ada), START), Some((Role::Editor, Some(ada.info.id))));
         assert_eq!(tokens.who(&Entry::Gateway, START), Some((Role::Owner, None)));

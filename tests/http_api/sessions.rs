@@ -148,6 +148,8 @@ async fn what_a_token_made_ends_with_it(stage: &Stage) {
     assert_eq!(row(1), [hours.clone(), json!("owner"), creator, Value::Null]);
     assert_eq!(row(2), [childs.clone(), json!("viewer"), hours.clone(), Value::Null]);
     assert_eq!(row(3)[1..], [json!("viewer"), childs, second]);
+    let links = [0, 1, 2, 3].map(|at: usize| list[at]["link"].clone());
+    assert_eq!(links, [false, true, true, false].map(Value::from));
     assert_eq!(list[3]["expires"], hour["expires"]);
     // The parent is revoked: the child opens nothing any more, and who is in by it is out.
     let revoked = ask(gateway, "DELETE", format!("{tokens}/{hours}")).token(own).reply().await;

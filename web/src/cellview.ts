@@ -55,6 +55,8 @@ export class CellView {
   readonly #foot = h("div", { className: "foot" });
   #number = 0;
   #by: string | null = null;
+  /** Who sent the newest run, by the name they gave. */
+  author = "";
   #room: ReturnType<typeof setTimeout> | undefined;
 
   constructor(source: CellSource, host: CellHost) {
@@ -127,11 +129,13 @@ export class CellView {
   take(event: SessionEvent): void {
     switch (event.type) {
       case "queued":
+        this.author = event.by;
         this.#become({ phase: "waiting", position: event.position });
         break;
       case "started":
         this.ranCode = event.code;
         this.count = event.execution_count;
+        this.author = event.by;
         this.#by = this.#host.runBy(event.by);
         this.#become({ phase: "running", since: event.ts });
         break;

@@ -8,7 +8,7 @@
 // the time before a reload take the same way to their cell.
 
 import { CellgateError, RequestFailed } from "../client/src/index.js";
-import type { Done, Gap, Participant, ProtocolError, Ready, Role, SessionEvent, Usage } from "../client/src/index.js";
+import type { Done, Gap, Participant, ProtocolError, Ready, Role, Session, SessionEvent, SessionToken, Usage } from "../client/src/index.js";
 import { Banner } from "./banner.js";
 import { Cells } from "./cells.js";
 import type { CellAction, CellHost, CellView } from "./cellview.js";
@@ -27,7 +27,9 @@ import type { Place } from "./pure/traceback.js";
 import { bytes, outcome, restarted, sentence } from "./pure/words.js";
 import { Runs } from "./runs.js";
 import type { Stopping } from "./runs.js";
+import type { Consent } from "./rich/consent.js";
 import { Store } from "./store.js";
+import { Trust } from "./trust.js";
 
 /** What the header shows. */
 export interface Overview {
@@ -45,6 +47,9 @@ export interface Overview {
   canFiles: boolean;
 }
 
+/** A link to share; `id` is `null` where it was not made here. */
+export interface ShareLink { href: string; id: number | null; session: string }
+
 export class Console implements CellHost {
   readonly frames = new Frames(() => {
     this.#link.session?.acknowledge(this.#seq);
@@ -53,6 +58,9 @@ export class Console implements CellHost {
   readonly cells: Cells;
   readonly store: Store;
   readonly runs: Runs;
+  readonly #trust = new Trust();
+  /** The links this page has made. */
+  readonly #links = new Map<Role, ShareLink>();
   readonly #link: Link;
   readonly #banner: Banner;
   readonly #follow = new Follow(() => this.cells.selected?.element);
@@ -93,7 +101,7 @@ export class Console implements CellHost {
       get all() { return cells.all; },
       changed,
       sent: () => this.#edited(),
-    });
+    }, this.#trust);
     this.#load(document);
   }
 
@@ -175,6 +183,7 @@ export class Console implements CellHost {
 
   #onReady(ready: Ready, resumed: boolean): void {
     this.#ready = ready;
+    this.#trust.enter(ready.session);
     document.documentElement.dataset.role = ready.role;
     for (const cell of this.cells.all) cell.editor.setReadOnly(ready.role === "viewer");
     // A new session counts anew: what ran in another one is not among what it ran.
@@ -396,22 +405,66 @@ export class Console implements CellHost {
     cell.element.scrollIntoView({ block: "nearest" });
   }
 
-  updateDisplay(displayId: string, data: Record<string, unknown>, metadata: Record<string, unknown>): void {
-    for (const cell of this.cells.all) cell.output.update(displayId, data, metadata);
+  updateDisplay(run: string, displayId: string, data: Record<string, unknown>, metadata: Record<string, unknown>): void {
+    for (const cell of this.cells.all) cell.output.update(run, displayId, data, metadata);
+  }
+
+  consent(run: string): Consent | null {
+    if (this.#trust.mayRunScripts(run)) return null;
+    return {
+      run,
+      author: this.cells.get(cellOfRun(run))?.author ?? "",
+      allow: () => this.#trust.allow(run),
+      allowEveryone: () => this.#trust.allowEveryone(),
+    };
   }
 
   // --- together --------------------------------------------------------------------------------
 
-  /** A link that opens this session with that role. */
-  async shareLink(role: Role): Promise<string> {
-    const session = this.#link.session;
-    if (!session) throw new CellgateError("there is no session to share");
+  /**
+   * A link that opens this session with that role, and the number of its token. One that this page has made is
+   * given again: each is a token that has to be looked after.
+   */
+  async shareLink(role: Role): Promise<ShareLink> {
+    const session = this.#session();
+    if (session.role === "owner") {
+      const made = this.#links.get(role);
+      if (made?.session === session.id) return made;
+      const { token, id } = await session.files.grant(role);
+      const link = { href: this.#linkWith(session.id, token), id, session: session.id };
+      this.#links.set(role, link);
+      return link;
+    }
     // The own token is this participant's alone: who came by a link passes on the link.
-    const token = session.role === "owner" ? await session.files.share(role) : keptSession()?.link;
+    const token = keptSession()?.link;
     if (token === undefined) throw new CellgateError("only an owner of this session can make a link");
+    return { href: this.#linkWith(session.id, token), id: null, session: session.id };
+  }
+
+  /** The share links that open this session, newest first. For owners. */
+  async shareLinks(): Promise<SessionToken[]> {
+    const links = (await this.#session().files.tokens()).filter(({ link }) => link).reverse();
+    // One that has expired, or that somebody else has revoked, is not given again.
+    for (const [role, { id }] of this.#links) if (!links.some((link) => link.id === id)) this.#links.delete(role);
+    return links;
+  }
+
+  /** Revokes a share link; who came by it has to leave. For owners. */
+  revokeLink(id: number): Promise<void> { return this.#session().files.revoke(id); }
+
+  /** Shows a participant out. For owners. */
+  showOut(participant: number): Promise<void> { return this.#session().files.showOut(participant); }
+
+  #session(): Session {
+    const session = this.#link.session;
+    if (!session) throw new CellgateError("there is no session");
+    return session;
+  }
+
+  #linkWith(session: string, token: string): string {
     const url = new URL(location.href);
     url.search = "";
-    url.hash = new URLSearchParams({ session: session.id, token }).toString();
+    url.hash = new URLSearchParams({ session, token }).toString();
     return url.href;
   }
 

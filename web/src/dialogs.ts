@@ -2,26 +2,34 @@
 
 import { html, nothing, render } from "lit-html";
 import type { TemplateResult } from "lit-html";
-import type { Role } from "../client/src/index.js";
-import type { Console } from "./console.js";
+import type { Participant, Role, SessionToken } from "../client/src/index.js";
+import type { Console, ShareLink } from "./console.js";
 import { keepName, ownName } from "./credentials.js";
 import { byId, copy, h, icon } from "./dom.js";
 import { EXAMPLES } from "./examples.js";
 import { HELP } from "./keys.js";
 import { newDocument, toFragment } from "./pure/document.js";
-import { ROLE_WORDS } from "./pure/words.js";
+import { ROLE_WORDS, sentence } from "./pure/words.js";
 
-/** Opens a dialog; `draw` is called again by `redraw`. */
-export function openDialog(title: string, draw: (redraw: () => void, close: () => void) => TemplateResult): void {
+const live = new Set<() => void>();
+
+/** Draws the open dialogs again that show how the session stands. */
+export function redrawDialogs(): void {
+  for (const redraw of live) redraw();
+}
+
+/** Opens a dialog; `draw` is called again by `redraw`, and with `follows` whenever the session has changed. */
+export function openDialog(title: string, draw: (redraw: () => void, close: () => void) => TemplateResult, follows = false): void {
   const body = h("div", { className: "content" });
   const heading = h("h2", { id: `dialog-${title.replace(/\W+/g, "-")}`, textContent: title });
   const close = h("button", { type: "button", className: "bare", aria: { label: "Close" }, onclick: () => dialog.close() });
   render(icon("close"), close);
   const dialog: HTMLDialogElement = h("dialog", { className: "dialog" }, h("div", { className: "bar" }, heading, close), body);
   dialog.setAttribute("aria-labelledby", heading.id);
-  dialog.addEventListener("close", () => dialog.remove());
-  dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
   const redraw = () => render(draw(redraw, () => dialog.close()), body);
+  dialog.addEventListener("close", () => { dialog.remove(); live.delete(redraw); });
+  dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+  if (follows) live.add(redraw);
   redraw();
   byId("dialogs").append(dialog);
   dialog.showModal();
@@ -33,28 +41,59 @@ export function showKeys(): void {
       <div><dt>${keys.split(" ").map((key) => (key === "/" ? " / " : html`<kbd>${key}</kbd>`))}</dt><dd>${does}</dd></div>`)}</dl></section>`)}</div>`);
 }
 
+/** What a role lets somebody do, as it is offered: its name there, and the rest of the sentence. */
+const OFFERED: [Role, string, string][] = [
+  ["viewer", "Watch", "sees the code and the output"],
+  ["editor", "Work along", "may run, stop and answer too"],
+  ["owner", "Own", "may do everything: restart and end the session too"],
+];
+
 export function showShare(console: Console): void {
-  let role: Role = "viewer";
-  let link: string | null = null;
-  let failure = "";
-  const make = async (redraw: () => void) => {
+  const own = console.overview.ready?.role ?? "viewer";
+  const offered = OFFERED.filter(([value]) => own === "owner" || value === own);
+  let role: Role = offered[0]![0];
+  let link: ShareLink | null = null;
+  let links: SessionToken[] = [];
+  let problem = "";
+  let said = "";
+  const list = async () => { if (own === "owner") links = await console.shareLinks(); };
+  /** Does something, and says what went wrong, if so, or `done`. */
+  const attempt = async (redraw: () => void, what: string, act: () => Promise<void>, done = "") => {
+    problem = said = "";
     try {
-      link = await console.shareLink(role);
-      failure = "";
+      await act();
+      said = done;
     } catch (error) {
-      link = null;
-      failure = `No link could be made: ${(error as Error).message}`;
+      problem = `${what}: ${sentence((error as Error).message)}`;
     }
     redraw();
   };
-  const roles: [Role, string, string][] = [
-    ["viewer", "Watch", "sees the code and the output"],
-    ["editor", "Work along", "may run, stop and answer too"],
-    ["owner", "Own", "may do everything: restart and end the session too"],
-  ];
-  const own = console.overview.ready?.role ?? "viewer";
-  const offered = roles.filter(([value]) => own === "owner" || value === own);
-  role = offered[0]![0];
+  const make = (redraw: () => void) => attempt(redraw, "No link could be made", async () => {
+    link = null;
+    await list();
+    link = await console.shareLink(role);
+    await list();
+  });
+  const revoke = async (redraw: () => void, one: SessionToken, event: Event) => {
+    if (!confirm("Revoke this link? Who came by it has to leave at once, and it opens nothing any more.")) return;
+    const section = (event.target as HTMLElement).closest<HTMLElement>("section");
+    await attempt(redraw, "The link was not revoked", async () => {
+      await console.revokeLink(one.id);
+      if (link?.id === one.id) link = null;
+      await list();
+    }, "The link is revoked.");
+    // The button that had the focus may be gone.
+    section?.focus();
+  };
+  const listed = (redraw: () => void) => html`
+    <section class="links" tabindex="-1" aria-label="Links that open this session">
+      <h3>Links that open this session</h3>
+      ${links.length === 0 ? html`<p class="empty">None.</p>` : html`<ul class="list">${links.map((one) => {
+        const made = `made ${moment(one.created)}`;
+        return html`<li class="person"><span><strong>${OFFERED.find(([value]) => value === one.role)![1]}</strong>
+          ${made}, ${one.expires === null ? "ends with the session" : `ends ${moment(one.expires)}`}${one.id === link?.id ? " · the one above" : nothing}</span>
+          <button type="button" aria-label=${`Revoke the link made ${moment(one.created)}`} @click=${(event: Event) => void revoke(redraw, one, event)}>Revoke</button></li>`;
+      })}</ul>`}</section>`;
   let begun = false;
   openDialog("Share", (redraw) => {
     if (!begun) { begun = true; void make(redraw); }
@@ -63,23 +102,57 @@ export function showShare(console: Console): void {
         <label class="choice"><input type="radio" name="role" .checked=${role === value} @change=${() => { role = value; void make(redraw); }}>
           <span><strong>${name}</strong> ${does}</span></label>`)}</fieldset>
       <label class="field">Link to this live session
-        <span class="row"><input readonly .value=${link ?? ""} @focus=${(event: Event) => (event.target as HTMLInputElement).select()}>
-        <button type="button" class="primary" ?disabled=${!link} @click=${() => void copy(link!, "Link")}>Copy</button></span></label>
-      ${failure ? html`<p class="problem" role="alert">${failure}</p>` : nothing}
+        <span class="row"><input readonly .value=${link?.href ?? ""} @focus=${(event: Event) => (event.target as HTMLInputElement).select()}>
+        ${link ? html`<button type="button" class="primary" @click=${() => void copy(link!.href, "Link")}>Copy</button>`
+          : html`<button type="button" @click=${() => void make(redraw)}>Make a link</button>`}</span></label>
+      ${problem ? html`<p class="problem" role="alert">${problem}</p>` : nothing}
+      <p class="hint" role="status">${said}</p>
       <p class="hint">The link holds a key to this session and works until an owner revokes it or the session ends.</p>
+      ${own === "owner" ? listed(redraw) : nothing}
       <label class="field">Your name for the others
         <input maxlength="40" .value=${ownName()} @change=${(event: Event) => keepName((event.target as HTMLInputElement).value.trim())}></label>
-      <p class="hint">It is told when you connect the next time.</p>
+      <p class="hint">The others see it from the next time you connect.</p>
       <p><button type="button" @click=${() => void copyCodeLink(console)}>Copy a link with the code alone</button></p>`;
   });
 }
 
+/** A time of today by its hour, another one with its date. */
+function moment(at: number): string {
+  const date = new Date(at);
+  return date.toDateString() === new Date().toDateString()
+    ? date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" })
+    : date.toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+}
+
 export function showPeople(console: Console): void {
-  openDialog("Who is here", () => {
+  let problem = "";
+  let said = "";
+  const showOut = async (redraw: () => void, { id, name }: Participant, event: Event) => {
+    const who = name.trim() || "this participant";
+    if (!confirm(`Show ${who} out? They have to leave at once. If they came by a link, revoke it too (Share): it would let them in again.`)) return;
+    const list = (event.target as HTMLElement).closest<HTMLElement>("ul");
+    problem = said = "";
+    try {
+      await console.showOut(id);
+      said = `${who} has been shown out.`;
+    } catch (error) {
+      problem = `${who} was not shown out: ${sentence((error as Error).message)}`;
+    }
+    redraw();
+    list?.focus();
+  };
+  openDialog("Who is here", (redraw) => {
     const { participants, ready } = console.overview;
-    return html`<ul class="list">${participants.map(({ id, name, role }) => html`<li class="person">
-      <strong>${name}${id === ready?.participant ? " (you)" : ""}</strong><span>${ROLE_WORDS[role]}</span></li>`)}</ul>`;
-  });
+    const mayShowOut = ready?.role === "owner";
+    return html`<ul class="list" tabindex="-1" aria-label="Participants">${participants.map((one) => {
+      const you = one.id === ready?.participant;
+      return html`<li class="person"><span><strong>${one.name}${you ? " (you)" : ""}</strong> ${ROLE_WORDS[one.role]}</span>
+        ${mayShowOut && !you ? html`<button type="button" aria-label=${`Show out: ${one.name}`}
+          @click=${(event: Event) => void showOut(redraw, one, event)}>Show out</button>` : nothing}</li>`;
+    })}</ul>
+    ${problem ? html`<p class="problem" role="alert">${problem}</p>` : nothing}
+    <p class="hint" role="status">${said}</p>`;
+  }, true);
 }
 
 export async function copyCodeLink(console: Console): Promise<void> {

@@ -3,7 +3,7 @@
 import { addRow, beginnings } from "./cells.js";
 import { Console } from "./console.js";
 import { arrive } from "./credentials.js";
-import { showKeys, showPeople, showRename, showShare } from "./dialogs.js";
+import { redrawDialogs, showKeys, showPeople, showRename, showShare } from "./dialogs.js";
 import { byId, toast } from "./dom.js";
 import { EXAMPLES } from "./examples.js";
 import { drawHeader } from "./header.js";
@@ -44,6 +44,7 @@ async function begin(): Promise<void> {
     queueMicrotask(() => {
       pending = false;
       drawHeader(console_, { menu: (button) => showMenu(console_, button), share: () => showShare(console_), people: () => showPeople(console_), rename: () => showRename(console_) });
+      redrawDialogs();
       document.title = arrival.embed ? "cellgate" : `${console_.overview.title} · cellgate`;
     });
   };

@@ -7,6 +7,7 @@ import type { Frames } from "./frames.js";
 import { InputItem } from "./inputitem.js";
 import type { Place } from "./pure/traceback.js";
 import { bytes } from "./pure/words.js";
+import type { Consent } from "./rich/consent.js";
 import { renderRich } from "./rich/rich.js";
 import { TextView } from "./textview.js";
 
@@ -33,7 +34,9 @@ export interface OutputHost {
   /** Whether this participant may answer. */
   canAnswer(): boolean;
   /** Every output with that display id shows this now. */
-  updateDisplay(displayId: string, data: Record<string, unknown>, metadata: Record<string, unknown>): void;
+  updateDisplay(run: string, displayId: string, data: Record<string, unknown>, metadata: Record<string, unknown>): void;
+  /** What to ask before scripts of what a run shows may run; nothing if they may. */
+  consent(run: string): Consent | null;
 }
 
 interface Display extends Item { displayId?: string }
@@ -79,15 +82,15 @@ export class Output {
         return;
       case "result":
         this.#beforeOutput();
-        this.#addValue(event.data, event.metadata, "execute_result");
+        this.#add(this.#value(event.id, event.data, event.metadata, "execute_result"));
         return;
       case "display":
         if (event.update && event.display_id !== undefined) {
-          this.#host.updateDisplay(event.display_id, event.data, event.metadata);
+          this.#host.updateDisplay(event.id, event.display_id, event.data, event.metadata);
           return;
         }
         this.#beforeOutput();
-        this.#addValue(event.data, event.metadata, "display_data", event.display_id);
+        this.#add(this.#value(event.id, event.data, event.metadata, "display_data", event.display_id));
         return;
       case "clear_output":
         if (event.wait) this.#clearNext = true;
@@ -114,12 +117,12 @@ export class Output {
     }
   }
 
-  /** Shows something else under a display id; says whether it was here. */
-  update(displayId: string, data: Record<string, unknown>, metadata: Record<string, unknown>): boolean {
+  /** Shows what another run, or this one, has put under a display id; says whether it was here. */
+  update(run: string, displayId: string, data: Record<string, unknown>, metadata: Record<string, unknown>): boolean {
     let found = false;
     for (const [at, item] of this.#items.entries()) {
       if ((item as Display).displayId !== displayId) continue;
-      const changed = valueItem(data, metadata, "display_data", displayId);
+      const changed = this.#value(run, data, metadata, "display_data", displayId);
       item.element.replaceWith(changed.element);
       this.#items[at] = changed;
       found = true;
@@ -149,8 +152,18 @@ export class Output {
     this.element.append(item.element);
   }
 
-  #addValue(data: Record<string, unknown>, metadata: Record<string, unknown>, kind: "execute_result" | "display_data", displayId?: string): void {
-    this.#add(valueItem(data, metadata, kind, displayId));
+  /** A value that a run shows, which need not be the run of this cell. */
+  #value(
+    run: string, data: Record<string, unknown>, metadata: Record<string, unknown>, kind: "execute_result" | "display_data", displayId?: string,
+  ): Display {
+    const { element, plain, markdown } = renderRich(data, metadata, this.#host.consent(run));
+    return {
+      element,
+      ...(displayId !== undefined && { displayId }),
+      plain: () => plain,
+      markdown: () => markdown,
+      notebook: () => ({ output_type: kind, data, metadata, ...(kind === "execute_result" && { execution_count: null }) }),
+    };
   }
 
   #newText(): TextView {
@@ -193,18 +206,5 @@ function textItem(view: TextView): Item {
     markdown: () => `\`\`\`\n${view.plainText().replace(/\n$/, "")}\n\`\`\``,
     notebook: () => ({ output_type: "stream", name: "stdout", text: view.plainText() }),
     lines: () => view.screen.writtenLines,
-  };
-}
-
-function valueItem(
-  data: Record<string, unknown>, metadata: Record<string, unknown>, kind: "execute_result" | "display_data", displayId?: string,
-): Display {
-  const { element, plain, markdown } = renderRich(data, metadata);
-  return {
-    element,
-    ...(displayId !== undefined && { displayId }),
-    plain: () => plain,
-    markdown: () => markdown,
-    notebook: () => ({ output_type: kind, data, metadata, ...(kind === "execute_result" && { execution_count: null }) }),
   };
 }

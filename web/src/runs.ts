@@ -9,7 +9,9 @@ import { CellgateError, Refused } from "../client/src/index.js";
 import type { Session } from "../client/src/index.js";
 import type { CellView } from "./cellview.js";
 import { toast } from "./dom.js";
+import { newId } from "./pure/document.js";
 import { sentence } from "./pure/words.js";
+import type { Trust } from "./trust.js";
 
 const AHEAD = 8; // cells of "run all" in the queue of the gateway at once
 const STUBBORN_MS = 1000; // what has not stopped by then may be stopped by force
@@ -27,14 +29,15 @@ export interface RunsHost {
 
 export class Runs {
   readonly #host: RunsHost;
-  #own = new Set<string>();
+  readonly #trust: Trust;
   #backlog: CellView[] = [];
   #ahead = new Set<string>();
   #stopping: Stopping = "no";
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(host: RunsHost) {
+  constructor(host: RunsHost, trust: Trust) {
     this.#host = host;
+    this.#trust = trust;
   }
 
   get stopping(): Stopping { return this.#stopping; }
@@ -43,18 +46,20 @@ export class Runs {
   get canRestart(): boolean { return this.#host.session?.role === "owner"; }
 
   /** Whether this tab sent the run. */
-  isOwn(run: string): boolean { return this.#own.has(run); }
+  isOwn(run: string): boolean { return this.#trust.isOwn(run); }
 
   run(cell: CellView, stopOnError = false): void {
     const code = cell.editor.code;
     if (code.trim() === "" || cell.busy) return;
     const { session } = this.#host;
     if (!session) return cell.refuse("Not run: there is no session.");
-    const run = `${cell.id}.${Date.now().toString(36)}`;
-    this.#own.add(run);
+    // Nobody else may know it beforehand, and run something under it that passes for ours.
+    const run = `${cell.id}.${newId()}`;
+    this.#trust.sent(run);
     cell.begin(run, code);
     this.#host.sent();
     session.runCode(code, { id: run, stopOnError, allowInput: true, keepCharacters: 0 }).catch((error: unknown) => {
+      if (error instanceof Refused) this.#trust.refused(run);
       if (error instanceof Refused) cell.refuse(sentence(`Not run: ${error.message}`));
       else cell.forget("The session ended before this cell did.");
       this.#ahead.delete(run);

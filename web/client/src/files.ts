@@ -3,6 +3,24 @@
 import { RequestFailed } from "./errors.js";
 import type { Directory, Ready, Role } from "./protocol.js";
 
+/** A token that opens a session, without its secret. Times are Unix milliseconds. */
+export interface SessionToken {
+  id: number;
+  role: Role;
+  created: number;
+  /** `null`: with the session. */
+  expires: number | null;
+  /** The token it was made with and ends with. */
+  parent: number | null;
+  /** Whether it is a share link, which lets in anybody; else it is a participant's own. */
+  link: boolean;
+  /** The attached participant whose own it is. */
+  participant: number | null;
+}
+
+/** A new share link's token, and the number it is listed and revoked by. */
+export interface Grant { token: string; id: number; role: Role; expires: number | null }
+
 export class Files {
   readonly #base: URL;
   readonly #ready: () => Ready;
@@ -37,12 +55,32 @@ export class Files {
 
   /** Makes a token for this session with that role. */
   async share(role: Role): Promise<string> {
+    return (await this.grant(role)).token;
+  }
+
+  /** Makes a token for this session with that role; answers its number too. */
+  async grant(role: Role): Promise<Grant> {
     const response = await this.#fetch("tokens", {
       method: "POST",
       headers: { "content-type": "application/json" },
       body: JSON.stringify({ role }),
     });
-    return ((await response.json()) as { token: string }).token;
+    return (await response.json()) as Grant;
+  }
+
+  /** Lists the tokens that open this session. For owners. */
+  async tokens(): Promise<SessionToken[]> {
+    return ((await (await this.#fetch("tokens", {})).json()) as { tokens: SessionToken[] }).tokens;
+  }
+
+  /** Revokes a token with all that was made with it: who is in by them has to leave. For owners. */
+  async revoke(token: number): Promise<void> {
+    await this.#fetch(`tokens/${token}`, { method: "DELETE" });
+  }
+
+  /** Shows a participant out; the link it came by stays valid. For owners. */
+  async showOut(participant: number): Promise<void> {
+    await this.#fetch(`participants/${participant}`, { method: "DELETE" });
   }
 
   async #fetch(tail: string, init: RequestInit): Promise<Response> {

@@ -1,10 +1,14 @@
 // Runs inside a sandboxed frame without an origin: shows one piece of HTML, a script or a chart
 // that a cell produced, and reports its height. It gets its content by a message and has no network.
 
+import { cutOff, parse } from "./network.js";
 import type { FrameReport, Repaint, Show } from "./message.js";
 
 const output = document.getElementById("output")!;
 const report = (message: FrameReport) => parent.postMessage(message, "*");
+const onFrame = () => report({ cellgate: "failed", reason: "frames within output are not shown" });
+
+cutOff(onFrame);
 
 /** Scripts that come in by innerHTML do not run; copies of them do, in their order. */
 function revive(root: ParentNode): void {
@@ -28,7 +32,7 @@ async function show(message: Show): Promise<void> {
   const dark = message.theme === "dark";
   switch (message.kind) {
     case "html":
-      output.innerHTML = String(message.content);
+      output.replaceChildren(parse(String(message.content), onFrame));
       revive(output);
       return;
     case "script": {

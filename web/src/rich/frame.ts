@@ -24,7 +24,9 @@ function library(path: string): Promise<string> {
   return text;
 }
 
-export function frameFor(kind: Show["kind"], content: unknown, title: string): HTMLElement {
+export type Kind = Show["kind"];
+
+export function frameFor(kind: Kind, content: unknown, title: string): HTMLElement {
   const frame = h("iframe", { title, src: ASSETS.frame, loading: "eager" });
   frame.setAttribute("sandbox", "allow-scripts");
   const host = h("div", { className: "rich frame" }, frame);

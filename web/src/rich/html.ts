@@ -3,12 +3,13 @@
 
 import { h } from "../dom.js";
 import { clean } from "./clean.js";
-import { frameFor } from "./frame.js";
+import type { Kind } from "./frame.js";
 
 /** What pandas puts around every table and what says nothing. */
 const PANDAS = /<style scoped>[\s\S]*?<\/style>|\sstyle="text-align: (?:right|left|center);"/g;
 
-export function showHtml(host: HTMLElement, text: string): void {
+/** `framed` makes the frame, or what asks before there is one. */
+export function showHtml(host: HTMLElement, text: string, framed: (kind: Kind, content: unknown, title: string) => HTMLElement): void {
   const plain = text.replace(PANDAS, "");
   const cleaned = /<style|\sstyle=|<script|<iframe|<link|<svg|<canvas|\son\w+=/i.test(plain) ? null : clean(plain);
   if (cleaned && !cleaned.lost) {
@@ -22,6 +23,6 @@ export function showHtml(host: HTMLElement, text: string): void {
       scroller.append(table);
     }
   } else {
-    host.append(frameFor("html", text, "HTML output"));
+    host.append(framed("html", text, "HTML output"));
   }
 }

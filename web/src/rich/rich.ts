@@ -6,7 +6,10 @@ import { h } from "../dom.js";
 import { asText, choose } from "../pure/mime.js";
 import { readTable } from "../pure/table.js";
 import { colouredLines } from "../textview.js";
+import { withConsent } from "./consent.js";
+import type { Consent } from "./consent.js";
 import { frameFor } from "./frame.js";
+import type { Kind } from "./frame.js";
 import { image } from "./image.js";
 import { jsonTree } from "./json.js";
 import { tableView } from "./table.js";
@@ -14,7 +17,9 @@ import { tableView } from "./table.js";
 /** How a value can be taken along. */
 export interface Rich { element: HTMLElement; plain: string; markdown: string }
 
-export function renderRich(data: MimeBundle, metadata: Record<string, unknown>): Rich {
+/** `consent`: what the user is asked for before scripts of it run. */
+export function renderRich(data: MimeBundle, metadata: Record<string, unknown>, consent: Consent | null): Rich {
+  const framed = (kind: Kind, content: unknown, title: string) => withConsent(consent, () => frameFor(kind, content, title));
   const type = choose(data);
   const plain = typeof data["text/plain"] === "string" || Array.isArray(data["text/plain"]) ? asText(data["text/plain"]) : "";
   const fenced = plain ? `\`\`\`\n${plain}\n\`\`\`` : "";
@@ -28,9 +33,9 @@ export function renderRich(data: MimeBundle, metadata: Record<string, unknown>):
     const table = readTable(value);
     if (table) return tableView(table);
   }
-  if (type === "application/vnd.plotly.v1+json") return only(frameFor("plotly", value, "Interactive chart"));
-  if (/^application\/vnd\.vega/.test(type)) return only(frameFor("vega", value, "Chart"));
-  if (type === "text/html") return only(later(async (host) => (await import("./html.js")).showHtml(host, asText(value))));
+  if (type === "application/vnd.plotly.v1+json") return only(framed("plotly", value, "Interactive chart"));
+  if (/^application\/vnd\.vega/.test(type)) return only(framed("vega", value, "Chart"));
+  if (type === "text/html") return only(later(async (host) => (await import("./html.js")).showHtml(host, asText(value), framed)));
   if (type === "text/markdown") {
     const text = asText(value);
     return { element: later(async (host) => (await import("./markdown.js")).showMarkdown(host, text)), plain: text, markdown: text };
@@ -39,7 +44,7 @@ export function renderRich(data: MimeBundle, metadata: Record<string, unknown>):
     const text = asText(value);
     return { element: later(async (host) => (await import("./math.js")).showMath(host, text)), plain: text, markdown: text };
   }
-  if (type === "application/javascript") return only(frameFor("script", asText(value), "Output of a script"));
+  if (type === "application/javascript") return only(framed("script", asText(value), "Output of a script"));
   if (type.startsWith("image/")) {
     const element = image(type, asText(value), (metadata[type] ?? metadata) as Record<string, unknown>, plain);
     return only(element, `![${plain.replace(/[[\]\n]/g, " ") || "image"}](${element.dataset.source})`);

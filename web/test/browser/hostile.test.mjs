@@ -5,7 +5,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { lines, stage } from "./console.mjs";
+import { Listener } from "../fake/listener.mjs";
+import { ConsolePage, lines, real, stage, startGateway, startWithProfile } from "./console.mjs";
 import { bundle, PROGRAMS } from "./programs.mjs";
 
 const the = stage();
@@ -178,7 +179,7 @@ test("a frame reaches neither the gateway nor the page", async () => {
           await failed((no, yes) => { try { const ws = new WebSocket(home.replace("http", "ws") + "/ws?stolen"); ws.onopen = yes; ws.onerror = no; } catch { no(); } }),
           await failed((no, yes) => { const image = new Image(); image.onload = yes; image.onerror = no; image.src = home + "/stolen.png"; }),
           await failed((no, yes) => { const script = document.createElement("script"); script.onload = yes; script.onerror = no; script.src = home + "/stolen.js"; document.head.append(script); }),
-          await failed((no, yes) => { const frame = document.createElement("iframe"); frame.onload = no; frame.src = home + "/stolen.html"; document.body.append(frame); }),
+          await failed((no, yes) => { const frame = document.createElement("iframe"); frame.onload = no; frame.src = home + "/stolen.html"; document.body.append(frame); setTimeout(no, 1000); }),
           navigator.sendBeacon && (() => { try { return navigator.sendBeacon(home + "/stolen") ? "sent" : "no"; } catch { return "no"; } })(),
           await failed((no, yes) => { try { const source = new EventSource(home + "/stolen"); source.onopen = yes; source.onerror = no; } catch { no(); } }),
         ];
@@ -194,6 +195,119 @@ test("a frame reaches neither the gateway nor the page", async () => {
   const { height } = await console_.output(1).locator("iframe").boundingBox();
   assert.ok(height <= 2000, `${height}`);
   await same("a frame");
+});
+
+/**
+ * HTML that tries every way to a network that a content security policy does not cover: from itself, from frames
+ * within it, from shadow trees and from a worker. It says "tried" when it is through. `made`: by links that a script makes, too.
+ */
+function leaks({ udpPort, tcpPort }, made = true) {
+  const peer = `
+    for (const name of ["RTCPeerConnection", "webkitRTCPeerConnection"]) try {
+      const peer = new globalThis[name]({ iceServers: [{ urls: "stun:127.0.0.1:${udpPort}" },
+        { urls: "turn:127.0.0.1:${tcpPort}?transport=tcp", username: "a", credential: "b" }] });
+      peer.createDataChannel("a");
+      peer.createOffer().then((offer) => peer.setLocalDescription(offer));
+    } catch {}`;
+  const hints = ["preconnect", "dns-prefetch", "prefetch", "preload", "modulepreload", "prerender", "icon", "manifest"];
+  const links = hints.map((rel) => `<link rel="${rel}" href="http://127.0.0.1:${tcpPort}/${rel}">`).join("");
+  const speculation = `<script type="speculationrules">{"prefetch":[{"source":"list","eagerness":"immediate","urls":["http://127.0.0.1:${tcpPort}/rules"]}]}</scr` + `ipt>`;
+  const inner = `${links}<script>${peer}</scr` + `ipt>`;
+  return `<p id="p">trying</p>${links}${speculation}
+    <iframe srcdoc="${inner.replaceAll("&", "&amp;").replaceAll('"', "&quot;")}"></iframe>
+    <script>
+      ${peer}
+      const inner = ${JSON.stringify(inner).replaceAll("</", "<\\/")};
+      const attempt = (what) => { try { what(); } catch {} };
+      for (const rel of ${JSON.stringify(made ? hints : [])}) attempt(() => {
+        document.head.append(Object.assign(document.createElement("link"), { rel, href: "http://127.0.0.1:${tcpPort}/made-" + rel }));
+      });
+      attempt(() => {
+        const frame = document.createElement("iframe");
+        document.body.append(frame);
+        const within = frame.contentWindow;
+        new within.RTCPeerConnection({ iceServers: [{ urls: "stun:127.0.0.1:${udpPort}" }] }).createDataChannel("a");
+      });
+      for (const mode of ["open", "closed"]) attempt(() => {
+        const host = document.createElement("div");
+        document.body.append(host);
+        const shadow = host.attachShadow({ mode });
+        shadow.append(Object.assign(document.createElement("iframe"), { srcdoc: inner }));
+      });
+      attempt(() => {
+        const host = document.createElement("div");
+        document.body.append(host);
+        host.setHTMLUnsafe("<div><template shadowrootmode=closed><iframe></iframe></template></div>");
+      });
+      attempt(() => document.body.append(Object.assign(document.createElement("iframe"), { srcdoc: inner })));
+      attempt(() => document.body.append(Object.assign(document.createElement("iframe"), { src: "javascript:" + ${JSON.stringify(peer)} })));
+      attempt(() => document.body.append(Object.assign(document.createElement("iframe"), { src: "data:text/html," + encodeURIComponent(inner) })));
+      attempt(() => document.body.append(Object.assign(document.createElement("iframe"), { src: URL.createObjectURL(new Blob([inner], { type: "text/html" })) })));
+      attempt(() => document.body.append(Object.assign(document.createElement("object"), { data: "data:text/html," + encodeURIComponent(inner) })));
+      attempt(() => navigator.sendBeacon("http://127.0.0.1:${tcpPort}/beacon"));
+      attempt(() => fetchLater("http://127.0.0.1:${tcpPort}/later", { activateAfter: 0 }));
+      attempt(() => new WebSocketStream("ws://127.0.0.1:${tcpPort}/stream"));
+      attempt(() => new WebTransport("https://127.0.0.1:${udpPort}/transport"));
+      attempt(() => new Worker(URL.createObjectURL(new Blob([${JSON.stringify(peer + `
+        fetch("http://127.0.0.1:${tcpPort}/worker").catch(() => {});
+        try { new WebTransport("https://127.0.0.1:${udpPort}/worker"); } catch {}
+        try { importScripts("http://127.0.0.1:${tcpPort}/worker.js"); } catch {}`)}]))));
+      setTimeout(() => { document.getElementById("p").textContent = "tried"; }, 2500);
+    </script>`;
+}
+
+/** Shows what leaks in a console of a browser with a profile; answers what was heard of it. */
+async function heardOf(gateway, made) {
+  const listener = await new Listener().listen();
+  const context = await startWithProfile();
+  try {
+    const page = await context.newPage();
+    const console_ = new ConsolePage(page, context);
+    await page.goto(`${gateway.url}/#token=${gateway.token}`);
+    await console_.ready();
+    await console_.runTo(1, shows("leaks", { "text/html": leaks(listener, made) }));
+    await console_.output(1).frameLocator("iframe").getByText("tried").waitFor();
+    await console_.output(1).locator(".note", { hasText: "frames within output are not shown" }).waitFor();
+    await page.locator(".add").click();
+    await console_.runTo(2, PROGRAMS.hello.code);
+    return listener.heard;
+  } finally {
+    await context.close();
+    await listener.close();
+  }
+}
+
+test("nothing leaves a frame by WebRTC, preconnect or another way past the policy", async () => {
+  assert.deepEqual(await heardOf(the.gateway, true), []);
+});
+
+test("WebRTC and written links do not leave a frame where the browser knows no Connection-Allowlist", { skip: real && "the gateway sends the header" }, async () => {
+  const gateway = await startGateway({ withoutHeaders: ["connection-allowlist"] });
+  try {
+    assert.deepEqual(await heardOf(gateway, false), []);
+  } finally {
+    await gateway.close();
+  }
+});
+
+test("what tries to leave the frame leaves a page without these policies", async () => {
+  // Else the tests before would pass in a browser, or on a machine, where nothing leaves anyway.
+  const links = await new Listener().listen();
+  const peers = await new Listener().listen();
+  const written = await new Listener().listen(`<link rel="preconnect" href="http://127.0.0.1:${links.tcpPort}/">`);
+  const open = await new Listener().listen(leaks(peers, false));
+  const context = await startWithProfile();
+  try {
+    const page = await context.newPage();
+    await page.goto(`http://127.0.0.1:${written.tcpPort}/`);
+    await page.goto(`http://127.0.0.1:${open.tcpPort}/`);
+    await page.getByText("tried").waitFor();
+    assert.ok(links.heard.includes("tcp"), "a preconnect");
+    assert.ok(peers.heard.includes("udp"), "a STUN request");
+  } finally {
+    await context.close();
+    for (const one of [open, written, peers, links]) await one.close();
+  }
 });
 
 test("a frame that goes elsewhere is taken away", async () => {

@@ -61,3 +61,16 @@ test("assets are kept for ever, and the page itself is asked for and not sent ag
     if ((await asset.arrayBuffer()).byteLength > 600) assert.equal(asset.headers.get("content-encoding"), "br", path);
   }
 });
+
+test("the document that output runs in may connect to nothing, and has the policy that says so", gatewayOnly, async () => {
+  const console_ = await ConsolePage.open(browser, gateway);
+  await console_.ready();
+  const answered = console_.page.waitForResponse(/\/assets\/frame-/);
+  await console_.runTo(1, PROGRAMS.vega.code);
+  const headers = await (await answered).allHeaders();
+  assert.equal(headers["connection-allowlist"], "();webrtc=block");
+  assert.equal(headers["x-dns-prefetch-control"], "off");
+  assert.match(headers["content-security-policy"], /^sandbox allow-scripts; default-src 'none';/);
+  await console_.output(1).frameLocator("iframe").locator("canvas, svg").first().waitFor();
+  await console_.close();
+});

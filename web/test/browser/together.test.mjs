@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { lines, real, stage } from "./console.mjs";
-import { PROGRAMS } from "./programs.mjs";
+import { accessible, lines, real, stage } from "./console.mjs";
+import { bundle, PROGRAMS } from "./programs.mjs";
 
 const the = stage();
 const { fresh, open } = the;
@@ -89,7 +89,7 @@ test("two browsers work in one session, and each sees who is here and who runs w
   for (const one of [ada, grace]) {
     await one.page.getByRole("button", { name: "2 people are here" }).click();
     const dialog = one.page.getByRole("dialog", { name: "Who is here" });
-    const people = (await dialog.locator("li").allTextContents()).map((text) => text.replace(/\s+/g, " ").replace(/(owns|works)/, " $1").replace(/ +/g, " ").trim());
+    const people = (await dialog.locator("li > span").allTextContents()).map((text) => text.replace(/\s+/g, " ").replace(/(owns|works)/, " $1").replace(/ +/g, " ").trim());
     assert.deepEqual(people.map((text) => text.replace(" (you)", "")).sort(), ["Ada owns it", "Grace works along"]);
     assert.equal(people.filter((text) => text.includes("(you)")).length, 1);
     await one.page.keyboard.press("Escape");
@@ -102,6 +102,159 @@ test("two browsers work in one session, and each sees who is here and who runs w
   await grace.phase(1, "running");
   await grace.page.getByRole("button", { name: "Stop", exact: true }).click();
   await ada.phase(1, "interrupted");
+});
+
+const SCRIPT = "<p id='p'>written</p><script>document.getElementById('p').textContent = 'ran for ' + location.protocol</script>";
+PROGRAMS.scripts = bundle({ "text/html": SCRIPT, "text/plain": "t" });
+PROGRAMS.scriptsUnderway = {
+  code: "from IPython.display import HTML, display\nhandle = display(HTML('<b>harmless</b>'), display_id='shared')",
+  play(cell) { cell.display({ "text/html": "<b>harmless</b>", "text/plain": "t" }, { display_id: "shared" }); },
+};
+PROGRAMS.scriptsUpdate = {
+  code: `from IPython.display import HTML, update_display\nupdate_display(HTML(${JSON.stringify(SCRIPT)}), display_id='shared')`,
+  play(cell) { cell.display({ "text/html": SCRIPT, "text/plain": "t" }, { display_id: "shared", update: true }); },
+};
+
+test("scripts of what somebody else's cell shows run when the user has said so, one's own at once", async () => {
+  const name = (who) => ({ storageState: { cookies: [], origins: [{ origin: the.gateway.url, localStorage: [{ name: "cellgate.name", value: who }] }] } });
+  // One name is two people here: a name says nothing.
+  const ada = await fresh(name("Ada"));
+  const other = await fresh({ ...name("Ada"), fragment: await linkFor(ada, "Work along") });
+  const viewer = await fresh({ fragment: await linkFor(ada, "Watch"), colorScheme: "dark", viewport: { width: 390, height: 800 } });
+  const heard = await viewer.hear();
+  const ran = (console_, cell) => console_.output(cell).frameLocator("iframe").getByText("ran for http:");
+  const asks = (console_, cell) => console_.output(cell).getByText("Run this output's scripts? It was made by a cell of Ada.");
+
+  await ada.runTo(1, PROGRAMS.scripts.code);
+  await ran(ada, 1).waitFor();
+  assert.equal(await ada.output(1).locator(".consent").count(), 0);
+  for (const one of [other, viewer]) {
+    await asks(one, 1).waitFor();
+    assert.equal(await one.output(1).locator("iframe").count(), 0, "no frame before the user says so");
+    await accessible(one.page, "an output that asks");
+  }
+  assert.ok((await heard()).some((text) => text.startsWith("Output of Ada asks before it runs scripts.")));
+  assert.equal(await viewer.page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), true, "it fits a phone");
+
+  // By the keyboard: it runs, and the focus stays where it was.
+  await viewer.output(1).getByRole("button", { name: "Run its scripts" }).focus();
+  await viewer.page.keyboard.press("Enter");
+  await ran(viewer, 1).waitFor();
+  assert.equal(await viewer.page.evaluate(() => document.querySelector(".output").contains(document.activeElement)), true);
+
+  // After a reload the page still knows what it has run itself, and asks of the rest.
+  await ada.page.reload();
+  await ran(ada, 1).waitFor();
+  await other.page.reload();
+  // It has a document of its own by now, and what it is shown comes behind.
+  const [own, shown] = [2, 1].map((behind) => other.page.locator(".cell").nth(-behind));
+  await shown.getByText("Run this output's scripts? It was made by a cell of Ada.").waitFor();
+  assert.equal(await own.locator(".consent").count(), 0);
+
+  const theirs = await other.page.locator(".cell").count();
+
+  // Whose output it is goes by the cell that showed it, not by the cell that it stands under.
+  if (!real) {
+    await ada.page.locator(".add").click();
+    await ada.runTo(2, PROGRAMS.scriptsUnderway.code);
+    await other.output(theirs + 1).getByText("harmless").waitFor();
+    await other.page.locator(".add").click();
+    await other.runTo(theirs + 2, PROGRAMS.scriptsUpdate.code);
+    await asks(ada, 2).waitFor();
+    await ran(other, theirs + 1).waitFor();
+  }
+
+  // "Always" is for what waits, for what comes, and for the time after a reload.
+  await other.output(theirs).getByRole("button", { name: "Always in this session" }).click();
+  await ran(other, theirs).waitFor();
+  await ada.runTo(1, PROGRAMS.scripts.code);
+  await ran(other, theirs).waitFor();
+  await other.page.reload();
+  await ran(other, theirs).waitFor();
+  assert.equal(await other.page.locator(".consent").count(), 0);
+});
+
+test("an owner sees the links, and who came by one that is revoked is out", async () => {
+  const ada = await fresh();
+  const { page } = ada;
+  const [watch, work] = [await linkFor(ada, "Watch"), await linkFor(ada, "Work along")];
+  // One that was made is given again: opening the dialog makes no further keys to the session.
+  assert.equal(await linkFor(ada, "Watch"), watch);
+  const viewer = await fresh({ fragment: watch });
+  const editor = await fresh({ fragment: work });
+  const questions = [];
+  page.on("dialog", (dialog) => { questions.push(dialog.message()); void (questions.length === 1 ? dialog.dismiss() : dialog.accept()); });
+
+  await page.getByRole("button", { name: "Share", exact: true }).click();
+  const links = page.getByRole("region", { name: "Links that open this session" });
+  const rows = links.getByRole("listitem");
+  await rows.nth(1).waitFor();
+  assert.match((await rows.allTextContents()).map((text) => text.replace(/\s+/g, " ")).join("; "),
+    /^\s*Work along made [^;]+, ends with the session Revoke; Watch made [^;]+, ends with the session · the one above Revoke$/);
+  await accessible(page, "the links");
+  const revoke = rows.filter({ hasText: "Watch" }).getByRole("button", { name: /^Revoke the link made / });
+  await revoke.click();
+  assert.match(questions[0], /^Revoke this link\? /);
+  assert.equal(await rows.count(), 2, "who says no has changed nothing");
+  if (!real) {
+    the.gateway.refuseOwner = "the gateway has no room for this now";
+    await revoke.click();
+    await page.getByRole("alert").getByText("The link was not revoked: The gateway has no room for this now.").waitFor();
+    the.gateway.refuseOwner = "";
+  }
+  await revoke.focus();
+  await page.keyboard.press("Enter");
+  await page.getByRole("status").getByText("The link is revoked.").waitFor();
+  assert.equal(await rows.count(), 1);
+  assert.equal(await page.getByRole("alert").count(), 0);
+  assert.equal(await links.evaluate((element) => element === document.activeElement), true, "the focus is not lost with the button");
+  await viewer.page.locator(".banner", { hasText: "The link to this session was taken back." }).waitFor();
+  const later = await open({ fragment: watch });
+  await later.page.locator(".banner", { hasText: "The link to this session does not open it, or not any more." }).waitFor();
+
+  // The one that was shown is gone: another one is made when asked for.
+  assert.equal(await page.getByLabel("Link to this live session").inputValue(), "");
+  await page.getByRole("button", { name: "Make a link" }).click();
+  await rows.nth(1).waitFor();
+  await page.getByRole("button", { name: "Copy", exact: true }).waitFor();
+  await page.keyboard.press("Escape");
+  await editor.runTo(1, PROGRAMS.hello.code);
+
+  // Nobody but an owner sees them.
+  await editor.page.getByRole("button", { name: "Share", exact: true }).click();
+  await editor.page.getByRole("button", { name: "Copy", exact: true }).waitFor();
+  assert.equal(await editor.page.getByRole("region", { name: "Links that open this session" }).count(), 0);
+});
+
+test("an owner shows somebody out", async () => {
+  const name = (who) => ({ storageState: { cookies: [], origins: [{ origin: the.gateway.url, localStorage: [{ name: "cellgate.name", value: who }] }] } });
+  const ada = await fresh({ ...name("Ada"), colorScheme: "dark" });
+  const fragment = await linkFor(ada, "Work along");
+  const grace = await fresh({ ...name("Grace"), fragment });
+  const eve = await fresh({ ...name("Eve"), fragment });
+  const { page } = ada;
+  page.on("dialog", (dialog) => { assert.match(dialog.message(), /^Show Eve out\? .*revoke it too/); void dialog.accept(); });
+  await page.getByRole("button", { name: "3 people are here" }).click();
+  const dialog = page.getByRole("dialog", { name: "Who is here" });
+  await accessible(page, "who is here");
+  assert.equal(await dialog.getByRole("button", { name: "Show out: Ada" }).count(), 0, "not oneself");
+  const showOut = dialog.getByRole("button", { name: "Show out: Eve" });
+  if (!real) {
+    the.gateway.refuseOwner = "the gateway has no room for this now";
+    await showOut.click();
+    await dialog.getByRole("alert").getByText("Eve was not shown out: The gateway has no room for this now.").waitFor();
+    the.gateway.refuseOwner = "";
+  }
+  await showOut.focus();
+  await page.keyboard.press("Enter");
+  await dialog.getByRole("status").getByText("Eve has been shown out.").waitFor();
+  await eve.page.locator(".banner", { hasText: "An owner has shown you out of this session. Ask for a new link to come back." }).waitFor();
+  await page.waitForFunction(() => document.querySelectorAll("dialog .person").length === 2);
+  assert.equal(await dialog.locator("ul").evaluate((element) => element === document.activeElement), true, "the focus is not lost with the button");
+  await page.keyboard.press("Escape");
+  await grace.runTo(1, PROGRAMS.hello.code);
+  await grace.page.getByRole("button", { name: "2 people are here" }).click();
+  assert.equal(await grace.page.getByRole("button", { name: /^Show out/ }).count(), 0, "an editor shows nobody out");
 });
 
 test("a session that ends says why, keeps the code and offers it to a new one", async () => {

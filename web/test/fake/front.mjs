@@ -30,7 +30,7 @@ export class Front {
     this.requests.push(`${request.method} ${pathname}`);
     const asset = this.assets.get(pathname === "/" ? "/index.html" : pathname);
     if (asset) {
-      response.writeHead(200, { "content-type": asset.contentType, ...(asset.csp && { "content-security-policy": asset.csp }) });
+      response.writeHead(200, asset.headers);
       return void response.end(asset.body);
     }
     const { hostname: host, port } = this.upstream;
@@ -77,9 +77,14 @@ export class Front {
 export async function readAssets(directory) {
   const manifest = await readFile(`${directory}/assets.tsv`, "utf8");
   const assets = new Map();
-  for (const line of manifest.trimEnd().split("\n")) {
-    const [path, contentType, , , csp] = line.split("\t");
-    assets.set(`/${path}`, { contentType, csp, body: await readFile(`${directory}/${path}`) });
+  for (const line of manifest.replace(/\n$/, "").split("\n")) {
+    const [path, contentType, , , csp, more] = line.split("\t");
+    const headers = { "content-type": contentType, ...(csp && { "content-security-policy": csp }) };
+    for (const header of more ? more.split(" | ") : []) {
+      const [name, value] = header.split(/: (.*)/);
+      headers[name] = value;
+    }
+    assets.set(`/${path}`, { headers, body: await readFile(`${directory}/${path}`) });
   }
   return assets;
 }

@@ -9,7 +9,7 @@ const ECHO = async (code, cell) => { cell.out(`${code}\n`); };
 
 export class FakeGateway {
   constructor(options = {}) {
-    this.options = { script: ECHO, token: "secret", windowBytes: 1 << 20, logEvents: Infinity, page: null, ...options };
+    this.options = { script: ECHO, token: "secret", windowBytes: 1 << 20, logEvents: Infinity, page: null, withoutHeaders: [], ...options };
     this.sessions = new Map();
     this.sockets = new Set();
     /** Every client message, in order. */
@@ -22,6 +22,8 @@ export class FakeGateway {
     this.down = false;
     /** Close codes for the next sockets, instead of an answer. */
     this.turnAway = [];
+    /** Why tokens and participants cannot be seen to just now. */
+    this.refuseOwner = "";
     this.nextParticipant = 1;
   }
 
@@ -84,14 +86,13 @@ export class FakeGateway {
   async serve(request, response) {
     const url = new URL(request.url, "http://x");
     this.requests.push(`${request.method} ${url.pathname}`);
-    const match = /^\/v1\/sessions\/([^/]+)(?:\/(tokens|files\/?(.*)|cells\/[^/]+\/output))?$/.exec(url.pathname);
+    const match = /^\/v1\/sessions\/([^/]+)(?:\/(tokens(?:\/\d+)?|participants\/\d+|files\/?(.*)|cells\/[^/]+\/output))?$/.exec(url.pathname);
     if (match) return this.serveSession(match, request, response);
     const asset = this.assets.get(url.pathname === "/" ? "/index.html" : url.pathname);
     if (!asset) return void response.writeHead(404).end("not found");
-    response.writeHead(200, {
-      "content-type": asset.contentType, "x-content-type-options": "nosniff", "referrer-policy": "no-referrer",
-      ...(asset.csp && { "content-security-policy": asset.csp }),
-    }).end(asset.body);
+    const headers = { ...asset.headers, "x-content-type-options": "nosniff", "referrer-policy": "no-referrer" };
+    for (const name of this.options.withoutHeaders) delete headers[name];
+    response.writeHead(200, headers).end(asset.body);
   }
 
   async serveSession([, id, what, path], request, response) {
@@ -102,15 +103,29 @@ export class FakeGateway {
     for await (const chunk of request) body.push(chunk);
     const bytes = Buffer.concat(body);
     const json = (value) => response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(value));
+    const [kind, number] = (what ?? "").split("/");
+    if (kind === "tokens" || kind === "participants") {
+      const problem = (status, detail) => response.writeHead(status, { "content-type": "application/problem+json" }).end(JSON.stringify({ status, detail }));
+      if (token !== this.options.token && session.tokens.get(token) !== "owner") return void problem(403, "this needs the role owner");
+      if (this.refuseOwner) return void problem(503, this.refuseOwner);
+      if (request.method === "POST") {
+        const { role } = JSON.parse(bytes.toString());
+        const made = session.tokenFor(role, false, session.listed.get(token)?.id ?? null);
+        return json({ token: made, session: session.id, ...session.listed.get(made) });
+      }
+      if (request.method === "GET") return json({ tokens: [...session.listed.values()] });
+      const key = kind === "tokens" ? "id" : "participant";
+      const found = [...session.listed].find(([, one]) => one[key] === Number(number));
+      if (!found) return void problem(404, `there is no ${kind === "tokens" ? "token" : "participant"} of this number`);
+      if (found[1].id === 1) return void problem(409, "this is the token of the session's creator, which ends with the session; end that");
+      session.revoke(found[0], kind === "tokens" ? "the link to this session was taken back" : "an owner has shown you out of this session");
+      return void response.writeHead(204).end();
+    }
     if (request.method === "DELETE") {
       session.end("requested", "the session was ended by its owner", 1000);
       return void response.writeHead(204).end();
     }
     if (what?.startsWith("cells/")) return void response.writeHead(200).end(Buffer.alloc(17 << 20, "y"));
-    if (what === "tokens") {
-      const { role } = JSON.parse(bytes.toString());
-      return json({ token: session.tokenFor(role), role });
-    }
     if (request.method === "PUT") {
       session.files.set(decodeURIComponent(path), bytes);
       return void response.writeHead(204).end();

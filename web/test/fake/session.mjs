@@ -14,6 +14,9 @@ export class FakeSession {
     /** What lets in, as what; of a participant's own token it says so. */
     this.tokens = new Map();
     this.own = new Set();
+    /** What is told of each token, by the token. */
+    this.listed = new Map();
+    this.lastToken = 0;
     this.log = [];
     this.seq = 0;
     this.queue = [];
@@ -27,9 +30,10 @@ export class FakeSession {
   }
 
   /** A share link's token, or one that is a participant's own. */
-  tokenFor(role, own = false) {
+  tokenFor(role, own = false, parent = null) {
     const token = randomBytes(16).toString("hex");
     this.tokens.set(token, role);
+    this.listed.set(token, { id: ++this.lastToken, role, created: Date.now(), expires: null, parent, link: !own, participant: null });
     if (own) this.own.add(token);
     return token;
   }
@@ -44,7 +48,8 @@ export class FakeSession {
 
   attach(socket, after, offered) {
     // Whoever comes with its own token takes the place of its older connection.
-    socket.token = this.own.has(offered) ? offered : this.tokenFor(socket.role, true);
+    socket.token = this.own.has(offered) ? offered : this.tokenFor(socket.role, true, this.listed.get(offered)?.id ?? null);
+    this.listed.get(socket.token).participant = socket.id;
     for (const older of this.sockets) {
       if (older.token !== socket.token) continue;
       this.sockets.delete(older);
@@ -67,7 +72,20 @@ export class FakeSession {
   }
 
   detach(socket) {
-    if (this.sockets.delete(socket)) this.tellParticipants();
+    if (!this.sockets.delete(socket)) return;
+    const own = this.listed.get(socket.token);
+    if (own) own.participant = null;
+    this.tellParticipants();
+  }
+
+  /** Takes back tokens with all that was made with them, and shows out who is in by them. */
+  revoke(token, why) {
+    const { id } = this.listed.get(token);
+    for (const [child, { parent }] of this.listed) if (parent === id) this.revoke(child, why);
+    this.tokens.delete(token);
+    this.own.delete(token);
+    this.listed.delete(token);
+    for (const socket of [...this.sockets]) if (socket.token === token) socket.close(4401, why);
   }
 
   tellParticipants() {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 import WebSocket from "ws";
-import { ConnectionClosed, Refused, Session } from "../../dist/client/index.js";
+import { ConnectionClosed, Refused, RequestFailed, Session } from "../../dist/client/index.js";
 import { FakeGateway } from "../fake/gateway.mjs";
 
 let gateway;
@@ -300,4 +300,22 @@ test("files and share tokens go over HTTP with the session's token", async () =>
   const viewer = await connect({ session: session.id, token, name: "Grace" });
   assert.equal(viewer.role, "viewer");
   await assert.rejects(viewer.runCode("x"), (error) => error.code === "forbidden");
+});
+
+test("an owner lists tokens, revokes a link, and shows a participant out", async () => {
+  await start();
+  const session = await connect({ name: "Ada" });
+  const [watch, work] = [await session.files.grant("viewer"), await session.files.grant("editor")];
+  const viewer = await connect({ session: session.id, token: watch.token, name: "Grace" });
+  const editor = await connect({ session: session.id, token: work.token, name: "Eve" });
+  const listed = await session.files.tokens();
+  assert.deepEqual(listed.filter(({ link }) => link).map(({ id, role, expires }) => ({ id, role, expires })),
+    [{ id: watch.id, role: "viewer", expires: null }, { id: work.id, role: "editor", expires: null }]);
+  assert.ok(!JSON.stringify(listed).includes(watch.token), "never the secrets");
+  await assert.rejects(editor.files.tokens(), (error) => error instanceof RequestFailed && error.status === 403);
+  await session.files.revoke(watch.id);
+  assert.equal((await viewer.closed).code, 4401);
+  await session.files.showOut(editor.ready.participant);
+  assert.equal((await editor.closed).code, 4401);
+  await assert.rejects(session.files.revoke(watch.id), (error) => error instanceof RequestFailed && error.status === 404);
 });
