@@ -154,6 +154,7 @@ impl Actor {
             output_bytes: limits.output_bytes,
             output_kept_bytes: limits.output_kept_bytes,
             interrupt_grace: limits.interrupt_grace,
+            memory_bytes: limits.memory_bytes,
             memory: memory.clone(),
         };
         let reserve = config.log_disk_reserve_bytes;

@@ -68,6 +68,8 @@ pub struct Rules {
     pub output_kept_bytes: u64,
     /// From interrupt to kill.
     pub interrupt_grace: Duration,
+    /// Memory of the sandbox, in bytes.
+    pub memory_bytes: u64,
     /// What the session may hold in memory: cells that wait and questions are charged to it.
     pub memory: Account,
 }

@@ -111,7 +111,7 @@ pub(crate) fn frame(kind: u8, flags: u8, cell: u32, payload: &[u8]) -> Vec<u8> {
 /// The payload of a DONE.
 pub(crate) fn done(outcome: wire::Outcome) -> Vec<u8> {
     let usage = wire::CellUsage { duration_us: 1500, ..Default::default() };
-    wire::Done { outcome, usage }.encode().to_vec()
+    wire::Done { outcome, memory_kills: 0, usage }.encode().to_vec()
 }
 
 impl ScriptedDriver {

@@ -8,6 +8,8 @@ use crate::common::suite::{Stage, cases};
 cases![
     memory_that_runs_out_is_told_with_its_limit,
     children_share_the_memory_limit,
+    a_child_that_is_killed_for_memory_is_told,
+    the_peak_of_memory_is_each_cells_own,
     a_fork_bomb_stays_in_its_sandbox,
     a_full_disk_is_an_error,
     open_files_are_bounded,
@@ -54,6 +56,47 @@ async fn children_share_the_memory_limit(stage: &Stage) {
     client.send(json!({"type": "restart"})).await;
     client.until("restarted").await;
     assert_eq!(client.run("1").await.result(), "1");
+    client.end().await;
+}
+
+async fn a_child_that_is_killed_for_memory_is_told(stage: &Stage) {
+    use crate::common::backend::Backend;
+    if stage.backend == Backend::LocalUser || stage.backend.is_gvisor() {
+        return; // no cgroup, no kills by the kernel: the supervisor ends all of them
+    }
+    let mut client = stage.session_of("small").await;
+    client.print("before = 1").await;
+    let code = "import subprocess, sys\nhog = 'b = bytearray(b\"x\") * (600 << 20)'\n\
+                subprocess.run([sys.executable, '-c', hog]).returncode";
+    let cell = client.run(code).await;
+    cell.expect("ok", true);
+    assert_eq!(cell.result(), "-9");
+    let notice = cell.events.iter().find(|event| event["type"] == "notice");
+    let notice = notice.cloned();
+    let notice = match notice {
+        Some(notice) => notice,
+        None => client.until("notice").await,
+    };
+    assert!(cell.detail().contains("was killed") && cell.detail().contains("limit 160 MiB"));
+    assert!(["process_killed", "memory_high"].contains(&text(&notice, "code")), "{notice}");
+    client.run("before").await.expect("ok", true);
+    client.end().await;
+}
+
+async fn the_peak_of_memory_is_each_cells_own(stage: &Stage) {
+    let mut client = stage.session().await;
+    client.print("import time").await;
+    let code = "b = bytearray(b'x') * (150 << 20)\ndel b\ntime.sleep(0.05)";
+    let peak = |cell: &crate::common::client::Cell| {
+        cell.done()["usage"]["peak_memory_bytes"].as_u64().unwrap() >> 20
+    };
+    let large = peak(&client.run(code).await);
+    assert!((140..400).contains(&large), "{large} MiB");
+    if stage.backend.is_gvisor() {
+        return client.end().await; // it does not let a process's own peak be reset
+    }
+    let small = peak(&client.run("time.sleep(0.05)").await);
+    assert!(small < 120, "{small} MiB after {large}");
     client.end().await;
 }
 

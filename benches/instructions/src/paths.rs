@@ -56,7 +56,7 @@ const COLOURED: &str = "\u{1b}[32m\"grün\"\u{1b}[0m\tC:\\Users\\Zoë → 日本
 
 fn done() -> Vec<u8> {
     let usage = CellUsage { duration_us: 1500, ..Default::default() };
-    Done { outcome: Outcome::Ok, usage }.encode()
+    Done { outcome: Outcome::Ok, memory_kills: 0, usage }.encode()
 }
 
 fn append_frames(stream: &mut Vec<u8>) {

@@ -66,6 +66,8 @@ impl Interrupt {
 struct Base {
     sandbox_us: u64,
     runner_us: u64,
+    /// Processes that the kernel had ended at the memory limit.
+    memory_kills: u64,
 }
 
 /// The cell that runs.
@@ -131,7 +133,8 @@ impl Cell {
         self.note_memory(sample.memory_bytes);
         if first {
             let runner_us = sys::process_cpu_us(pid).unwrap_or(self.runner_us_before);
-            self.base = Some(Base { sandbox_us: sample.cpu_us, runner_us });
+            let memory_kills = meter.memory_kills();
+            self.base = Some(Base { sandbox_us: sample.cpu_us, runner_us, memory_kills });
         }
         let every = Duration::from_millis(u64::from(every_ms));
         self.look_at = (every_ms > 0).then(|| if first { self.began + every } else { now + every });
@@ -141,6 +144,13 @@ impl Cell {
     /// Takes note of how much memory is in use.
     pub(crate) fn note_memory(&mut self, bytes: u64) {
         self.peak_memory_bytes = self.peak_memory_bytes.max(bytes);
+    }
+
+    /// How many processes the kernel ended at the memory limit since the cell is long.
+    pub(crate) fn memory_kills(&self, meter: &Meter) -> u8 {
+        let before = self.base.as_ref().map(|base| base.memory_kills);
+        let kills = before.map_or(0, |before| meter.memory_kills().saturating_sub(before));
+        u8::try_from(kills).unwrap_or(u8::MAX)
     }
 
     /// What it used in the end. `runner_us` is the runner's CPU time if it is dead.
@@ -159,6 +169,8 @@ impl Cell {
             let before = base.runner_us.saturating_sub(self.runner_us_before);
             cpu_us = own.max(before + sample.cpu_us.saturating_sub(base.sandbox_us));
             self.note_memory(sample.memory_bytes);
+            // The looks are a second apart; the kernel saw what was between them.
+            self.note_memory(meter.peak_bytes(pid, sample.memory_bytes));
         }
         CellUsage {
             duration_us: now.duration_since(self.began).as_micros() as u64,

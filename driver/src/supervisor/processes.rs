@@ -99,6 +99,20 @@ impl Process {
     }
 }
 
+/// The most memory that a process ever had resident and what it has now, in bytes; begins to count
+/// anew (proc_pid_clear_refs(5)). `None`: it is gone, or the kernel does not tell.
+pub(crate) fn take_high_water(pid: libc::pid_t) -> Option<(u64, u64)> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        Some(line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()? << 10)
+    };
+    let found = (field("VmHWM:")?, field("VmRSS:")?);
+    // Where it may not be reset the peak of an earlier cell is told again.
+    fs::write(format!("/proc/{pid}/clear_refs"), "5").ok();
+    Some(found)
+}
+
 /// A file of /proc/PID, in one read: the kernel makes its text anew for each.
 fn about(pid: i32, file: &str) -> Option<String> {
     let mut text = [0; 2 << 10]; // 2 KiB: the longest of them, smaps_rollup, has half of that

@@ -125,7 +125,11 @@ impl Supervisor {
                 runner.stage = Stage::Ready;
             }
         }
-        self.meter.sample(); // what a first short cell is said to use
+        let now = self.meter.sample(); // what a first short cell is said to use
+        if let Some(runner) = &self.runner {
+            // What starting took is no cell's.
+            self.meter.peak_bytes(runner.pid, now.memory_bytes);
+        }
         Ok(())
     }
 
@@ -135,7 +139,9 @@ impl Supervisor {
             return Ok(());
         };
         let usage = cell.usage(&mut self.meter, runner.pid, None, now);
-        self.link.put(kind::DONE, 0, cell.number, &Done { outcome, usage }.encode());
+        let memory_kills = cell.memory_kills(&self.meter);
+        let done = Done { outcome, memory_kills, usage };
+        self.link.put(kind::DONE, 0, cell.number, &done.encode());
         self.link.flush()?;
         self.last_cell = cell.number;
         self.discarding = self.receiving.take();

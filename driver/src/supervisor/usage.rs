@@ -98,6 +98,11 @@ pub(crate) struct Meter {
     page: u64,
     tick: u64,
     memory: Option<Counter>,
+    /// The highest value of `memory` since the sandbox began. It can be reset only by who may write
+    /// to the cgroup.
+    peak: Option<Counter>,
+    /// What `peak` was when the last long cell ended.
+    peak_before: u64,
     /// Memory of files read and not in use: charged to the cgroup, but no burden.
     idle_files: Option<Counter>,
     idle_file_bytes: u64,
@@ -135,6 +140,8 @@ impl Meter {
             page,
             tick,
             memory: either(memory, ["memory.current", ""], ["memory.usage_in_bytes", ""]),
+            peak: either(memory, ["memory.peak", ""], ["memory.max_usage_in_bytes", ""]),
+            peak_before: 0,
             idle_files: either(memory, whole, ["memory.stat", "inactive_file"]),
             idle_file_bytes: 0,
             oom_kills_seen: 0,
@@ -172,6 +179,24 @@ impl Meter {
         };
         self.last_memory_bytes = sample.memory_bytes;
         sample
+    }
+
+    /// The highest memory since the last call, in bytes, of which `now` is in use now: from the
+    /// cgroup, if it has never been higher, else what the runner `pid` itself had at most. Of
+    /// children that had more and are gone, the looks alone tell.
+    pub(crate) fn peak_bytes(&mut self, pid: i32, now: u64) -> u64 {
+        let (most, resident) = processes::take_high_water(pid).unwrap_or_default();
+        let runner = now.saturating_add(most.saturating_sub(resident));
+        let Some(peak) = self.peak.as_ref().and_then(Counter::read) else { return runner };
+        let before = std::mem::replace(&mut self.peak_before, peak);
+        // Files that were read and are not in use fill a cgroup up to its limit, and are no burden.
+        let group = if peak > before { peak.saturating_sub(self.idle_file_bytes) } else { 0 };
+        runner.min(peak).max(group)
+    }
+
+    /// Processes that the kernel has ended at the memory limit so far.
+    pub(crate) fn memory_kills(&self) -> u64 {
+        self.oom_kills.as_ref().and_then(Counter::read).unwrap_or(0)
     }
 
     /// The memory seen last, in bytes.
@@ -271,6 +296,24 @@ mod tests {
             assert!(meter.oom_killed(), "a look between the kill and the death hides nothing");
             std::fs::remove_dir_all(path).unwrap();
         }
+    }
+
+    #[test]
+    fn a_peak_is_told_once() {
+        let (path, fd) =
+            directory(&[("memory.peak", "900000000000\n"), ("memory.current", "5000\n")]);
+        let cgroups = Cgroups { memory: Some(fd), cpu: None, pids: None };
+        let mut meter = Meter::new(Scope::Descendants, &cgroups, "/");
+        let own = std::process::id().cast_signed();
+        assert_eq!(meter.peak_bytes(own, 5000), 900_000_000_000);
+        // After it, what this process itself had at most since the last look.
+        assert!(meter.peak_bytes(own, 5000) < 1 << 30);
+        let block = std::hint::black_box(vec![1_u8; 64 << 20]);
+        drop(block);
+        let peak = meter.peak_bytes(own, 5000);
+        assert!((60 << 20..1 << 30).contains(&peak), "{peak}");
+        assert!(meter.peak_bytes(own, 5000) < 60 << 20, "and that is over");
+        std::fs::remove_dir_all(path).unwrap();
     }
 
     #[test]

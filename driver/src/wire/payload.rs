@@ -33,17 +33,21 @@ pub struct CellUsage {
     pub duration_us: u64,
     /// CPU time of the runner and its children, in microseconds.
     pub cpu_us: u64,
-    /// Highest memory seen in the sandbox while the cell ran, in bytes.
+    /// Highest memory of the sandbox while the cell ran, in bytes: as the kernel counted it where it
+    /// does, else as it was seen.
     pub peak_memory_bytes: u64,
     /// Bytes the cell wrote to stdout and stderr before its end.
     pub output_bytes: u64,
 }
 
-/// Payload of DONE from the supervisor: `outcome u8 · zero [7] · usage 4 × u64`.
+/// Payload of DONE from the supervisor: `outcome u8 · memory_kills u8 · zero [6] · usage 4 × u64`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Done {
     /// How the cell ended.
     pub outcome: Outcome,
+    /// Processes of the sandbox that the kernel ended at the memory limit while the cell ran; 255
+    /// stands for as many or more.
+    pub memory_kills: u8,
     /// What it used.
     pub usage: CellUsage,
 }
@@ -51,7 +55,7 @@ pub struct Done {
 impl Done {
     /// The payload.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = vec![self.outcome as u8, 0, 0, 0, 0, 0, 0, 0];
+        let mut out = vec![self.outcome as u8, self.memory_kills, 0, 0, 0, 0, 0, 0];
         self.usage.append(&mut out);
         out
     }
@@ -61,7 +65,11 @@ impl Done {
         if payload.len() != 8 + CellUsage::BYTES {
             return Err(WireError::Payload("a DONE"));
         }
-        Ok(Done { outcome: Outcome::decode(payload[0])?, usage: CellUsage::read(&payload[8..]) })
+        Ok(Done {
+            outcome: Outcome::decode(payload[0])?,
+            memory_kills: payload[1],
+            usage: CellUsage::read(&payload[8..]),
+        })
     }
 }
 
@@ -205,7 +213,7 @@ mod tests {
     fn payloads_survive_the_wire() {
         let usage =
             CellUsage { duration_us: 1, cpu_us: 2, peak_memory_bytes: u64::MAX, output_bytes: 4 };
-        let done = Done { outcome: Outcome::Interrupted, usage };
+        let done = Done { outcome: Outcome::Interrupted, memory_kills: 2, usage };
         assert_eq!(Done::decode(&done.encode()), Ok(done));
         let exited = Exited {
             cause: ExitCause::Memory,

@@ -28,6 +28,19 @@ pub(super) fn of_done(running: &Running, done: &Done) -> (CellStatus, Option<Str
     }
 }
 
+/// That the kernel ended processes of the cell, not the interpreter, at the memory limit.
+pub(super) fn memory_kills(count: u8, limit_bytes: u64) -> String {
+    let (many, were) = match count {
+        1 => ("a process".to_owned(), "was"),
+        u8::MAX => ("255 processes or more".to_owned(), "were"),
+        count => (format!("{count} processes"), "were"),
+    };
+    let limit = mebibytes(limit_bytes);
+    format!(
+        "{many} that the code had started {were} killed: the sandbox's memory ran out: limit {limit}"
+    )
+}
+
 /// An interpreter ended, with `running` in it if a cell ran.
 pub(super) fn of_exit(running: Option<&Running>, exited: &Exited) -> (CellStatus, String) {
     let stop = running.and_then(|running| running.stop.as_ref());

@@ -142,7 +142,13 @@ impl State {
             self.effects.push(Effect::Log(format!("a DONE for cell {cell}, which does not run")));
             return;
         };
-        let (status, detail) = ending::of_done(&running, &done);
+        let (status, mut detail) = ending::of_done(&running, &done);
+        if done.memory_kills > 0 {
+            let text = ending::memory_kills(done.memory_kills, self.rules.memory_bytes);
+            let code = "process_killed";
+            self.emit(Event::Notice { level: NoticeLevel::Warning, code, text: text.clone() });
+            detail = Some(detail.map_or(text.clone(), |detail| format!("{detail}; {text}")));
+        }
         let failed = status != CellStatus::Ok && running.stop_on_error;
         let usage = ending::usage(&done.usage);
         self.finish(running, status, usage, done.usage.duration_us, true, detail);

@@ -13,6 +13,7 @@ fn rules() -> Rules {
         output_bytes: None,
         output_kept_bytes: 0,
         interrupt_grace: Duration::from_secs(2),
+        memory_bytes: 512 << 20,
         memory: crate::memory::Budget::new(64 << 20).account(),
     }
 }
@@ -32,7 +33,7 @@ fn execute(id: &str) -> ClientMessage {
 
 fn done(cell: u32, outcome: Outcome, duration_us: u64) -> DriverEvent {
     let usage = CellUsage { duration_us, ..CellUsage::default() };
-    DriverEvent::Done { cell, done: Done { outcome, usage } }
+    DriverEvent::Done { cell, done: Done { outcome, memory_kills: 0, usage } }
 }
 
 fn exited(cell: u32, cause: ExitCause, signalled: bool, status: i32) -> DriverEvent {
@@ -440,6 +441,30 @@ fn questions_are_passed_on_or_answered_busy() {
     let answered = story.hear(DriverEvent::Reply { number: 4, json: None });
     assert_eq!(answered, ["complete Unknown busy=true"], "one rule for all questions");
     assert_eq!(story.hear(done(1, Outcome::Ok, 1)), ["done a Ok", "idle"]);
+}
+
+#[test]
+fn processes_killed_for_memory_are_told_with_the_cell() {
+    let mut story = Story::new(rules());
+    for (kills, text) in [
+        (1, "a process that the code had started was killed"),
+        (3, "3 processes that the code had started were killed"),
+        (255, "255 processes or more that the code had started were killed"),
+    ] {
+        story.say(execute(&format!("cell of {kills}")));
+        let number = [1, 3, 255].iter().position(|&other| other == kills).unwrap() as u32 + 1;
+        let DriverEvent::Done { cell, done } = done(number, Outcome::Error, 1) else { panic!() };
+        story.0.on_driver(DriverEvent::Done { cell, done: Done { memory_kills: kills, ..done } });
+        let effects = story.0.take_effects();
+        let told = |effect: &Effect| match effect {
+            Effect::Emit(Event::Notice { code: "process_killed", text, .. }) => Some(text.clone()),
+            Effect::Emit(Event::Done { status: CellStatus::Error, detail, .. }) => detail.clone(),
+            _ => None,
+        };
+        let told: Vec<String> = effects.iter().filter_map(told).collect();
+        let wanted = format!("{text}: the sandbox's memory ran out: limit 512 MiB");
+        assert_eq!(told, [wanted.clone(), wanted]);
+    }
 }
 
 #[test]

@@ -121,7 +121,7 @@ fn exited(cell: u32) -> Vec<u8> {
 fn used(most: u64) -> Vec<u8> {
     let usage =
         CellUsage { duration_us: most, cpu_us: most, peak_memory_bytes: most, output_bytes: most };
-    frame(kind::DONE, 0, 1, &Done { outcome: Outcome::Ok, usage }.encode())
+    frame(kind::DONE, 0, 1, &Done { outcome: Outcome::Ok, memory_kills: 0, usage }.encode())
 }
 
 fn beyond_all_limits() -> Vec<u8> {
