@@ -5,6 +5,14 @@ use crate::template::Limits;
 /// The working directory, which is the home too.
 pub(super) const WORKDIR: &str = "/work";
 
+/// The host's name within.
+pub(super) const HOSTNAME: &str = "sandbox";
+
+/// `/etc/hosts`: programs and tests ask for `localhost`, and there is nobody else to ask.
+pub(super) fn hosts() -> String {
+    format!("127.0.0.1 localhost {HOSTNAME}\n::1 localhost\n")
+}
+
 /// Where libraries read how many threads to start. They would count the machine's processors, of
 /// which a sandbox may have a part: more threads than that only wait for each other.
 const THREAD_COUNTS: [&str; 9] = [

@@ -6,6 +6,7 @@ use crate::common::client::{Cell, text};
 use crate::common::suite::{Stage, cases};
 
 cases![
+    the_local_host_has_a_name_and_threads_are_as_many_as_processors,
     code_alone_is_a_whole_client,
     ready_says_what_a_client_needs,
     state_is_kept,
@@ -238,9 +239,21 @@ with tempfile.NamedTemporaryFile() as file:
 pathlib.Path('notes.txt').write_text('kept')
 assert sqlite3.connect(':memory:').execute('select 6 * 7').fetchone() == (42,)
 assert os.getcwd() == os.path.expanduser('~') == '/work', (os.getcwd(), os.path.expanduser('~'))
-assert os.getuid() == 1000 and getpass.getuser()
+assert os.getuid() >= 1000 and getpass.getuser()
 "#;
     client.print(code).await;
     assert_eq!(client.run("pathlib.Path('/work/notes.txt').read_text()").await.result(), "'kept'");
+    client.end().await;
+}
+
+async fn the_local_host_has_a_name_and_threads_are_as_many_as_processors(stage: &Stage) {
+    let mut client = stage.session().await;
+    let code = "import socket\nserver = socket.create_server(('localhost', 0))\n\
+                with socket.create_connection(('localhost', server.getsockname()[1])): pass\n\
+                socket.gethostbyname(socket.gethostname())";
+    assert_eq!(client.run(code).await.result(), "'127.0.0.1'");
+    // The default is one processor, however many the machine has.
+    let code = "import os\n{os.environ[n] for n in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'GOMAXPROCS')}";
+    assert_eq!(client.run(code).await.result(), "{'1'}");
     client.end().await;
 }

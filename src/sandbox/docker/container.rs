@@ -22,6 +22,8 @@ const CELLGATE: &str = "/run/cellgate";
 /// Where the driver appears if it is bind-mounted, and the name it has in its volume.
 const DRIVER_BIND: &str = "/run/cellgate-driver";
 pub(super) const DRIVER_NAME: &str = "cellgate-driver";
+/// Where sandboxes' `/etc/hosts` stands, beside the driver's executable.
+pub(super) const HOSTS_NAME: &str = "hosts";
 /// The link's socket in its directory.
 pub(super) const SOCKET_NAME: &str = "link.sock";
 /// The one writable directory that lasts as long as the session; HOME too.
@@ -113,7 +115,7 @@ pub(super) fn request(
         cmd: Some(Vec::new()),
         user: Some(format!("{user}:{user}")),
         working_dir: Some(WORKDIR.to_owned()),
-        hostname: Some("sandbox".to_owned()),
+        hostname: Some(environment::HOSTNAME.to_owned()),
         labels: Some(labels),
         // The runtime makes the empty network namespace by itself. The engine's own network code
         // would be called from a hook on every start, which costs as much as all the rest of it.
@@ -198,6 +200,11 @@ fn mounts(placement: &Placement) -> Vec<Mount> {
         DriverSource::Bind(file) => bind(file, DRIVER_BIND),
         DriverSource::Volume(name) => volume(name, true),
     }];
+    // Without a network of the engine's the image's own is empty. An engine that cannot see our files
+    // cannot be given one.
+    if let DriverSource::Bind(file) = &placement.driver {
+        mounts.push(bind(&file.with_file_name(HOSTS_NAME), "/etc/hosts"));
+    }
     if let LinkSource::Directory(directory) = &placement.link {
         mounts.push(bind(directory, CELLGATE));
     }

@@ -17,8 +17,9 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use super::container::HOSTS_NAME;
 use crate::id::SessionId;
-use crate::sandbox::{SandboxError, embedded};
+use crate::sandbox::{SandboxError, embedded, environment};
 
 /// The place of one living gateway.
 #[derive(Debug)]
@@ -56,7 +57,10 @@ impl Instance {
             fs::set_permissions(&directory, Permissions::from_mode(mode))?;
             let driver = directory.join("driver");
             fs::write(&driver, embedded::DRIVER)?;
-            fs::set_permissions(&driver, Permissions::from_mode(0o555))
+            fs::set_permissions(&driver, Permissions::from_mode(0o555))?;
+            let hosts = directory.join(HOSTS_NAME);
+            fs::write(&hosts, environment::hosts())?;
+            fs::set_permissions(&hosts, Permissions::from_mode(0o444))
         });
         let instance = Instance { id, realm, root, directory, _lock: lock };
         made.map_err(step(format!("write the driver to {}", instance.directory.display())))?;

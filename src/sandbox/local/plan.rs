@@ -18,13 +18,11 @@ use std::path::{Path, PathBuf};
 use cellgate_driver::spec::{Access, INSIDE_ID, Spec, Step};
 
 use super::python::Python;
-use crate::sandbox::environment::WORKDIR;
+use crate::sandbox::environment::{self, HOSTNAME, WORKDIR};
 use crate::template::{Language, Limits, PoolSize, Template};
 
 /// Where user code can write.
 const SCRATCH: [&str; 3] = ["work", "tmp", "dev/shm"];
-
-const HOSTNAME: &str = "sandbox";
 
 const SYSTEM: [&str; 8] = ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "libo32"];
 
@@ -157,7 +155,7 @@ fn host() -> io::Result<Vec<Step>> {
             ),
         ),
         ("group", format!("root:x:0:\nsandbox:x:{INSIDE_ID}:\nnogroup:x:65534:\n")),
-        ("hosts", format!("127.0.0.1 localhost {HOSTNAME}\n::1 localhost\n")),
+        ("hosts", environment::hosts()),
         ("hostname", format!("{HOSTNAME}\n")),
         ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n".to_owned()),
     ];
