@@ -105,6 +105,13 @@ pub trait Backend: Send + Sync + 'static {
     /// half-way, nothing is left behind.
     fn create<'a>(&'a self, spec: &'a SandboxSpec) -> BoxFuture<'a, Result<Sandbox, SandboxError>>;
 
+    /// Whether what `template` names for this backend is there: its interpreter, its root, its
+    /// image. Asked once for every template before a gateway starts.
+    fn check_template<'a>(
+        &'a self,
+        template: &'a Template,
+    ) -> BoxFuture<'a, Result<(), SandboxError>>;
+
     /// Whether a sandbox could be made right now; for `/readyz`.
     fn check(&self) -> BoxFuture<'_, Result<(), SandboxError>>;
 
@@ -194,7 +201,17 @@ pub enum SandboxError {
     Template {
         /// The template's name.
         template: String,
+        /// Key of the setting that asks for it: `python`, `root`, `image`.
+        setting: &'static str,
         /// What is missing, and what to do.
+        what: String,
+    },
+    /// A setting of the gateway names what is not there or cannot be used.
+    #[error("{what}")]
+    Setting {
+        /// Its key: `runtime_dir`, `docker.host`.
+        setting: &'static str,
+        /// What is wrong, and what to do.
         what: String,
     },
     /// One step failed.

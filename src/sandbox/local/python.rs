@@ -59,13 +59,19 @@ struct Answer {
 
 /// Finds the interpreter of `template`.
 pub(super) async fn find(template: &Template) -> Result<Python, SandboxError> {
-    let wrong = |what: String| SandboxError::Template { template: template.name.clone(), what };
+    let wrong_in = |setting, what: String| SandboxError::Template {
+        template: template.name.clone(),
+        setting,
+        what,
+    };
     if let Some(root) = &template.root {
-        return in_root(root, template.python.as_deref()).map_err(wrong);
+        let setting = if template.python.is_some() { "python" } else { "root" };
+        return in_root(root, template.python.as_deref()).map_err(|what| wrong_in(setting, what));
     }
+    let wrong = |what| wrong_in("python", what);
     if let Some(python) = &template.python {
         let path = std::path::absolute(python)
-            .map_err(|error| wrong(format!("--python {}: {error}", python.display())))?;
+            .map_err(|error| wrong(format!("{}: {error}", python.display())))?;
         let answer = ask(&path).await.map_err(&wrong)?;
         return judge(answer, Some(path)).map_err(wrong);
     }
@@ -82,7 +88,9 @@ pub(super) async fn find(template: &Template) -> Result<Python, SandboxError> {
     }
     let tried = if refused.is_empty() { "there is none".into() } else { refused.join("; ") };
     Err(wrong(format!(
-        "no python3 of version {}.{} or newer: {tried}; install one, or name it with --python",
+        "no python3 of version {}.{} or newer: {tried}; install one (apt install python3, dnf \
+         install python3), name one with --python PATH, or use Docker, where --image NAME brings it \
+         along",
         OLDEST.0, OLDEST.1
     )))
 }
