@@ -10,7 +10,7 @@ use anyhow::Result;
 use crate::backends::{self, Examined};
 use crate::config::{BackendChoice, Config, Loaded, Problem};
 use crate::sandbox::{BackendKind, Enforcement, EnforcementState};
-use crate::startup::{self, Refusal};
+use crate::startup::{self, Purpose, Refusal, WeakLimits};
 
 pub mod probe;
 
@@ -23,6 +23,8 @@ pub struct Diagnosis {
     /// The backend a gateway would use; `None`: it could not start.
     chosen: Option<&'static str>,
     reason: String,
+    /// What it would do without, and why it may.
+    weak_limits: Option<WeakLimits>,
     /// What keeps a gateway with these settings from starting.
     problems: Vec<Wrong>,
     /// Whether other settings would mend it.
@@ -108,24 +110,32 @@ pub async fn examine(loaded: &Loaded, inside: bool) -> Result<Diagnosis> {
         });
     }
     let verdict = verdict(loaded, &examined);
-    let (chosen, reason, refusal) = match verdict {
-        Ok((kind, reason)) => (Some(kind.name()), reason, Refusal(Vec::new())),
-        Err(refusal) => (None, refusal.text(), refusal),
+    let (chosen, reason, weak_limits, refusal) = match verdict {
+        Ok((kind, reason, weak)) => (Some(kind.name()), reason, weak, Refusal(Vec::new())),
+        Err(refusal) => (None, refusal.text(), None, refusal),
     };
     let of_settings = refusal.is_of_settings();
     let problems = refusal.0.into_iter().map(Wrong::from).collect();
     let probed = if inside { Some(look_inside(config, examined).await?) } else { None };
-    Ok(Diagnosis { backends: findings, chosen, reason, problems, of_settings, probed })
+    Ok(Diagnosis { backends: findings, chosen, reason, weak_limits, problems, of_settings, probed })
 }
 
 /// What a gateway with these settings would use, or why it would not start.
-fn verdict(loaded: &Loaded, examined: &[Examined]) -> Result<(BackendKind, String), Refusal> {
+fn verdict(
+    loaded: &Loaded,
+    examined: &[Examined],
+) -> Result<(BackendKind, String, Option<WeakLimits>), Refusal> {
     let files = startup::files(loaded);
     if !files.is_empty() {
         return Err(Refusal(files));
     }
-    backends::would_choose(loaded.config.sandbox.backend, examined)
-        .map_err(|refused| startup::unusable(loaded, &refused))
+    let (kind, reason) = backends::would_choose(loaded.config.sandbox.backend, examined)
+        .map_err(|refused| startup::unusable(loaded, &refused))?;
+    let chosen = examined.iter().find(|one| one.kind == kind);
+    let backend = chosen.and_then(|one| one.backend.as_ref());
+    let enforcement = backend.map(|backend| backend.enforcement()).unwrap_or_default();
+    let weak = startup::weak_limits(loaded, &enforcement, Purpose::Serve)?;
+    Ok((kind, reason, weak))
 }
 
 /// Probes every usable backend that the settings allow, and gVisor where the engine has it.
@@ -185,6 +195,10 @@ pub fn tell(diagnosis: &Diagnosis) -> String {
     match diagnosis.chosen {
         Some(chosen) => {
             writeln!(text, "cellgate would use {chosen}: {}", diagnosis.reason).ok();
+            if let Some(WeakLimits { missing, allowed }) = &diagnosis.weak_limits {
+                let missing = missing.join(" and no ");
+                writeln!(text, "  with no {missing}, which is allowed because {allowed}").ok();
+            }
         }
         None => {
             text.push_str("cellgate could not start: ");

@@ -103,7 +103,7 @@ impl Gateway {
             .await
             .map_err(|cause| GatewayError::Listen { address, cause })?;
         let registry_config = registry_config(&config);
-        let random_token = config.access.token.is_none() && !config.access.insecure_no_token;
+        let random_token = config.makes_token();
         let mut tokens = Vec::from_iter(config.access.token);
         tokens.extend(config.access.more_tokens);
         if random_token {

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use cellgate::cli::{Cli, Command, ConfigFormat, RunArgs};
-use cellgate::config::{self, Environment, Flags, Loaded, LogConfig, LogFormat};
+use cellgate::config::{self, Environment, Flags, Loaded, LogConfig, LogFormat, Source};
 use cellgate::gateway::Gateway;
 use cellgate::sandbox::{Backend, EnforcementState};
-use cellgate::{cli, doctor, run, startup};
+use cellgate::startup::{self, Purpose, WeakLimits};
+use cellgate::{cli, doctor, run};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -59,8 +60,12 @@ fn execute(command: Command) -> ExitCode {
             with_runtime(LAST_CONNECTIONS, examine(loaded, json, probe))
         }
         Command::Run(arguments) => {
-            // A person looks at the output; the log speaks when something is wrong.
-            start_log(&LogConfig { filter: "warn".to_owned(), ..loaded.config.log.clone() });
+            // A person looks at the output; the log speaks when something is wrong, or was asked.
+            let mut log = loaded.config.log.clone();
+            if *loaded.source("log.filter") == Source::Default {
+                log.filter = "warn".to_owned();
+            }
+            start_log(&log);
             // A read of standard input may be stuck in a thread.
             with_runtime(Duration::ZERO, run_file(loaded, arguments))
         }
@@ -116,13 +121,17 @@ fn with_runtime(
 }
 
 async fn serve(loaded: Loaded) -> Result<ExitCode> {
-    let chosen = match startup::choose(&loaded).await {
+    let (chosen, weak) = match startup::choose(&loaded, Purpose::Serve).await {
         Ok(chosen) => chosen,
         Err(refusal) => return Ok(refuse(&refusal)),
     };
     let (config, backend) = (loaded.config, chosen.backend);
     let kind = backend.kind();
     tracing::info!(backend = kind.name(), reason = chosen.reason, "backend chosen");
+    if let Some(WeakLimits { missing, allowed }) = weak {
+        let missing = missing.join(", ");
+        tracing::warn!(missing, allowed, "one session can take the whole machine");
+    }
     for enforcement in backend.enforcement() {
         let what = enforcement.what;
         match enforcement.state {
@@ -186,8 +195,12 @@ fn stop_on_signals() -> Result<CancellationToken> {
 }
 
 async fn run_file(loaded: Loaded, arguments: RunArgs) -> Result<ExitCode> {
-    match startup::choose(&loaded).await {
-        Ok(chosen) => {
+    match startup::choose(&loaded, Purpose::Run).await {
+        Ok((chosen, weak)) => {
+            if let Some(WeakLimits { missing, allowed }) = weak {
+                let missing = missing.join(", ");
+                tracing::info!(missing, allowed, "the file can take the whole machine");
+            }
             run::run(loaded.config, chosen.backend, &arguments.file, &arguments.template).await
         }
         Err(refusal) => Ok(refuse(&refusal)),

@@ -190,6 +190,18 @@ pub enum EnforcementState {
     },
 }
 
+/// Protections without which one session takes the machine from all others.
+const VITAL: [&str; 2] = ["memory limit", "cpu limit"];
+
+/// Those of the vital limits that are not in force.
+pub fn missing_limits(enforcement: &[Enforcement]) -> Vec<&Enforcement> {
+    let vital = |entry: &&Enforcement| {
+        VITAL.iter().any(|what| entry.what.eq_ignore_ascii_case(what))
+            && matches!(entry.state, EnforcementState::Missing { .. })
+    };
+    enforcement.iter().filter(vital).collect()
+}
+
 /// Why a sandbox could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {

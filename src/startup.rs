@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::backends::{self, Chosen, Examined};
 use crate::config::{BackendChoice, Loaded, Problem, Source};
 use crate::error::Chain;
-use crate::sandbox::SandboxError;
+use crate::sandbox::{Enforcement, EnforcementState, SandboxError, missing_limits};
 
 /// The variable that names the engine where no setting does.
 const ENGINE_VARIABLE: &str = "DOCKER_HOST";
@@ -28,17 +28,95 @@ impl Refusal {
     }
 }
 
+/// What a backend is wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To serve whoever comes.
+    Serve,
+    /// To run one file of the user's own.
+    Run,
+}
+
+/// Limits without which one session takes the machine from all others, and why sandboxes are made
+/// all the same.
+#[derive(Debug, serde::Serialize)]
+pub struct WeakLimits {
+    /// `memory limit`, `CPU limit`.
+    pub missing: Vec<&'static str>,
+    /// Completes "they are not needed because".
+    pub allowed: &'static str,
+}
+
 /// Chooses a backend for these settings.
-pub async fn choose(loaded: &Loaded) -> Result<Chosen, Refusal> {
+pub async fn choose(
+    loaded: &Loaded,
+    purpose: Purpose,
+) -> Result<(Chosen, Option<WeakLimits>), Refusal> {
     let problems = files(loaded);
     if !problems.is_empty() {
         return Err(Refusal(problems));
     }
     let refused = match backends::choose(&loaded.config).await {
-        Ok(chosen) => return Ok(chosen),
+        Ok(chosen) => {
+            let weak = weak_limits(loaded, &chosen.backend.enforcement(), purpose)?;
+            return Ok((chosen, weak));
+        }
         Err(refused) => refused,
     };
     Err(unusable(loaded, &refused.iter().collect::<Vec<_>>()))
+}
+
+/// Which vital limits a backend does not have, if sandboxes may be made without them.
+///
+/// A gateway that others may reach has to limit what they take. On a loopback address, with a token
+/// that stands in its own output alone, it serves the person who started it.
+pub fn weak_limits(
+    loaded: &Loaded,
+    enforcement: &[Enforcement],
+    purpose: Purpose,
+) -> Result<Option<WeakLimits>, Refusal> {
+    let entries = missing_limits(enforcement);
+    if entries.is_empty() {
+        return Ok(None);
+    }
+    let config = &loaded.config;
+    let missing: Vec<&'static str> = entries.iter().map(|entry| entry.what).collect();
+    let own = config.listen.address.ip().to_canonical().is_loopback() && config.makes_token();
+    let allowed = match purpose {
+        _ if config.sandbox.allow_weak_limits => "the setting allow_weak_limits says so",
+        Purpose::Run => "the file is run by the one who wrote the command",
+        Purpose::Serve if own => {
+            "the gateway listens on a loopback address alone, with the random token of its start"
+        }
+        Purpose::Serve => {
+            let message = unlimited(&missing, &entries);
+            return Err(Refusal(vec![loaded.problem(None, "allow_weak_limits", message)]));
+        }
+    };
+    Ok(Some(WeakLimits { missing, allowed }))
+}
+
+/// What is missing, and the ways out.
+fn unlimited(missing: &[&str], entries: &[&Enforcement]) -> String {
+    let mut reasons: Vec<&str> = Vec::new();
+    let mut remedies: Vec<&str> = Vec::new();
+    for entry in entries {
+        let EnforcementState::Missing { why, remedy } = &entry.state else { continue };
+        if !reasons.iter().any(|known| known.contains(why.as_str())) {
+            reasons.push(why);
+        }
+        if !remedies.contains(&remedy.as_str()) {
+            remedies.push(remedy);
+        }
+    }
+    format!(
+        "this machine gives no {} ({}), so that one session could take all of it from everybody \
+         else; {}; or say that it may be so with --allow-weak-limits; a gateway that listens on a \
+         loopback address, with the random token of its start, needs none of this",
+        missing.join(" and no "),
+        reasons.join("; "),
+        remedies.join("; "),
+    )
 }
 
 /// What keeps the backends that were looked at from being used.

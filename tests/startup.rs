@@ -13,7 +13,8 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use common::backend::{Backend, DOCKER_SOCKET, image};
+use common::backend::{Backend, DOCKER_SOCKET, NOBODY, image, is_root, program_for};
+use common::gateway::{self, Gateway};
 
 /// Nothing is found by it that has no path of its own.
 const EMPTY_PATH: &str = "/nowhere";
@@ -375,4 +376,96 @@ fn where_there_is_a_choice_what_docker_lacks_is_the_reason_for_local() {
         assert!(reason.contains(why), "{reason}");
         assert_eq!(said["problems"], Value::Array(Vec::new()));
     }
+}
+
+/// An ordinary user's program with these arguments; its limits are those of a user without cgroups.
+fn as_user(stage: &Stage, arguments: &[&str]) -> Output {
+    let backend = Backend::LocalUser;
+    let program = program_for(backend, stage.path());
+    let run = stage.path().join("user");
+    fs::create_dir_all(&run).unwrap();
+    if is_root() {
+        std::os::unix::fs::chown(&run, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    let mut command = gateway::command(backend, &program, stage.path());
+    command.args(arguments).args(backend.flags()).arg("--runtime-dir").arg(run);
+    command.output().unwrap()
+}
+
+#[test]
+fn without_memory_and_cpu_limits_only_the_user_who_started_it_is_served() {
+    let test = "without memory and CPU limits only the user who started it is served";
+    if let Some(missing) = Backend::LocalUser.missing() {
+        return missing.skip(test).unwrap();
+    }
+    let stage = Stage::new("");
+    let doctor = |flags: &[&str]| {
+        let output = as_user(&stage, &[&["doctor", "--json"], flags].concat());
+        let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (output.status.code(), said)
+    };
+    let missing = serde_json::json!(["memory limit", "CPU limit"]);
+    if doctor(&[]).1["weak_limits"]["missing"] != missing {
+        // Nothing that a machine could be asked to have.
+        return eprintln!("skipped: {test}: an ordinary user has cgroups here");
+    }
+    for (flags, because) in [
+        (&[][..], "loopback"),
+        (&["--listen", "[::1]:8080"], "loopback"),
+        (&["--listen", "0.0.0.0:8080", "--allow-weak-limits"], "the setting"),
+        (&["--token", "chosen-by-somebody", "--allow-weak-limits"], "the setting"),
+    ] {
+        let (code, said) = doctor(flags);
+        assert_eq!((code, &said["chosen"]), (Some(0), &"local".into()), "{flags:?}: {said:#}");
+        let allowed = said["weak_limits"]["allowed"].as_str().unwrap();
+        assert!(allowed.contains(because), "{flags:?}: {allowed}");
+    }
+    let ways_out = [
+        "start the gateway as root",
+        "systemd-run --user --scope --property=Delegate=yes cellgate",
+        "--allow-weak-limits",
+        "no memory limit and no CPU limit",
+    ];
+    for flags in [
+        &["--listen", "0.0.0.0:0"][..],
+        &["--listen", "[::]:0"],
+        // Behind a proxy, say: others know this token.
+        &["--listen", "127.0.0.1:0", "--token", "chosen-by-somebody"],
+        &["--listen", "127.0.0.1:0", "--insecure-no-token"],
+    ] {
+        let (code, said) = doctor(flags);
+        assert_eq!((code, &said["chosen"]), (Some(2), &Value::Null), "{flags:?}: {said:#}");
+        assert_eq!(said["problems"][0]["key"], "allow_weak_limits", "{flags:?}: {said:#}");
+        let output = as_user(&stage, &[&["serve"], flags].concat());
+        let error = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{flags:?}: {error}");
+        for part in ways_out {
+            assert!(said["problems"][0]["message"].as_str().unwrap().contains(part), "{said:#}");
+            assert!(error.contains(part), "{flags:?}: no {part:?} in {error}");
+        }
+    }
+    // Whoever runs a file of their own is told if they ask.
+    let quiet = as_user(&stage, &["run", "code.py"]);
+    assert_eq!((quiet.status.code(), stderr(&quiet).as_str()), (Some(0), ""));
+    let told = as_user(&stage, &["run", "code.py", "--log", "info"]);
+    let said = stderr(&told);
+    assert!(
+        told.status.success() && said.contains("missing=\"memory limit, CPU limit\""),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn a_gateway_without_limits_warns_when_it_starts() {
+    let test = "a gateway without limits warns when it starts";
+    if let Some(missing) = Backend::LocalUser.missing() {
+        return missing.skip(test).unwrap();
+    }
+    let gateway = Gateway::start(Backend::LocalUser, &[]);
+    let log = gateway.log();
+    let warns = log.lines().find(|line| line.contains("one session can take the whole machine"));
+    // Where the user has cgroups nothing is missing.
+    let missing = log.contains("not enforced what=\"memory limit\"");
+    assert_eq!(warns.is_some_and(|line| line.contains("WARN")), missing, "{log}");
+    gateway.stop().await;
 }

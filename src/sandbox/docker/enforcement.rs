@@ -98,8 +98,10 @@ fn memory(facts: &Facts) -> EnforcementState {
                 .into(),
         };
     }
-    EnforcementState::Partial {
-        by: "the driver watches the sandbox's memory and kills the runner at the limit".into(),
+    EnforcementState::Missing {
+        why: "no cgroup for it: the driver looks 20 times a second at what the sandbox holds and ends \
+              what is above the limit; what grows faster, waits in sockets or hides is not limited"
+            .into(),
         remedy: if facts.gvisor {
             "let runsc use cgroups: take --ignore-cgroups out of its runtimeArgs".into()
         } else {

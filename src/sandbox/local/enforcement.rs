@@ -94,10 +94,11 @@ fn reasons(cgroups: &Cgroups) -> String {
 
 fn memory(cgroups: &Cgroups) -> EnforcementState {
     if !cgroups.controllers().memory {
-        return EnforcementState::Partial {
-            by: format!(
-                "{}: the supervisor watches its processes and RLIMIT_DATA bounds each, so a fast \
-                 or hidden allocation can pass the limit for a moment",
+        return EnforcementState::Missing {
+            why: format!(
+                "{}: the supervisor looks 20 times a second at the memory of processes, files, memory \
+                 files and System V IPC and ends what is above the limit, and RLIMIT_DATA bounds each \
+                 process; what grows faster, waits in sockets or hides from it is not limited",
                 reasons(cgroups)
             ),
             remedy: DELEGATE.into(),
@@ -152,12 +153,15 @@ mod tests {
         let trial = Ok(Standing { landlock: 0 });
         let list = list(Privilege::User, &none, &trial);
         let state = |what| &list.iter().find(|entry| entry.what == what).unwrap().state;
-        for what in ["memory limit", "process limit", "user of its own"] {
+        for what in ["process limit", "user of its own"] {
             assert!(matches!(state(what), EnforcementState::Partial { .. }), "{what}");
         }
-        for what in ["CPU limit", "landlock"] {
+        for what in ["memory limit", "CPU limit", "landlock"] {
             assert!(matches!(state(what), EnforcementState::Missing { .. }), "{what}");
         }
+        let vital = crate::sandbox::missing_limits(&list);
+        let vital: Vec<&str> = vital.into_iter().map(|entry| entry.what).collect();
+        assert_eq!(vital, ["memory limit", "CPU limit"]);
     }
 
     #[test]
