@@ -23,6 +23,7 @@ use crate::template::Template;
 pub mod cgroup;
 pub mod docker;
 pub mod embedded;
+pub mod homes;
 pub mod local;
 pub mod policy;
 pub mod reaper;

@@ -84,6 +84,18 @@ const LOCAL: &[Row] = &[
         ..NONE
     },
     Row {
+        flags: &["--root", "/"],
+        says: ["--root: ", "/ shows somebody's home directory, /"],
+        told: ["root", "flag --root"],
+        ..NONE
+    },
+    Row {
+        variables: &[("HOME", "@/home"), ("CELLGATE_PYTHON", "@/home/bin/python3")],
+        says: ["CELLGATE_PYTHON: ", "@/home is somebody's home directory, all of which"],
+        told: ["python", "environment CELLGATE_PYTHON"],
+        ..NONE
+    },
+    Row {
         flags: &["--root", "/nowhere"],
         says: ["--root: ", "/nowhere: No such file"],
         told: ["root", "flag --root"],
@@ -198,17 +210,29 @@ impl Stage {
         fs::write(stage.path().join("plain"), "").unwrap();
         fs::write(stage.path().join("code.py"), "print(6 * 7)\n").unwrap();
         fs::create_dir(stage.path().join("empty")).unwrap();
-        // Written by another process, so that nobody can find it open for writing.
-        let old = "printf '#!/bin/sh\\necho \"{\\\\\"version\\\\\": [3, 8], \\\\\"executable\\\\\": \\\\\"/usr/bin/old\\\\\", \
-                   \\\\\"paths\\\\\": []}\"\\n' > \"$0\"; chmod 755 \"$0\"";
-        let written = Command::new("sh").args(["-c", old]).arg(stage.path().join("old")).status();
-        assert!(written.unwrap().success());
+        fs::create_dir_all(stage.path().join("home/bin")).unwrap();
+        let answer = |version: &str, prefix: &str| {
+            format!(
+                "#!/bin/sh\necho '{{\"version\": {version}, \"executable\": \"/usr/bin/x\", \
+                 \"paths\": [{prefix:?}]}}'\n"
+            )
+        };
+        stage.script("old", &answer("[3, 8]", "/usr"));
+        stage.script("home/bin/python3", &answer("[3, 12]", &stage.text("@/home")));
         fs::set_permissions(stage.path(), PermissionsExt::from_mode(0o755)).unwrap();
         stage
     }
 
     fn path(&self) -> &Path {
         self.0.path()
+    }
+
+    /// Written by another process, so that nobody can find it open for writing.
+    fn script(&self, name: &str, text: &str) {
+        let write = "printf %s \"$1\" > \"$0\" && chmod 755 \"$0\"";
+        let mut command = Command::new("sh");
+        command.args(["-c", write]).arg(self.path().join(name)).arg(text);
+        assert!(command.status().unwrap().success());
     }
 
     fn text(&self, text: &str) -> String {
@@ -468,4 +492,29 @@ async fn a_gateway_without_limits_warns_when_it_starts() {
     let missing = log.contains("not enforced what=\"memory limit\"");
     assert_eq!(warns.is_some_and(|line| line.contains("WARN")), missing, "{log}");
     gateway.stop().await;
+}
+
+#[test]
+fn groups_that_an_ordinary_user_cannot_leave_are_told() {
+    let test = "groups that an ordinary user cannot leave are told";
+    if let Some(missing) = Backend::LocalRoot.missing().or_else(|| Backend::LocalUser.missing()) {
+        return missing.skip(test).unwrap();
+    }
+    let stage = Stage::new("");
+    let user = NOBODY.to_string();
+    let runtime = stage.path().join("run");
+    fs::create_dir(&runtime).unwrap();
+    std::os::unix::fs::chown(&runtime, Some(NOBODY), Some(NOBODY)).unwrap();
+    for (groups, state) in [("65533,65532", "partial"), (user.as_str(), "full")] {
+        let program = program_for(Backend::LocalUser, stage.path());
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", &user, "--regid", &user, "--groups", groups]).arg(program);
+        command.args(["doctor", "--json", "--backend", "local", "--python", "/usr/bin/python3"]);
+        let output = command.env_clear().env("PATH", "/usr/bin").arg("--runtime-dir").arg(&runtime);
+        let output = output.current_dir(stage.path()).output().unwrap();
+        let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let protections = said["backends"][1]["protections"].as_array().unwrap();
+        let entry = protections.iter().find(|one| one["what"] == "no further groups").unwrap();
+        assert_eq!(entry["state"], state, "{groups}: {entry}");
+    }
 }

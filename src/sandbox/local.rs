@@ -351,7 +351,8 @@ impl Backend for LocalBackend {
 
     fn enforcement(&self) -> Vec<Enforcement> {
         let shared = &self.shared;
-        enforcement::list(shared.privilege, &shared.cgroups, &self.trial)
+        let groups = host::further_groups(shared.privilege);
+        enforcement::list(shared.privilege, groups, &shared.cgroups, &self.trial)
     }
 
     fn sweep(&self) -> BoxFuture<'_, Result<usize, SandboxError>> {

@@ -11,6 +11,7 @@ pub(super) fn enforcement(facts: &Facts) -> Vec<Enforcement> {
         entry("no network", full("a network namespace with nothing but loopback")),
         entry("no privileges", full("no capabilities, no_new_privs")),
         entry("user of its own", full("a user id for each container")),
+        entry("no further groups", full("the group of its user alone")),
         entry("system calls", system_calls(facts)),
         entry("access control", access_control(facts)),
         entry("user namespace", user_namespace(facts)),

@@ -10,6 +10,7 @@ use crate::sandbox::{Enforcement, EnforcementState};
 /// One entry for every protection of this backend.
 pub(super) fn list(
     privilege: Privilege,
+    further_groups: usize,
     cgroups: &Cgroups,
     trial: &Result<Standing, String>,
 ) -> Vec<Enforcement> {
@@ -28,6 +29,7 @@ pub(super) fn list(
         entry("system call filter", full("seccomp, on all user code")),
         entry("landlock", landlock(standing)),
         entry("user of its own", user(privilege)),
+        entry("no further groups", groups(further_groups)),
         entry("disk limit", full("one sized tmpfs with an inode limit for all writable places")),
         entry("open files limit", full("RLIMIT_NOFILE for every process")),
         entry("memory limit", memory(cgroups)),
@@ -79,6 +81,19 @@ fn user(privilege: Privilege) -> EnforcementState {
                 .into(),
             remedy: "start the gateway as root".into(),
         },
+    }
+}
+
+fn groups(further: usize) -> EnforcementState {
+    if further == 0 {
+        return EnforcementState::Full("the group of its user alone".into());
+    }
+    EnforcementState::Partial {
+        by: format!(
+            "an ordinary user cannot leave its groups: what a sandbox sees of the system may be read \
+             by {further} of the gateway's, and nothing more of the machine is there to be read"
+        ),
+        remedy: "start the gateway as root, or as a user without further groups".into(),
     }
 }
 
@@ -151,9 +166,9 @@ mod tests {
     fn nothing_is_dropped_silently() {
         let none = Cgroups::default();
         let trial = Ok(Standing { landlock: 0 });
-        let list = list(Privilege::User, &none, &trial);
+        let list = list(Privilege::User, 2, &none, &trial);
         let state = |what| &list.iter().find(|entry| entry.what == what).unwrap().state;
-        for what in ["process limit", "user of its own"] {
+        for what in ["process limit", "user of its own", "no further groups"] {
             assert!(matches!(state(what), EnforcementState::Partial { .. }), "{what}");
         }
         for what in ["memory limit", "CPU limit", "landlock"] {
@@ -167,7 +182,7 @@ mod tests {
     #[test]
     fn a_machine_without_sandboxes_says_only_why() {
         let trial = Err("user namespaces are forbidden".to_owned());
-        let list = list(Privilege::User, &Cgroups::default(), &trial);
+        let list = list(Privilege::User, 0, &Cgroups::default(), &trial);
         let [Enforcement { state: EnforcementState::Missing { why, .. }, .. }] = &list[..] else {
             panic!("{list:?}")
         };
