@@ -16,75 +16,103 @@ pub struct Chosen {
     pub reason: String,
 }
 
-/// One backend as the doctor finds it.
+/// One backend as it was found.
 pub struct Examined {
     /// Which.
     pub kind: BackendKind,
     /// The backend, if it could be reached.
     pub backend: Option<Arc<dyn Backend>>,
-    /// Why it could not, or cannot make sandboxes of every template.
-    pub problem: Option<SandboxError>,
+    /// Why it could not, or cannot make sandboxes of every template. Empty: it is usable.
+    pub problems: Vec<SandboxError>,
 }
 
-/// Takes the backend the settings name. `auto` takes Docker when an engine and every template's
-/// image are there, else local.
-pub async fn choose(config: &Config) -> Result<Chosen, SandboxError> {
-    let chosen = |backend, reason: &str| Ok(Chosen { backend, reason: reason.to_owned() });
-    match config.sandbox.backend {
-        BackendChoice::Docker => chosen(docker(config).await?, "the settings say so"),
-        BackendChoice::Local => chosen(local(config).await?, "the settings say so"),
-        BackendChoice::Auto => {
-            let docker = match docker(config).await {
-                Ok(backend) => backend.check().await.map(|()| backend),
-                Err(error) => Err(error),
-            };
-            match docker {
-                Ok(backend) => chosen(backend, "an engine and the templates' images are there"),
-                Err(error) => {
-                    let reason = format!("docker is not to be had: {}", Chain(&error));
-                    chosen(local(config).await?, &reason)
-                }
-            }
-        }
+impl Examined {
+    /// The problems in one line.
+    pub fn text(&self) -> String {
+        self.problems.iter().map(|error| Chain(error).to_string()).collect::<Vec<_>>().join("; ")
     }
 }
 
-/// What [`choose`] would take of these, and why.
-pub fn would_choose(wanted: BackendChoice, examined: &[Examined]) -> Result<BackendKind, String> {
-    let problem = |kind| {
-        let of_kind = examined.iter().find(|one| one.kind == kind);
-        of_kind.and_then(|one| one.problem.as_ref()).map(|error| Chain(error).to_string())
-    };
-    let order: &[BackendKind] = match wanted {
+/// Takes the backend the settings name, proven to be able to make sandboxes of every template.
+/// `auto` takes Docker when an engine and every template's image are there, else local.
+///
+/// # Errors
+/// What was looked at, in that order, if none of it is usable.
+pub async fn choose(config: &Config) -> Result<Chosen, Vec<Examined>> {
+    let mut refused = Vec::new();
+    for kind in order(config.sandbox.backend) {
+        let found = look_at(*kind, config).await;
+        match found.backend {
+            Some(backend) if found.problems.is_empty() => {
+                let reason = reason(config.sandbox.backend, *kind, refused.first());
+                return Ok(Chosen { backend, reason });
+            }
+            backend => refused.push(Examined { backend, ..found }),
+        }
+    }
+    Err(refused)
+}
+
+/// What [`choose`] would take of these, and why; or those that it would look at in vain.
+pub fn would_choose(
+    wanted: BackendChoice,
+    examined: &[Examined],
+) -> Result<(BackendKind, String), Vec<&Examined>> {
+    let mut refused = Vec::new();
+    for kind in order(wanted) {
+        let Some(found) = examined.iter().find(|one| one.kind == *kind) else { continue };
+        if found.problems.is_empty() {
+            return Ok((*kind, reason(wanted, *kind, refused.first().copied())));
+        }
+        refused.push(found);
+    }
+    Err(refused)
+}
+
+/// The backends that a choice allows, the preferred one first.
+fn order(wanted: BackendChoice) -> &'static [BackendKind] {
+    match wanted {
         BackendChoice::Docker => &[BackendKind::Docker],
         BackendChoice::Local => &[BackendKind::Local],
         BackendChoice::Auto => &[BackendKind::Docker, BackendKind::Local],
-    };
-    let mut why = String::new();
-    for kind in order {
-        match problem(*kind) {
-            None => return Ok(*kind),
-            Some(problem) => why = problem,
-        }
     }
-    Err(why)
+}
+
+fn reason(wanted: BackendChoice, taken: BackendKind, refused: Option<&Examined>) -> String {
+    match (wanted, taken, refused) {
+        (BackendChoice::Auto, BackendKind::Docker, _) => {
+            "an engine and the templates' images are there".to_owned()
+        }
+        (BackendChoice::Auto, BackendKind::Local, Some(docker)) => {
+            format!("docker, which comes first, is not usable: {}", docker.text())
+        }
+        _ => "the settings say so".to_owned(),
+    }
 }
 
 /// Looks at every backend there is, whatever the settings choose.
 pub async fn examine(config: &Config) -> Vec<Examined> {
-    let mut examined = Vec::new();
-    for (kind, reached) in
-        [(BackendKind::Docker, docker(config).await), (BackendKind::Local, local(config).await)]
-    {
-        examined.push(match reached {
-            Ok(backend) => {
-                let problem = backend.check().await.err();
-                Examined { kind, backend: Some(backend), problem }
-            }
-            Err(error) => Examined { kind, backend: None, problem: Some(error) },
-        });
+    vec![look_at(BackendKind::Docker, config).await, look_at(BackendKind::Local, config).await]
+}
+
+async fn look_at(kind: BackendKind, config: &Config) -> Examined {
+    let reached = match kind {
+        BackendKind::Docker => docker(config).await,
+        BackendKind::Local => local(config).await,
+    };
+    let backend = match reached {
+        Ok(backend) => backend,
+        Err(error) => return Examined { kind, backend: None, problems: vec![error] },
+    };
+    let mut problems = Vec::new();
+    for template in &config.templates {
+        problems.extend(backend.check_template(template).await.err());
     }
-    examined
+    // Whether images are there is a part of Docker's own check: it would say so once more.
+    if problems.is_empty() || kind == BackendKind::Local {
+        problems.extend(backend.check().await.err());
+    }
+    Examined { kind, backend: Some(backend), problems }
 }
 
 /// Docker with the runtime `runsc`, if the engine has it and it is not what [`examine`] found.

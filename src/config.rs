@@ -72,6 +72,14 @@ impl Loaded {
     pub fn source(&self, key: &str) -> &Source {
         self.sources.get(key).unwrap_or(&Source::Default)
     }
+
+    /// The problem with the value of a key that proved wrong when it was used. Of a template that
+    /// has no value of its own it is the default template's.
+    pub fn problem(&self, template: Option<&str>, key: &str, message: String) -> Problem {
+        let own = file::full(template.filter(|name| *name != DEFAULT_TEMPLATE), key);
+        let key = if self.sources.contains_key(&own) { own } else { key.to_owned() };
+        Problem { source: self.source(&key).clone(), key: Some(key), message }
+    }
 }
 
 /// Puts the layers together. Fails with everything that is wrong, not just the first.

@@ -8,9 +8,9 @@ use serde::Serialize;
 use anyhow::Result;
 
 use crate::backends::{self, Examined};
-use crate::config::{BackendChoice, Config};
-use crate::error::Chain;
+use crate::config::{BackendChoice, Config, Loaded, Problem};
 use crate::sandbox::{BackendKind, Enforcement, EnforcementState};
+use crate::startup::{self, Purpose, Refusal, WeakLimits};
 
 pub mod probe;
 
@@ -23,6 +23,13 @@ pub struct Diagnosis {
     /// The backend a gateway would use; `None`: it could not start.
     chosen: Option<&'static str>,
     reason: String,
+    /// What it would do without, and why it may.
+    weak_limits: Option<WeakLimits>,
+    /// What keeps a gateway with these settings from starting.
+    problems: Vec<Wrong>,
+    /// Whether other settings would mend it.
+    #[serde(skip)]
+    of_settings: bool,
     /// What each usable backend looks like from inside, if that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     probed: Option<Vec<Probed>>,
@@ -35,6 +42,27 @@ struct BackendFinding {
     /// Why it is not.
     problem: Option<String>,
     protections: Vec<Protection>,
+}
+
+/// A problem, and the setting to look at.
+#[derive(Debug, Serialize)]
+struct Wrong {
+    /// The setting's key; `None`: the machine is at fault.
+    key: Option<String>,
+    /// Where it was set: `flag --python`, `cellgate.toml:3`.
+    source: Option<String>,
+    message: String,
+    /// As `serve` would say it.
+    #[serde(skip)]
+    line: String,
+}
+
+impl From<Problem> for Wrong {
+    fn from(problem: Problem) -> Wrong {
+        let line = problem.to_string();
+        let source = problem.key.is_some().then(|| problem.source.to_string());
+        Wrong { key: problem.key, source, message: problem.message, line }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -51,6 +79,11 @@ impl Diagnosis {
         self.chosen.is_some()
     }
 
+    /// Whether it could not for what the settings say, or name.
+    pub fn has_wrong_settings(&self) -> bool {
+        self.of_settings
+    }
+
     /// Whether every check of the probe that must hold did; without a probe nothing is known to
     /// be wrong.
     pub fn holds(&self) -> bool {
@@ -62,31 +95,47 @@ impl Diagnosis {
 ///
 /// # Errors
 /// Without `inside`, none. With it, if a backend that looks usable gives no session.
-pub async fn examine(config: &Config, inside: bool) -> Result<Diagnosis> {
+pub async fn examine(loaded: &Loaded, inside: bool) -> Result<Diagnosis> {
+    let config = &loaded.config;
     let mut findings = Vec::new();
     let examined = backends::examine(config).await;
-    for Examined { kind, backend, problem } in &examined {
-        let enforcement = backend.as_ref().map(|backend| backend.enforcement());
+    for found in &examined {
+        let enforcement = found.backend.as_ref().map(|backend| backend.enforcement());
+        let usable = found.problems.is_empty();
         findings.push(BackendFinding {
-            name: kind.name(),
-            usable: problem.is_none(),
-            problem: problem.as_ref().map(|error| Chain(error).to_string()),
+            name: found.kind.name(),
+            usable,
+            problem: (!usable).then(|| found.text()),
             protections: enforcement.into_iter().flatten().map(Protection::from).collect(),
         });
     }
-    let wanted = config.sandbox.backend;
-    let (chosen, reason) = match backends::would_choose(wanted, &examined) {
-        Ok(kind) if wanted == BackendChoice::Auto && kind == BackendKind::Local => {
-            (Some(kind.name()), "docker, which comes first, is not usable".to_owned())
-        }
-        Ok(kind) if wanted == BackendChoice::Auto => {
-            (Some(kind.name()), "an engine and the templates' images are there".to_owned())
-        }
-        Ok(kind) => (Some(kind.name()), "the settings say so".to_owned()),
-        Err(problem) => (None, problem),
+    let verdict = verdict(loaded, &examined);
+    let (chosen, reason, weak_limits, refusal) = match verdict {
+        Ok((kind, reason, weak)) => (Some(kind.name()), reason, weak, Refusal(Vec::new())),
+        Err(refusal) => (None, refusal.text(), None, refusal),
     };
+    let of_settings = refusal.is_of_settings();
+    let problems = refusal.0.into_iter().map(Wrong::from).collect();
     let probed = if inside { Some(look_inside(config, examined).await?) } else { None };
-    Ok(Diagnosis { backends: findings, chosen, reason, probed })
+    Ok(Diagnosis { backends: findings, chosen, reason, weak_limits, problems, of_settings, probed })
+}
+
+/// What a gateway with these settings would use, or why it would not start.
+fn verdict(
+    loaded: &Loaded,
+    examined: &[Examined],
+) -> Result<(BackendKind, String, Option<WeakLimits>), Refusal> {
+    let files = startup::files(loaded);
+    if !files.is_empty() {
+        return Err(Refusal(files));
+    }
+    let (kind, reason) = backends::would_choose(loaded.config.sandbox.backend, examined)
+        .map_err(|refused| startup::unusable(loaded, &refused))?;
+    let chosen = examined.iter().find(|one| one.kind == kind);
+    let backend = chosen.and_then(|one| one.backend.as_ref());
+    let enforcement = backend.map(|backend| backend.enforcement()).unwrap_or_default();
+    let weak = startup::weak_limits(loaded, &enforcement, Purpose::Serve)?;
+    Ok((kind, reason, weak))
 }
 
 /// Probes every usable backend that the settings allow, and gVisor where the engine has it.
@@ -97,8 +146,8 @@ async fn look_inside(config: &Config, examined: Vec<Examined>) -> Result<Vec<Pro
         BackendChoice::Docker => kind == BackendKind::Docker,
         BackendChoice::Local => kind == BackendKind::Local,
     };
-    for Examined { kind, backend, problem } in examined {
-        let Some(backend) = backend.filter(|_| problem.is_none() && allowed(kind)) else {
+    for Examined { kind, backend, problems } in examined {
+        let Some(backend) = backend.filter(|_| problems.is_empty() && allowed(kind)) else {
             continue;
         };
         probed.push(probe::probe(config, backend).await?);
@@ -144,9 +193,19 @@ pub fn tell(diagnosis: &Diagnosis) -> String {
         text.push('\n');
     }
     match diagnosis.chosen {
-        Some(chosen) => writeln!(text, "cellgate would use {chosen}: {}", diagnosis.reason).ok(),
-        None => writeln!(text, "cellgate could not start: {}", diagnosis.reason).ok(),
-    };
+        Some(chosen) => {
+            writeln!(text, "cellgate would use {chosen}: {}", diagnosis.reason).ok();
+            if let Some(WeakLimits { missing, allowed }) = &diagnosis.weak_limits {
+                let missing = missing.join(" and no ");
+                writeln!(text, "  with no {missing}, which is allowed because {allowed}").ok();
+            }
+        }
+        None => {
+            text.push_str("cellgate could not start: ");
+            let lines: Vec<&str> = diagnosis.problems.iter().map(|one| one.line.as_str()).collect();
+            writeln!(text, "{}", lines.join("\n  ")).ok();
+        }
+    }
     for probed in diagnosis.probed.iter().flatten() {
         text.push('\n');
         text.push_str(&probe::tell(probed));

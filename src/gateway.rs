@@ -107,7 +107,7 @@ impl Gateway {
         for warning in warnings::of_tokens(&config.access) {
             tracing::warn!("{warning}");
         }
-        let random_token = config.access.token.is_none() && !config.access.insecure_no_token;
+        let random_token = config.makes_token();
         let mut tokens = Vec::from_iter(config.access.token);
         tokens.extend(config.access.more_tokens);
         if random_token {

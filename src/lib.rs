@@ -19,5 +19,6 @@ pub mod run;
 pub mod sandbox;
 pub mod session;
 pub mod socket;
+pub mod startup;
 pub mod tally;
 pub mod template;

@@ -6,17 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use cellgate::backends::{self, Chosen};
 use cellgate::cli::{Cli, Command, ConfigFormat, RunArgs};
-use cellgate::config::{self, Config, Environment, Flags, Loaded, LogConfig, LogFormat};
+use cellgate::config::{self, Environment, Flags, Loaded, LogConfig, LogFormat, Source};
 use cellgate::gateway::Gateway;
 use cellgate::sandbox::{Backend, EnforcementState};
+use cellgate::startup::{self, Purpose, WeakLimits};
 use cellgate::{cli, doctor, run};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-/// A setting that is wrong, wherever it stands.
+/// A setting that is wrong, or names what is not there, wherever it stands.
 const WRONG_SETTING: u8 = 2;
 
 /// For connections whose peer takes nothing any more: they go with the runtime, and what they hold
@@ -57,17 +57,21 @@ fn execute(command: Command) -> ExitCode {
         Command::Config { format: ConfigFormat::Toml, .. } => print(&config::show(&loaded)),
         Command::Config { format: ConfigFormat::Json, .. } => print(&config::show_json(&loaded)),
         Command::Doctor { json, probe, .. } => {
-            with_runtime(LAST_CONNECTIONS, examine(loaded.config, json, probe))
+            with_runtime(LAST_CONNECTIONS, examine(loaded, json, probe))
         }
         Command::Run(arguments) => {
-            // A person looks at the output; the log speaks when something is wrong.
-            start_log(&LogConfig { filter: "warn".to_owned(), ..loaded.config.log.clone() });
+            // A person looks at the output; the log speaks when something is wrong, or was asked.
+            let mut log = loaded.config.log.clone();
+            if *loaded.source("log.filter") == Source::Default {
+                log.filter = "warn".to_owned();
+            }
+            start_log(&log);
             // A read of standard input may be stuck in a thread.
-            with_runtime(Duration::ZERO, run_file(loaded.config, arguments))
+            with_runtime(Duration::ZERO, run_file(loaded, arguments))
         }
         Command::Serve { .. } | Command::Completions { .. } => {
             start_log(&loaded.config.log);
-            with_runtime(LAST_CONNECTIONS, serve(loaded.config))
+            with_runtime(LAST_CONNECTIONS, serve(loaded))
         }
     };
     outcome.unwrap_or_else(|error| {
@@ -116,11 +120,18 @@ fn with_runtime(
     outcome
 }
 
-async fn serve(config: Config) -> Result<ExitCode> {
-    let chosen = choose(&config).await?;
-    let backend = chosen.backend;
+async fn serve(loaded: Loaded) -> Result<ExitCode> {
+    let (chosen, weak) = match startup::choose(&loaded, Purpose::Serve).await {
+        Ok(chosen) => chosen,
+        Err(refusal) => return Ok(refuse(&refusal)),
+    };
+    let (config, backend) = (loaded.config, chosen.backend);
     let kind = backend.kind();
     tracing::info!(backend = kind.name(), reason = chosen.reason, "backend chosen");
+    if let Some(WeakLimits { missing, allowed }) = weak {
+        let missing = missing.join(", ");
+        tracing::warn!(missing, allowed, "one session can take the whole machine");
+    }
     for enforcement in backend.enforcement() {
         let what = enforcement.what;
         match enforcement.state {
@@ -153,13 +164,12 @@ async fn sweep(backend: Arc<dyn Backend>) {
     }
 }
 
-/// The backend, proven to be able to work: a gateway that cannot make a single sandbox should
-/// not start and look healthy.
-async fn choose(config: &Config) -> Result<Chosen> {
-    let hint = "no sandbox can be made here; `cellgate doctor` says what to do";
-    let chosen = backends::choose(config).await.context(hint)?;
-    chosen.backend.check().await.context(hint)?;
-    Ok(chosen)
+/// Says why nothing was started: a gateway that cannot make a single sandbox should not look
+/// healthy.
+fn refuse(refusal: &startup::Refusal) -> ExitCode {
+    eprintln!("error: {}", refusal.text());
+    eprintln!("`cellgate doctor` says what this machine has and lacks");
+    if refusal.is_of_settings() { ExitCode::from(WRONG_SETTING) } else { ExitCode::FAILURE }
 }
 
 /// Cancelled by the first SIGTERM or SIGINT; the second ends the process at once.
@@ -184,19 +194,30 @@ fn stop_on_signals() -> Result<CancellationToken> {
     Ok(stop)
 }
 
-async fn run_file(config: Config, arguments: RunArgs) -> Result<ExitCode> {
-    let chosen = choose(&config).await?;
-    let RunArgs { file, arguments, template, .. } = arguments;
-    run::run(config, chosen.backend, &file, &arguments, &template).await
+async fn run_file(loaded: Loaded, arguments: RunArgs) -> Result<ExitCode> {
+    match startup::choose(&loaded, Purpose::Run).await {
+        Ok((chosen, weak)) => {
+            if let Some(WeakLimits { missing, allowed }) = weak {
+                let missing = missing.join(", ");
+                tracing::info!(missing, allowed, "the file can take the whole machine");
+            }
+            let RunArgs { file, arguments, template, .. } = arguments;
+            run::run(loaded.config, chosen.backend, &file, &arguments, &template).await
+        }
+        Err(refusal) => Ok(refuse(&refusal)),
+    }
 }
 
-async fn examine(config: Config, json: bool, probe: bool) -> Result<ExitCode> {
-    let diagnosis = doctor::examine(&config, probe).await?;
+async fn examine(loaded: Loaded, json: bool, probe: bool) -> Result<ExitCode> {
+    let diagnosis = doctor::examine(&loaded, probe).await?;
     if json {
         print(&(serde_json::to_string_pretty(&diagnosis)? + "\n"))?;
     } else {
         print(&doctor::tell(&diagnosis))?;
     }
-    let well = diagnosis.can_serve() && diagnosis.holds();
-    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(match (diagnosis.can_serve() && diagnosis.holds(), diagnosis.has_wrong_settings()) {
+        (true, _) => ExitCode::SUCCESS,
+        (false, true) => ExitCode::from(WRONG_SETTING),
+        (false, false) => ExitCode::FAILURE,
+    })
 }

@@ -24,6 +24,7 @@ pub mod cgroup;
 pub mod docker;
 pub mod embedded;
 mod environment;
+pub mod homes;
 pub mod local;
 pub mod policy;
 pub mod reaper;
@@ -106,6 +107,13 @@ pub trait Backend: Send + Sync + 'static {
     /// half-way, nothing is left behind.
     fn create<'a>(&'a self, spec: &'a SandboxSpec) -> BoxFuture<'a, Result<Sandbox, SandboxError>>;
 
+    /// Whether what `template` names for this backend is there: its interpreter, its root, its
+    /// image. Asked once for every template before a gateway starts.
+    fn check_template<'a>(
+        &'a self,
+        template: &'a Template,
+    ) -> BoxFuture<'a, Result<(), SandboxError>>;
+
     /// Whether a sandbox could be made right now; for `/readyz`.
     fn check(&self) -> BoxFuture<'_, Result<(), SandboxError>>;
 
@@ -184,6 +192,18 @@ pub enum EnforcementState {
     },
 }
 
+/// Protections without which one session takes the machine from all others.
+const VITAL: [&str; 2] = ["memory limit", "cpu limit"];
+
+/// Those of the vital limits that are not in force.
+pub fn missing_limits(enforcement: &[Enforcement]) -> Vec<&Enforcement> {
+    let vital = |entry: &&Enforcement| {
+        VITAL.iter().any(|what| entry.what.eq_ignore_ascii_case(what))
+            && matches!(entry.state, EnforcementState::Missing { .. })
+    };
+    enforcement.iter().filter(vital).collect()
+}
+
 /// Why a sandbox could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
@@ -195,7 +215,17 @@ pub enum SandboxError {
     Template {
         /// The template's name.
         template: String,
+        /// Key of the setting that asks for it: `python`, `root`, `image`.
+        setting: &'static str,
         /// What is missing, and what to do.
+        what: String,
+    },
+    /// A setting of the gateway names what is not there or cannot be used.
+    #[error("{what}")]
+    Setting {
+        /// Its key: `runtime_dir`, `docker.host`.
+        setting: &'static str,
+        /// What is wrong, and what to do.
         what: String,
     },
     /// One step failed.

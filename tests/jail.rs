@@ -151,6 +151,40 @@ print(json.dumps({
 }
 
 #[tokio::test]
+async fn no_process_of_a_sandbox_makes_itself_outlive_others_when_memory_runs_out() {
+    let Some((backend, _dir)) = backend().await else { return };
+    let mut client = open(&backend).await;
+    let code = r#"
+import json, os
+def score(pid): return int(open(f'/proc/{pid}/oom_score_adj').read())
+def write(path, value):
+    try:
+        with open(path, 'w') as file: file.write(str(value))
+        return 'written'
+    except OSError as error:
+        return error.strerror
+first = score('self')
+tries = {path: write(path, 0) for path in ('/proc/self/oom_score_adj', '/proc/thread-self/oom_score_adj', '/proc/self/oom_adj', '/proc/1/oom_score_adj')}
+ours, theirs = os.pipe()
+if os.fork() == 0:
+    write('/proc/self/oom_score_adj', first - 1)
+    os.write(theirs, str(score('self')).encode())
+    os._exit(0)
+print(json.dumps({'supervisor': score(1), 'first': first, 'after': score('self'), 'child': int(os.read(ours, 9)), 'tries': tries}))"#;
+    let found = client.json(code).await;
+    let gateways: i32 =
+        std::fs::read_to_string("/proc/self/oom_score_adj").unwrap().trim().parse().unwrap();
+    assert_eq!(found["supervisor"], gateways.max(500), "{found}");
+    for who in ["first", "after", "child"] {
+        assert_eq!(found[who], 1000, "{found}");
+    }
+    for (path, answer) in found["tries"].as_object().unwrap() {
+        assert_ne!(answer, "written", "{path}: {found}");
+    }
+    client.end().await;
+}
+
+#[tokio::test]
 async fn the_hosts_private_files_have_no_name_inside() {
     let Some((backend, dir)) = backend().await else { return };
     let secret = dir.path().join("secret");
@@ -210,7 +244,7 @@ def attempt(path):
     except OSError as error:
         return error.strerror
 paths = ['/x', '/usr/x', '/etc/passwd', '/etc/x', '/bin/x', '/dev/x', '/sys/x', '/proc/sys/kernel/hostname',
-    '/proc/sys/vm/overcommit_memory', '/proc/sys/net/ipv4/ip_forward', '/proc/sysrq-trigger', '/proc/irq/default_smp_affinity']
+    '/proc/sys/vm/overcommit_memory', '/proc/sys/net/ipv4/ip_forward', '/proc/sysrq-trigger', '/proc/irq/default_smp_affinity', '/proc/self/comm', '/proc/self/coredump_filter']
 def mode(path):
     try:
         os.chmod(path, 0o777); return 'changed'
@@ -219,7 +253,7 @@ def mode(path):
 print(json.dumps({
     'refused': {p: attempt(p) for p in paths if os.path.exists(os.path.dirname(p))},
     'modes': {p: mode(p) for p in ('/', '/etc', '/etc/passwd', '/dev', '/dev/null', '/usr')},
-    'allowed': {p: attempt(p) for p in ('/work/x', '/tmp/x', '/dev/shm/x', '/dev/null', '/proc/self/comm')},
+    'allowed': {p: attempt(p) for p in ('/work/x', '/tmp/x', '/dev/shm/x', '/dev/null')},
     'kcore': os.path.getsize('/proc/kcore') if os.path.exists('/proc/kcore') else 0,
     'masked': [p for p in ('/proc/keys', '/proc/timer_list', '/proc/kallsyms') if os.path.exists(p) and open(p).read(1)],
     'acpi': os.listdir('/proc/acpi') if os.path.exists('/proc/acpi') else [],

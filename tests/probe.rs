@@ -114,7 +114,8 @@ impl Plain {
     /// Of an ordinary user: root's would harm the machine.
     fn user(directory: PathBuf) -> Plain {
         let id = NOBODY.to_string();
-        let user = ["setpriv", "--reuid", &id, "--regid", &id, "--clear-groups", "--"];
+        // In a group that is nobody's, which an ordinary user may not leave.
+        let user = ["setpriv", "--reuid", &id, "--regid", &id, "--groups", "65533", "--"];
         let before = if is_root() { user.map(str::to_owned).to_vec() } else { Vec::new() };
         Plain { before, directory }
     }
@@ -269,7 +270,10 @@ async fn checks_come_out_open_where_nothing_is_confined() {
     // Most of the time goes into waiting for hosts that do not answer.
     let (as_user, as_root) = tokio::join!(verdicts(&user), verdicts(&root));
     let lists = [&NEEDS_MORE[..], &BY_THE_MACHINE, &HOLES];
-    let excused: Vec<&str> = lists.concat();
+    let mut excused: Vec<&str> = lists.concat();
+    if !is_root() {
+        excused.push("supplementary groups"); // those of whoever runs the tests, if any
+    }
     for name in &excused {
         assert!(as_user.contains_key(*name), "there is no check {name}");
     }

@@ -31,7 +31,7 @@ use std::process::ExitCode;
 
 use cellgate_driver::spec::{Cgroup, INSIDE_ID, Report, Spec};
 
-use crate::supervisor::{Cgroups, Link, supervise};
+use crate::supervisor::{Cgroups, Link, Score, supervise};
 
 mod landlock;
 mod root;
@@ -66,10 +66,10 @@ pub(crate) fn run() -> ExitCode {
     };
     match make(&link, &mut report) {
         Ok(Made::Outside) => ExitCode::SUCCESS,
-        Ok(Made::Inside(cgroups)) => {
+        Ok(Made::Inside(cgroups, score)) => {
             drop(report); // its end-of-file tells the gateway that the sandbox stands
             match Link::on(&link) {
-                Ok(link) => supervise(link, &cgroups),
+                Ok(link) => supervise(link, &cgroups, score),
                 Err(_) => ExitCode::FAILURE,
             }
         }
@@ -89,7 +89,7 @@ enum Made {
     /// In the process that the gateway started, which has nothing left to do.
     Outside,
     /// In the first process of the sandbox.
-    Inside(Cgroups),
+    Inside(Cgroups, io::Result<Score>),
     /// In the first process of a sandbox that only was to be tried.
     Probed,
 }
@@ -102,6 +102,9 @@ fn make(link: &OwnedFd, report: &mut File) -> Result<Made, Failure> {
 
     let cgroups = open_cgroups(&spec.cgroups)?;
     join_v1(&spec.cgroups, &cgroups)?;
+    // Root's capabilities, which it still has, fix that nothing below goes back; without them, or
+    // without such a file, it has to do without. The first process opens it anew, as its own.
+    drop(Score::raise());
     let mut sources = None;
     if let Some(id) = spec.outer_id {
         sources = Some(root::open_sources(&spec.steps)?);
@@ -125,6 +128,7 @@ fn make(link: &OwnedFd, report: &mut File) -> Result<Made, Failure> {
 
     sys::setsid().at(|| "start a session".into())?;
     map_ids(uid, gid)?;
+    let score = Score::raise(); // while /proc can be written
     // After joining, so that the sandbox's cgroup is all it can see of the tree.
     sys::unshare(libc::CLONE_NEWCGROUP).at(|| "make a cgroup namespace".into())?;
     sys::sethostname(&spec.hostname).at(|| "set the host name".into())?;
@@ -140,12 +144,12 @@ fn make(link: &OwnedFd, report: &mut File) -> Result<Made, Failure> {
     let readable: Vec<BorrowedFd<'_>> = cgroups.iter().map(AsFd::as_fd).collect();
     let abi = landlock::restrict(&spec.access, &readable).at(|| "apply Landlock".into())?;
     drop(readable);
-    settle(link, report, &cgroups).at(|| "close what the sandbox must not have".into())?;
+    settle(link, report, &cgroups, &score).at(|| "close what the sandbox must not have".into())?;
     report.write_all(Report::Landlock(abi).line().as_bytes()).at(|| "report".into())?;
     if spec.probe {
         return Ok(Made::Probed);
     }
-    assign(&spec.cgroups, cgroups).map(Made::Inside)
+    assign(&spec.cgroups, cgroups).map(|cgroups| Made::Inside(cgroups, score))
 }
 
 fn open_cgroups(cgroups: &[Cgroup]) -> Result<Vec<OwnedFd>, Failure> {
@@ -232,10 +236,16 @@ fn give_up_privileges() -> io::Result<()> {
     sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0)
 }
 
-/// Leaves open the link, the report and the cgroups' directories, and nothing behind 0, 1 and 2.
-fn settle(link: &OwnedFd, report: &File, cgroups: &[OwnedFd]) -> io::Result<()> {
+/// Leaves open the link, the report, the cgroups' directories and the score, and nothing behind 0, 1 and 2.
+fn settle(
+    link: &OwnedFd,
+    report: &File,
+    cgroups: &[OwnedFd],
+    score: &io::Result<Score>,
+) -> io::Result<()> {
     let mut keep = vec![link.as_raw_fd(), report.as_raw_fd()];
     keep.extend(cgroups.iter().map(AsRawFd::as_raw_fd));
+    keep.extend(score.iter().map(AsRawFd::as_raw_fd));
     sys::close_all_but(&keep)?;
     let null = sys::open_at(None, c"/dev/null", libc::O_RDWR)?;
     for standard in 0..=2 {

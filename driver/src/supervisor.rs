@@ -43,6 +43,8 @@ mod pipes;
 mod processes;
 mod relay;
 mod runner;
+mod score;
+mod shared;
 mod usage;
 
 use cell::Cell;
@@ -54,6 +56,7 @@ pub(crate) use link::{Link, LinkSource};
 use pipes::Stream;
 use processes::Scope;
 use runner::{Runner, Socket, Stage};
+pub(crate) use score::Score;
 use usage::Meter;
 pub(crate) use usage::{Cgroups, inherited};
 
@@ -113,9 +116,9 @@ impl fmt::Display for End {
 
 /// Serves a gateway until it closes the link. Everything below this process is dead when it
 /// returns; 1 if it ended by a fault of ours or the gateway's.
-pub(crate) fn supervise(link: Link, cgroups: &Cgroups) -> ExitCode {
+pub(crate) fn supervise(link: Link, cgroups: &Cgroups, score: io::Result<Score>) -> ExitCode {
     let scope = Scope::of_this_process();
-    let end = match Supervisor::begin(link, cgroups, scope) {
+    let end = match Supervisor::begin(link, cgroups, score, scope) {
         Ok(mut supervisor) => match supervisor.run() {
             Ok(never) => match never {},
             Err(end) => end,
@@ -170,6 +173,8 @@ struct Supervisor {
     link: Link,
     signals: OwnedFd,
     scope: Scope,
+    /// Its own score for the day when memory runs out, or why it has none.
+    score: io::Result<Score>,
     setup: Setup,
     meter: Meter,
     runner: Option<Runner>,
@@ -200,7 +205,12 @@ struct Supervisor {
 
 impl Supervisor {
     /// Hardens this process, greets the gateway, waits for SETUP and starts the first runner.
-    fn begin(mut link: Link, cgroups: &Cgroups, scope: Scope) -> Result<Supervisor, End> {
+    fn begin(
+        mut link: Link,
+        cgroups: &Cgroups,
+        score: io::Result<Score>,
+        scope: Scope,
+    ) -> Result<Supervisor, End> {
         let missing = harden::harden(scope);
         let null = File::options().read(true).write(true).open("/dev/null");
         null.and_then(|null| sys::occupy_low_fds(null.into()))
@@ -217,6 +227,7 @@ impl Supervisor {
             link,
             signals,
             scope,
+            score,
             setup: Setup::default(),
             meter: Meter::new(scope, &Cgroups::default(), "/"),
             runner: None,

@@ -436,6 +436,18 @@ pub(crate) fn tmpfs_bytes(path: &Path) -> u64 {
     (about.f_blocks - about.f_bfree) * about.f_bsize as u64
 }
 
+/// Removes a System V shared memory segment once nobody has it attached.
+pub(crate) fn remove_segment(id: c_int) -> io::Result<()> {
+    // SAFETY: IPC_RMID reads no buffer.
+    check(unsafe { libc::shmctl(id, libc::IPC_RMID, std::ptr::null_mut()) }).map(drop)
+}
+
+/// Removes a System V message queue.
+pub(crate) fn remove_queue(id: c_int) -> io::Result<()> {
+    // SAFETY: IPC_RMID reads no buffer.
+    check(unsafe { libc::msgctl(id, libc::IPC_RMID, std::ptr::null_mut()) }).map(drop)
+}
+
 /// Size of a page of memory, in bytes, and ticks of /proc's CPU times a second.
 pub(crate) fn page_and_tick() -> (u64, u64) {
     // SAFETY: no pointers; both names are known to every Linux.

@@ -94,6 +94,8 @@ pub struct AccessConfig {
 pub struct SandboxConfig {
     /// Which backend makes them.
     pub backend: BackendChoice,
+    /// Whether a gateway that cannot limit memory or processors may serve whomever it likes.
+    pub allow_weak_limits: bool,
     /// Directory for sockets and for what names this instance's sandboxes. Made if missing.
     pub runtime_dir: PathBuf,
     /// How long making a sandbox and starting its interpreter may take.
@@ -231,6 +233,7 @@ impl Config {
             access: AccessConfig::default(),
             sandbox: SandboxConfig {
                 backend: BackendChoice::Auto,
+                allow_weak_limits: false,
                 runtime_dir,
                 create_timeout: Duration::from_secs(30),
                 sessions: 100,
@@ -282,6 +285,12 @@ impl Config {
                 pool: PoolSize::default(),
             }],
         }
+    }
+
+    /// Whether the gateway makes a random token at each start, which only whoever reads its output
+    /// knows.
+    pub fn makes_token(&self) -> bool {
+        self.access.token.is_none() && !self.access.insecure_no_token
     }
 
     /// The recipe a client asks for by name.

@@ -31,6 +31,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{
     Backend, BackendKind, Enforcement, Kernel, Sandbox, SandboxError, SandboxHandle, SandboxSpec,
 };
+use crate::template::Template;
 
 mod buffers;
 mod container;
@@ -155,11 +156,12 @@ impl Route {
         let socket = match config.data_path {
             DataPath::Stdio => false,
             DataPath::Socket if !local => {
-                return Err(SandboxError::Unsupported(format!(
+                let what = format!(
                     "the data path is set to \"socket\" and the engine at {} is remote: set it to \
                      \"auto\" or \"stdio\"",
                     engine.address
-                )));
+                );
+                return Err(SandboxError::Setting { setting: "docker.data_path", what });
             }
             DataPath::Socket => true,
             // gVisor's sandboxes cannot connect to a socket of the host's, by design.
@@ -173,8 +175,9 @@ impl DockerBackend {
     /// Connects to the engine and takes this gateway's place on disk.
     ///
     /// # Errors
-    /// [`SandboxError::Unsupported`] says what to change if there is no engine, its socket may not
-    /// be used, or it cannot run our sandboxes.
+    /// [`SandboxError::Setting`] says what to change if there is no engine, its socket may not be
+    /// used, or it lacks what the settings name; [`SandboxError::Unsupported`] if it cannot run our
+    /// sandboxes.
     pub async fn connect(config: DockerConfig) -> Result<DockerBackend, SandboxError> {
         let address = Address::find(config.host.as_deref())?;
         let engine = Engine::connect(address, config.runtime.as_deref()).await?;
@@ -271,6 +274,16 @@ impl Backend for DockerBackend {
             result_rx.await.unwrap_or_else(|_| {
                 Err(SandboxError::Unsupported("the gateway's runtime is shutting down".into()))
             })
+        })
+    }
+
+    fn check_template<'a>(
+        &'a self,
+        template: &'a Template,
+    ) -> BoxFuture<'a, Result<(), SandboxError>> {
+        Box::pin(async move {
+            self.shared.images.get(&self.shared.engine, template).await?;
+            Ok(())
         })
     }
 

@@ -115,8 +115,14 @@ impl LocalBackend {
             .map_err(|error| SandboxError::Unsupported(error.to_string()))?;
         let dir = config.runtime_dir.unwrap_or_else(instance::runtime_dir);
         let program = Program::new().map_err(step("put the driver into memory"))?;
-        let instance = Instance::new(&dir)
-            .map_err(step(&format!("register this gateway in {}", dir.display())))?;
+        let instance = Instance::new(&dir).map_err(|error| SandboxError::Setting {
+            setting: "runtime_dir",
+            what: format!(
+                "cannot register this gateway in {}: {error}; choose another directory with \
+                 --runtime-dir",
+                dir.display()
+            ),
+        })?;
         // A machine without cgroups is one that limits less.
         let layout = Layout::of_this_process().unwrap_or_default();
         instance
@@ -267,6 +273,7 @@ impl Recipe {
         let python = python::find(template).await?;
         let spec = plan::plan(template, &python).map_err(|error| SandboxError::Template {
             template: template.name.clone(),
+            setting: if template.root.is_some() { "root" } else { "python" },
             what: format!("cannot look at what its sandboxes would see: {error}"),
         })?;
         Ok(Recipe { spec, interpreter: python.interpreter.to_string_lossy().into_owned() })
@@ -311,6 +318,16 @@ impl Backend for LocalBackend {
         })
     }
 
+    fn check_template<'a>(
+        &'a self,
+        template: &'a Template,
+    ) -> BoxFuture<'a, Result<(), SandboxError>> {
+        Box::pin(async move {
+            self.shared.recipe(template).await?;
+            Ok(())
+        })
+    }
+
     fn check(&self) -> BoxFuture<'_, Result<(), SandboxError>> {
         let shared = self.shared.clone();
         let probe = self.creations.spawn(async move { shared.probe().await });
@@ -324,7 +341,8 @@ impl Backend for LocalBackend {
 
     fn enforcement(&self) -> Vec<Enforcement> {
         let shared = &self.shared;
-        enforcement::list(shared.privilege, &shared.cgroups, &self.trial)
+        let groups = host::further_groups(shared.privilege);
+        enforcement::list(shared.privilege, groups, &shared.cgroups, &self.trial)
     }
 
     fn sweep(&self) -> BoxFuture<'_, Result<usize, SandboxError>> {

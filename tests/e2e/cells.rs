@@ -253,7 +253,8 @@ async fn the_local_host_has_a_name_and_threads_are_as_many_as_processors(stage: 
                 socket.gethostbyname(socket.gethostname())";
     assert_eq!(client.run(code).await.result(), "'127.0.0.1'");
     // The default is one processor, however many the machine has.
-    let code = "import os\n{os.environ[n] for n in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'GOMAXPROCS')}";
+    let code =
+        "import os\n{os.environ[n] for n in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'GOMAXPROCS')}";
     assert_eq!(client.run(code).await.result(), "{'1'}");
     client.end().await;
 }

@@ -199,7 +199,15 @@ async fn each_of_many_tokens_has_so_many_sessions(stage: &Stage) {
     let readable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(directory.path(), readable).unwrap();
     let file = file.to_str().unwrap();
-    let flags = ["--token-file", file, "--client-token-sessions", "1", "--client-requests", "none"];
+    let flags = [
+        "--allow-weak-limits",
+        "--token-file",
+        file,
+        "--client-token-sessions",
+        "1",
+        "--client-requests",
+        "none",
+    ];
     let gateway = stage.own(&flags);
     let path = |token: &str| format!("/ws?token={token}");
     let create = async |token: &str| {

@@ -142,7 +142,7 @@ async fn strangers_origins_are_refused(stage: &Stage) {
 }
 
 async fn a_gateway_without_a_token_lets_everybody(stage: &Stage) {
-    let gateway = stage.own(&["--insecure-no-token"]);
+    let gateway = stage.own(&["--insecure-no-token", "--allow-weak-limits"]);
     let reply = anonymous(&gateway, "POST", "/v1/run").body("print(1)").reply().await;
     assert_eq!(reply.status, 200, "{reply:?}");
     anonymous(&gateway, "GET", "/v1/sessions").reply().await.json(200);

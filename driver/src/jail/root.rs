@@ -98,7 +98,9 @@ fn carry_out(root: &OwnedFd, step: &Step) -> io::Result<()> {
         Step::Scratch { bytes, inodes, targets } => scratch(root, *bytes, *inodes, targets),
         Step::Proc(path) => {
             make_dirs(root, path)?;
-            let attributes = sys::NOSUID | sys::NODEV | sys::NOEXEC;
+            // What can be written in it are settings of the sandbox's own processes, among them the
+            // score by which the kernel chooses whom to kill when memory runs out.
+            let attributes = sys::RDONLY | sys::NOSUID | sys::NODEV | sys::NOEXEC;
             let proc = sys::new_filesystem(c"proc", &[], attributes)?;
             sys::attach(proc.as_fd(), root.as_fd(), path)
         }

@@ -6,13 +6,15 @@
 //! Nothing that was in the sandbox outlives its runner, so the pipes of a dead runner are drained
 //! to their end, and all it wrote stands before EXITED. Each step that writes waits for the link.
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use cellgate_driver::wire::{CellUsage, ExitCause, Exited, flag, kind};
 
 use super::frames::Fill;
+use super::processes::Scope;
 use super::runner::{Runner, Socket, Stage};
-use super::{End, Supervisor};
+use super::{End, Supervisor, shared};
 use crate::sys::{self, Death, Reaped};
 
 /// How long killed processes may take to go. Longer takes only who hangs in the kernel.
@@ -224,14 +226,20 @@ impl Supervisor {
     /// Starts a runner; tries again for a while if processes have run out.
     pub(super) fn start_runner(&mut self, now: Instant) {
         self.absence.retry_at = None;
+        if self.scope == Scope::Namespace {
+            shared::remove_system_v(); // no process of the last runner lives
+        }
         self.meter.settle();
-        match Runner::start(&self.setup) {
+        let started = match &self.score {
+            Ok(score) => score.first_to_die(|| Runner::start(&self.setup)),
+            Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
+        };
+        let started = started.unwrap_or_else(|error| {
+            self.log(&format!("the runner is not first to go when memory runs out: {error}"));
+            Runner::start(&self.setup)
+        });
+        match started {
             Ok(runner) => {
-                if let Err(error) = super::processes::prefer_as_victim(runner.pid) {
-                    self.log(&format!(
-                        "the runner is not first to go when memory runs out: {error}"
-                    ));
-                }
                 self.runner = Some(runner);
                 self.absence = Absence::default();
             }

@@ -141,20 +141,38 @@ pub(crate) fn private_bytes(processes: &[Process], page: u64) -> u64 {
     processes.iter().filter_map(|process| private(process.pid, page)).sum()
 }
 
-/// Memory of the processes in bytes, what they share counted once. Dearer than the others by
-/// the walk of every page table.
-pub(crate) fn proportional_bytes(processes: &[Process], page: u64) -> u64 {
-    let of = |process: &Process| {
-        proportional(process.pid).or_else(|| private(process.pid, page)).unwrap_or(0)
-    };
-    processes.iter().map(of).sum()
+/// What a process holds with what it shares divided among those who share it. Dearer than the others
+/// by the walk of every page table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Proportional {
+    /// Its own memory and that of program files, in bytes.
+    pub(crate) own: u64,
+    /// Mapped files of tmpfs, memory files and shared anonymous memory, in bytes.
+    pub(crate) shared: u64,
 }
 
-fn proportional(pid: i32) -> Option<u64> {
-    let text = about(pid, "smaps_rollup")?;
-    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
-    let kib: u64 = line.split_ascii_whitespace().next()?.parse().ok()?;
-    Some(kib << 10)
+impl Process {
+    /// What it holds.
+    pub(crate) fn proportional(&self, page: u64) -> Proportional {
+        let rollup = about(self.pid, "smaps_rollup");
+        rollup.and_then(|text| Proportional::parse(&text)).unwrap_or_else(|| Proportional {
+            own: private(self.pid, page).unwrap_or(0),
+            shared: 0,
+        })
+    }
+}
+
+impl Proportional {
+    /// Reads /proc/PID/smaps_rollup.
+    fn parse(text: &str) -> Option<Proportional> {
+        let bytes = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+            let kib: u64 = line.split_ascii_whitespace().next()?.parse().ok()?;
+            Some(kib << 10)
+        };
+        let (all, shared) = (bytes("Pss")?, bytes("Pss_Shmem").unwrap_or(0));
+        Some(Proportional { own: all.saturating_sub(shared), shared })
+    }
 }
 
 /// For a process whose page tables we may not walk: resident minus file-backed and shared.
@@ -163,12 +181,6 @@ fn private(pid: i32, page: u64) -> Option<u64> {
     let mut fields = text.split_ascii_whitespace().skip(1).map(str::parse::<u64>);
     let (resident, shared) = (fields.next()?.ok()?, fields.next()?.ok()?);
     Some(resident.saturating_sub(shared) * page)
-}
-
-/// Lets the kernel take a process first when memory runs out.
-pub(crate) fn prefer_as_victim(pid: i32) -> std::io::Result<()> {
-    const FIRST: &str = "1000"; // OOM_SCORE_ADJ_MAX
-    fs::write(format!("/proc/{pid}/oom_score_adj"), FIRST)
 }
 
 /// Memory of files on the sandbox's tmpfs mounts, in bytes. One that is mounted at several places
@@ -199,6 +211,15 @@ mod tests {
         let zombie = line.replace(") R 7", ") Z 7");
         assert!(!Process::parse(42, &zombie).unwrap().alive);
         assert_eq!(Process::parse(42, "42 (sh"), None);
+    }
+
+    #[test]
+    fn what_is_shared_is_told_apart() {
+        let text = "0-1 ---p 00000000 00:00 0 [rollup]\nRss: 90 kB\nPss:   50 kB\nPss_Anon: 20 kB\n\
+                    Pss_Shmem:  10 kB\n";
+        let expected = Proportional { own: 40 << 10, shared: 10 << 10 };
+        assert_eq!(Proportional::parse(text), Some(expected));
+        assert_eq!(Proportional::parse("Rss: 1 kB"), None);
     }
 
     #[test]

@@ -9,7 +9,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::processes::{self, Scope};
+use super::processes::{self, Process, Scope};
+use super::shared::{self, Device, OpenFiles};
 use crate::sys;
 
 /// The sandbox's cgroup directories, of version 1 or 2.
@@ -95,6 +96,7 @@ pub(crate) struct Sample {
 pub(crate) struct Meter {
     scope: Scope,
     workdir: PathBuf,
+    shared: Device,
     page: u64,
     tick: u64,
     memory: Option<Counter>,
@@ -137,6 +139,7 @@ impl Meter {
         let mut meter = Meter {
             scope,
             workdir: PathBuf::from(workdir),
+            shared: Device::find(),
             page,
             tick,
             memory: either(memory, ["memory.current", ""], ["memory.usage_in_bytes", ""]),
@@ -170,7 +173,10 @@ impl Meter {
             }),
             memory_bytes: match memory {
                 Some(bytes) => bytes.saturating_sub(self.idle_file_bytes),
-                None => processes::private_bytes(&processes, self.page) + self.file_bytes(),
+                None => {
+                    let files = self.files(&processes);
+                    processes::private_bytes(&processes, self.page) + files.bytes()
+                }
             },
             processes: match pids {
                 Some(count) => count.saturating_sub(1).min(u64::from(u32::MAX)) as u32,
@@ -223,21 +229,46 @@ impl Meter {
     /// Memory in bytes if it is above `limit`, measured without a cgroup. Cheap while far below.
     pub(crate) fn above(&mut self, limit: u64) -> Option<u64> {
         let processes = self.scope.list();
-        let files = self.file_bytes();
-        let at_most = processes::resident_pages(&processes) * self.page + files;
+        let files = self.files(&processes);
+        let at_most = processes::resident_pages(&processes) * self.page + files.bytes();
         self.last_memory_bytes = if at_most > limit {
-            processes::proportional_bytes(&processes, self.page) + files
+            // What is mapped of a file is counted with the file.
+            let of = |process: &Process| {
+                let held = process.proportional(self.page);
+                let alone = match held.shared {
+                    0 => 0,
+                    _ => self.shared.mapped_alone(process, &files.open),
+                };
+                held.own + alone
+            };
+            processes.iter().map(of).sum::<u64>() + files.bytes()
         } else {
             at_most
         };
         (self.last_memory_bytes > limit).then_some(self.last_memory_bytes)
     }
 
-    fn file_bytes(&self) -> u64 {
-        match self.scope {
-            Scope::Namespace => processes::tmpfs_bytes(&self.workdir),
+    fn files(&self, processes: &[Process]) -> Files {
+        let open = self.shared.open_files(processes);
+        let named = match self.scope {
+            Scope::Namespace => processes::tmpfs_bytes(&self.workdir) + shared::system_v_bytes(),
             Scope::Descendants => 0, // they are the machine's
-        }
+        };
+        Files { named, open }
+    }
+}
+
+/// Memory that is no process's.
+struct Files {
+    /// Of files on the sandbox's tmpfs mounts and of System V IPC, in bytes.
+    named: u64,
+    /// Memory files.
+    open: OpenFiles,
+}
+
+impl Files {
+    fn bytes(&self) -> u64 {
+        self.named + self.open.bytes
     }
 }
 
@@ -314,6 +345,27 @@ mod tests {
         assert!((60 << 20..1 << 30).contains(&peak), "{peak}");
         assert!(meter.peak_bytes(own, 5000) < 60 << 20, "and that is over");
         std::fs::remove_dir_all(path).unwrap();
+    }
+
+    #[test]
+    fn memory_files_count_once_wherever_they_are_open_or_mapped() {
+        const BYTES: u64 = 16 << 20; // 16 MiB: far above what anything else here holds
+        let file = File::from(crate::sys::memory().unwrap());
+        file.write_all_at(&vec![1; BYTES as usize], 0).unwrap();
+        let copy = || std::process::Stdio::from(file.try_clone().unwrap());
+        let mut command = std::process::Command::new("sleep");
+        let mut children =
+            [0; 2].map(|_| command.arg("60").stdin(copy()).stdout(copy()).spawn().unwrap());
+        let mut meter = Meter::new(Scope::Descendants, &Cgroups::default(), "/");
+        let once = BYTES..2 * BYTES;
+        let sampled = meter.sample().memory_bytes;
+        assert!(once.contains(&sampled), "{sampled}");
+        let above = meter.above(BYTES - 1).unwrap();
+        assert!(once.contains(&above), "{above}");
+        for child in &mut children {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
     }
 
     #[test]

@@ -32,6 +32,8 @@ fn the_runner_has_its_eight_descriptors_and_no_privilege() {
     assert_eq!(gateway.run(5, "out(os.getcwd().encode())"), "/");
     let environment = "out(repr(sorted(os.environ)).encode())";
     assert_eq!(gateway.run(6, environment), "['LANG', 'PATH']");
+    let supervisor = "out(open('/proc/%d/oom_score_adj' % os.getppid()).read().strip().encode())";
+    assert_eq!(gateway.run(7, supervisor), "500", "below what it runs, above the machine's");
 }
 
 #[test]

@@ -204,6 +204,16 @@ pub(crate) const SECTIONS: &[Section] = &[
                  namespaces elsewhere"
             ),
             setting!(
+                "allow_weak_limits",
+                Some("allow-weak-limits"),
+                Gateway.sandbox.allow_weak_limits,
+                Switch,
+                "Serve although the machine lets the gateway limit no memory or no processors, so that \
+                 one session can take all of it. Not needed while the gateway listens on a loopback \
+                 address with the random token of its start, nor by `cellgate run`: what runs there \
+                 is one's own"
+            ),
+            setting!(
                 "create_timeout",
                 Some("create-timeout"),
                 Gateway.sandbox.create_timeout,

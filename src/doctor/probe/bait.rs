@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::Setting;
 use crate::id::SessionId;
+use crate::sandbox::homes;
 
 /// Directories in which everybody may write.
 const PUBLIC: [&str; 3] = ["/tmp", "/var/tmp", "/dev/shm"];
@@ -101,6 +102,8 @@ impl Bait {
             "boot_parameters": read("/proc/cmdline"),
             "uptime": uptime,
             "resource_capability": resource_capability,
+            "gateway_score": read("/proc/self/oom_score_adj").parse().unwrap_or(0),
+            "homes": homes::of_people(),
             "neighbour": format!("of-{name}"),
             "neighbour_key": 0x4243,
             "neighbour_signals": NEIGHBOUR_SIGNALS,

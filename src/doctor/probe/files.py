@@ -20,8 +20,18 @@ def _(t):
 
 @check('home directories', "code can read people's files")
 def _(t):
-    for path in ('/root', '/home', '/proc/1/cwd/'):
-        t('list ' + path, lambda: listed(path))
+    # An environment below a home has a name inside, and so has the way to it; nothing else has.
+    known = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix, os.path.realpath(sys.base_prefix),
+             os.path.realpath(sys.prefix), *(path for path in sys.path if path.startswith('/'))}
+    def strange(directory):
+        names = os.listdir(directory)
+        shown = [name for name in names if not any((path + '/').startswith(os.path.join(directory, name) + '/') for path in known)]
+        if not shown:
+            refuse('only the way to the interpreter')
+        return ' '.join(shown[:3])
+    homes = set() if DOCKER else set(FACTS['homes']) - {WORK, '/tmp', '/dev/shm'}  # an image has its own
+    for path in sorted(homes | {'/root', '/home', '/proc/1/cwd/'}):
+        t('list ' + path, lambda: strange(path))
     for path in ('/root/.bashrc', '/root/.profile', '/root/.ssh/id_rsa', '/root/.aws/credentials', '/root/.docker/config.json'):
         t(path, lambda: read(path))
 

@@ -23,14 +23,21 @@ def _(t):
     t.expect(STATUS.get('NoNewPrivs', '1') == '1', 'NoNewPrivs is 0')
 
 
-@check('an unprivileged user, no further groups', 'code is somebody whom files of the machine belong to')
+@check('an unprivileged user', 'code is somebody whom files of the machine belong to')
 def _(t):
     uid = os.getuid()
     # A user namespace has one name for all of them; without one it is the id that the machine sees.
     t.expect(uid >= 10000 if DOCKER else uid == 1000, f'it is user {uid}, whom files of a person may belong to')
     t.expect(STATUS['Uid'] == ' '.join([str(uid)] * 4), f'Uid {STATUS["Uid"]}')
     t.expect(STATUS['Gid'] == STATUS['Uid'], f'Gid {STATUS["Gid"]}')
-    t.expect({*os.getgroups(), os.getgid(), os.getegid()} == {uid}, f'groups {os.getgroups()}')
+
+
+@check('supplementary groups', "code is in groups of the gateway's user, and reads what these may read", needs='no further groups')
+def _(t):
+    # A group without a name in the user namespace is told as 65534.
+    further = set(os.getgroups()) - {os.getgid()}
+    t.expect(not further, f'{len(os.getgroups())} groups: {sorted(further)}')
+    t.note(f'its own alone, {os.getgid()}')
 
 
 @check('quotas of a user', "a session uses up what all of one user share: pending signals, timers, inotify, queues", needs='user of its own')
@@ -361,14 +368,24 @@ def _(t):
 
 @check('a safer place when memory runs out', 'code lives on and the supervisor, or the machine, dies for it')
 def _(t):
-    own, supervisor = (int(open(f'/proc/{pid}/oom_score_adj').read()) for pid in ('self', '1'))
-    lowered = None
-    if DOCKER and not FACTS['resource_capability']:
-        lowered = "this machine's root has no CAP_SYS_RESOURCE, without which an engine cannot fix a score"
-    # Back to the supervisor's it may go: of two with the same score the larger one dies.
-    t("a score below the supervisor's", lambda: write('/proc/self/oom_score_adj', str(supervisor - 1).encode(), os.O_WRONLY),
-      'gVisor notes it, and does nothing about it' if GVISOR else lowered)
-    t.expect(own > supervisor or GVISOR, 'its score is the one of the supervisor')
+    def score(pid):
+        return int(open(f'/proc/{pid}/oom_score_adj').read())
+    gap = None
+    if GVISOR:
+        gap = 'gVisor notes it, and does nothing about it'
+    elif DOCKER and not FACTS['resource_capability']:
+        gap = "this machine's root has no CAP_SYS_RESOURCE, without which an engine cannot fix a score"
+    own, supervisor = score('self'), score(1)
+    def lower(by):
+        write('/proc/self/oom_score_adj', str(own - by).encode(), os.O_WRONLY)
+        refuse('not heeded') if score('self') == own else None
+    # Its neighbours, sessions too, have the score that it began with.
+    t('a score below its neighbours', lambda: must_fail(lambda: lower(1)), gap)
+    t("a score of the machine's programs", lambda: must_fail(lambda: lower(own)), gap)
+    t('the score of a thread', lambda: write('/proc/thread-self/oom_score_adj', str(own - 1).encode(), os.O_WRONLY), gap)
+    t("the supervisor's score", lambda: write('/proc/1/oom_score_adj', b'1000', os.O_WRONLY))
+    t.expect(own >= supervisor or GVISOR, f'its score is {own} and that of the supervisor {supervisor}')
+    t.expect(own > FACTS['gateway_score'] or own == 1000 or GVISOR, f'its score is {own} and that of the gateway {FACTS["gateway_score"]}')
     t.note(f'its score is {own}, the supervisor has {supervisor}')
 
 

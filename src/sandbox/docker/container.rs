@@ -26,9 +26,10 @@ pub(super) const DRIVER_NAME: &str = "cellgate-driver";
 pub(super) const HOSTS_NAME: &str = "hosts";
 /// The link's socket in its directory.
 pub(super) const SOCKET_NAME: &str = "link.sock";
-/// The one writable directory that lasts as long as the session; HOME too.
-/// Killed before anything of the host that has the usual 0; the supervisor puts the runner higher.
-const OOM_SCORE: i64 = 500;
+/// Everything in a container is the first to die when memory runs out. An engine whose root has
+/// CAP_SYS_RESOURCE fixes it, so that no session makes its neighbours die before itself; of several
+/// processes with one score the largest dies, which the supervisor is not.
+const OOM_SCORE: i64 = 1000;
 /// The engine refuses less than a hundredth of a processor.
 const LEAST_CPU_MILLIS: u32 = 10;
 /// About once a second while a cell runs.

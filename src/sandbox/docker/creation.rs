@@ -79,6 +79,7 @@ pub(super) async fn create(
                 if looked_again {
                     return Err(SandboxError::Template {
                         template: spec.template.name.clone(),
+                        setting: "image",
                         what: format!("image {} is being removed", spec.template.image),
                     });
                 }

@@ -11,6 +11,7 @@ pub(super) fn enforcement(facts: &Facts) -> Vec<Enforcement> {
         entry("no network", full("a network namespace with nothing but loopback")),
         entry("no privileges", full("no capabilities, no_new_privs")),
         entry("user of its own", full("a user id for each container")),
+        entry("no further groups", full("the group of its user alone")),
         entry("system calls", system_calls(facts)),
         entry("access control", access_control(facts)),
         entry("user namespace", user_namespace(facts)),
@@ -98,8 +99,10 @@ fn memory(facts: &Facts) -> EnforcementState {
                 .into(),
         };
     }
-    EnforcementState::Partial {
-        by: "the driver watches the sandbox's memory and kills the runner at the limit".into(),
+    EnforcementState::Missing {
+        why: "no cgroup for it: the driver looks 20 times a second at what the sandbox holds and ends \
+              what is above the limit; what grows faster, waits in sockets or hides is not limited"
+            .into(),
         remedy: if facts.gvisor {
             "let runsc use cgroups: take --ignore-cgroups out of its runtimeArgs".into()
         } else {

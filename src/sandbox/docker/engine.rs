@@ -43,7 +43,7 @@ impl Address {
         if host.starts_with("tcp://") || host.starts_with("http://") {
             return Ok(Address::Tcp(host.to_owned()));
         }
-        Err(SandboxError::Unsupported(format!(
+        Err(unusable(format!(
             "the docker host {host:?} is of no kind cellgate knows: use unix:///path/to/docker.sock \
              or tcp://host:port (for ssh:// forward the engine's socket with ssh -L and name that)"
         )))
@@ -109,7 +109,7 @@ impl Engine {
             }
             Address::Tcp(url) => {
                 if std::env::var_os("DOCKER_TLS_VERIFY").is_some_and(|value| !value.is_empty()) {
-                    return Err(SandboxError::Unsupported(format!(
+                    return Err(unusable(format!(
                         "DOCKER_TLS_VERIFY is set and cellgate speaks no TLS to an engine: forward \
                          the socket of {url} with ssh -L and set DOCKER_HOST to the forwarded one"
                     )));
@@ -117,9 +117,8 @@ impl Engine {
                 Docker::connect_with_http(url, LIBRARY_SECONDS, API_DEFAULT_VERSION)
             }
         };
-        let client = connected.map_err(|error| SandboxError::Step {
-            operation: format!("connect to the engine at {address}"),
-            cause: error.into(),
+        let client = connected.map_err(|error| {
+            unusable(format!("cannot connect to the engine at {address}: {error}"))
         })?;
         let client =
             call("agree on an API version with the engine", QUICK, client.negotiate_version())
@@ -150,7 +149,7 @@ async fn knock(path: &Path) -> Result<(), SandboxError> {
     let advice = match error.kind() {
         ErrorKind::NotFound => format!(
             "no docker engine: {path} does not exist; start one (systemctl start docker), or name \
-             its socket with DOCKER_HOST, or choose another backend with --backend local"
+             its socket with --docker-host, or choose another backend with --backend local"
         ),
         ErrorKind::PermissionDenied => format!(
             "the docker socket {path} may not be used by this user: add it to the socket's group \
@@ -162,17 +161,22 @@ async fn knock(path: &Path) -> Result<(), SandboxError> {
         ),
         _ => format!("the docker socket {path} cannot be opened: {error}"),
     };
-    Err(SandboxError::Unsupported(advice))
+    Err(unusable(advice))
 }
 
 fn unreachable_engine(address: &Address, error: CallError) -> SandboxError {
     if error.status().is_some() {
         return error.into();
     }
-    SandboxError::Unsupported(format!(
-        "no docker engine answers at {address} ({error}): start it, or set DOCKER_HOST to where it \
-         listens, or choose another backend with --backend local"
+    unusable(format!(
+        "no docker engine answers at {address} ({error}): start it, or name where it listens with \
+         --docker-host, or choose another backend with --backend local"
     ))
+}
+
+/// The error of an address at which there is no engine for us.
+fn unusable(what: String) -> SandboxError {
+    SandboxError::Setting { setting: "docker.host", what }
 }
 
 /// Why a call failed.

@@ -71,11 +71,13 @@ impl Facts {
         {
             let mut known: Vec<&str> = runtimes.keys().map(String::as_str).collect();
             known.sort_unstable();
-            return Err(SandboxError::Unsupported(format!(
+            let what = format!(
                 "the docker engine has no runtime {wanted:?} (it has: {}): register it under \
-                 \"runtimes\" in the engine's daemon.json and restart the engine",
+                 \"runtimes\" in the engine's daemon.json and restart the engine, or name another \
+                 with --docker-runtime",
                 known.join(", ")
-            )));
+            );
+            return Err(SandboxError::Setting { setting: "docker.runtime", what });
         }
         let runtime = runtime
             .or(info.default_runtime.as_deref())

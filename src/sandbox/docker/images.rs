@@ -74,7 +74,8 @@ impl Images {
             match inspect(engine, &name).await {
                 Ok(_) => {}
                 Err(error) if error.status() == Some(404) => {
-                    return Err(SandboxError::Unsupported(advice(&name)));
+                    let what = advice(&name);
+                    return Err(SandboxError::Setting { setting: "image", what });
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -93,12 +94,13 @@ fn read(image: ImageInspect, name: &str) -> Image {
 }
 
 fn missing(template: &str, image: &str) -> SandboxError {
-    SandboxError::Template { template: template.to_owned(), what: advice(image) }
+    let (template, what) = (template.to_owned(), advice(image));
+    SandboxError::Template { template, setting: "image", what }
 }
 
 fn advice(image: &str) -> String {
     format!(
         "the docker engine has no image {image}: build it with \"docker build --target python -t \
-         {image} .\" in cellgate's sources, or fetch yours with \"docker pull {image}\""
+         {image} .\" in cellgate's sources, fetch yours with \"docker pull {image}\", or name another with --image"
     )
 }

@@ -130,18 +130,22 @@ impl Drop for Instance {
 
 /// Makes `root` if it is missing, and refuses one that others could have prepared for us.
 fn prepare(root: &Path, mode: u32) -> Result<(), SandboxError> {
-    let step = |cause: io::Error| SandboxError::Step {
-        operation: format!("make the runtime directory {}", root.display()),
-        cause: cause.into(),
+    let unusable = |what: String| SandboxError::Setting { setting: "runtime_dir", what };
+    let step = |cause: io::Error| {
+        unusable(format!(
+            "cannot make the runtime directory {}: {cause}; choose another with --runtime-dir",
+            root.display()
+        ))
     };
     let mut parents = DirBuilder::new();
     parents.recursive(true).mode(mode).create(root).map_err(step)?;
     let metadata = fs::symlink_metadata(root).map_err(step)?;
     let ours = metadata.uid() == rustix::process::geteuid().as_raw();
     if !metadata.is_dir() || !ours || metadata.mode() & 0o022 != 0 {
-        return Err(SandboxError::Unsupported(format!(
+        return Err(unusable(format!(
             "the runtime directory {} is not safe: it must be a directory that belongs to this \
-             user and that nobody else may write; remove it or choose another",
+             user and that nobody else may write; remove it or choose another with \
+             --runtime-dir",
             root.display()
         )));
     }

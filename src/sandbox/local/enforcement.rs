@@ -10,6 +10,7 @@ use crate::sandbox::{Enforcement, EnforcementState};
 /// One entry for every protection of this backend.
 pub(super) fn list(
     privilege: Privilege,
+    further_groups: usize,
     cgroups: &Cgroups,
     trial: &Result<Standing, String>,
 ) -> Vec<Enforcement> {
@@ -28,6 +29,7 @@ pub(super) fn list(
         entry("system call filter", full("seccomp, on all user code")),
         entry("landlock", landlock(standing)),
         entry("user of its own", user(privilege)),
+        entry("no further groups", groups(further_groups)),
         entry("disk limit", full("one sized tmpfs with an inode limit for all writable places")),
         entry("open files limit", full("RLIMIT_NOFILE for every process")),
         entry("memory limit", memory(cgroups)),
@@ -82,6 +84,19 @@ fn user(privilege: Privilege) -> EnforcementState {
     }
 }
 
+fn groups(further: usize) -> EnforcementState {
+    if further == 0 {
+        return EnforcementState::Full("the group of its user alone".into());
+    }
+    EnforcementState::Partial {
+        by: format!(
+            "an ordinary user cannot leave its groups: what a sandbox sees of the system may be read \
+             by {further} of the gateway's, and nothing more of the machine is there to be read"
+        ),
+        remedy: "start the gateway as root, or as a user without further groups".into(),
+    }
+}
+
 const DELEGATE: &str = "start the gateway as root, or with a delegated cgroup: systemd-run --user \
                         --scope --property=Delegate=yes cellgate …";
 
@@ -94,10 +109,11 @@ fn reasons(cgroups: &Cgroups) -> String {
 
 fn memory(cgroups: &Cgroups) -> EnforcementState {
     if !cgroups.controllers().memory {
-        return EnforcementState::Partial {
-            by: format!(
-                "{}: the supervisor watches its processes and RLIMIT_DATA bounds each, so a fast \
-                 or hidden allocation can pass the limit for a moment",
+        return EnforcementState::Missing {
+            why: format!(
+                "{}: the supervisor looks 20 times a second at the memory of processes, files, memory \
+                 files and System V IPC and ends what is above the limit, and RLIMIT_DATA bounds each \
+                 process; what grows faster, waits in sockets or hides from it is not limited",
                 reasons(cgroups)
             ),
             remedy: DELEGATE.into(),
@@ -150,20 +166,23 @@ mod tests {
     fn nothing_is_dropped_silently() {
         let none = Cgroups::default();
         let trial = Ok(Standing { landlock: 0 });
-        let list = list(Privilege::User, &none, &trial);
+        let list = list(Privilege::User, 2, &none, &trial);
         let state = |what| &list.iter().find(|entry| entry.what == what).unwrap().state;
-        for what in ["memory limit", "process limit", "user of its own"] {
+        for what in ["process limit", "user of its own", "no further groups"] {
             assert!(matches!(state(what), EnforcementState::Partial { .. }), "{what}");
         }
-        for what in ["CPU limit", "landlock"] {
+        for what in ["memory limit", "CPU limit", "landlock"] {
             assert!(matches!(state(what), EnforcementState::Missing { .. }), "{what}");
         }
+        let vital = crate::sandbox::missing_limits(&list);
+        let vital: Vec<&str> = vital.into_iter().map(|entry| entry.what).collect();
+        assert_eq!(vital, ["memory limit", "CPU limit"]);
     }
 
     #[test]
     fn a_machine_without_sandboxes_says_only_why() {
         let trial = Err("user namespaces are forbidden".to_owned());
-        let list = list(Privilege::User, &Cgroups::default(), &trial);
+        let list = list(Privilege::User, 0, &Cgroups::default(), &trial);
         let [Enforcement { state: EnforcementState::Missing { why, .. }, .. }] = &list[..] else {
             panic!("{list:?}")
         };

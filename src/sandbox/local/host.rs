@@ -32,6 +32,17 @@ impl Privilege {
     }
 }
 
+/// How many groups beside its own a sandbox of this process is in: an ordinary user may not leave
+/// them (user_namespaces(7)).
+pub(super) fn further_groups(privilege: Privilege) -> usize {
+    if privilege != Privilege::User {
+        return 0; // the jail leaves them all
+    }
+    let own = rustix::process::getegid();
+    let groups = rustix::process::getgroups().unwrap_or_default();
+    groups.into_iter().filter(|group| *group != own).count()
+}
+
 fn judge(root: bool, status: &str, uid_map: &str, highest: u64) -> Privilege {
     let effective = status
         .lines()

@@ -5,7 +5,7 @@
 //!   /etc                    a few files of ours and a few of the host's; never the whole
 //!   PREFIX                  the interpreter's, where it is not below /usr
 //!   /work /tmp /dev/shm     one tmpfs: the only places that can be written
-//!   /proc                   of the sandbox's own processes, masked as Docker does
+//!   /proc                   of the sandbox's own processes, to be read, masked as Docker does
 //!   /dev                    null zero full random urandom, and links into /proc
 //!   /sys                    empty
 //! ```
@@ -132,11 +132,10 @@ pub(super) fn probe() -> io::Result<Spec> {
     Ok(Spec { probe: true, ..plan(&template, &python)? })
 }
 
-/// What Landlock allows: to read all the root shows, to write scratch, devices and what is the
-/// sandbox's own in /proc.
+/// What Landlock allows: to read all the root shows, to write scratch and devices.
 fn access() -> Vec<Access> {
     let rule = |path: String, write| Access { path, write };
-    let mut rules = vec![rule("/".into(), false), rule("/proc".into(), true)];
+    let mut rules = vec![rule("/".into(), false)];
     rules.extend(SCRATCH.map(|path| rule(format!("/{path}"), true)));
     rules.extend(DEVICES.map(|name| rule(format!("/dev/{name}"), true)));
     rules

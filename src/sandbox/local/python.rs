@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::process::Command;
 
-use crate::sandbox::SandboxError;
+use crate::sandbox::{SandboxError, homes};
 use crate::template::Template;
 
 /// The oldest Python the runner is written for.
@@ -59,20 +59,30 @@ struct Answer {
 
 /// Finds the interpreter of `template`.
 pub(super) async fn find(template: &Template) -> Result<Python, SandboxError> {
-    let wrong = |what: String| SandboxError::Template { template: template.name.clone(), what };
+    let wrong_in = |setting, what: String| SandboxError::Template {
+        template: template.name.clone(),
+        setting,
+        what,
+    };
+    let homes = homes::of_people();
     if let Some(root) = &template.root {
-        return in_root(root, template.python.as_deref()).map_err(wrong);
+        if let Some(home) = homes::shown_by(root, &homes) {
+            return Err(wrong_in("root", shows_home(root, home)));
+        }
+        let setting = if template.python.is_some() { "python" } else { "root" };
+        return in_root(root, template.python.as_deref()).map_err(|what| wrong_in(setting, what));
     }
+    let wrong = |what| wrong_in("python", what);
     if let Some(python) = &template.python {
         let path = std::path::absolute(python)
-            .map_err(|error| wrong(format!("--python {}: {error}", python.display())))?;
+            .map_err(|error| wrong(format!("{}: {error}", python.display())))?;
         let answer = ask(&path).await.map_err(&wrong)?;
-        return judge(answer, Some(path)).map_err(wrong);
+        return judge(answer, Some(path), &homes).map_err(wrong);
     }
     let mut refused = Vec::new();
     for candidate in candidates(std::env::var_os("PATH")) {
         let found = match ask(&candidate).await {
-            Ok(answer) => judge(answer, None),
+            Ok(answer) => judge(answer, None, &homes),
             Err(why) => Err(why),
         };
         match found {
@@ -82,7 +92,9 @@ pub(super) async fn find(template: &Template) -> Result<Python, SandboxError> {
     }
     let tried = if refused.is_empty() { "there is none".into() } else { refused.join("; ") };
     Err(wrong(format!(
-        "no python3 of version {}.{} or newer: {tried}; install one, or name it with --python",
+        "no python3 of version {}.{} or newer: {tried}; install one (apt install python3, dnf \
+         install python3), name one with --python PATH, or use Docker, where --image NAME brings it \
+         along",
         OLDEST.0, OLDEST.1
     )))
 }
@@ -136,7 +148,7 @@ async fn ask(python: &Path) -> Result<Answer, String> {
 }
 
 /// Decides whether a sandbox can run what answered; `named` is the path the operator wrote.
-fn judge(answer: Answer, named: Option<PathBuf>) -> Result<Python, String> {
+fn judge(answer: Answer, named: Option<PathBuf>, homes: &[PathBuf]) -> Result<Python, String> {
     let interpreter = match named {
         // Kept as written if a sandbox will see it there: that is how a virtual environment is
         // recognised. A link from elsewhere is followed by the interpreter itself.
@@ -171,6 +183,9 @@ fn judge(answer: Answer, named: Option<PathBuf>) -> Result<Python, String> {
                 path.display()
             ));
         }
+        if let Some(home) = homes::shown_by(&path, homes) {
+            return Err(format!("{shown} is of no use: {}", shows_home(&path, home)));
+        }
         // Sorted, so whatever contains it came before.
         if !directories.iter().any(|known| path.starts_with(known)) {
             directories.push(path);
@@ -180,6 +195,19 @@ fn judge(answer: Answer, named: Option<PathBuf>) -> Result<Python, String> {
         return Err(format!("{shown} is outside of its own prefix, so a sandbox cannot see it"));
     }
     Ok(Python { interpreter, directories })
+}
+
+/// Why a sandbox must not see a directory that it would have to.
+fn shows_home(path: &Path, home: &Path) -> String {
+    let path = path.display();
+    let what = match path.to_string() == home.display().to_string() {
+        true => format!("{path} is somebody's home directory"),
+        false => format!("{path} shows somebody's home directory, {}", home.display()),
+    };
+    format!(
+        "{what}, all of which every sandbox could read; use an environment in a directory of its own, \
+         which may be below a home: python3 -m venv DIR"
+    )
 }
 
 fn is_system(path: &Path) -> bool {
@@ -216,7 +244,7 @@ mod tests {
     #[test]
     fn the_systems_python_needs_nothing_more() {
         let python =
-            judge(answer((3, 11), "/usr/bin/python3", &["/usr", "/usr/lib/python3"]), None);
+            judge(answer((3, 11), "/usr/bin/python3", &["/usr", "/usr/lib/python3"]), None, &[]);
         let python = python.unwrap();
         assert_eq!(python.interpreter, Path::new("/usr/bin/python3"));
         assert!(python.directories.is_empty());
@@ -229,7 +257,8 @@ mod tests {
             "/home/me/venv/bin/python",
             &["/home/me/venv", "/opt/python/3.12", "/opt/python/3.12/lib/python3.12"],
         );
-        let python = judge(found, Some("/home/me/venv/bin/python3".into())).unwrap();
+        let python =
+            judge(found, Some("/home/me/venv/bin/python3".into()), &["/home/me".into()]).unwrap();
         assert_eq!(python.interpreter, Path::new("/home/me/venv/bin/python3"));
         assert_eq!(python.directories, [Path::new("/home/me/venv"), Path::new("/opt/python/3.12")]);
     }
@@ -237,16 +266,36 @@ mod tests {
     #[test]
     fn a_shim_gives_way_to_what_it_starts() {
         let found = answer((3, 12), "/opt/py/bin/python3", &["/opt/py"]);
-        let python = judge(found, Some("/home/me/shims/python3".into())).unwrap();
+        let python = judge(found, Some("/home/me/shims/python3".into()), &[]).unwrap();
         assert_eq!(python.interpreter, Path::new("/opt/py/bin/python3"));
     }
 
     #[test]
     fn what_would_show_too_much_or_is_too_old_is_refused_with_a_reason() {
-        let home = judge(answer((3, 12), "/home/bin/python3", &["/home"]), None).unwrap_err();
+        let home = judge(answer((3, 12), "/home/bin/python3", &["/home"]), None, &[]).unwrap_err();
         assert!(home.contains("/home"), "{home}");
-        let old = judge(answer((3, 8), "/usr/bin/python3", &["/usr"]), None).unwrap_err();
+        let old = judge(answer((3, 8), "/usr/bin/python3", &["/usr"]), None, &[]).unwrap_err();
         assert!(old.contains("3.8") && old.contains("3.9"), "{old}");
+    }
+
+    #[test]
+    fn a_prefix_that_is_or_contains_a_home_is_refused_with_a_way_out() {
+        let homes = ["/srv/people/ada".into(), "/home/bob".into()];
+        for (prefix, says) in [
+            ("/home/bob", "/home/bob is somebody's home directory"),
+            ("/srv/people/ada", "/srv/people/ada is somebody's home directory"),
+            ("/srv/people", "/srv/people shows somebody's home directory, /srv/people/ada"),
+        ] {
+            let python = PathBuf::from(prefix).join("bin/python3");
+            let found = answer((3, 12), python.to_str().unwrap(), &[prefix]);
+            let error = judge(found, Some(python), &homes).unwrap_err();
+            assert!(error.contains(says) && error.contains("python3 -m venv"), "{error}");
+        }
+        // As an environment whose path file names a home.
+        let found = answer((3, 12), "/opt/v/bin/python3", &["/opt/v", "/home/bob"]);
+        assert!(judge(found, None, &homes).unwrap_err().contains("/home/bob is"));
+        let below = answer((3, 12), "/home/bob/venv/bin/python3", &["/home/bob/venv"]);
+        assert!(judge(below, None, &homes).is_ok());
     }
 
     #[tokio::test]
