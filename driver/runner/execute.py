@@ -81,6 +81,9 @@ def _flush_others():
     """Puts into the cell's pipes what streams hold that are not ours: wrappers of user code, and
     the buffers of C."""
     global _modules_seen, _c_library
+    workers = sys.modules.get("_cellgate.workers")
+    if workers is not None:
+        workers.drain()
     found = ()
     if len(session.namespace) < _LOOKED_AT:
         found = [value for value in session.namespace.values() if type(value) in _WRITERS]

@@ -71,6 +71,32 @@ def pdb(module):
     module.Pdb.__init__, module.Pdb._cmdloop = __init__, _cmdloop
 
 
+def multiprocessing_pool(module):
+    """What a cell defined cannot be found by an interpreter that starts anew; its pool would start
+    one after the other for ever."""
+    from _cellgate import pools, workers
+
+    pools.refuse_what_cells_defined(module.Pool)
+    start = workers.start_with_pipes_of_the_session(module.Pool._repopulate_pool_static)
+    module.Pool._repopulate_pool_static = staticmethod(start)
+
+
+def futures(module):
+    from _cellgate import workers
+
+    workers.tag_callbacks(module.Future)
+
+
+def process_executor(module):
+    from _cellgate import workers
+
+    executor = module.ProcessPoolExecutor
+    for name in ("_adjust_process_count", "_launch_processes", "_spawn_process"):
+        if hasattr(executor, name):
+            start = workers.start_with_pipes_of_the_session(getattr(executor, name))
+            setattr(executor, name, start)
+
+
 def plotly(module):
     """Figures are shown by `display`, without a browser or Jupyter."""
     from _cellgate import charts

@@ -102,7 +102,8 @@ def adopt():
     for cell in {session.current, CELL.get() or session.current}:
         pipes = cells.Pipes(cells.STDOUT, cells.STDERR, False)
         cell.out, cell.err = pipes.out, pipes.err
-        cell.write_out, cell.write_err = cells._through(cell.out), cells._through(cell.err)
+        # A line at a time, or those of two workers would be mixed.
+        cell.write_out, cell.write_err = cell.out.write, cell.err.write
         _kept.append(pipes)  # closing them would close the descriptors' buffers
 
 

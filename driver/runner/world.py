@@ -183,6 +183,9 @@ def _before_fork():
 def _in_child():
     session.in_child = True
     bundle.lock = RLock()  # another thread of the parent may have held it
+    workers = sys.modules.get("_cellgate.workers")
+    if workers is not None and workers.starting:
+        workers.adopt()
     session.link.close_in_child()
     for fd in (_SIDE_FD, _STACKS_FD):
         try:

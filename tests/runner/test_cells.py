@@ -73,6 +73,21 @@ class Results(RunnerTest):
         self.run_ok("44")
         self.assertEqual(self.run_ok("_").text, "'mine'")
 
+    def test_a_pool_of_new_interpreters_says_that_it_cannot_find_what_a_cell_defined(self):
+        self.run_ok("import multiprocessing as mp\ndef double(x): return 2 * x\nclass Own: pass")
+        for method in ("spawn", "forkserver"):
+            for call in ("map(double, [1])", "apply(double, (1,))", "map(str, [Own()])",
+                         "apply_async(double, (1,)).get()", "starmap(double, [(1,)])"):  # fmt: skip
+                cell = self.run_error(
+                    "with mp.get_context(%r).Pool(1) as pool: pool.%s" % (method, call), "PicklingError"
+                )
+                self.assertIn("was defined in a cell", cell.error["value"], call)
+                self.assertIn("%%writefile", cell.error["value"])
+            known = self.run_ok("with mp.get_context(%r).Pool(1) as pool: out = pool.map(abs, [-1])\nout" % method)
+            self.assertEqual(known.text, "[1]")
+        forked = self.run_ok("with mp.get_context('fork').Pool(1) as pool: out = pool.map(double, [3])\nout")
+        self.assertEqual(forked.text, "[6]")
+
     def test_texts_in_containers_are_left_whole(self):
         for code in ("['word ' * 30]", "{'a': 'b ' * 90, 'c': [b'd ' * 90]}", "('x y ' * 50,)"):
             cell = self.run_ok(code)

@@ -260,6 +260,43 @@ class Streams(RunnerTest):
         )
 
 
+class Workers(RunnerTest):
+    """Processes of a pool that serves more than one cell."""
+
+    POOLS = (
+        "from concurrent.futures import ProcessPoolExecutor as Pool\npool = Pool(2)",
+        "import multiprocessing as mp\npool = mp.get_context('fork').Pool(2)",
+    )
+    DEFINE = "def say(text):\n    import os, sys\n    print(text, flush=True)\n    os.write(2, b'e\\n')\n    return text"
+
+    def test_what_a_worker_writes_is_the_cells_that_it_serves(self):
+        self.run_ok(self.DEFINE)
+        for pool in self.POOLS:
+            first = self.run_ok(pool + "\nlist(pool.map(say, ['a', 'b']))")
+            self.assertEqual(sorted(first.stdout.split()), ["a", "b"], pool)
+            second = self.run_ok("print('own')\nout = list(pool.map(say, ['c']))\nprint('last')\nout")
+            self.assertEqual(sorted(second.stdout.split()), ["c", "last", "own"], pool)
+            self.assertEqual((second.stderr, first.late["stdout"]), ("e\n", b""), pool)
+            self.run_ok("pool.shutdown() if hasattr(pool, 'shutdown') else pool.terminate()")
+
+    def test_callbacks_are_the_cells_that_asked_for_them(self):
+        self.run_ok("from concurrent.futures import ThreadPoolExecutor, wait\nimport threading\n"
+                    "pool = ThreadPoolExecutor(1)\npool.submit(int).result()\ngo = threading.Event()")  # fmt: skip
+        cell = self.run_ok("f = pool.submit(go.wait)\nf.add_done_callback(lambda f: print('called'))")
+        self.run_ok("go.set()\nwait([f]);")
+        self.runner.until(lambda: b"called" in cell.late["stdout"])
+
+    def test_joblib(self):
+        self.need("joblib")
+        self.run_ok("from joblib import Parallel, delayed\n" + self.DEFINE)
+        code = "Parallel(n_jobs=2, verbose=5)(delayed(say)(t) for t in 'xyz')"
+        first, second = self.run_ok(code), self.run_ok(code)
+        for cell in (first, second):
+            lines = cell.stdout.split("\n")
+            self.assertEqual(sorted(line for line in lines if line in ("x", "y", "z")), ["x", "y", "z"])
+            self.assertIn("3 out of   3", cell.stdout + cell.stderr)
+
+
 class Wrapped(RunnerTest):
     """Streams that user code makes of ours."""
 
