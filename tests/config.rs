@@ -500,14 +500,15 @@ fn commands_are_read_and_serving_is_the_default() {
     {
         assert!(matches!(parse(line), Ok(cli::Command::Serve { .. })), "{line}");
     }
-    let Ok(cli::Command::Run(run)) = parse("cellgate run - --template data --timeout 5s") else {
+    let Ok(cli::Command::Run(run)) = parse("cellgate run --template data --timeout 5s - --flag x") else {
         panic!("run is not read");
     };
     assert_eq!((run.file.as_path(), run.template.as_str()), (Path::new("-"), "data"));
+    assert_eq!(run.arguments, ["--flag", "x"], "what follows the file is the program's");
     assert!(matches!(parse("cellgate doctor --json"), Ok(cli::Command::Doctor { json: true, .. })));
     for line in [
         "cellgate run",
-        "cellgate run x --listen 127.0.0.1:1", // has no meaning there
+        "cellgate run --listen 127.0.0.1:1 x", // has no meaning there
         "cellgate --listen 127.0.0.1:1 run x",
         "cellgate --backend podman",
         "cellgate --lisen x",
