@@ -500,7 +500,8 @@ fn commands_are_read_and_serving_is_the_default() {
     {
         assert!(matches!(parse(line), Ok(cli::Command::Serve { .. })), "{line}");
     }
-    let Ok(cli::Command::Run(run)) = parse("cellgate run --template data --timeout 5s - --flag x") else {
+    let Ok(cli::Command::Run(run)) = parse("cellgate run --template data --timeout 5s - --flag x")
+    else {
         panic!("run is not read");
     };
     assert_eq!((run.file.as_path(), run.template.as_str()), (Path::new("-"), "data"));

@@ -51,6 +51,8 @@ def message_of(error):
     """What `str` says about an exception, even if that itself fails, of bounded length."""
     try:
         text = str(error)
+    except KeyboardInterrupt:
+        raise  # it never ended, and would not when asked for the next line of the traceback
     except BaseException as broken:
         text = "<the exception's own text failed with %s>" % _said_of(
             type(broken), "__name__"

@@ -62,7 +62,10 @@ def run(number, job, pipes):
         if "matplotlib._pylab_helpers" in sys.modules and not session.in_child:
             guarded(_show_figures)  # what it left open is its own, and not the next cell's
         outcome = frames.INTERRUPTED if isinstance(error, KeyboardInterrupt) else frames.ERROR
-        if guarded(_report, cell, error)[1] is not None:
+        _, failed = guarded(_report, cell, error)
+        if failed is not None:
+            if isinstance(failed, KeyboardInterrupt):
+                outcome = frames.INTERRUPTED
             _report_barely(cell, error)
     if changed:
         _variables().restore(changed)

@@ -42,7 +42,7 @@ _held = False
 _admitted = False
 _wanted = 0  # the number of a cell that is to be interrupted as soon as it comes
 _count = 0  # interrupts of the supervisor's so far
-_raised_in = 0  # the number of the cell that a KeyboardInterrupt of the supervisor's was raised in
+_raised_in = 0  # the number of the cell in whose code an interrupt of the supervisor's was raised
 yields_softly = None  # set by `tasks`: takes an interrupt that hits a waiting event loop
 
 
@@ -59,8 +59,9 @@ def mend():
 
 def enter():
     """User code runs from here. Raises the interrupt that came before it could."""
-    global phase
+    global phase, _raised_in
     phase = RUNNING
+    _raised_in = 0  # other code of the cell, such as the text of its error, is to be ended as well
     admit()
     _raise_pending()
 

@@ -44,6 +44,10 @@ pub struct ServerConfig {
 /// that a WebSocket is closed with.
 const KERNEL_PATIENCE: Duration = Duration::from_secs(10);
 
+/// What a connection reads ahead at most, and the longest head of a request, in bytes. hyper's own
+/// bound is six times as much, which a crowd that uploads would hold.
+const BUFFER_BYTES: usize = 64 << 10; // 64 KiB
+
 /// Until connections are accepted again after the process ran out of descriptors or memory.
 const RESPITE: Duration = Duration::from_secs(1);
 
@@ -61,6 +65,7 @@ pub async fn serve(
     let patience = config.write_timeout + KERNEL_PATIENCE;
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(config.header_timeout);
+    http.max_buf_size(BUFFER_BYTES);
     loop {
         let accepted = tokio::select! {
             () = closed.cancelled() => break,

@@ -35,7 +35,7 @@ rows![happens:
     there_is_no_stderr "nothing" => (|stage| Box::pin(started_by(stage, "exec \"$@\" 2>&-"))) as Row,
     the_port_is_taken "exit code 1; the address, and what to do"
         => (|stage| Box::pin(the_port_is_taken(stage))) as Row,
-    the_runtime_directory_cannot_be_made "exit code 1, and the directory"
+    the_runtime_directory_cannot_be_made "exit code 2, and the directory"
         => (|stage| Box::pin(the_runtime_directory_cannot_be_made(stage))) as Row,
 ];
 
@@ -117,9 +117,20 @@ async fn goes_on_without_its_disk(gateway: Gateway) {
     gateway.stop().await;
 }
 
+/// A gateway whose directory for what does not fit into memory went away after its start.
+fn without_log_directory(stage: &Stage, flags: &[&str]) -> Gateway {
+    let directory = tempfile::tempdir().unwrap();
+    let anyone = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    std::fs::set_permissions(directory.path(), anyone).unwrap();
+    let path = directory.path().to_str().unwrap().to_owned();
+    let gateway = stage.own(&[flags, &["--log-directory", &path]].concat());
+    directory.close().unwrap();
+    gateway
+}
+
 async fn the_log_finds_no_disk(stage: &Stage) {
-    let flags = ["--log-directory", "/nonexistent", "--event-log", "1MiB"];
-    goes_on_without_its_disk(stage.own(&flags)).await;
+    let flags = ["--event-log", "1MiB"];
+    goes_on_without_its_disk(without_log_directory(stage, &flags)).await;
 }
 
 async fn the_logs_disk_becomes_full(stage: &Stage) {
@@ -128,8 +139,7 @@ async fn the_logs_disk_becomes_full(stage: &Stage) {
 }
 
 async fn kept_output_finds_no_disk(stage: &Stage) {
-    let flags = ["--log-directory", "/nonexistent", "--output", "64KiB", "--log-disk", "0"];
-    let gateway = stage.own(&flags);
+    let gateway = without_log_directory(stage, &["--output", "64KiB", "--log-disk", "0"]);
     let mut client = Client::create(&gateway, "python").await;
     let id = client.execute("print('x' * 200_000)").await;
     let cell = client.finish(&id).await;
@@ -211,6 +221,6 @@ async fn the_port_is_taken(stage: &Stage) {
 async fn the_runtime_directory_cannot_be_made(stage: &Stage) {
     let flags = ["--listen", "127.0.0.1:0", "--runtime-dir", "/proc/none/run"];
     let (code, said) = fails(stage, &flags).await;
-    assert_eq!(code, Some(1), "{said}");
+    assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("/proc/none/run"), "{said}");
 }

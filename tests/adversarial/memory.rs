@@ -159,6 +159,10 @@ async fn queues(gateway: &Gateway) -> Held {
 
 async fn deaf_viewers(gateway: &Gateway) -> Held {
     let mut client = Client::create(gateway, "python").await;
+    let link = format!("/v1/sessions/{}/tokens", client.session());
+    let bearer = format!("Authorization: Bearer {}", gateway.token);
+    let link = http::post(gateway, &link, &[&bearer], r#"{"role": "viewer"}"#).await;
+    let link: Value = serde_json::from_str(&link.body).unwrap();
     let mut held: Held = Vec::new();
     for _ in 0..20 {
         let request = format!(
@@ -166,7 +170,7 @@ async fn deaf_viewers(gateway: &Gateway) -> Held {
              Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
             client.session(),
-            client.ready["token"].as_str().unwrap(),
+            link["token"].as_str().unwrap(),
             gateway.address
         );
         held.push(Box::new(connect(gateway, &request).await));

@@ -42,7 +42,8 @@ rows![gets:
     no_host "400" => (good().drop("Host"), Status(400, "Host")),
     two_hosts "400" => (good().add("Host: evil.example"), Status(400, "Host")),
     a_strangers_host "403" => (good().set("Host", "evil.example"), Status(403, "evil.example")),
-    a_user_before_the_host "403" => (good().set("Host", "127.0.0.1@evil.example"), Status(403, "evil")),
+    a_user_before_the_host "400" => (good().set("Host", "127.0.0.1@evil.example"), Status(400, "Host header")),
+    a_name_behind_an_address_in_brackets "400" => (good().set("Host", "[::1].evil.example"), Status(400, "Host header")),
     an_absolute_target_of_a_stranger "403, whatever `Host` says"
         => (good().line("GET http://evil.example/ws?token={token} HTTP/1.1"), Status(403, "evil.example")),
     a_strangers_origin "403" => (good().add("Origin: https://evil.example"), Status(403, "evil.example")),

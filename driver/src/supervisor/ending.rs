@@ -230,6 +230,7 @@ impl Supervisor {
             shared::remove_system_v(); // no process of the last runner lives
         }
         self.meter.settle();
+        self.meter.forget_high_water();
         let started = match &self.score {
             Ok(score) => score.first_to_die(|| Runner::start(&self.setup)),
             Err(error) => Err(io::Error::new(error.kind(), error.to_string())),

@@ -99,18 +99,25 @@ impl Process {
     }
 }
 
-/// The most memory that a process ever had resident and what it has now, in bytes; begins to count
-/// anew (proc_pid_clear_refs(5)). `None`: it is gone, or the kernel does not tell.
-pub(crate) fn take_high_water(pid: libc::pid_t) -> Option<(u64, u64)> {
+/// The most memory that a process had resident, and what it has now, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HighWater {
+    pub(crate) most: u64,
+    pub(crate) now: u64,
+    /// Counted anew from here on (proc_pid_clear_refs(5)), which a read-only /proc does not allow.
+    pub(crate) was_reset: bool,
+}
+
+/// Takes a process's high water mark. `None`: it is gone, or the kernel does not tell.
+pub(crate) fn take_high_water(pid: libc::pid_t) -> Option<HighWater> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let field = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name))?;
         Some(line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()? << 10)
     };
-    let found = (field("VmHWM:")?, field("VmRSS:")?);
-    // Where it may not be reset the peak of an earlier cell is told again.
-    fs::write(format!("/proc/{pid}/clear_refs"), "5").ok();
-    Some(found)
+    let (most, now) = (field("VmHWM:")?, field("VmRSS:")?);
+    let was_reset = fs::write(format!("/proc/{pid}/clear_refs"), "5").is_ok();
+    Some(HighWater { most, now, was_reset })
 }
 
 /// A file of /proc/PID, in one read: the kernel makes its text anew for each.

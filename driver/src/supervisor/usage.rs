@@ -105,6 +105,8 @@ pub(crate) struct Meter {
     peak: Option<Counter>,
     /// What `peak` was when the last long cell ended.
     peak_before: u64,
+    /// The runner's high water mark, where it could not be reset.
+    high_water: u64,
     /// Memory of files read and not in use: charged to the cgroup, but no burden.
     idle_files: Option<Counter>,
     idle_file_bytes: u64,
@@ -145,6 +147,7 @@ impl Meter {
             memory: either(memory, ["memory.current", ""], ["memory.usage_in_bytes", ""]),
             peak: either(memory, ["memory.peak", ""], ["memory.max_usage_in_bytes", ""]),
             peak_before: 0,
+            high_water: 0,
             idle_files: either(memory, whole, ["memory.stat", "inactive_file"]),
             idle_file_bytes: 0,
             oom_kills_seen: 0,
@@ -191,13 +194,24 @@ impl Meter {
     /// cgroup, if it has never been higher, else what the runner `pid` itself had at most. Of
     /// children that had more and are gone, the looks alone tell.
     pub(crate) fn peak_bytes(&mut self, pid: i32, now: u64) -> u64 {
-        let (most, resident) = processes::take_high_water(pid).unwrap_or_default();
-        let runner = now.saturating_add(most.saturating_sub(resident));
+        let runner = match processes::take_high_water(pid) {
+            // Where it cannot be reset, only a mark above all earlier ones is this cell's.
+            Some(mark) if mark.most > self.high_water => {
+                self.high_water = if mark.was_reset { 0 } else { mark.most };
+                now.saturating_add(mark.most.saturating_sub(mark.now))
+            }
+            _ => now,
+        };
         let Some(peak) = self.peak.as_ref().and_then(Counter::read) else { return runner };
         let before = std::mem::replace(&mut self.peak_before, peak);
         // Files that were read and are not in use fill a cgroup up to its limit, and are no burden.
         let group = if peak > before { peak.saturating_sub(self.idle_file_bytes) } else { 0 };
         runner.min(peak).max(group)
+    }
+
+    /// A fresh runner has no mark yet.
+    pub(crate) fn forget_high_water(&mut self) {
+        self.high_water = 0;
     }
 
     /// Processes that the kernel has ended at the memory limit so far.
