@@ -73,6 +73,8 @@ export class Console implements CellHost {
   #participants: readonly Participant[] = [];
   #loading = false;
   #lossSaid = false; // that the variables are gone
+  /** Events up to this one were there before the page was. */
+  #replayedTo = 0;
   /** Until the gateway has said otherwise. */
   #canFiles = true;
 
@@ -115,12 +117,13 @@ export class Console implements CellHost {
 
   get overview(): Overview {
     const running = this.cells.all.find((cell) => cell.phase.phase === "running");
+    const state = this.#link.session?.state ?? this.#ready?.state ?? "starting";
     return {
       link: this.#link.state,
       ready: this.#ready,
-      state: this.#link.session?.state ?? this.#ready?.state ?? "starting",
+      state: state === "idle" && this.runs.runsAll ? "busy" : state,
       running: running?.phase.phase === "running" ? { since: running.phase.since, asking: running.output.asking } : null,
-      queued: this.cells.all.filter((cell) => cell.phase.phase === "waiting" || cell.phase.phase === "sent").length,
+      queued: this.cells.all.filter((cell) => cell.planned || cell.phase.phase === "waiting" || cell.phase.phase === "sent").length,
       usage: this.#usage,
       latency: this.#latency,
       participants: this.#participants,
@@ -189,8 +192,10 @@ export class Console implements CellHost {
     // A new session counts anew: what ran in another one is not among what it ran.
     if (!resumed) for (const cell of this.cells.all) cell.count = undefined;
     for (const cell of this.cells.all) cell.draw();
-    if (!resumed) this.#seq = 0;
-    else announce("Reconnected.");
+    if (!resumed) {
+      this.#seq = 0;
+      this.#replayedTo = ready.seq;
+    } else announce("Reconnected.");
     this.#changed();
   }
 
@@ -240,20 +245,33 @@ export class Console implements CellHost {
       cell = this.#arrived(event.id, event.code);
     }
     if (!cell) return;
-    if (cell.run !== event.id || (event.type === "queued" && !this.runs.isOwn(event.id))) {
-      // Somebody else runs this cell, or the log is replayed.
-      if (event.type !== "queued" && event.type !== "started") return;
-      const unchanged = cell.ranCode === cell.editor.code || this.#ready?.role === "viewer";
-      if (event.type === "started" && unchanged) cell.editor.setCode(event.code);
-      cell.begin(event.id, cell.editor.code);
-    } else if (event.type === "started" && this.#ready?.role === "viewer") {
-      cell.editor.setCode(event.code);
+    const own = this.runs.isOwn(event.id);
+    if (event.type === "queued" && cell.active && cell.run !== event.id) {
+      // What runs keeps its output; the new run takes its place when it starts.
+      cell.setNext({ run: event.id, position: event.position, code: cell.next?.run === event.id ? cell.next.code : undefined });
+      return this.#changed();
     }
+    if (event.type === "done" && cell.next?.run === event.id) {
+      cell.setNext(null);
+      toast(`The new code of cell ${cell.number} did not run: it was taken out of the queue.`);
+      return this.#changed();
+    }
+    // Somebody else runs this cell, the log is replayed, or the run that waited starts.
+    if (event.type === "queued" ? cell.run !== event.id || !own : event.type === "started" && cell.run !== event.id) cell.begin(event.id);
+    else if (cell.run !== event.id) return;
+    if (event.type === "started") this.#showCode(cell, event.id, event.code, event.seq, own);
     cell.take(event);
     if (event.type === "started" && this.runs.isOwn(event.id)) this.#follow.begin();
     if (event.type === "done") this.#cellEnded(cell, event);
     if (event.type === "queued" || event.type === "started" || event.type === "done" || event.type === "input_request") this.#changed();
     if (event.type === "input_request") announce(`Cell ${cell.number} asks: ${event.prompt.trim() || "for input"}`);
+  }
+
+  /** Shows the code above an output that is of it. One's own text stays, and is said to be edited. */
+  #showCode(cell: CellView, run: string, code: string, seq: number, own: boolean): void {
+    if (this.#ready?.role === "viewer") return cell.editor.setCode(code);
+    const newer = seq <= this.#replayedTo && cell.isNewerThan(run);
+    if (!own && !newer) cell.showCode(code);
   }
 
   /** A cell that is not in this document: somebody else wrote it. */
@@ -322,9 +340,14 @@ export class Console implements CellHost {
     switch (action) {
       case "run": return this.runs.run(cell);
       case "stop":
+        if (cell.planned) this.runs.skip(cell);
+        if (cell.next) this.runs.ask(() => this.#link.session?.interrupt(cell.next!.run));
         if (cell.phase.phase === "running") this.runs.interrupt();
+        else if (!cell.active) return;
         else if (cell.run) this.runs.ask(() => this.#link.session?.interrupt(cell.run));
         return;
+      case "restore": cell.restoreDraft(); cell.editor.focus(); return this.#edited();
+      case "discard": cell.discardDraft(); cell.element.focus(); return this.#edited();
       case "up": return this.cells.move(cell, -1);
       case "down": return this.cells.move(cell, 1);
       case "remove": return this.cells.remove(cell);
@@ -337,7 +360,7 @@ export class Console implements CellHost {
   editorHost(cell: CellView): EditorHost {
     // The view is made before the editor asks anything of it.
     return {
-      changed: () => this.#edited(),
+      changed: () => { cell.textChanged(); this.#edited(); },
       run: (then) => {
         this.runs.run(cell);
         if (this.arrival.layout === "single" || then === "stay") return;

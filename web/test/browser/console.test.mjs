@@ -386,6 +386,65 @@ test("running on advances and makes cells, and all run in order", async () => {
   assert.deepEqual(await lines(console_, 2), ["kept"]);
 });
 
+test("run all stops at the first error, and nothing after it was sent", async () => {
+  const console_ = await fresh();
+  const others = Array.from({ length: 17 }, () => PROGRAMS.hello.code);
+  for (const failsAt of [3, 1, 12]) {
+    const codes = [...others];
+    codes.splice(failsAt - 1, 0, PROGRAMS.showX.code); // there is no x
+    await console_.opens(codes);
+    await console_.page.getByRole("button", { name: "Run all" }).click();
+    await console_.phase(failsAt, "error");
+    await console_.page.locator(".toast", { hasText: `Run all stopped there: ${18 - failsAt} cells after it did not run.` }).waitFor();
+    await console_.page.locator(".state", { hasText: "Ready" }).waitFor();
+    const phases = await console_.page.locator(".cell").evaluateAll((cells) => cells.map((cell) => cell.dataset.phase));
+    assert.deepEqual(phases, codes.map((_, at) => (at + 1 < failsAt ? "ok" : at + 1 === failsAt ? "error" : "fresh")));
+    // The next cell by hand is the next one that the interpreter counts: none ran in between.
+    const counted = async (number) => Number(await console_.cell(number).locator(".count").textContent());
+    const failed = await counted(failsAt);
+    await console_.runTo(18, PROGRAMS.hello.code);
+    assert.equal(await counted(18), failed + 1);
+  }
+  // What waits can be taken out of it, and a stop takes out all.
+  await console_.opens([PROGRAMS.slow.code, PROGRAMS.hello.code, PROGRAMS.slow.code, PROGRAMS.hello.code]);
+  await console_.page.getByRole("button", { name: "Run all" }).click();
+  await console_.phase(1, "running");
+  await console_.page.locator(".state", { hasText: "3 queued" }).waitFor();
+  await console_.page.getByRole("button", { name: "Stop cell 2" }).click();
+  await console_.phase(3, "running");
+  assert.equal(await console_.cell(2).getAttribute("data-phase"), "fresh");
+  await console_.page.getByRole("button", { name: "Stop", exact: true }).click();
+  await console_.phase(3, "interrupted");
+  assert.equal(await console_.cell(4).getAttribute("data-phase"), "fresh");
+});
+
+test("a cell that runs takes new code: it waits, and the newest alone", async () => {
+  const console_ = await fresh();
+  await console_.run(1, PROGRAMS.slow.code);
+  await console_.phase(1, "running");
+  await console_.page.keyboard.press("Control+Enter");
+  await console_.run(1, PROGRAMS.hello.code);
+  await console_.cell(1).getByText("New code queued behind 1").waitFor();
+  await console_.run(1, PROGRAMS.setX.code);
+  await console_.run(1, PROGRAMS.streams.code);
+  // What runs goes on, and is seen until its end.
+  await console_.output(1).locator(".line", { hasText: /^20$/ }).waitFor();
+  await console_.output(1).locator(".line", { hasText: "out 2" }).waitFor();
+  await console_.phase(1, "ok");
+  assert.equal(await console_.cell(1).locator(".count").textContent(), "2", "neither the same code nor what was replaced has run");
+  assert.equal(await console_.cell(1).getByText("Edited since it ran").count(), 0);
+  // A stop takes both out.
+  await console_.run(1, PROGRAMS.slow.code);
+  await console_.phase(1, "running");
+  await console_.run(1, PROGRAMS.hello.code);
+  await console_.cell(1).getByText("New code queued behind 1").waitFor();
+  await console_.page.getByRole("button", { name: "Stop cell 1" }).click();
+  await console_.phase(1, "interrupted");
+  await console_.page.locator(".state", { hasText: "Ready" }).waitFor();
+  assert.equal(await console_.cell(1).locator(".count").textContent(), "3");
+  assert.deepEqual(console_.complaints, []);
+});
+
 test("a reload finds the code, the output and the session again", async () => {
   const console_ = await fresh();
   await console_.runTo(1, PROGRAMS.setX.code);

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
-import { real, stage } from "./console.mjs";
+import { codes, real, stage } from "./console.mjs";
 import { PROGRAMS } from "./programs.mjs";
 
 const { fresh, open } = stage();
@@ -23,9 +23,6 @@ async function opens(console_, name, text) {
   const [chooser] = await Promise.all([console_.page.waitForEvent("filechooser"), menu(console_, "Open a file")]);
   await chooser.setFiles({ name, mimeType: "text/plain", buffer: Buffer.from(text) });
 }
-
-const codes = (console_) => console_.page.evaluate(() =>
-  [...document.querySelectorAll(".cell .editor")].map((host) => [...host.shadowRoot.querySelectorAll(".cm-line")].map((line) => line.textContent).join("\n").trim()));
 
 test("documents go out and come in: notebook, Python file, link", async () => {
   const console_ = await fresh();
