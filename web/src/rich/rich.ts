@@ -30,7 +30,7 @@ export function renderRich(data: MimeBundle, metadata: Record<string, unknown>, 
     return only(h("p", { className: "note", textContent: `This page cannot show ${types}.` }));
   }
   if (type === "application/vnd.dataresource+json") {
-    const table = readTable(value);
+    const table = readTable(value, metadata[type] as Record<string, unknown> | undefined);
     if (table) return tableView(table);
   }
   if (type === "application/vnd.plotly.v1+json") return only(framed("plotly", value, "Interactive chart"));

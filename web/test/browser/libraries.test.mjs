@@ -1,0 +1,100 @@
+// What libraries show: the page says what is so in the interpreter. With a real gateway its Python has to have the
+// library; without one the fake gateway plays what was recorded.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { accessible, lines, real, stage } from "./console.mjs";
+import { bundle, PROGRAMS } from "./programs.mjs";
+
+const the = stage();
+const { fresh } = the;
+
+/** A page whose interpreter has that library, or nothing: then the test is skipped. */
+async function having(library, context, options) {
+  const console_ = await fresh(options);
+  if (real) {
+    await console_.run(1, `import importlib.util\nprint("has it:", importlib.util.find_spec(${JSON.stringify(library)}) is not None)`);
+    await console_.output(1).locator(".line", { hasText: "has it:" }).waitFor();
+    if ((await lines(console_, 1))[0] !== "has it: True") {
+      context.skip(`this gateway's Python has no ${library}`);
+      return null;
+    }
+  }
+  return console_;
+}
+
+const SENT = 754;
+PROGRAMS.largeTable = {
+  code: "import pandas as pd, numpy as np\nframe = pd.DataFrame({f'c{n}': np.random.default_rng(n).normal(size=100_000) for n in range(12)})\nframe",
+  play(cell) {
+    const names = Array.from({ length: 12 }, (_, n) => `c${n}`);
+    const value = (row, n) => Math.sin(row * 7 + n) * 2.86;
+    cell.result({
+      "text/plain": "frame",
+      "application/vnd.dataresource+json": {
+        schema: { fields: [{ name: "index", type: "integer" }, ...names.map((name) => ({ name, type: "number" }))], primaryKey: ["index"] },
+        data: Array.from({ length: SENT }, (_, index) => ({ index, ...Object.fromEntries(names.map((name, n) => [name, value(index, n)])) })),
+      },
+    }, { "application/vnd.dataresource+json": { total_rows: 100_000, total_columns: 12, rows: SENT, columns: 12 } });
+  },
+};
+PROGRAMS.largest = { code: "print('largest', round(frame['c0'].max(), 6))", play(cell) { cell.out("largest 4.39\n"); } };
+
+test("a table tells its whole size, and sorting says what it covers", async (context) => {
+  const console_ = await having("pandas", context);
+  if (!console_) return;
+  await console_.runTo(1, PROGRAMS.largeTable.code);
+  const output = console_.output(1);
+  const foot = output.locator(".foot");
+  const [, sent] = /^100,000 rows × 12 columns · here are the first (\d+) of 100,000 rows · 50 shown/.exec(await foot.textContent());
+  assert.ok(Number(sent) > 50 && Number(sent) < 100_000);
+  await output.getByRole("region", { name: "Table of 100,000 rows × 12 columns" }).waitFor();
+  await output.getByRole("button", { name: "c0", exact: true }).click();
+  await output.getByRole("button", { name: "c0", exact: true }).click();
+  assert.match(await foot.textContent(), new RegExp(`sorted within the first ${sent} of 100,000 rows`));
+  const first = output.locator("tbody tr").first().locator("td").first();
+  assert.match(await first.textContent(), /^\d\.\d{6}$/);
+  if (real) {
+    const digits = await first.getAttribute("title");
+    await console_.page.locator(".add").click();
+    await console_.runTo(2, `print(repr(float(frame['c0'].head(${sent}).max())), '%.6f' % frame['c0'].head(${sent}).max())`);
+    assert.deepEqual((await lines(console_, 2))[0].split(" "), [digits, await first.textContent()]);
+  }
+  await accessible(console_.page, "a table of which a part is here");
+});
+
+PROGRAMS.digits = {
+  code: "import pandas as pd\npd.DataFrame({'n': [1795902150.13, 123456789.25], 's': pd.arrays.SparseArray([0, 1])})",
+  play: bundle({
+    "text/plain": "frame",
+    "application/vnd.dataresource+json": {
+      schema: { fields: [{ name: "index", type: "integer" }, { name: "n", type: "number" }, { name: "s", type: "integer" }], primaryKey: ["index"] },
+      data: [{ index: 0, n: 1795902150.13, s: 0 }, { index: 1, n: 123456789.25, s: 1 }],
+    },
+  }).play,
+};
+PROGRAMS.form = {
+  code: "pd.options.display.float_format = '{:,.1f} CHF'.format\npd.DataFrame({'n': [1795902150.13, 2.0]})",
+  play(cell) {
+    cell.result({
+      "text/plain": "frame",
+      "application/vnd.dataresource+json": {
+        schema: { fields: [{ name: "index", type: "integer" }, { name: "n", type: "number" }], primaryKey: ["index"] },
+        data: [{ index: 0, n: 1795902150.13 }, { index: 1, n: 2 }],
+      },
+    }, { "application/vnd.dataresource+json": { total_rows: 2, total_columns: 1, text: { n: ["1,795,902,150.1 CHF", "2.0 CHF"] } } });
+  },
+};
+
+test("numbers keep their digits and the form that the user asked for", async (context) => {
+  const console_ = await having("pandas", context);
+  if (!console_) return;
+  const cells = () => console_.output(1).locator("tbody td").allTextContents();
+  await console_.runTo(1, PROGRAMS.digits.code);
+  assert.deepEqual(await cells(), ["1795902150.13", "0", "123456789.25", "1"]);
+  assert.equal(await console_.output(1).locator(".foot").textContent(), "2 rows × 2 columns");
+  await console_.runTo(1, PROGRAMS.form.code);
+  assert.deepEqual(await cells(), ["1,795,902,150.1 CHF", "2.0 CHF"]);
+  await console_.output(1).getByRole("button", { name: "n", exact: true }).click();
+  assert.deepEqual(await cells(), ["2.0 CHF", "1,795,902,150.1 CHF"], "sorted as numbers, each with its own text");
+});
