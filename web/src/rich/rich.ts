@@ -34,7 +34,11 @@ export function renderRich(data: MimeBundle, metadata: Record<string, unknown>, 
     if (table) return tableView(table);
   }
   if (type === "application/vnd.plotly.v1+json") return only(framed("plotly", value, "Interactive chart"));
-  if (/^application\/vnd\.vega/.test(type)) return only(framed("vega", value, "Chart"));
+  if (/^application\/vnd\.vega/.test(type)) {
+    // The lines after the first one are Altair's, for pages that cannot draw it.
+    const name = plain.split("\n")[0]!;
+    return { element: framed("vega", value, "Chart"), plain: name, markdown: name };
+  }
   if (type === "text/html") return only(later(async (host) => (await import("./html.js")).showHtml(host, asText(value), framed)));
   if (type === "text/markdown") {
     const text = asText(value);

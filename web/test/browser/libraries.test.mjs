@@ -2,6 +2,7 @@
 // library; without one the fake gateway plays what was recorded.
 
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { accessible, lines, real, stage } from "./console.mjs";
 import { bundle, PROGRAMS } from "./programs.mjs";
@@ -97,4 +98,60 @@ test("numbers keep their digits and the form that the user asked for", async (co
   assert.deepEqual(await cells(), ["1,795,902,150.1 CHF", "2.0 CHF"]);
   await console_.output(1).getByRole("button", { name: "n", exact: true }).click();
   assert.deepEqual(await cells(), ["2.0 CHF", "1,795,902,150.1 CHF"], "sorted as numbers, each with its own text");
+});
+
+PROGRAMS.altair = {
+  code: "import altair as a\na.Chart(a.Data(values=[{'x': 'A', 'y': 28}, {'x': 'B', 'y': 55}])).mark_bar().encode(x='x:N', y='y:Q')",
+  // Altair 6.3, recorded.
+  play: bundle({
+    "application/vnd.vegalite.v6.json": {
+      config: { view: { continuousWidth: 300, continuousHeight: 300 } }, data: { values: [{ x: "A", y: 28 }, { x: "B", y: 55 }] },
+      mark: { type: "bar" }, encoding: { x: { field: "x", type: "nominal" }, y: { field: "y", type: "quantitative" } },
+      $schema: "https://vega.github.io/schema/vega-lite/v6.4.1.json",
+    },
+    "text/plain": "<VegaLite 6 object>\n\nIf you see this message, it means the renderer has not been properly enabled",
+  }).play,
+};
+
+test("a chart of Altair is drawn", async (context) => {
+  const console_ = await having("altair", context);
+  if (!console_) return;
+  await console_.runTo(1, PROGRAMS.altair.code);
+  const frame = console_.output(1).frameLocator("iframe");
+  for (const label of ["x: A; y: 28", "x: B; y: 55"]) await frame.locator(`path[aria-label="${label}"]`).waitFor();
+  assert.equal(await console_.output(1).locator(".note").count(), 0);
+  await console_.page.getByRole("button", { name: "Copy output as text (cell 1)" }).click();
+  assert.match(await console_.page.evaluate(() => navigator.clipboard.readText()), /^<VegaLite 6 object>$/);
+});
+
+const RICH = `from rich.progress import Progress
+import time, rich
+rich.print("[bold red]hello[/] [green]world[/]")
+with Progress(refresh_per_second=30) as p:
+    a=p.add_task("outer", total=2); b=p.add_task("inner", total=2)
+    for i in range(2):
+        for j in range(2):
+            time.sleep(.03); p.advance(b)
+        p.advance(a); p.print("line", i); p.reset(b) if i == 0 else None
+from rich.live import Live
+from rich.table import Table
+with Live(refresh_per_second=4) as live:
+    for n in range(1,4):
+        t=Table("n"); [t.add_row(str(k)) for k in range(n)]; live.update(t, refresh=True)
+from rich.console import Console
+c=Console()
+with c.status("working"): time.sleep(.2)
+print("end")`;
+const recorded = await readFile(new URL("../recorded/rich.txt", import.meta.url), "utf8");
+PROGRAMS.rich = { code: RICH, play(cell) { for (let at = 0; at < recorded.length; at += 100) cell.out(recorded.slice(at, at + 100)); } };
+
+test("rich has its colours, and its bars, live tables and spinners are drawn over", async (context) => {
+  const console_ = await having("rich", context);
+  if (!console_) return;
+  await console_.runTo(1, PROGRAMS.rich.code);
+  const shown = await lines(console_, 1);
+  const bar = /^(outer|inner) ━+ 100% 0:00:00$/;
+  assert.deepEqual(shown.map((line) => bar.exec(line.trim())?.[1] ?? line.trim()).filter((line) => line !== ""),
+    ["hello world", "line 0", "line 1", "outer", "inner", "┏━━━┓", "┃ n ┃", "┡━━━┩", "│ 0 │", "│ 1 │", "│ 2 │", "└───┘", "end"]);
+  assert.equal(await console_.output(1).locator("span.bold", { hasText: "hello" }).evaluate((element) => element.style.color), "var(--ansi-9)");
 });

@@ -29,6 +29,10 @@ test("the richest known form of a value is chosen", () => {
   assert.equal(choose({ "text/plain": "a", "text/html": "b", "application/vnd.dataresource+json": {} }), "application/vnd.dataresource+json");
   assert.equal(choose({ "text/plain": "a", "image/png": "b" }), "image/png");
   assert.equal(choose({ "application/vnd.vegalite.v5+json": {}, "text/plain": "" }), "application/vnd.vegalite.v5+json");
+  // Altair's "mimetype" renderer says `.json`, others `+json`, of every version.
+  for (const type of ["vegalite.v6.json", "vegalite.v4+json", "vegalite.v5.json", "vegalite.v6.4.1.json", "vega.v5+json", "vega.v6.json"]) {
+    assert.equal(choose({ [`application/vnd.${type}`]: {}, "text/html": "<p>", "text/plain": "" }), `application/vnd.${type}`);
+  }
   assert.equal(choose({ "application/x-unknown": 1 }), undefined);
 });
 

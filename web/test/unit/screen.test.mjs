@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { Screen, stripEscapes } from "../../dist/pure/screen.js";
 
@@ -31,6 +32,19 @@ test("the cursor moves up over several lines, as rich and nested bars do", () =>
   assert.equal(screen("a\nb\nc", "\x1b[2F", "A").plainText(), "A\nb\nc");
   assert.equal(screen("a\nb\nc", "\x1b[1A\r\x1b[J", "B").plainText(), "a\nB");
   assert.equal(screen("a\x1b[100Ab").plainText(), "ab");
+});
+
+test("what rich wrote for bars, a live table and a spinner leaves what a terminal would show", async () => {
+  const written = await readFile(new URL("../recorded/rich.txt", import.meta.url), "utf8");
+  const bar = "━".repeat(40);
+  const left = ["hello world", "line 0", "line 1", `outer ${bar} 100% 0:00:00`, `inner ${bar} 100% 0:00:00`,
+    "┏━━━┓", "┃ n ┃", "┡━━━┩", "│ 0 │", "│ 1 │", "│ 2 │", "└───┘", "end", ""];
+  for (const size of [1, 7, 4096]) {
+    const chunks = Array.from({ length: Math.ceil(written.length / size) }, (_, at) => written.slice(at * size, (at + 1) * size));
+    const shown = screen(...chunks);
+    assert.deepEqual(shown.plainText().split("\n"), left, `in chunks of ${size}`);
+    assert.deepEqual(styled(shown)[0], [["hello", "fg=1", "bold"], [" "], ["world", "fg=2"]]);
+  }
 });
 
 test("erasing in a line keeps what is outside", () => {
