@@ -187,13 +187,36 @@ function paint(colour: Colour, bright: boolean): string {
   return `var(--ansi-${bright && colour < 8 ? colour + 8 : colour})`;
 }
 
-/** Lines of text with ANSI colours, for tracebacks. */
+const VALUE_LINE = 100_000; // characters of one line that are drawn at once: the layout of more freezes a browser
+
+/** Lines of text with ANSI colours, for values and tracebacks: an element each. The rest of a very long one comes when asked for. */
 export function colouredLines(lines: string[]): HTMLElement[] {
-  const screen = new Screen({ head: lines.length + 1, tail: 1, lineCharacters: 100_000 });
+  const pieces = lines.reduce((sum, line) => sum + 1 + Math.floor(line.length / VALUE_LINE), 1);
+  const screen = new Screen({ head: pieces, tail: 1, lineCharacters: VALUE_LINE });
   screen.write(lines.join("\n"));
-  return screen.view().head.map((line) => {
+  const elements: HTMLElement[] = [];
+  const rests = new Map<HTMLElement, Line[]>();
+  for (const line of screen.view().head) {
+    const last = elements.at(-1);
+    if (line.continued && last) {
+      rests.set(last, [...rests.get(last) ?? [], line]);
+      continue;
+    }
     const element = h("div");
     fill(element, line);
-    return element;
-  });
+    elements.push(element);
+  }
+  for (const [element, rest] of rests) {
+    const length = rest.reduce((sum, line) => sum + line.runs.reduce((all, run) => all + run.text.length, 0), 0);
+    const more = h("button", { type: "button", className: "link more", textContent: `… ${count(length, "more character", "more characters")} in this line: show them`, onclick: () => {
+      more.replaceWith(...rest.map((line) => {
+        const piece = h("span");
+        fill(piece, line);
+        piece.className = "";
+        return piece;
+      }));
+    } });
+    element.append(more);
+  }
+  return elements;
 }

@@ -129,6 +129,24 @@ test("Plotly and Vega charts are drawn", async () => {
   assert.deepEqual(console_.complaints.filter((text) => !/WebGL/i.test(text)), []);
 });
 
+test("a value with a very long line says what is left out of it, and shows it when asked", async () => {
+  const console_ = await fresh();
+  await console_.runTo(1, PROGRAMS.longValue.code);
+  const value = console_.output(1).locator(".value > div");
+  assert.equal(await value.count(), 2);
+  assert.equal(await value.nth(1).textContent(), "last");
+  const more = console_.output(1).getByRole("button", { name: "… 150,001 more characters in this line: show them" });
+  await more.click();
+  assert.equal(await value.first().evaluate((element) => element.textContent === `${"a".repeat(250_000)}Z`), true);
+  assert.equal(await more.count(), 0);
+  await console_.page.getByRole("button", { name: "Copy output as text (cell 1)" }).click();
+  await console_.page.locator(".toast", { hasText: "Output copied" }).waitFor();
+  assert.equal((await console_.page.evaluate(() => navigator.clipboard.readText())).length, 250_006);
+  if (real) return; // there the message itself is bounded, and says so
+  await console_.runTo(1, PROGRAMS.longError.code, "error");
+  await console_.output(1).locator(".trace").getByRole("button", { name: /^… [\d,]+ more characters in this line: show them$/ }).waitFor();
+});
+
 test("a traceback leads to the line in the cell", async () => {
   const console_ = await fresh();
   await console_.runTo(1, PROGRAMS.fails.code, "error");

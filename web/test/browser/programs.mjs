@@ -136,6 +136,15 @@ export const PROGRAMS = {
       cell.out("\n");
     },
   },
+  /** One line of 250,000 characters, and one behind it. */
+  longValue: {
+    code: "class Long:\n    def __repr__(self):\n        return 'a' * 250_000 + 'Z\\nlast'\nLong()",
+    play(cell) { cell.result({ "text/plain": `${"a".repeat(250_000)}Z\nlast` }); },
+  },
+  longError: {
+    code: "raise ValueError('b' * 150_000)",
+    play: (cell, id) => fails(cell, id, 1, "ValueError", "b".repeat(150_000), "raise ValueError('b' * 150_000)"),
+  },
   completes: { code: "pri", play() {} },
 };
 
