@@ -7,6 +7,7 @@
 // few thousand do. The cursor can reach what was not omitted. Both streams share the screen, as on
 // a terminal; each keeps its own colours and its own unfinished escape sequence.
 
+import { sliceCells, width } from "./cells.js";
 import { PLAIN, PLAIN_STDERR, select } from "./style.js";
 import type { Style } from "./style.js";
 
@@ -25,7 +26,7 @@ export interface ScreenLimits { head: number; tail: number; lineCharacters: numb
 export const LIMITS: ScreenLimits = {
   head: 200, // what a reader sees first
   tail: 1000, // what a cursor can reach, and what is drawn anew at worst in one frame
-  lineCharacters: 8192, // longer lines are cut: layout of one huge line freezes a browser
+  lineCharacters: 8192, // in cells of a terminal; longer lines are cut: layout of one huge line freezes a browser
 };
 
 interface Pen { style: Style; pending: string }
@@ -161,23 +162,31 @@ export class Screen {
         this.#column = 0;
         continue;
       }
-      const piece = text.length > room ? text.slice(0, room) : text;
-      this.#overwrite(this.#line(), piece, style);
-      this.#column += piece.length;
+      const cells = width(text);
+      if (cells <= room) {
+        this.#overwrite(this.#line(), text, style);
+        this.#column += cells;
+        return;
+      }
+      // A wide character that has half a place left is on the next line.
+      let piece = sliceCells(text, 0, room);
+      if (!text.startsWith(piece)) piece = piece.slice(0, -1);
+      if (piece) this.#overwrite(this.#line(), piece, style);
+      this.#column = lineCharacters;
       text = text.slice(piece.length);
     }
   }
 
   #overwrite(line: Line, text: string, style: Style): void {
     line.version = ++this.#version;
-    const length = line.runs.reduce((sum, run) => sum + run.text.length, 0);
+    const length = lengthOf(line.runs);
     if (this.#column >= length) {
       if (this.#column > length) add(line.runs, " ".repeat(this.#column - length), PLAIN);
       add(line.runs, text, style);
       return;
     }
     const before = slice(line.runs, 0, this.#column);
-    const after = slice(line.runs, this.#column + text.length, length);
+    const after = slice(line.runs, this.#column + width(text), length);
     add(before, text, style);
     for (const run of after) add(before, run.text, run.style);
     line.runs = before;
@@ -185,7 +194,7 @@ export class Screen {
 
   #erase(line: Line, from: number, to: number): void {
     line.version = ++this.#version;
-    const length = line.runs.reduce((sum, run) => sum + run.text.length, 0);
+    const length = lengthOf(line.runs);
     if (to >= length) {
       line.runs = slice(line.runs, 0, Math.min(from, length));
       return;
@@ -312,14 +321,20 @@ function add(runs: Run[], text: string, style: Style): void {
   else if (text) runs.push({ text, style });
 }
 
+/** Cells that a line takes. */
+function lengthOf(runs: Run[]): number {
+  return runs.reduce((sum, run) => sum + width(run.text), 0);
+}
+
 function slice(runs: Run[], from: number, to: number): Run[] {
   const out: Run[] = [];
   let at = 0;
   for (const run of runs) {
+    const cells = width(run.text);
     const start = Math.max(from, at);
-    const end = Math.min(to, at + run.text.length);
-    if (end > start) out.push({ text: run.text.slice(start - at, end - at), style: run.style });
-    at += run.text.length;
+    const end = Math.min(to, at + cells);
+    if (end > start) out.push({ text: start === at && end === at + cells ? run.text : sliceCells(run.text, start - at, end - at), style: run.style });
+    at += cells;
   }
   return out;
 }

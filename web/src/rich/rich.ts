@@ -20,6 +20,11 @@ export interface Rich { element: HTMLElement; plain: string; markdown: string }
 /** `consent`: what the user is asked for before scripts of it run. */
 export function renderRich(data: MimeBundle, metadata: Record<string, unknown>, consent: Consent | null): Rich {
   const framed = (kind: Kind, content: unknown, title: string) => withConsent(consent, () => frameFor(kind, content, title));
+  if (Object.keys(data).some((kind) => /^application\/vnd\.bokehjs_(?:load|exec)\./.test(kind))) {
+    const why = "Bokeh's notebook mode draws nothing here: each output has a frame of its own, and its library would be in another one. Show a figure with its library instead:";
+    const how = "from IPython.display import HTML; from bokeh.embed import file_html; from bokeh.resources import INLINE; HTML(file_html(figure, INLINE))";
+    return { element: h("p", { className: "note" }, `${why} `, h("code", { textContent: how })), plain: `${why} ${how}`, markdown: `${why} \`${how}\`` };
+  }
   const type = choose(data);
   const plain = typeof data["text/plain"] === "string" || Array.isArray(data["text/plain"]) ? asText(data["text/plain"]) : "";
   const fenced = plain ? `\`\`\`\n${plain}\n\`\`\`` : "";

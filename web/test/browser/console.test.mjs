@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
-import { lines, stage } from "./console.mjs";
+import { lines, real, stage } from "./console.mjs";
 import { PROGRAMS } from "./programs.mjs";
 
 const the = stage();

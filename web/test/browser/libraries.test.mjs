@@ -155,3 +155,48 @@ test("rich has its colours, and its bars, live tables and spinners are drawn ove
     ["hello world", "line 0", "line 1", "outer", "inner", "┏━━━┓", "┃ n ┃", "┡━━━┩", "│ 0 │", "│ 1 │", "│ 2 │", "└───┘", "end"]);
   assert.equal(await console_.output(1).locator("span.bold", { hasText: "hello" }).evaluate((element) => element.style.color), "var(--ansi-9)");
 });
+
+/** A bundle that is shown as it is, whatever libraries are there. */
+const shows = async (console_, name, data) => {
+  PROGRAMS[name] = bundle(data);
+  await console_.runTo(1, PROGRAMS[name].code);
+};
+
+test("what this page cannot draw it names, and says what to do", async () => {
+  const console_ = await fresh();
+  const note = (text) => console_.output(1).locator(".note", { hasText: text }).waitFor();
+  const frame = console_.output(1).frameLocator("iframe");
+  await shows(console_, "treemap", { "application/vnd.plotly.v1+json": { data: [{ type: "bar", y: [1, 2] }, { type: "treemap", labels: ["a", "b"], parents: ["", "a"] }], layout: {} }, "text/plain": "fig" });
+  await note('This page cannot draw a Plotly chart of the kind treemap. fig.write_html("chart.html")');
+  assert.equal(await frame.locator(".main-svg").count(), 0, "nothing else is drawn in its place");
+  // Plotly Express makes such a trace of more than a thousand points.
+  await shows(console_, "scattergl", { "application/vnd.plotly.v1+json": { data: [{ type: "scattergl", x: [1, 2, 3], y: [2, 1, 3] }, { y: [1, 2] }], layout: {} }, "text/plain": "fig" });
+  await frame.locator(".scatterlayer .trace").nth(1).waitFor();
+  await shows(console_, "bokeh", { "application/javascript": "1", "application/vnd.bokehjs_exec.v0+json": "", "text/plain": "" });
+  await note("HTML(file_html(figure, INLINE))");
+});
+
+test("what Bokeh's note advises draws the figure", { skip: !real && "needs Bokeh" }, async (context) => {
+  const console_ = await having("bokeh", context);
+  if (!console_) return;
+  await console_.runTo(1, "from bokeh.plotting import figure, show\nfrom bokeh.io import output_notebook\nfrom bokeh.resources import INLINE\noutput_notebook(INLINE)\nfigure = figure(height=200)\nfigure.line([1, 2], [3, 4])\nshow(figure)");
+  const advice = await console_.output(1).locator(".note code").last().textContent();
+  await console_.runTo(1, advice);
+  await console_.output(1).frameLocator("iframe").locator("canvas").first().waitFor();
+});
+
+test("a text with formulas in it is a text with formulas in it", async () => {
+  const console_ = await fresh();
+  const output = console_.output(1);
+  const shown = async (name, text, formulas) => {
+    await shows(console_, name, { "text/latex": text, "text/plain": "Latex" });
+    await output.locator("math").nth(formulas - 1).waitFor();
+    assert.equal(await output.locator("math").count(), formulas);
+    return output.locator(".prose").innerText();
+  };
+  assert.match(await shown("prose", "The value is $x^2$.", 1), /^The value is .*\.$/s);
+  const text = await shown("longProse", "First \\(a\\) costs 5\\$.\n\nThen $$b^2$$ and \\begin{align} c &= d \\\\ e &= f \\end{align} end", 3);
+  assert.match(text, /First [\s\S]* costs 5\$\.[\s\S]*Then[\s\S]*and[\s\S]*end/);
+  assert.equal(await output.locator("p", { hasText: "First" }).count(), 1);
+  assert.doesNotMatch(text, /\$\$|\\begin/);
+});

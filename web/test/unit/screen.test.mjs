@@ -47,6 +47,25 @@ test("what rich wrote for bars, a live table and a spinner leaves what a termina
   }
 });
 
+test("what is written over wide characters leaves no half of one", () => {
+  for (const [written, left] of [
+    ["日本語\rab", "ab本語"],
+    ["日本語\ra", "a 本語"],
+    ["日本語\r\x1b[1Cx", " x本語"],
+    ["🦀🦀\rx", "x 🦀"],
+    ["🦀 10%\r🦀 20%\n", "🦀 20%\n"],
+    ["abcd\r日", "日cd"],
+    ["日本\x1b[1D\x1b[K|", "日 |".replace(" |", " |")],
+    ["e\u0301a\rx", "xa"],
+    ["🏁 done\b\b\b\bDONE", "🏁 DONE"],
+  ]) assert.equal(screen(written).plainText(), left, JSON.stringify(written));
+  // Where a line is cut no character is cut either, and none is lost.
+  for (const start of ["", "a"]) {
+    const long = start + "日🦀".repeat(5000);
+    assert.equal(screen(long).plainText(), long);
+  }
+});
+
 test("erasing in a line keeps what is outside", () => {
   assert.equal(screen("abcdef\x1b[4D\x1b[K").plainText(), "ab");
   assert.equal(screen("abcdef\x1b[3D\x1b[1K").plainText(), "    ef");
