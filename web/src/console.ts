@@ -15,6 +15,7 @@ import type { CellAction, CellHost, CellView } from "./cellview.js";
 import { keptSession } from "./credentials.js";
 import type { Arrival } from "./credentials.js";
 import { announce, copy, download, toast } from "./dom.js";
+import { ask } from "./dialogs.js";
 import type { EditorHost } from "./editor.js";
 import { Follow } from "./follow.js";
 import { Frames } from "./frames.js";
@@ -72,6 +73,8 @@ export class Console implements CellHost {
   #latency: number | null = null;
   #participants: readonly Participant[] = [];
   #loading = false;
+  /** Whether something has run that the interpreter may remember. */
+  #ran = false;
   #lossSaid = false; // that the variables are gone
   /** Events up to this one were there before the page was. */
   #replayedTo = 0;
@@ -194,6 +197,7 @@ export class Console implements CellHost {
     for (const cell of this.cells.all) cell.draw();
     if (!resumed) {
       this.#seq = 0;
+      this.#ran = false;
       this.#replayedTo = ready.seq;
     } else announce("Reconnected.");
     this.#changed();
@@ -202,6 +206,7 @@ export class Console implements CellHost {
   #onGap(gap: Gap): void {
     this.#seq = Math.max(this.#seq, gap.to);
     if (gap.superseded) return; // what follows shows what those events led to
+    this.#ran = true;
     if (this.runs.stopping !== "no") toast("Stopped at once: output that was still on its way is not shown.");
     else if (gap.from <= 1) toast("The beginning of this session's output is no longer kept.");
     else toast("Some output is missing: it was skipped, or is no longer kept.");
@@ -227,6 +232,7 @@ export class Console implements CellHost {
         break;
       case "restarted":
         this.runs.stopped();
+        this.#ran = false;
         for (const cell of this.cells.all) if (!cell.busy) { cell.count = undefined; cell.draw(); }
         // Beside a cell that took its interpreter along, it is said already.
         if (!this.#lossSaid) toast(restarted(event.requested_by));
@@ -259,7 +265,10 @@ export class Console implements CellHost {
     // Somebody else runs this cell, the log is replayed, or the run that waited starts.
     if (event.type === "queued" ? cell.run !== event.id || !own : event.type === "started" && cell.run !== event.id) cell.begin(event.id);
     else if (cell.run !== event.id) return;
-    if (event.type === "started") this.#showCode(cell, event.id, event.code, event.seq, own);
+    if (event.type === "started") {
+      this.#ran = true;
+      this.#showCode(cell, event.id, event.code, event.seq, own);
+    }
     cell.take(event);
     if (event.type === "started" && this.runs.isOwn(event.id)) this.#follow.begin();
     if (event.type === "done") this.#cellEnded(cell, event);
@@ -313,6 +322,13 @@ export class Console implements CellHost {
       this.#canFiles = !(error instanceof RequestFailed);
     }
     this.#changed();
+  }
+
+  /** Restarts the interpreter, and asks first where that would lose something. */
+  async restart(runAll = false): Promise<void> {
+    const lost = this.#ran || this.cells.all.some((cell) => cell.busy);
+    if (this.runs.canRestart && lost && !await ask("Restart the interpreter?", "Its variables will be gone, and what runs or waits ends. Code, output and files stay.", "Restart")) return;
+    return runAll ? this.runs.restartAndRunAll() : this.runs.restart();
   }
 
   measure(): void {

@@ -32,7 +32,8 @@ export function showMenu(console: Console, button: HTMLElement): void {
   const { canFiles, ready, link } = console.overview;
   const online = link.kind === "open" && console.canRun();
   render(html`
-    ${item("Restart and run all", () => console.runs.restartAndRunAll(), online && ready?.role === "owner")}
+    ${item("Restart the interpreter", () => console.restart(), online && ready?.role === "owner")}
+    ${item("Restart and run all", () => console.restart(true), online && ready?.role === "owner")}
     ${item("Clear all outputs", () => console.clearAll())}
     ${item("Copy all outputs as Markdown", () => copyAll(console))}
     <hr role="separator">

@@ -90,6 +90,12 @@ export class ConsolePage {
     await this.page.evaluate(() => document.querySelector("#banner .warn button")?.click());
   }
 
+  /** Restarts by the button in the header, and agrees. */
+  async restarts() {
+    await this.page.getByRole("button", { name: "Restart the interpreter" }).click();
+    await this.page.getByRole("dialog", { name: "Restart the interpreter?" }).getByRole("button", { name: "Restart", exact: true }).click();
+  }
+
   cell(number) {
     return this.page.locator(".cell").nth(number - 1);
   }

@@ -345,6 +345,7 @@ test("restart and run all begins with a fresh interpreter", async () => {
   await console_.runTo(2, PROGRAMS.showX.code);
   await console_.page.getByRole("button", { name: "Menu" }).click();
   await console_.page.getByRole("menuitem", { name: "Restart and run all" }).click();
+  await console_.page.getByRole("dialog").getByRole("button", { name: "Restart", exact: true }).click();
   await console_.page.locator(".toast", { hasText: "variables are gone" }).waitFor();
   await console_.cell(2).locator(".count", { hasText: /^2$/ }).waitFor();
   assert.equal(await console_.cell(1).locator(".count").textContent(), "1");
@@ -395,7 +396,7 @@ test("running on advances and makes cells, and all run in order", async () => {
   await console_.phase(2, "ok");
   assert.equal(await console_.page.locator(".cell").count(), 3);
   assert.deepEqual(await lines(console_, 2), ["kept"]);
-  await console_.page.getByRole("button", { name: "Restart the interpreter" }).click();
+  await console_.restarts();
   await console_.page.locator(".toast", { hasText: "variables are gone" }).waitFor();
   await console_.run(2, PROGRAMS.showX.code);
   await console_.phase(2, "error");
