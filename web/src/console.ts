@@ -177,7 +177,7 @@ export class Console implements CellHost {
 
   #linkChanged(state: LinkState): void {
     if (state.kind === "over" || state.kind === "connecting") {
-      for (const cell of this.cells.all) cell.forget(state.kind === "over" ? "The session ended before this cell did." : "");
+      for (const cell of this.cells.known) cell.forget(state.kind === "over" ? "The session ended before this cell did." : "");
       this.#usage = null;
       this.#participants = [];
       this.runs.stopped();
@@ -246,7 +246,12 @@ export class Console implements CellHost {
   }
 
   #toCell(event: Extract<SessionEvent, { id: string }>): void {
-    let cell = this.cells.get(cellOfRun(event.id));
+    let cell = this.cells.find(cellOfRun(event.id));
+    if (cell && event.type === "started" && !cell.element.isConnected && !this.runs.isOwn(event.id)) {
+      // Deleted here, and somebody else has run it since.
+      this.cells.forget(cell);
+      cell = undefined;
+    }
     if (!cell && event.type === "started") {
       cell = this.#arrived(event.id, event.code);
     }
@@ -507,16 +512,16 @@ export class Console implements CellHost {
     return url.href;
   }
 
-  /** Puts files into the working directory. */
-  async upload(files: File[], directory = ""): Promise<void> {
+  /** Puts files into the working directory, and says of each what came of it. */
+  async upload(files: File[], directory = "", said: (text: string, failed: boolean) => void = (text) => toast(text)): Promise<void> {
     const session = this.#link.session;
-    if (!session) return toast("There is no session to put files into.");
+    if (!session) return said("There is no session to put files into.", true);
     for (const file of files) {
       try {
         await session.files.put(directory ? `${directory}/${file.name}` : file.name, file);
-        toast(`${file.name} is in the working directory (${bytes(file.size)}).`);
+        said(`${file.name} is in the working directory (${bytes(file.size)}).`, false);
       } catch (error) {
-        toast(`${file.name} was not taken: ${(error as Error).message}`);
+        said(`${file.name} was not taken: ${sentence((error as Error).message)}`, true);
       }
     }
   }

@@ -6,6 +6,7 @@ import { copyCodeLink, showDocuments, showExamples, showKeys } from "./dialogs.j
 import { byId, download, h, toast } from "./dom.js";
 import { showFiles } from "./files.js";
 import { fromNotebook, fromPython, newDocument, titleOf, toNotebook, toPython } from "./pure/document.js";
+import { count } from "./pure/words.js";
 import { chooseTheme, chosenTheme } from "./theme.js";
 import type { Theme } from "./theme.js";
 
@@ -87,6 +88,8 @@ function saveNotebook(console: Console): void {
     return { execution_count: count, outputs };
   }, language);
   download(`${fileName(console)}.ipynb`, text, "application/x-ipynb+json");
+  const omitted = console.cells.all.reduce((sum, cell) => sum + cell.output.omitted, 0);
+  if (omitted > 0) toast(`The notebook has the first and the last lines of long output; ${count(omitted, "line")} between them are left out.`);
 }
 
 function copyAll(console: Console): void {

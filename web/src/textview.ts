@@ -27,6 +27,7 @@ export class TextView implements Drawable {
   #recentLength = 0;
   #kept = 0;
   #omittedCount = -1;
+  #within = false;
   #follow = true;
   #drawnLines = 0;
   #calm = CALM_FRAMES; // frames since the last of a flood
@@ -49,14 +50,14 @@ export class TextView implements Drawable {
   }
 
   draw(): void {
-    const { head, omitted: beyond, tail } = this.screen.view();
+    const { head, omitted: beyond, within, tail } = this.screen.view();
     const live = this.#inFlood();
     const skipped = live ? Math.max(0, tail.length - LIVE_LINES) : 0;
     if (live) this.#frames.request(this); // for the rest, once it is calm
     const omitted = beyond + skipped;
     const shownTail = withoutEmptyEnd(skipped > 0 ? tail.slice(skipped) : tail);
     this.#head.show(tail.length > 0 || omitted > 0 ? head : withoutEmptyEnd(head));
-    if (omitted !== this.#omittedCount) this.#showOmitted(omitted);
+    if (omitted !== this.#omittedCount || within !== this.#within) this.#showOmitted(omitted, within);
     this.#tail.show(shownTail);
     const { element } = this;
     const scrolls = element.scrollHeight > element.clientHeight + 1;
@@ -100,15 +101,16 @@ export class TextView implements Drawable {
     this.#recentLength = 0;
   }
 
-  #showOmitted(omitted: number): void {
+  #showOmitted(omitted: number, within: boolean): void {
     this.#omittedCount = omitted;
+    this.#within = within;
     this.#omitted.hidden = omitted === 0;
     if (omitted === 0) return;
     if (!this.#omitted.firstChild) {
       const save = h("button", { type: "button", className: "link", textContent: "download all", onclick: () => void this.save() });
       this.#omitted.append(h("span", {}), " · ", save);
     }
-    this.#omitted.firstElementChild!.textContent = `${count(omitted, "line")} omitted`;
+    this.#omitted.firstElementChild!.textContent = within ? "A part of this line is omitted" : `${count(omitted, "line")} omitted`;
   }
 }
 
@@ -192,7 +194,7 @@ const VALUE_LINE = 100_000; // characters of one line that are drawn at once: th
 /** Lines of text with ANSI colours, for values and tracebacks: an element each. The rest of a very long one comes when asked for. */
 export function colouredLines(lines: string[]): HTMLElement[] {
   const pieces = lines.reduce((sum, line) => sum + 1 + Math.floor(line.length / VALUE_LINE), 1);
-  const screen = new Screen({ head: pieces, tail: 1, lineCharacters: VALUE_LINE });
+  const screen = new Screen({ head: pieces, tail: 1, lineCharacters: VALUE_LINE, characters: Infinity });
   screen.write(lines.join("\n"));
   const elements: HTMLElement[] = [];
   const rests = new Map<HTMLElement, Line[]>();

@@ -21,12 +21,19 @@ export interface Line {
   continued: boolean;
 }
 
-export interface ScreenLimits { head: number; tail: number; lineCharacters: number }
+export interface ScreenLimits {
+  head: number;
+  tail: number;
+  lineCharacters: number;
+  /** Of all lines that are shown of the head, and of the tail. */
+  characters: number;
+}
 
 export const LIMITS: ScreenLimits = {
   head: 200, // what a reader sees first
   tail: 1000, // what a cursor can reach, and what is drawn anew at worst in one frame
   lineCharacters: 8192, // in cells of a terminal; longer lines are cut: layout of one huge line freezes a browser
+  characters: 256 << 10, // layout of ten million takes a browser seconds
 };
 
 interface Pen { style: Style; pending: string }
@@ -38,6 +45,7 @@ const MAX_PENDING = 4096; // an escape sequence that has not ended by then is no
 export class Screen {
   #lines: Line[] = [];
   #dropped = 0; // lines that were behind the head
+  #droppedPieces = 0; // of these, such as continue the line before
   #row = 0; // of the cursor, an index of #lines
   #column = 0;
   #saved: { row: number; column: number } | null = null;
@@ -60,13 +68,39 @@ export class Screen {
   /** The same without the one behind a final line feed, which has nothing yet. */
   get writtenLines(): number { return this.lineCount - (this.#lines.at(-1)?.runs.length === 0 ? 1 : 0); }
 
-  /** What to show: the first lines, how many are left out behind them, and the last ones. */
-  view(): { head: Line[]; omitted: number; tail: Line[] } {
-    const { head, tail } = this.#limits;
+  /**
+   * What to show: the first lines, how many are left out behind them, and the last ones. A line that is cut into
+   * pieces counts once; `within` says that what is left out is of one line alone.
+   */
+  view(): { head: Line[]; omitted: number; within: boolean; tail: Line[] } {
+    const { head, tail, characters } = this.#limits;
     const lines = this.#lines;
-    if (this.#dropped === 0 && lines.length <= head + tail) return { head: lines, omitted: 0, tail: [] };
-    const from = Math.max(head, lines.length - tail);
-    return { head: lines.slice(0, head), omitted: this.#dropped + from - head, tail: lines.slice(from) };
+    if (this.#dropped === 0 && lines.length <= head + tail && this.#short(lines, characters)) return { head: lines, omitted: 0, within: false, tail: [] };
+    let to = Math.min(head, lines.length);
+    for (let at = 0, sum = 0; at < to; at += 1) {
+      sum += sizeOf(lines[at]!);
+      if (sum > characters && at > 0) to = at;
+    }
+    let from = Math.max(to, lines.length - tail);
+    for (let at = lines.length - 1, sum = 0; at >= from; at -= 1) {
+      sum += sizeOf(lines[at]!);
+      if (sum > characters && at < lines.length - 1) from = at + 1;
+    }
+    const pieces = this.#dropped + from - to;
+    if (pieces === 0) return { head: lines, omitted: 0, within: false, tail: [] };
+    let continued = this.#droppedPieces;
+    for (let at = to; at < from; at += 1) if (lines[at]!.continued) continued += 1;
+    return { head: lines.slice(0, to), omitted: Math.max(1, pieces - continued), within: pieces === continued, tail: lines.slice(from) };
+  }
+
+  /** Whether these lines have no more characters than that. */
+  #short(lines: Line[], characters: number): boolean {
+    let sum = 0;
+    for (const line of lines) {
+      sum += sizeOf(line);
+      if (sum > characters) return false;
+    }
+    return true;
   }
 
   write(text: string, stream: "stdout" | "stderr" = "stdout"): void {
@@ -88,6 +122,23 @@ export class Screen {
     }
   }
 
+  /** The lines kept as what each stream wrote, one after another, and nothing of the page's own. */
+  streams(): { name: "stdout" | "stderr"; text: string }[] {
+    const out: { name: "stdout" | "stderr"; text: string }[] = [];
+    const add = (name: "stdout" | "stderr", text: string) => {
+      const last = out.at(-1);
+      if (last?.name === name) last.text += text;
+      else if (text) out.push({ name, text });
+    };
+    const { head, tail } = this.view();
+    for (const [at, line] of [...head, ...tail].entries()) {
+      // The line feed belongs to what stands before it.
+      if (at > 0 && !line.continued) add(out.at(-1)?.name ?? "stdout", "\n");
+      for (const run of line.runs) add(run.style.stderr ? "stderr" : "stdout", run.text);
+    }
+    return out;
+  }
+
   /** The lines kept, as plain text. */
   plainText(): string {
     let text = "";
@@ -97,9 +148,9 @@ export class Screen {
         for (const run of line.runs) text += run.text;
       }
     };
-    const { head, omitted, tail } = this.view();
+    const { head, omitted, within, tail } = this.view();
     append(head);
-    if (omitted > 0) text += `\n… ${omitted} lines omitted …`;
+    if (omitted > 0) text += within ? "… a part of this line is omitted …" : `\n… ${omitted} lines omitted …`;
     append(tail);
     return text;
   }
@@ -116,7 +167,7 @@ export class Screen {
     this.#lines.push({ runs: [], version: ++this.#version, continued });
     // In strides: taking one out of the middle for every line would move the rest every time.
     if (this.#lines.length < head + 2 * tail) return;
-    this.#lines.splice(head, tail);
+    for (const line of this.#lines.splice(head, tail)) if (line.continued) this.#droppedPieces += 1;
     this.#dropped += tail;
     this.#row -= tail;
     if (this.#saved) this.#saved.row -= tail;
@@ -162,18 +213,23 @@ export class Screen {
         this.#column = 0;
         continue;
       }
-      const cells = width(text);
-      if (cells <= room) {
-        this.#overwrite(this.#line(), text, style);
-        this.#column += cells;
-        return;
+      // No more of it than could have room is looked at: a text may be of millions.
+      let piece = text.length > room ? text.slice(0, room) : text;
+      if (width(piece) > room) {
+        // A wide character that has half a place left is on the next line.
+        piece = sliceCells(piece, 0, room);
+        if (!text.startsWith(piece)) piece = piece.slice(0, -1);
       }
-      // A wide character that has half a place left is on the next line.
-      let piece = sliceCells(text, 0, room);
-      if (!text.startsWith(piece)) piece = piece.slice(0, -1);
-      if (piece) this.#overwrite(this.#line(), piece, style);
-      this.#column = lineCharacters;
+      // Nor is one that takes two units cut.
+      if (piece.length < text.length && /[\ud800-\udbff]$/.test(piece)) piece = piece.slice(0, -1);
+      if (piece === "") {
+        this.#column = lineCharacters;
+        continue;
+      }
+      this.#overwrite(this.#line(), piece, style);
+      this.#column += width(piece);
       text = text.slice(piece.length);
+      if (text.length > 0 && this.#column >= lineCharacters - 1) this.#column = lineCharacters;
     }
   }
 
@@ -319,6 +375,11 @@ function add(runs: Run[], text: string, style: Style): void {
   const last = runs[runs.length - 1];
   if (last && last.style === style) last.text += text;
   else if (text) runs.push({ text, style });
+}
+
+/** Characters of a line. */
+function sizeOf(line: Line): number {
+  return line.runs.reduce((sum, run) => sum + run.text.length, 0);
 }
 
 /** Cells that a line takes. */

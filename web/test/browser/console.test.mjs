@@ -74,6 +74,65 @@ test("a million lines neither freeze the page nor are lost", async () => {
   assert.equal(text.split("\n").length, 1_000_001);
 });
 
+test("a line of 20 MB does not freeze the page, and all of it can be had", async () => {
+  const console_ = await fresh();
+  await console_.page.evaluate(() => {
+    globalThis.longest = 0;
+    let last = performance.now();
+    const look = () => {
+      globalThis.longest = Math.max(globalThis.longest, performance.now() - last);
+      last = performance.now();
+      requestAnimationFrame(look);
+    };
+    look();
+  });
+  await console_.runTo(1, PROGRAMS.hugeLine.code);
+  await console_.output(1).getByText("A part of this line is omitted").waitFor();
+  const longest = await console_.page.evaluate(() => globalThis.longest);
+  assert.ok(longest < 2000, `${longest} ms without a frame`);
+  const [download] = await Promise.all([
+    console_.page.waitForEvent("download"), console_.page.getByRole("button", { name: "download all" }).click(),
+  ]);
+  assert.equal((await readFile(await download.path(), "utf8")).length, 20_000_000);
+});
+
+test("a table in Markdown has the look of a table", async () => {
+  const console_ = await fresh();
+  await console_.runTo(1, PROGRAMS.markdownTable.code);
+  const cell = console_.output(1).getByRole("region", { name: "Table" }).locator("td").first();
+  assert.equal(await cell.evaluate((element) => getComputedStyle(element).paddingLeft), "12px");
+});
+
+test("an answer to input() leaves the focus in the cell", async () => {
+  const console_ = await fresh();
+  await console_.run(1, PROGRAMS.asks.code);
+  await console_.output(1).locator("input").fill("Ada");
+  await console_.page.keyboard.press("Enter");
+  await console_.phase(1, "ok");
+  assert.equal(await console_.page.evaluate(() => document.activeElement.classList.contains("cell")), true);
+  await console_.page.keyboard.press("b");
+  assert.equal(await console_.page.locator(".cell").count(), 2, "the keys of the list work");
+});
+
+test("a deleted cell comes back with its output, and with what it ran meanwhile", async () => {
+  const console_ = await fresh();
+  await console_.page.locator(".add").click();
+  await console_.runTo(1, PROGRAMS.hello.code);
+  const remove = () => console_.page.getByRole("button", { name: "Delete (cell 1)" }).click();
+  const undo = () => console_.page.getByRole("button", { name: "Undo" }).click();
+  await remove();
+  assert.equal(await console_.page.locator(".cell").count(), 1);
+  await undo();
+  assert.deepEqual(await lines(console_, 1), ["hello", "42"]);
+  await console_.run(1, PROGRAMS.slow.code);
+  await console_.output(1).locator(".line", { hasText: /^2$/ }).waitFor();
+  await remove();
+  await console_.page.waitForTimeout(500);
+  await undo();
+  await console_.phase(1, "ok");
+  assert.deepEqual(await lines(console_, 1), Array.from({ length: 30 }, (_, n) => String(n)));
+});
+
 test("tables sort by their headings", async () => {
   const console_ = await fresh();
   await console_.runTo(1, PROGRAMS.table.code);

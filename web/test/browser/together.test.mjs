@@ -329,6 +329,24 @@ test("an owner shows somebody out", async () => {
   assert.equal(await grace.page.getByRole("button", { name: /^Show out/ }).count(), 0, "an editor shows nobody out");
 });
 
+test("a gateway that is told to stop says so, and not that what runs goes on", { skip: real && "the gateway is needed further" }, async () => {
+  const console_ = await fresh();
+  await console_.run(1, PROGRAMS.forever.code);
+  await console_.phase(1, "running");
+  the.gateway.down = true;
+  for (const socket of the.gateway.sockets) socket.close(1001, "the gateway is shutting down");
+  const banner = console_.page.locator(".banner", { hasText: "The gateway was told to stop, which ends what runs." });
+  await banner.waitFor();
+  // The next attempt fails for another reason, which changes nothing of it.
+  await console_.reconnect();
+  await console_.page.waitForTimeout(300);
+  await banner.waitFor();
+  assert.equal(await console_.page.getByText("does not stop for that").count(), 0);
+  the.gateway.down = false;
+  await console_.reconnect();
+  await banner.waitFor({ state: "detached" });
+});
+
 test("a session that ends says why, keeps the code and offers it to a new one", async () => {
   const console_ = await fresh();
   await console_.runTo(1, PROGRAMS.setX.code);

@@ -115,7 +115,7 @@ test("every way a cell can end has its words", () => {
 });
 
 test("sizes, times and counts read well", () => {
-  assert.deepEqual([0, 1536, 256 << 20, 1234567].map(words.bytes), ["0 bytes", "1.5 KiB", "256 MiB", "1.2 MiB"]);
+  assert.deepEqual([0, 1, 2, 1536, 256 << 20, 1234567].map(words.bytes), ["0 bytes", "1 byte", "2 bytes", "1.5 KiB", "256 MiB", "1.2 MiB"]);
   assert.deepEqual([0.2, 950, 1234, 59_800, 83_456, 3_720_000].map(words.duration), ["under 1 ms", "950 ms", "1.2 s", "1 min 0 s", "1 min 23 s", "1 h 2 min"]);
   assert.equal(words.count(1_000_000, "line"), "1,000,000 lines");
 });

@@ -133,6 +133,39 @@ test("a huge line is cut into pieces that copy as one line", () => {
   assert.equal(made.plainText(), "x".repeat(35) + "\ny");
 });
 
+test("of one line of millions the ends are shown, and what is left out is said to be a part of it", () => {
+  const made = new Screen();
+  const began = performance.now();
+  const text = "abcdefgh".repeat(2_500_000);
+  for (let at = 0; at < text.length; at += 65_536) made.write(text.slice(at, at + 65_536));
+  assert.ok(performance.now() - began < 5000);
+  const whole = new Screen();
+  whole.write(text);
+  for (const one of [made, whole]) {
+    const { head, omitted, within, tail } = one.view();
+    assert.deepEqual([omitted, within], [1, true]);
+    const shown = [...head, ...tail].reduce((sum, line) => sum + line.runs.reduce((all, run) => all + run.text.length, 0), 0);
+    assert.ok(shown > 300_000 && shown < 600_000, `${shown} characters`);
+    assert.match(one.plainText(), /^abcdefgh.*… a part of this line is omitted ….*abcdefgh$/);
+  }
+  // Lines of their own, long ones: they are counted as lines.
+  const lines = screen(`${"x".repeat(20_000)}\n`.repeat(200));
+  const { head, omitted, within, tail } = lines.view();
+  const begun = (some) => some.filter((line) => !line.continued).length;
+  assert.equal(within, false);
+  assert.ok(Math.abs(begun(head) + omitted + begun(tail) - 201) <= 1, `${begun(head)} ${omitted} ${begun(tail)}`);
+});
+
+test("what each stream wrote is told apart for a notebook, and nothing of the page is in it", () => {
+  const made = new Screen({ head: 1, tail: 2, lineCharacters: 100, characters: Infinity });
+  made.write("out\n");
+  made.write("err", "stderr");
+  made.write(" both\n");
+  assert.deepEqual(made.streams(), [{ name: "stdout", text: "out\n" }, { name: "stderr", text: "err" }, { name: "stdout", text: " both\n" }]);
+  for (let n = 0; n < 9; n += 1) made.write(`${n}\n`);
+  assert.doesNotMatch(JSON.stringify(made.streams()), /omitted/);
+});
+
 test("text for a file has no escape sequences", () => {
   assert.equal(stripEscapes("\x1b[1;31mred\x1b[0m \x1b]8;;http://a/\x1b\\link\x1b]8;;\x07\r\n\ttab\x07"), "red link\r\n\ttab");
 });
