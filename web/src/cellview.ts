@@ -119,7 +119,9 @@ export class CellView {
   get edited(): boolean {
     const { phase } = this;
     const ran = phase.phase === "running" || (phase.phase === "ended" && phase.status !== "cancelled");
-    return ran && this.ranCode !== undefined && this.ranCode !== this.editor.code;
+    const { code } = this.editor;
+    // Of a new code that waits already it is said that it waits.
+    return ran && this.ranCode !== undefined && this.ranCode !== code && this.next?.code !== code;
   }
 
   /** Whether the text is newer than a run that is replayed: the document knows that run, or one after it. */

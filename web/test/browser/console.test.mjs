@@ -498,21 +498,24 @@ test("run all stops at the first error, and nothing after it was sent", async ()
 
 test("a cell that runs takes new code: it waits, and the newest alone", async () => {
   const console_ = await fresh();
-  await console_.run(1, PROGRAMS.slow.code);
-  await console_.phase(1, "running");
+  await console_.run(1, PROGRAMS.asks.code);
+  const question = console_.output(1).locator("input");
+  await question.waitFor();
+  await console_.cell(1).locator(".cm-content").click();
   await console_.page.keyboard.press("Control+Enter");
   await console_.run(1, PROGRAMS.hello.code);
   await console_.cell(1).getByText("New code queued behind 1").waitFor();
   await console_.run(1, PROGRAMS.setX.code);
   await console_.run(1, PROGRAMS.streams.code);
   // What runs goes on, and is seen until its end.
-  await console_.output(1).locator(".line", { hasText: /^20$/ }).waitFor();
+  await question.fill("Ada");
+  await question.press("Enter");
   await console_.output(1).locator(".line", { hasText: "out 2" }).waitFor();
   await console_.phase(1, "ok");
   assert.equal(await console_.cell(1).locator(".count").textContent(), "2", "neither the same code nor what was replaced has run");
   assert.equal(await console_.cell(1).getByText("Edited since it ran").count(), 0);
   // A stop takes both out.
-  await console_.run(1, PROGRAMS.slow.code);
+  await console_.run(1, PROGRAMS.forever.code);
   await console_.phase(1, "running");
   await console_.run(1, PROGRAMS.hello.code);
   await console_.cell(1).getByText("New code queued behind 1").waitFor();

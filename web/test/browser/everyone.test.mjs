@@ -143,6 +143,12 @@ for (const colorScheme of ["light", "dark"]) {
     const box = await console_.page.getByRole("menu").boundingBox();
     assert.ok(box.x >= 0 && box.x + box.width <= 360, JSON.stringify(box));
     await accessible(console_.page, "the menu on a phone");
+    await console_.page.getByRole("menuitem", { name: "Examples" }).tap();
+    const cut = await console_.page.getByRole("dialog", { name: "Examples" }).locator(".item strong, .item span")
+      .evaluateAll((texts) => texts.filter((text) => text.scrollWidth > text.clientWidth + 1 && getComputedStyle(text).display !== "inline").map((text) => text.textContent));
+    assert.deepEqual(cut, [], "titles that are cut");
+    await console_.page.keyboard.press("Escape");
+    await console_.page.getByRole("button", { name: "Menu" }).tap();
     assert.equal(await console_.page.getByRole("menuitem", { name: "Restart the interpreter" }).count(), 1);
     await console_.page.keyboard.press("Escape");
     await console_.page.getByRole("button", { name: "Run cell 1" }).tap();

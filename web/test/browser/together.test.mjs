@@ -155,16 +155,18 @@ test("the code above an output is the code that ran, for everybody, and what one
   await hasCode(ada, 1, "not_sent = 1");
 
   // One's own text, changed after it was sent, stays and is said to be another.
-  await ada.run(1, PROGRAMS.slow.code);
-  await ada.phase(1, "running");
+  await ada.run(1, PROGRAMS.asks.code);
+  const question = ada.output(1).locator("input");
+  await question.waitFor();
   await ada.write(1, "later = 1");
   await edited(ada).waitFor();
-  await hasCode(grace, 1, PROGRAMS.slow.code);
-  await hasCode(viewer, 1, PROGRAMS.slow.code);
+  await hasCode(grace, 1, PROGRAMS.asks.code);
+  await hasCode(viewer, 1, PROGRAMS.asks.code);
   // Who has the cell run anew meanwhile waits, and what runs keeps its output.
   await grace.run(1, PROGRAMS.showX.code);
   await ada.cell(1).getByText("New code queued behind 1").waitFor();
-  await ada.output(1).locator(".line", { hasText: /^25$/ }).waitFor();
+  await question.fill("Ada");
+  await question.press("Enter");
   await ada.output(1).locator(".line", { hasText: "kept" }).waitFor();
   for (const one of [grace, viewer]) {
     await one.output(1).locator(".line", { hasText: "kept" }).waitFor();
