@@ -53,7 +53,8 @@ def of_frame(frame):
     size = 0
     for at, row in enumerate(zip(*lists)):
         record = {field["name"]: value for field, value in zip(fields, row)}
-        size += len(frames.dumps(record)) + 1 + sum(len(column[at]) + 3 for column in texts.values())
+        size += len(frames.dumps(record)) + 1
+        size += sum(len(column[at]) + 3 for column in texts.values())
         if size > _MAX_BYTES and data:
             break
         data.append(record)

@@ -148,7 +148,9 @@ class Pandas(RunnerTest):
         self.run_ok("pd.options.display.precision = 2")
         self.assertEqual(self.shown("pd.DataFrame({'n': [1.5]})")[1]["precision"], 2)
         self.run_ok("pd.options.display.float_format = '{:,.2f} CHF'.format")
-        table, meta = self.shown("pd.DataFrame({'i': [1, 2], 'n': [1234.5, np.nan], 's': ['a', 'b']})")
+        table, meta = self.shown(
+            "pd.DataFrame({'i': [1, 2], 'n': [1234.5, np.nan], 's': ['a', 'b']})"
+        )
         self.assertEqual(meta["text"], {"n": ["1,234.50 CHF", ""]})
         self.assertEqual(table["data"][0]["n"], 1234.5)
 
