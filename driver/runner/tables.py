@@ -23,10 +23,17 @@ _TYPES = {
 
 
 def of_frame(frame):
-    """(table, metadata) of a DataFrame; metadata tells how many rows and columns there are."""
+    """(table, metadata) of a DataFrame.
+
+    metadata tells how many rows and columns there are (`total_rows`, `total_columns`; the index is
+    no column) and how many of them the table has (`rows`, `columns`). `precision` is the number of
+    decimals the user asked pandas for, `text` the texts of the columns that the user's
+    `float_format` applies to.
+    """
     rows, columns = frame.shape
     head = frame.iloc[:_MAX_ROWS, :_MAX_COLUMNS]
     names, fields, lists = set(), [], []
+    precision, texts_of = _wishes()
     index = head.index
     levels = range(getattr(index, "nlevels", 1))
     keys = []
@@ -37,17 +44,46 @@ def of_frame(frame):
         keys.append(_add(names, fields, lists, default if label is None else label, values))
     for at in range(head.shape[1]):
         _add(names, fields, lists, head.columns[at], head.iloc[:, at])
+    texts = {
+        field["name"]: texts_of(values)
+        for field, values in zip(fields, lists)
+        if texts_of is not None and field["type"] == "number"
+    }
     data = []
     size = 0
-    for row in zip(*lists):
+    for at, row in enumerate(zip(*lists)):
         record = {field["name"]: value for field, value in zip(fields, row)}
         size += len(frames.dumps(record)) + 1
-        if size > _MAX_BYTES:
+        size += sum(len(column[at]) + 3 for column in texts.values())
+        if size > _MAX_BYTES and data:
             break
         data.append(record)
     table = {"schema": {"fields": fields, "primaryKey": keys}, "data": data}
-    metadata = {"total_rows": int(rows), "total_columns": int(columns), "rows": len(data)}
+    metadata = {
+        "total_rows": int(rows),
+        "total_columns": int(columns),
+        "rows": len(data),
+        "columns": int(head.shape[1]),
+    }
+    if precision is not None:
+        metadata["precision"] = precision
+    if texts:
+        metadata["text"] = {name: column[: len(data)] for name, column in texts.items()}
     return table, metadata
+
+
+def _wishes():
+    """What the user has set for numbers: decimals, and a function that makes texts of a column."""
+    from pandas import get_option
+
+    precision, form = get_option("display.precision"), get_option("display.float_format")
+    if not callable(form):
+        return (precision if precision != 6 else None), None
+
+    def texts(values):
+        return [form(value) if isinstance(value, float) else "" for value in values]
+
+    return None, texts
 
 
 def _add(names, fields, lists, label, values):
@@ -65,6 +101,8 @@ def _add(names, fields, lists, label, values):
 
 
 def _scalar(value):
+    if getattr(getattr(value, "dtype", None), "kind", "") in tuple("biuf") and value.ndim == 0:
+        value = value.item()  # of numpy, as in sparse columns and those of objects
     if value is None or isinstance(value, (bool, int)):
         return value if not isinstance(value, int) or abs(value) < 1 << 53 else str(value)
     if isinstance(value, float):

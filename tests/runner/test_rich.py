@@ -120,6 +120,55 @@ class Pandas(RunnerTest):
         meta = cell.of("result")[0]["metadata"][self.MIME]
         self.assertEqual((meta["total_rows"], meta["rows"]), (100_000, len(table["data"])))
 
+    def shown(self, code):
+        """The table that `code` shows, and what is told about it."""
+        cell = self.run_ok(code)
+        return cell.result[self.MIME], cell.of("result")[0]["metadata"][self.MIME]
+
+    def test_the_whole_size_is_told_and_the_index_is_no_column(self):
+        _, meta = self.shown("pd.DataFrame(np.zeros((100_000, 12)))")
+        self.assertEqual((meta["total_rows"], meta["total_columns"]), (100_000, 12))
+        self.assertLess(meta["rows"], 100_000)
+        table, meta = self.shown(
+            "pd.DataFrame(np.zeros((3, 300)), index=pd.MultiIndex.from_product([[1], [1, 2, 3]]))"
+        )
+        self.assertEqual((meta["total_columns"], meta["columns"]), (300, 200))
+        self.assertEqual(len(table["schema"]["fields"]), 202)
+        self.assertEqual(table["schema"]["primaryKey"], ["level_0", "level_1"])
+        # One row is there even where it alone is more than a table should be.
+        table, meta = self.shown("pd.DataFrame([['\u20ac' * 5000] * 200] * 2)")
+        self.assertEqual((len(table["data"]), meta["total_rows"]), (1, 2))
+
+    def test_numbers_keep_their_digits_and_the_form_that_was_asked_for(self):
+        table, meta = self.shown("pd.DataFrame({'n': [1795902150.13, 123456789.25, np.nan]})")
+        self.assertEqual(
+            [row["n"] for row in table["data"]], [1795902150.13, 123456789.25, None]
+        )
+        self.assertEqual(meta.keys() & {"precision", "text"}, set())
+        self.run_ok("pd.options.display.precision = 2")
+        self.assertEqual(self.shown("pd.DataFrame({'n': [1.5]})")[1]["precision"], 2)
+        self.run_ok("pd.options.display.float_format = '{:,.2f} CHF'.format")
+        table, meta = self.shown(
+            "pd.DataFrame({'i': [1, 2], 'n': [1234.5, np.nan], 's': ['a', 'b']})"
+        )
+        self.assertEqual(meta["text"], {"n": ["1,234.50 CHF", ""]})
+        self.assertEqual(table["data"][0]["n"], 1234.5)
+
+    def test_sparse_columns_and_numpy_scalars_are_numbers(self):
+        sparse = "pd.arrays.SparseArray"
+        table, _ = self.shown(
+            "pd.DataFrame({'i': %s([0, 1]), 'f': %s([0, 1.5]), 'b': %s([True, False]), "
+            "'n': %s([np.nan, 2.0]), 'o': np.array([np.int64(3), np.float32(0.5)], dtype=object)})"
+            % ((sparse,) * 4)
+        )
+        self.assertEqual(
+            table["data"],
+            [
+                {"index": 0, "i": 0, "f": 0.0, "b": True, "n": None, "o": 3},
+                {"index": 1, "i": 1, "f": 1.5, "b": False, "n": 2.0, "o": 0.5},
+            ],
+        )
+
     def test_odd_columns_do_not_break(self):
         for code in (
             "pd.DataFrame([[1, 2]], columns=['a', 'a'])",

@@ -262,7 +262,10 @@ function run() {
 
 byId("run").onclick = run;
 byId("stop").onclick = () => send({ type: "interrupt" });
-byId("restart").onclick = () => (final ? connect() : send({ type: "restart" }));
+byId("restart").onclick = () => {
+  if (final) return connect();
+  if (confirm("Restart the interpreter? Its variables will be gone, and what runs ends.")) send({ type: "restart" });
+};
 byId("clear").onclick = clear;
 byId("signin").onsubmit = (event) => {
   event.preventDefault();

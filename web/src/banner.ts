@@ -32,7 +32,9 @@ export class Banner {
         return html`<div class="banner warn"><p>${sentence(state.why)} Trying again in ${secondsTo(state.at)} s. Your code is kept here.</p>
           <button type="button" @click=${() => this.#link.retryNow()}>Try now</button></div>`;
       case "waiting":
-        return html`<div class="banner warn"><p>Connection lost. Reconnecting in ${secondsTo(state.at)} s; what runs does not stop for that.</p>
+        return html`<div class="banner warn"><p>${state.stopped
+          ? `The gateway was told to stop, which ends what runs. Trying to reach it again in ${secondsTo(state.at)} s. Your code is kept here.`
+          : `Connection lost. Reconnecting in ${secondsTo(state.at)} s; what runs does not stop for that.`}</p>
           <button type="button" @click=${() => this.#link.retryNow()}>Reconnect now</button></div>`;
       case "over":
         return html`<div class="banner"><p>${over(state)}</p>

@@ -8,6 +8,8 @@ import type { Example } from "./examples.js";
 import { newId } from "./pure/document.js";
 import type { CellSource } from "./pure/document.js";
 
+const KEPT = 20; // deleted cells, each with its output
+
 export class Cells {
   readonly #root = byId("cells");
   readonly #host: CellHost;
@@ -15,7 +17,8 @@ export class Cells {
   #list: CellView[] = [];
   #byId = new Map<string, CellView>();
   #selected: CellView | null = null;
-  #removed: { source: CellSource; at: number }[] = [];
+  /** Deleted cells, oldest first; what they run goes on and is told to them. */
+  #removed: { cell: CellView; at: number }[] = [];
 
   constructor(host: CellHost, changed: () => void) {
     this.#host = host;
@@ -28,6 +31,15 @@ export class Cells {
 
   get(id: string): CellView | undefined { return this.#byId.get(id); }
 
+  /** All cells, the deleted ones that could come back too. */
+  get known(): CellView[] { return [...this.#list, ...this.#removed.map(({ cell }) => cell)]; }
+
+  /** A cell that is there, or a deleted one that could come back. */
+  find(id: string): CellView | undefined { return this.get(id) ?? this.#removed.find(({ cell }) => cell.id === id)?.cell; }
+
+  /** A deleted cell will not come back: another one takes its place. */
+  forget(cell: CellView): void { this.#removed = this.#removed.filter((removed) => removed.cell !== cell); }
+
   load(sources: CellSource[]): void {
     this.#list = [];
     this.#byId.clear();
@@ -39,7 +51,10 @@ export class Cells {
   }
 
   insert(source: CellSource, at: number): CellView {
-    const cell = new CellView(source, this.#host);
+    return this.#put(new CellView(source, this.#host), at);
+  }
+
+  #put(cell: CellView, at: number): CellView {
     this.#list.splice(at, 0, cell);
     this.#byId.set(cell.id, cell);
     this.#root.insertBefore(cell.element, this.#list[at + 1]?.element ?? null);
@@ -61,7 +76,8 @@ export class Cells {
     this.#list.splice(at, 1);
     this.#byId.delete(cell.id);
     cell.element.remove();
-    this.#removed.push({ source: cell.source, at });
+    this.#removed.push({ cell, at });
+    if (this.#removed.length > KEPT) this.#removed.shift();
     if (this.#list.length === 0) this.insert({ id: newId(), code: "" }, 0);
     this.#renumber();
     const next = this.#list[Math.min(at, this.#list.length - 1)]!;
@@ -73,7 +89,7 @@ export class Cells {
   undoRemove(): void {
     const last = this.#removed.pop();
     if (!last) return;
-    const cell = this.insert({ id: newId(), code: last.source.code }, Math.min(last.at, this.#list.length));
+    const cell = this.#put(last.cell, Math.min(last.at, this.#list.length));
     this.select(cell);
     cell.element.focus();
   }

@@ -26,7 +26,10 @@ export type Phase =
   /** `detail` is what the gateway said, word for word. */
   | { phase: "ended"; status: DoneStatus; ms: number; text: string; detail: string };
 
-export type CellAction = "run" | "stop" | "up" | "down" | "remove" | "copy-text" | "copy-markdown" | "insert";
+/** A run of the cell that waits while an earlier one runs. */
+export interface Next { run: string; position: number; code: string | undefined }
+
+export type CellAction = "restore" | "discard" | "run" | "stop" | "up" | "down" | "remove" | "copy-text" | "copy-markdown" | "insert";
 
 export interface CellHost extends OutputHost {
   act(cell: CellView, action: CellAction): void;
@@ -47,8 +50,17 @@ export class CellView {
   run: string | undefined;
   count: number | undefined;
   phase: Phase = { phase: "fresh" };
-  /** The code of the newest run: what marks in tracebacks are about. */
+  /** The code of the newest run: what the output and marks in tracebacks are about. */
   ranCode: string | undefined;
+  /** What was being written here when somebody else's code took its place. */
+  draft: string | undefined;
+  /** The run that takes the place of this one when its turn comes. */
+  next: Next | null = null;
+  /** The newest run that the document knows of, until its events come: what is replayed before is older than the text. */
+  #known: string | undefined;
+  /** "Run all" has not come to it yet. */
+  #planned = false;
+  #drawnEdited = false;
   readonly #host: CellHost;
   readonly #side = h("div", { className: "side" });
   readonly #tools = h("div", { className: "tools" });
@@ -61,7 +73,8 @@ export class CellView {
 
   constructor(source: CellSource, host: CellHost) {
     this.id = source.id;
-    this.run = source.run;
+    this.run = this.#known = source.run;
+    this.draft = source.draft;
     this.#host = host;
     this.output = new Output(host, `output-${source.id}`);
     this.editor = new Editor(source.code, "Code", host.editorHost(this));
@@ -79,11 +92,73 @@ export class CellView {
   }
 
   get source(): CellSource {
-    return { id: this.id, code: this.editor.code, ...(this.run !== undefined && { run: this.run }) };
+    const run = this.next?.run ?? this.run;
+    return { id: this.id, code: this.editor.code, ...(run !== undefined && { run }), ...(this.draft !== undefined && { draft: this.draft }) };
   }
 
-  get busy(): boolean {
+  /** Whether a run of it waits or runs. */
+  get busy(): boolean { return this.active || this.next !== null; }
+
+  /** Whether the run that it shows waits or runs. */
+  get active(): boolean {
     return this.phase.phase === "sent" || this.phase.phase === "waiting" || this.phase.phase === "running";
+  }
+
+  /** The code of its newest run that waits or runs, as far as it is known. */
+  get sentCode(): string | undefined { return this.next ? this.next.code : this.active ? this.ranCode : undefined; }
+
+  get planned(): boolean { return this.#planned; }
+
+  setPlanned(planned: boolean): void {
+    if (planned === this.#planned) return;
+    this.#planned = planned;
+    this.draw();
+  }
+
+  /** Whether the text is not the code that the output is of. */
+  get edited(): boolean {
+    const { phase } = this;
+    const ran = phase.phase === "running" || (phase.phase === "ended" && phase.status !== "cancelled");
+    const { code } = this.editor;
+    // Of a new code that waits already it is said that it waits.
+    return ran && this.ranCode !== undefined && this.ranCode !== code && this.next?.code !== code;
+  }
+
+  /** Whether the text is newer than a run that is replayed: the document knows that run, or one after it. */
+  isNewerThan(run: string): boolean {
+    const known = this.#known;
+    if (run === known) this.#known = undefined;
+    return known !== undefined;
+  }
+
+  /** Shows the code that somebody else ran. What was being written in its place is kept aside. */
+  showCode(code: string): void {
+    const { code: before } = this.editor;
+    if (before === code) return;
+    const written = before.trim() !== "" && before !== this.ranCode;
+    if (written) this.draft = before;
+    this.editor.setCode(code);
+    if (written) this.draw();
+  }
+
+  /** The draft is the text again. */
+  restoreDraft(): void {
+    const { draft } = this;
+    if (draft === undefined) return;
+    this.draft = undefined;
+    this.editor.setCode(draft);
+    this.draw();
+  }
+
+  /** Nobody wants the draft back. */
+  discardDraft(): void {
+    this.draft = undefined;
+    this.draw();
+  }
+
+  /** The text has changed. */
+  textChanged(): void {
+    if (this.edited !== this.#drawnEdited) this.draw();
   }
 
   /** Its place in the list, counted from one. */
@@ -103,10 +178,11 @@ export class CellView {
     this.element.tabIndex = selected ? 0 : -1;
   }
 
-  /** A run begins: what the last one left is gone. */
-  begin(run: string, code: string): void {
+  /** A run begins: what the last one left is gone. Of somebody else's the code comes when it starts. */
+  begin(run: string, code?: string): void {
     this.run = run;
-    this.ranCode = code;
+    if (this.next?.run === run) this.next = null;
+    if (code !== undefined) this.ranCode = code;
     this.#keepRoom();
     this.output.clear();
     this.editor.mark(null);
@@ -122,7 +198,8 @@ export class CellView {
 
   /** Nothing is known of a run any more. */
   forget(text = ""): void {
-    if (!this.busy) return;
+    this.next = null;
+    if (!this.active) return this.draw();
     this.#become(text ? { phase: "ended", status: "lost", ms: 0, text, detail: "" } : { phase: "fresh" });
   }
 
@@ -152,8 +229,15 @@ export class CellView {
     if (event.type === "input_request") this.draw();
   }
 
+  /** A run of it waits while an earlier one runs; `null`: none does any more. */
+  setNext(next: Next | null): void {
+    this.next = next;
+    this.draw();
+  }
+
   /** A cell ahead of this one ended. */
   advance(): void {
+    if (this.next && this.next.position > 0) this.setNext({ ...this.next, position: this.next.position - 1 });
     if (this.phase.phase === "waiting" && this.phase.position > 0) {
       this.#become({ phase: "waiting", position: this.phase.position - 1 });
     }
@@ -162,7 +246,7 @@ export class CellView {
   draw(): void {
     const { phase } = this;
     const label = phase.phase === "running" ? "*" : this.count ?? "";
-    const stop = this.busy;
+    const stop = this.busy || this.#planned;
     const canRun = this.#host.canRun();
     render(html`
       <button type="button" class="go" ?disabled=${!canRun}
@@ -190,15 +274,24 @@ export class CellView {
     const { phase } = this;
     const by = this.#by ? html`<span class="by">${this.#by}</span>` : nothing;
     const text =
-      phase.phase === "sent" ? "Sending …"
+      this.#planned ? "Queued"
+      : phase.phase === "sent" ? "Sending …"
       : phase.phase === "waiting" ? (phase.position === 0 ? "Next in the queue" : `Queued behind ${phase.position}`)
       : phase.phase === "running" ? (this.output.asking ? "Waiting for input" : `Running · ${elapsed(Date.now() - phase.since)}`)
       : phase.phase === "ended" ? phase.text : "";
     const time = phase.phase === "ended" && phase.status !== "cancelled" && phase.status !== "lost" ? html`<span class="time">${duration(phase.ms)}</span>` : nothing;
-    const passing = this.busy;
+    const passing = this.busy || this.#planned;
+    const { draft, edited, next } = this;
+    this.#drawnEdited = edited;
     this.#foot.classList.toggle("passing", passing);
-    this.#foot.classList.toggle("tag", passing || text === "");
-    render(html`${by}<span class="how" title=${phase.phase === "ended" ? phase.detail : ""}>${text}</span>${time}`, this.#foot);
+    this.#foot.classList.toggle("tag", draft === undefined && (passing || text === ""));
+    const again = next === null ? "" : next.position === 0 ? "New code next in the queue" : `New code queued behind ${next.position}`;
+    const act = (action: CellAction) => () => this.#host.act(this, action);
+    render(html`${by}<span class="how" title=${phase.phase === "ended" ? phase.detail : ""}>${text}</span>
+      ${again ? html`<span>${again}</span>` : nothing}${edited ? html`<span class="edited">Edited since it ran</span>` : nothing}${time}
+      ${draft === undefined ? nothing : html`<span class="draft">This is the code that ran. What you were writing is kept.
+        <button type="button" class="link" @click=${act("restore")}>Bring my text back</button>
+        <button type="button" class="link" @click=${act("discard")}>Discard it</button></span>`}`, this.#foot);
   }
 
   #ended(done: Done): void {

@@ -15,6 +15,7 @@ import type { CellAction, CellHost, CellView } from "./cellview.js";
 import { keptSession } from "./credentials.js";
 import type { Arrival } from "./credentials.js";
 import { announce, copy, download, toast } from "./dom.js";
+import { ask } from "./dialogs.js";
 import type { EditorHost } from "./editor.js";
 import { Follow } from "./follow.js";
 import { Frames } from "./frames.js";
@@ -72,7 +73,11 @@ export class Console implements CellHost {
   #latency: number | null = null;
   #participants: readonly Participant[] = [];
   #loading = false;
+  /** Whether something has run that the interpreter may remember. */
+  #ran = false;
   #lossSaid = false; // that the variables are gone
+  /** Events up to this one were there before the page was. */
+  #replayedTo = 0;
   /** Until the gateway has said otherwise. */
   #canFiles = true;
 
@@ -115,12 +120,13 @@ export class Console implements CellHost {
 
   get overview(): Overview {
     const running = this.cells.all.find((cell) => cell.phase.phase === "running");
+    const state = this.#link.session?.state ?? this.#ready?.state ?? "starting";
     return {
       link: this.#link.state,
       ready: this.#ready,
-      state: this.#link.session?.state ?? this.#ready?.state ?? "starting",
+      state: state === "idle" && this.runs.runsAll ? "busy" : state,
       running: running?.phase.phase === "running" ? { since: running.phase.since, asking: running.output.asking } : null,
-      queued: this.cells.all.filter((cell) => cell.phase.phase === "waiting" || cell.phase.phase === "sent").length,
+      queued: this.cells.all.filter((cell) => cell.planned || cell.phase.phase === "waiting" || cell.phase.phase === "sent").length,
       usage: this.#usage,
       latency: this.#latency,
       participants: this.#participants,
@@ -171,7 +177,7 @@ export class Console implements CellHost {
 
   #linkChanged(state: LinkState): void {
     if (state.kind === "over" || state.kind === "connecting") {
-      for (const cell of this.cells.all) cell.forget(state.kind === "over" ? "The session ended before this cell did." : "");
+      for (const cell of this.cells.known) cell.forget(state.kind === "over" ? "The session ended before this cell did." : "");
       this.#usage = null;
       this.#participants = [];
       this.runs.stopped();
@@ -189,14 +195,18 @@ export class Console implements CellHost {
     // A new session counts anew: what ran in another one is not among what it ran.
     if (!resumed) for (const cell of this.cells.all) cell.count = undefined;
     for (const cell of this.cells.all) cell.draw();
-    if (!resumed) this.#seq = 0;
-    else announce("Reconnected.");
+    if (!resumed) {
+      this.#seq = 0;
+      this.#ran = false;
+      this.#replayedTo = ready.seq;
+    } else announce("Reconnected.");
     this.#changed();
   }
 
   #onGap(gap: Gap): void {
     this.#seq = Math.max(this.#seq, gap.to);
     if (gap.superseded) return; // what follows shows what those events led to
+    this.#ran = true;
     if (this.runs.stopping !== "no") toast("Stopped at once: output that was still on its way is not shown.");
     else if (gap.from <= 1) toast("The beginning of this session's output is no longer kept.");
     else toast("Some output is missing: it was skipped, or is no longer kept.");
@@ -222,6 +232,7 @@ export class Console implements CellHost {
         break;
       case "restarted":
         this.runs.stopped();
+        this.#ran = false;
         for (const cell of this.cells.all) if (!cell.busy) { cell.count = undefined; cell.draw(); }
         // Beside a cell that took its interpreter along, it is said already.
         if (!this.#lossSaid) toast(restarted(event.requested_by));
@@ -235,25 +246,46 @@ export class Console implements CellHost {
   }
 
   #toCell(event: Extract<SessionEvent, { id: string }>): void {
-    let cell = this.cells.get(cellOfRun(event.id));
+    let cell = this.cells.find(cellOfRun(event.id));
+    if (cell && event.type === "started" && !cell.element.isConnected && !this.runs.isOwn(event.id)) {
+      // Deleted here, and somebody else has run it since.
+      this.cells.forget(cell);
+      cell = undefined;
+    }
     if (!cell && event.type === "started") {
       cell = this.#arrived(event.id, event.code);
     }
     if (!cell) return;
-    if (cell.run !== event.id || (event.type === "queued" && !this.runs.isOwn(event.id))) {
-      // Somebody else runs this cell, or the log is replayed.
-      if (event.type !== "queued" && event.type !== "started") return;
-      const unchanged = cell.ranCode === cell.editor.code || this.#ready?.role === "viewer";
-      if (event.type === "started" && unchanged) cell.editor.setCode(event.code);
-      cell.begin(event.id, cell.editor.code);
-    } else if (event.type === "started" && this.#ready?.role === "viewer") {
-      cell.editor.setCode(event.code);
+    const own = this.runs.isOwn(event.id);
+    if (event.type === "queued" && cell.active && cell.run !== event.id) {
+      // What runs keeps its output; the new run takes its place when it starts.
+      cell.setNext({ run: event.id, position: event.position, code: cell.next?.run === event.id ? cell.next.code : undefined });
+      return this.#changed();
+    }
+    if (event.type === "done" && cell.next?.run === event.id) {
+      cell.setNext(null);
+      toast(`The new code of cell ${cell.number} did not run: it was taken out of the queue.`);
+      return this.#changed();
+    }
+    // Somebody else runs this cell, the log is replayed, or the run that waited starts.
+    if (event.type === "queued" ? cell.run !== event.id || !own : event.type === "started" && cell.run !== event.id) cell.begin(event.id);
+    else if (cell.run !== event.id) return;
+    if (event.type === "started") {
+      this.#ran = true;
+      this.#showCode(cell, event.id, event.code, event.seq, own);
     }
     cell.take(event);
     if (event.type === "started" && this.runs.isOwn(event.id)) this.#follow.begin();
     if (event.type === "done") this.#cellEnded(cell, event);
     if (event.type === "queued" || event.type === "started" || event.type === "done" || event.type === "input_request") this.#changed();
     if (event.type === "input_request") announce(`Cell ${cell.number} asks: ${event.prompt.trim() || "for input"}`);
+  }
+
+  /** Shows the code above an output that is of it. One's own text stays, and is said to be edited. */
+  #showCode(cell: CellView, run: string, code: string, seq: number, own: boolean): void {
+    if (this.#ready?.role === "viewer") return cell.editor.setCode(code);
+    const newer = seq <= this.#replayedTo && cell.isNewerThan(run);
+    if (!own && !newer) cell.showCode(code);
   }
 
   /** A cell that is not in this document: somebody else wrote it. */
@@ -297,6 +329,13 @@ export class Console implements CellHost {
     this.#changed();
   }
 
+  /** Restarts the interpreter, and asks first where that would lose something. */
+  async restart(runAll = false): Promise<void> {
+    const lost = this.#ran || this.cells.all.some((cell) => cell.busy);
+    if (this.runs.canRestart && lost && !await ask("Restart the interpreter?", "Its variables will be gone, and what runs or waits ends. Code, output and files stay.", "Restart")) return;
+    return runAll ? this.runs.restartAndRunAll() : this.runs.restart();
+  }
+
   measure(): void {
     const session = this.#link.session;
     if (this.#link.state.kind !== "open" || !session) return;
@@ -322,9 +361,14 @@ export class Console implements CellHost {
     switch (action) {
       case "run": return this.runs.run(cell);
       case "stop":
+        if (cell.planned) this.runs.skip(cell);
+        if (cell.next) this.runs.ask(() => this.#link.session?.interrupt(cell.next!.run));
         if (cell.phase.phase === "running") this.runs.interrupt();
+        else if (!cell.active) return;
         else if (cell.run) this.runs.ask(() => this.#link.session?.interrupt(cell.run));
         return;
+      case "restore": cell.restoreDraft(); cell.editor.focus(); return this.#edited();
+      case "discard": cell.discardDraft(); cell.element.focus(); return this.#edited();
       case "up": return this.cells.move(cell, -1);
       case "down": return this.cells.move(cell, 1);
       case "remove": return this.cells.remove(cell);
@@ -337,7 +381,7 @@ export class Console implements CellHost {
   editorHost(cell: CellView): EditorHost {
     // The view is made before the editor asks anything of it.
     return {
-      changed: () => this.#edited(),
+      changed: () => { cell.textChanged(); this.#edited(); },
       run: (then) => {
         this.runs.run(cell);
         if (this.arrival.layout === "single" || then === "stay") return;
@@ -468,16 +512,16 @@ export class Console implements CellHost {
     return url.href;
   }
 
-  /** Puts files into the working directory. */
-  async upload(files: File[], directory = ""): Promise<void> {
+  /** Puts files into the working directory, and says of each what came of it. */
+  async upload(files: File[], directory = "", said: (text: string, failed: boolean) => void = (text) => toast(text)): Promise<void> {
     const session = this.#link.session;
-    if (!session) return toast("There is no session to put files into.");
+    if (!session) return said("There is no session to put files into.", true);
     for (const file of files) {
       try {
         await session.files.put(directory ? `${directory}/${file.name}` : file.name, file);
-        toast(`${file.name} is in the working directory (${bytes(file.size)}).`);
+        said(`${file.name} is in the working directory (${bytes(file.size)}).`, false);
       } catch (error) {
-        toast(`${file.name} was not taken: ${(error as Error).message}`);
+        said(`${file.name} was not taken: ${sentence((error as Error).message)}`, true);
       }
     }
   }

@@ -5,7 +5,7 @@ import type { TemplateResult } from "lit-html";
 import type { Participant, Role, SessionToken } from "../client/src/index.js";
 import type { Console, ShareLink } from "./console.js";
 import { keepName, ownName } from "./credentials.js";
-import { byId, copy, h, icon } from "./dom.js";
+import { byId, copy, h, icon, removeDialog } from "./dom.js";
 import { EXAMPLES } from "./examples.js";
 import { HELP } from "./keys.js";
 import { newDocument, toFragment } from "./pure/document.js";
@@ -18,8 +18,8 @@ export function redrawDialogs(): void {
   for (const redraw of live) redraw();
 }
 
-/** Opens a dialog; `draw` is called again by `redraw`, and with `follows` whenever the session has changed. */
-export function openDialog(title: string, draw: (redraw: () => void, close: () => void) => TemplateResult, follows = false): void {
+/** Opens a dialog; `draw` is called again by `redraw`, and with `follows` whenever the session has changed. An element with `autofocus` has the focus first. */
+export function openDialog(title: string, draw: (redraw: () => void, close: () => void) => TemplateResult, follows = false, closed = () => {}): void {
   const body = h("div", { className: "content" });
   const heading = h("h2", { id: `dialog-${title.replace(/\W+/g, "-")}`, textContent: title });
   const close = h("button", { type: "button", className: "bare", aria: { label: "Close" }, onclick: () => dialog.close() });
@@ -27,12 +27,22 @@ export function openDialog(title: string, draw: (redraw: () => void, close: () =
   const dialog: HTMLDialogElement = h("dialog", { className: "dialog" }, h("div", { className: "bar" }, heading, close), body);
   dialog.setAttribute("aria-labelledby", heading.id);
   const redraw = () => render(draw(redraw, () => dialog.close()), body);
-  dialog.addEventListener("close", () => { dialog.remove(); live.delete(redraw); });
+  dialog.addEventListener("close", () => { removeDialog(dialog); live.delete(redraw); closed(); });
   dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
   if (follows) live.add(redraw);
   redraw();
   byId("dialogs").append(dialog);
   dialog.showModal();
+}
+
+/** Asks before something is lost. A dialog of the page: in the frame of another page the browser shows none of its own. */
+export function ask(title: string, text: string, action: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    let agreed = false;
+    openDialog(title, (_, close) => html`<p>${text}</p>
+      <p class="actions"><button type="button" class="danger" autofocus @click=${() => { agreed = true; close(); }}>${action}</button>
+        <button type="button" @click=${close}>Cancel</button></p>`, false, () => resolve(agreed));
+  });
 }
 
 export function showKeys(): void {
@@ -190,6 +200,6 @@ export function showRename(console: Console): void {
     event.preventDefault();
     console.setTitle(((event.target as HTMLFormElement).elements.namedItem("title") as HTMLInputElement).value.trim());
     close();
-  }}><label class="field">Title <input name="title" maxlength="80" .value=${console.overview.title}></label>
+  }}><label class="field">Title <input name="title" maxlength="80" autofocus @focus=${(event: Event) => (event.target as HTMLInputElement).select()} .value=${console.overview.title}></label>
     <p><button type="submit" class="primary">Rename</button></p></form>`);
 }

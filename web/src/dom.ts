@@ -24,8 +24,23 @@ export function byId(id: string): HTMLElement {
   return found;
 }
 
+/** Where notes are seen, and heard: of what is behind an open dialog browsers do neither. */
+function notesInFront(): void {
+  const host = [...document.querySelectorAll<HTMLDialogElement>("dialog:modal")].at(-1) ?? document.body;
+  for (const id of NOTES) if (byId(id).parentElement !== host) host.append(byId(id));
+}
+
+const NOTES = ["toasts", "live"];
+
+/** Takes a dialog out of the page, but not the notes in it. */
+export function removeDialog(dialog: HTMLDialogElement): void {
+  for (const id of NOTES) if (dialog.contains(byId(id))) document.body.append(byId(id));
+  dialog.remove();
+}
+
 /** Says something to screen readers. Summaries only: never output. */
 export function announce(text: string): void {
+  notesInFront();
   const live = byId("live");
   // The same words twice are announced twice.
   live.textContent = live.textContent === text ? `${text}\u00a0` : text;
@@ -38,6 +53,7 @@ export function toast(text: string, action?: { label: string; run(): void }): vo
   if (action) {
     element.append(h("button", { type: "button", className: "quiet", textContent: action.label, onclick: () => { leave(); action.run(); } }));
   }
+  notesInFront();
   byId("toasts").append(element);
   announce(text);
   setTimeout(leave, action ? 10_000 : 5_000);

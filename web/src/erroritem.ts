@@ -40,6 +40,6 @@ export function errorItem(error: ErrorEvent, host: OutputHost): Item {
     element,
     plain: () => plain,
     markdown: () => `\`\`\`pytb\n${plain}\n\`\`\``,
-    notebook: () => ({ output_type: "error", ename: error.name, evalue: error.value, traceback: error.traceback }),
+    notebook: () => [{ output_type: "error", ename: error.name, evalue: error.value, traceback: error.traceback }],
   };
 }

@@ -10,6 +10,8 @@ import { bytes } from "./pure/words.js";
 export function showFiles(console: Console): void {
   let directory: Directory | null = null;
   let failure = "";
+  let taken = "";
+  let refused: string[] = [];
   const session = console.link.session;
   if (!session) return;
 
@@ -33,7 +35,12 @@ export function showFiles(console: Console): void {
     };
     const put = async (event: Event) => {
       const input = event.target as HTMLInputElement;
-      await console.upload([...input.files ?? []], directory?.path);
+      taken = "";
+      refused = [];
+      await console.upload([...input.files ?? []], directory?.path, (text, failed) => {
+        if (failed) refused.push(text);
+        else taken = text;
+      });
       input.value = "";
       void load(directory?.path ?? "");
     };
@@ -44,6 +51,8 @@ export function showFiles(console: Console): void {
     if (!directory && !failure) void load("");
     return html`<p class="hint">The working directory of this session. Files dropped onto the page land here too.</p>
       <label class="field">Add files <input type="file" multiple @change=${put}></label>
+      ${refused.map((text) => html`<p class="problem" role="alert">${text}</p>`)}
+      <p class="hint" role="status">${taken}</p>
       ${failure ? html`<p class="problem" role="alert">${failure}</p>` : nothing}
       ${directory?.path ? html`<p class="path"><button type="button" class="bare" aria-label="Up to the directory above"
         @click=${() => void load(directory!.path.split("/").slice(0, -1).join("/"))}>${icon("up")}</button> ${directory.path}</p>` : nothing}

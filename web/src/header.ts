@@ -79,8 +79,8 @@ function controls(console: Console, overview: Overview) {
       : html`<button type="button" class="primary" ?disabled=${!open} @click=${once(() => console.runs.runAll())}
         title=${single ? "Run (Ctrl+Enter)" : "Run all cells"}>${icon(single ? "run" : "runAll")}<span>${single ? "Run" : "Run all"}</span></button>`}
     ${overview.ready && overview.ready.role !== "owner" ? nothing : html`
-      <button type="button" class="bare" ?disabled=${!open} aria-label="Restart the interpreter" title="Restart the interpreter (0 0)"
-        @click=${() => console.runs.restart()}>${icon("restart")}</button>`}`;
+      <button type="button" class="bare restart" ?disabled=${!open} aria-label="Restart the interpreter" title="Restart the interpreter (0 0)"
+        @click=${() => void console.restart()}>${icon("restart")}</button>`}`;
 }
 
 export function drawHeader(console: Console, actions: HeaderActions): void {

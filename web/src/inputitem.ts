@@ -57,7 +57,10 @@ export class InputItem implements Item {
   /** It was answered, here or by somebody else, or the cell ended. */
   end(): void {
     if (!this.open) return;
+    const focused = this.element.contains(document.activeElement);
     this.element.replaceChildren(h("div", { className: "text" }, h("div", { className: "line", textContent: this.plain() })));
+    // The field that had the focus is gone: the cell has it, and its keys work.
+    if (focused) this.element.closest<HTMLElement>(".cell")?.focus({ preventScroll: true });
   }
 
   plain(): string {
@@ -67,5 +70,5 @@ export class InputItem implements Item {
 
   markdown(): string { return `\`\`\`\n${this.plain()}\n\`\`\``; }
 
-  notebook(): object { return { output_type: "stream", name: "stdout", text: `${this.plain()}\n` }; }
+  notebook(): object[] { return [{ output_type: "stream", name: "stdout", text: `${this.plain()}\n` }]; }
 }

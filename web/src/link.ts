@@ -11,7 +11,8 @@ import { forgetSession, gatewayToken, keepSession, keepToken, keptSession, ownNa
 export type LinkState =
   | { kind: "connecting" }
   | { kind: "open" }
-  | { kind: "waiting"; at: number; why: string }
+  /** `stopped`: the gateway said that it shuts down, which ends its sessions. */
+  | { kind: "waiting"; at: number; why: string; stopped: boolean }
   | { kind: "unavailable"; at: number; why: string }
   | { kind: "refused"; wrong: boolean }
   | { kind: "over"; why: string; code: number };
@@ -51,6 +52,7 @@ export class Link {
     this.session = null;
     this.#become({ kind: "connecting" });
     const kept = keptSession();
+    let stopped = false;
     try {
       const session = await Session.connect({
         url: new URL(".", location.href).href,
@@ -70,8 +72,14 @@ export class Link {
         refused: (error) => { if (turn === this.#current) this.#host.refused(error); },
         connection: (state) => {
           if (turn !== this.#current) return;
-          if (state.state === "open") this.#become({ kind: "open" });
-          else if (state.state === "waiting") this.#become({ kind: "waiting", at: state.at, why: state.cause.message });
+          if (state.state === "open") {
+            stopped = false;
+            this.#become({ kind: "open" });
+          } else if (state.state === "waiting") {
+            // The attempts after it fail otherwise.
+            stopped ||= state.cause.kind === "draining";
+            this.#become({ kind: "waiting", at: state.at, why: state.cause.message, stopped });
+          }
         },
       });
       if (turn !== this.#current) return session.close();

@@ -106,7 +106,7 @@ function obey(console: Console, command: Command): void {
     case "run-advance": console.runs.run(cell); return single ? undefined : go(cells.following(cell));
     case "run-insert": console.runs.run(cell); return single ? undefined : cells.insertNear(cell, "below").editor.focus();
     case "stop": return console.runs.interrupt();
-    case "restart": return console.runs.restart();
+    case "restart": return void console.restart();
     case "help": return showKeys();
   }
   if (single) return;

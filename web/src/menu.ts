@@ -6,6 +6,7 @@ import { copyCodeLink, showDocuments, showExamples, showKeys } from "./dialogs.j
 import { byId, download, h, toast } from "./dom.js";
 import { showFiles } from "./files.js";
 import { fromNotebook, fromPython, newDocument, titleOf, toNotebook, toPython } from "./pure/document.js";
+import { count } from "./pure/words.js";
 import { chooseTheme, chosenTheme } from "./theme.js";
 import type { Theme } from "./theme.js";
 
@@ -32,7 +33,8 @@ export function showMenu(console: Console, button: HTMLElement): void {
   const { canFiles, ready, link } = console.overview;
   const online = link.kind === "open" && console.canRun();
   render(html`
-    ${item("Restart and run all", () => console.runs.restartAndRunAll(), online && ready?.role === "owner")}
+    ${item("Restart the interpreter", () => console.restart(), online && ready?.role === "owner")}
+    ${item("Restart and run all", () => console.restart(true), online && ready?.role === "owner")}
     ${item("Clear all outputs", () => console.clearAll())}
     ${item("Copy all outputs as Markdown", () => copyAll(console))}
     <hr role="separator">
@@ -86,6 +88,8 @@ function saveNotebook(console: Console): void {
     return { execution_count: count, outputs };
   }, language);
   download(`${fileName(console)}.ipynb`, text, "application/x-ipynb+json");
+  const omitted = console.cells.all.reduce((sum, cell) => sum + cell.output.omitted, 0);
+  if (omitted > 0) toast(`The notebook has the first and the last lines of long output; ${count(omitted, "line")} between them are left out.`);
 }
 
 function copyAll(console: Console): void {

@@ -16,8 +16,10 @@ export interface Item {
   element: HTMLElement;
   plain(): string;
   markdown(): string;
-  /** In the form of a Jupyter notebook's output; nothing if it has none. */
-  notebook(): object | null;
+  /** In the form of a Jupyter notebook's outputs. */
+  notebook(): object[];
+  /** Lines that a notebook gets nothing of. */
+  omitted?(): number;
   /** Lines of text it has, if it is text. */
   lines?(): number;
 }
@@ -138,8 +140,11 @@ export class Output {
     return this.#items.map((item) => item.markdown()).filter((text) => text !== "").join("\n\n");
   }
 
+  /** Lines that are in no notebook: the page does not keep them one by one. */
+  get omitted(): number { return this.#items.reduce((sum, item) => sum + (item.omitted?.() ?? 0), 0); }
+
   notebook(): object[] {
-    return this.#items.map((item) => item.notebook()).filter((output) => output !== null);
+    return this.#items.flatMap((item) => item.notebook());
   }
 
   #beforeOutput(): void {
@@ -162,7 +167,7 @@ export class Output {
       ...(displayId !== undefined && { displayId }),
       plain: () => plain,
       markdown: () => markdown,
-      notebook: () => ({ output_type: kind, data, metadata, ...(kind === "execute_result" && { execution_count: null }) }),
+      notebook: () => [{ output_type: kind, data, metadata, ...(kind === "execute_result" && { execution_count: null }) }],
     };
   }
 
@@ -183,7 +188,7 @@ export class Output {
   #note(text: string, offer?: { label: string; act: () => void }): void {
     const element = h("p", { className: "note", textContent: text });
     if (offer) element.append(" ", h("button", { type: "button", className: "link", textContent: offer.label, onclick: offer.act }));
-    this.#add({ element, plain: () => `[${text}]`, markdown: () => `*${text}*`, notebook: () => null });
+    this.#add({ element, plain: () => `[${text}]`, markdown: () => `*${text}*`, notebook: () => [] });
   }
 
   #ask(request: InputRequest): void {
@@ -204,7 +209,8 @@ function textItem(view: TextView): Item {
     element: view.element,
     plain: () => view.plainText().replace(/\n$/, ""),
     markdown: () => `\`\`\`\n${view.plainText().replace(/\n$/, "")}\n\`\`\``,
-    notebook: () => ({ output_type: "stream", name: "stdout", text: view.plainText() }),
+    notebook: () => view.screen.streams().map((stream) => ({ output_type: "stream", ...stream })),
+    omitted: () => view.screen.view().omitted,
     lines: () => view.screen.writtenLines,
   };
 }

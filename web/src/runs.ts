@@ -1,6 +1,9 @@
 // What this tab has run: cells one by one or all in order, and the stop that becomes a force stop.
 //
-//   run all ─► backlog ─► ahead (at most AHEAD in the gateway's queue) ─► done
+//   run all ─► backlog ─► ahead (one, which the gateway has) ─ ok ─► the next
+//                 ▲                                          └ else ─► the rest does not run
+//
+// One at a time: a cell that was sent before the page hears that the one before it failed would run.
 //
 //   no ─interrupt─► asked ─ 1 s ─► stubborn ─interrupt─► restart
 //    └──────────── a cell ended, the interpreter restarted ◄──────┘
@@ -10,10 +13,9 @@ import type { Session } from "../client/src/index.js";
 import type { CellView } from "./cellview.js";
 import { toast } from "./dom.js";
 import { newId } from "./pure/document.js";
-import { sentence } from "./pure/words.js";
+import { count, sentence } from "./pure/words.js";
 import type { Trust } from "./trust.js";
 
-const AHEAD = 8; // cells of "run all" in the queue of the gateway at once
 const STUBBORN_MS = 1000; // what has not stopped by then may be stopped by force
 
 export type Stopping = "no" | "asked" | "stubborn";
@@ -31,7 +33,8 @@ export class Runs {
   readonly #host: RunsHost;
   readonly #trust: Trust;
   #backlog: CellView[] = [];
-  #ahead = new Set<string>();
+  /** The run of "run all" whose end the next one waits for. */
+  #ahead: string | null = null;
   #stopping: Stopping = "no";
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -42,39 +45,54 @@ export class Runs {
 
   get stopping(): Stopping { return this.#stopping; }
 
+  /** Whether "run all" is not through yet, also between two cells. */
+  get runsAll(): boolean { return this.#ahead !== null; }
+
   /** Restarting takes everybody's variables, which the owner alone may. */
   get canRestart(): boolean { return this.#host.session?.role === "owner"; }
 
   /** Whether this tab sent the run. */
   isOwn(run: string): boolean { return this.#trust.isOwn(run); }
 
-  run(cell: CellView, stopOnError = false): void {
+  /** Runs a cell. One that runs already runs anew afterwards, if its code has changed; the newest code alone waits. */
+  run(cell: CellView): void {
     const code = cell.editor.code;
-    if (code.trim() === "" || cell.busy) return;
     const { session } = this.#host;
+    if (code.trim() === "" || (cell.busy && cell.sentCode === code)) return;
     if (!session) return cell.refuse("Not run: there is no session.");
     // Nobody else may know it beforehand, and run something under it that passes for ours.
     const run = `${cell.id}.${newId()}`;
     this.#trust.sent(run);
-    cell.begin(run, code);
+    const older = cell.next?.run;
+    if (cell.active) cell.setNext({ run, code, position: 1 });
+    else cell.begin(run, code);
+    if (older !== undefined && this.isOwn(older)) this.ask(() => session.interrupt(older));
     this.#host.sent();
-    session.runCode(code, { id: run, stopOnError, allowInput: true, keepCharacters: 0 }).catch((error: unknown) => {
+    session.runCode(code, { id: run, allowInput: true, keepCharacters: 0 }).then((outcome) => this.#over(run, outcome.status === "ok"), (error: unknown) => {
       if (error instanceof Refused) this.#trust.refused(run);
-      if (error instanceof Refused) cell.refuse(sentence(`Not run: ${error.message}`));
-      else cell.forget("The session ended before this cell did.");
-      this.#ahead.delete(run);
-      this.#pump();
+      const why = error instanceof Refused ? sentence(`Not run: ${error.message}`) : "The session ended before this cell did.";
+      if (cell.next?.run === run) {
+        cell.setNext(null);
+        toast(why);
+      } else if (error instanceof Refused) cell.refuse(why);
+      else cell.forget(why);
+      this.#over(run, false);
     });
   }
 
   runAll(): void {
-    this.#backlog = this.#host.all.filter((cell) => cell.editor.code.trim() !== "");
+    this.#setBacklog(this.#host.all.filter((cell) => cell.editor.code.trim() !== ""));
     this.#pump();
+  }
+
+  /** Takes a cell that "run all" has not come to out of it. */
+  skip(cell: CellView): void {
+    this.#setBacklog(this.#backlog.filter((other) => other !== cell));
   }
 
   /** Asks for a stop; once that has been in vain for a while, stops by force. */
   interrupt(): void {
-    this.#backlog = [];
+    this.#setBacklog([]);
     const { session } = this.#host;
     if (!session) return;
     if (this.#stopping === "stubborn") return this.restart();
@@ -92,7 +110,7 @@ export class Runs {
 
   restart(): void {
     if (this.#host.session && !this.canRestart) return toast("Only the owner of this session may restart it.");
-    this.#backlog = [];
+    this.#setBacklog([]);
     this.ask(() => this.#host.session?.restart());
   }
 
@@ -110,8 +128,24 @@ export class Runs {
   /** A run ended: the next of "run all" may follow. */
   ended(run: string, ok: boolean): void {
     this.stopped();
-    if (this.#ahead.delete(run) && !ok) this.#backlog = [];
+    this.#over(run, ok);
+  }
+
+  #over(run: string, ok: boolean): void {
+    if (run !== this.#ahead) return;
+    this.#ahead = null;
+    const left = this.#backlog.length;
+    if (!ok && left > 0) {
+      this.#setBacklog([]);
+      toast(`Run all stopped there: ${count(left, "cell")} after it did not run.`);
+    }
     this.#pump();
+  }
+
+  #setBacklog(cells: CellView[]): void {
+    for (const cell of this.#backlog) cell.setPlanned(false);
+    this.#backlog = cells;
+    for (const cell of cells) cell.setPlanned(true);
   }
 
   /** Nothing is asked to stop any more. */
@@ -130,12 +164,17 @@ export class Runs {
     }
   }
 
-  /** Sends cells of "run all" while there is room. */
+  /** Sends the next cell of "run all". */
   #pump(): void {
-    while (this.#backlog.length > 0 && this.#ahead.size < AHEAD) {
-      const cell = this.#backlog.shift()!;
-      this.run(cell, true);
-      if (cell.run && cell.busy) this.#ahead.add(cell.run);
+    while (this.#ahead === null) {
+      const cell = this.#backlog.shift();
+      if (!cell) return;
+      cell.setPlanned(false);
+      // It may have been deleted or emptied since.
+      if (!cell.element.isConnected || cell.editor.code.trim() === "") continue;
+      this.run(cell);
+      if (!cell.busy) return this.#setBacklog([]);
+      this.#ahead = cell.next?.run ?? cell.run ?? null;
     }
   }
 }

@@ -27,6 +27,7 @@ export class TextView implements Drawable {
   #recentLength = 0;
   #kept = 0;
   #omittedCount = -1;
+  #within = false;
   #follow = true;
   #drawnLines = 0;
   #calm = CALM_FRAMES; // frames since the last of a flood
@@ -49,14 +50,14 @@ export class TextView implements Drawable {
   }
 
   draw(): void {
-    const { head, omitted: beyond, tail } = this.screen.view();
+    const { head, omitted: beyond, within, tail } = this.screen.view();
     const live = this.#inFlood();
     const skipped = live ? Math.max(0, tail.length - LIVE_LINES) : 0;
     if (live) this.#frames.request(this); // for the rest, once it is calm
     const omitted = beyond + skipped;
     const shownTail = withoutEmptyEnd(skipped > 0 ? tail.slice(skipped) : tail);
     this.#head.show(tail.length > 0 || omitted > 0 ? head : withoutEmptyEnd(head));
-    if (omitted !== this.#omittedCount) this.#showOmitted(omitted);
+    if (omitted !== this.#omittedCount || within !== this.#within) this.#showOmitted(omitted, within);
     this.#tail.show(shownTail);
     const { element } = this;
     const scrolls = element.scrollHeight > element.clientHeight + 1;
@@ -100,15 +101,16 @@ export class TextView implements Drawable {
     this.#recentLength = 0;
   }
 
-  #showOmitted(omitted: number): void {
+  #showOmitted(omitted: number, within: boolean): void {
     this.#omittedCount = omitted;
+    this.#within = within;
     this.#omitted.hidden = omitted === 0;
     if (omitted === 0) return;
     if (!this.#omitted.firstChild) {
       const save = h("button", { type: "button", className: "link", textContent: "download all", onclick: () => void this.save() });
       this.#omitted.append(h("span", {}), " · ", save);
     }
-    this.#omitted.firstElementChild!.textContent = `${count(omitted, "line")} omitted`;
+    this.#omitted.firstElementChild!.textContent = within ? "A part of this line is omitted" : `${count(omitted, "line")} omitted`;
   }
 }
 
@@ -187,13 +189,36 @@ function paint(colour: Colour, bright: boolean): string {
   return `var(--ansi-${bright && colour < 8 ? colour + 8 : colour})`;
 }
 
-/** Lines of text with ANSI colours, for tracebacks. */
+const VALUE_LINE = 100_000; // characters of one line that are drawn at once: the layout of more freezes a browser
+
+/** Lines of text with ANSI colours, for values and tracebacks: an element each. The rest of a very long one comes when asked for. */
 export function colouredLines(lines: string[]): HTMLElement[] {
-  const screen = new Screen({ head: lines.length + 1, tail: 1, lineCharacters: 100_000 });
+  const pieces = lines.reduce((sum, line) => sum + 1 + Math.floor(line.length / VALUE_LINE), 1);
+  const screen = new Screen({ head: pieces, tail: 1, lineCharacters: VALUE_LINE, characters: Infinity });
   screen.write(lines.join("\n"));
-  return screen.view().head.map((line) => {
+  const elements: HTMLElement[] = [];
+  const rests = new Map<HTMLElement, Line[]>();
+  for (const line of screen.view().head) {
+    const last = elements.at(-1);
+    if (line.continued && last) {
+      rests.set(last, [...rests.get(last) ?? [], line]);
+      continue;
+    }
     const element = h("div");
     fill(element, line);
-    return element;
-  });
+    elements.push(element);
+  }
+  for (const [element, rest] of rests) {
+    const length = rest.reduce((sum, line) => sum + line.runs.reduce((all, run) => all + run.text.length, 0), 0);
+    const more = h("button", { type: "button", className: "link more", textContent: `… ${count(length, "more character", "more characters")} in this line: show them`, onclick: () => {
+      more.replaceWith(...rest.map((line) => {
+        const piece = h("span");
+        fill(piece, line);
+        piece.className = "";
+        return piece;
+      }));
+    } });
+    element.append(more);
+  }
+  return elements;
 }

@@ -1,4 +1,5 @@
-// Builds what the tests of one kind need, then runs them: `node test/run.mjs unit|browser`.
+// Builds what the tests of one kind need, then runs them: `node test/run.mjs unit|browser [FILE…]`, with files by the
+// beginning of their names.
 
 import { execFileSync } from "node:child_process";
 import { readdirSync } from "node:fs";
@@ -6,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 const kind = process.argv[2] === "browser" ? "browser" : "unit";
+const files = process.argv.slice(3);
 const web = fileURLToPath(new URL("..", import.meta.url));
 const run = (...command) => execFileSync(process.execPath, command, { cwd: web, stdio: "inherit" });
 
@@ -19,6 +21,7 @@ if (kind === "unit") {
 } else {
   run("build.mjs", "dist/page");
 }
-const tests = readdirSync(`${web}/test/${kind}`).filter((file) => file.endsWith(".test.mjs")).map((file) => `test/${kind}/${file}`);
+const tests = readdirSync(`${web}/test/${kind}`)
+  .filter((file) => file.endsWith(".test.mjs") && (files.length === 0 || files.some((name) => file.startsWith(name)))).map((file) => `test/${kind}/${file}`);
 // One file after another: each has a browser.
 run("--test", "--test-concurrency=1", "--test-timeout=900000", ...tests);

@@ -48,8 +48,15 @@ async function show(message: Show): Promise<void> {
         paper_bgcolor: "transparent", plot_bgcolor: "transparent", height: 420, ...figure.layout,
         ...(dark && { font: { color: ink, ...(figure.layout?.font as object) } }),
       };
-      const { Plotly } = globalThis as unknown as { Plotly: { newPlot(...all: unknown[]): Promise<unknown> } };
-      await Plotly.newPlot(output, figure.data, layout, { responsive: true, displaylogo: false, ...figure.config });
+      const { Plotly } = globalThis as unknown as { Plotly: Library };
+      const data = drawable(figure.data);
+      const known = Plotly.PlotSchema.get().traces;
+      // The library would draw what it does not know as a line, without a word.
+      const unknown = [...new Set(data.map((trace) => trace.type ?? "scatter"))].filter((type) => !(type in known));
+      if (unknown.length > 0) {
+        return report({ cellgate: "cannot", text: `This page cannot draw a Plotly chart of the kind ${unknown.join(", ")}. fig.write_html("chart.html") writes a page that draws it: take it from the files of the session.` });
+      }
+      await Plotly.newPlot(output, data, layout, { responsive: true, displaylogo: false, ...figure.config });
       return;
     }
     case "vega": {
@@ -58,6 +65,18 @@ async function show(message: Show): Promise<void> {
       return;
     }
   }
+}
+
+interface Trace { type?: string }
+interface Library {
+  newPlot(...all: unknown[]): Promise<unknown>;
+  PlotSchema: { get(): { traces: Record<string, unknown> } };
+}
+
+/** The traces, those for WebGL as what they look like: Plotly Express makes such of more than a thousand points. */
+function drawable(data: unknown): Trace[] {
+  const traces = (Array.isArray(data) ? data : []) as Trace[];
+  return traces.map((trace) => (trace.type === "scattergl" || trace.type === "heatmapgl" ? { ...trace, type: trace.type.slice(0, -2) } : trace));
 }
 
 let shown: Show | null = null;

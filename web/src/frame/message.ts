@@ -13,4 +13,6 @@ export interface Show {
 export interface Repaint { theme: "light" | "dark" }
 
 /** Frame to page. */
-export type FrameReport = { cellgate: "height"; height: number } | { cellgate: "ready" } | { cellgate: "failed"; reason: string };
+export type FrameReport = { cellgate: "height"; height: number } | { cellgate: "ready" } | { cellgate: "failed"; reason: string }
+  /** What it shows cannot be shown here, and what to do instead. */
+  | { cellgate: "cannot"; text: string };

@@ -6,6 +6,8 @@ export interface CellSource {
   code: string;
   /** The id of the newest run, with which its output is found again after a reload. */
   run?: string;
+  /** What was being written here when somebody else ran other code in this cell. */
+  draft?: string;
 }
 
 export interface Document { id: string; title: string; updated: number; cells: CellSource[] }

@@ -5,8 +5,8 @@ import type { MimeBundle } from "../../client/src/protocol.js";
 /** From the one that says most to the one that every value has. */
 const PREFERENCE: RegExp[] = [
   /^application\/vnd\.plotly\.v1\+json$/,
-  /^application\/vnd\.vegalite\.v\d+(\.\d+)*\+json$/,
-  /^application\/vnd\.vega\.v\d+(\.\d+)*\+json$/,
+  /^application\/vnd\.vegalite\.v\d+(\.\d+)*[.+]json$/,
+  /^application\/vnd\.vega\.v\d+(\.\d+)*[.+]json$/,
   /^application\/vnd\.dataresource\+json$/,
   /^text\/html$/,
   /^image\/svg\+xml$/,

@@ -7,6 +7,7 @@
 // few thousand do. The cursor can reach what was not omitted. Both streams share the screen, as on
 // a terminal; each keeps its own colours and its own unfinished escape sequence.
 
+import { sliceCells, width } from "./cells.js";
 import { PLAIN, PLAIN_STDERR, select } from "./style.js";
 import type { Style } from "./style.js";
 
@@ -20,12 +21,19 @@ export interface Line {
   continued: boolean;
 }
 
-export interface ScreenLimits { head: number; tail: number; lineCharacters: number }
+export interface ScreenLimits {
+  head: number;
+  tail: number;
+  lineCharacters: number;
+  /** Of all lines that are shown of the head, and of the tail. */
+  characters: number;
+}
 
 export const LIMITS: ScreenLimits = {
   head: 200, // what a reader sees first
   tail: 1000, // what a cursor can reach, and what is drawn anew at worst in one frame
-  lineCharacters: 8192, // longer lines are cut: layout of one huge line freezes a browser
+  lineCharacters: 8192, // in cells of a terminal; longer lines are cut: layout of one huge line freezes a browser
+  characters: 256 << 10, // layout of ten million takes a browser seconds
 };
 
 interface Pen { style: Style; pending: string }
@@ -37,6 +45,7 @@ const MAX_PENDING = 4096; // an escape sequence that has not ended by then is no
 export class Screen {
   #lines: Line[] = [];
   #dropped = 0; // lines that were behind the head
+  #droppedPieces = 0; // of these, such as continue the line before
   #row = 0; // of the cursor, an index of #lines
   #column = 0;
   #saved: { row: number; column: number } | null = null;
@@ -59,13 +68,39 @@ export class Screen {
   /** The same without the one behind a final line feed, which has nothing yet. */
   get writtenLines(): number { return this.lineCount - (this.#lines.at(-1)?.runs.length === 0 ? 1 : 0); }
 
-  /** What to show: the first lines, how many are left out behind them, and the last ones. */
-  view(): { head: Line[]; omitted: number; tail: Line[] } {
-    const { head, tail } = this.#limits;
+  /**
+   * What to show: the first lines, how many are left out behind them, and the last ones. A line that is cut into
+   * pieces counts once; `within` says that what is left out is of one line alone.
+   */
+  view(): { head: Line[]; omitted: number; within: boolean; tail: Line[] } {
+    const { head, tail, characters } = this.#limits;
     const lines = this.#lines;
-    if (this.#dropped === 0 && lines.length <= head + tail) return { head: lines, omitted: 0, tail: [] };
-    const from = Math.max(head, lines.length - tail);
-    return { head: lines.slice(0, head), omitted: this.#dropped + from - head, tail: lines.slice(from) };
+    if (this.#dropped === 0 && lines.length <= head + tail && this.#short(lines, characters)) return { head: lines, omitted: 0, within: false, tail: [] };
+    let to = Math.min(head, lines.length);
+    for (let at = 0, sum = 0; at < to; at += 1) {
+      sum += sizeOf(lines[at]!);
+      if (sum > characters && at > 0) to = at;
+    }
+    let from = Math.max(to, lines.length - tail);
+    for (let at = lines.length - 1, sum = 0; at >= from; at -= 1) {
+      sum += sizeOf(lines[at]!);
+      if (sum > characters && at < lines.length - 1) from = at + 1;
+    }
+    const pieces = this.#dropped + from - to;
+    if (pieces === 0) return { head: lines, omitted: 0, within: false, tail: [] };
+    let continued = this.#droppedPieces;
+    for (let at = to; at < from; at += 1) if (lines[at]!.continued) continued += 1;
+    return { head: lines.slice(0, to), omitted: Math.max(1, pieces - continued), within: pieces === continued, tail: lines.slice(from) };
+  }
+
+  /** Whether these lines have no more characters than that. */
+  #short(lines: Line[], characters: number): boolean {
+    let sum = 0;
+    for (const line of lines) {
+      sum += sizeOf(line);
+      if (sum > characters) return false;
+    }
+    return true;
   }
 
   write(text: string, stream: "stdout" | "stderr" = "stdout"): void {
@@ -87,6 +122,23 @@ export class Screen {
     }
   }
 
+  /** The lines kept as what each stream wrote, one after another, and nothing of the page's own. */
+  streams(): { name: "stdout" | "stderr"; text: string }[] {
+    const out: { name: "stdout" | "stderr"; text: string }[] = [];
+    const add = (name: "stdout" | "stderr", text: string) => {
+      const last = out.at(-1);
+      if (last?.name === name) last.text += text;
+      else if (text) out.push({ name, text });
+    };
+    const { head, tail } = this.view();
+    for (const [at, line] of [...head, ...tail].entries()) {
+      // The line feed belongs to what stands before it.
+      if (at > 0 && !line.continued) add(out.at(-1)?.name ?? "stdout", "\n");
+      for (const run of line.runs) add(run.style.stderr ? "stderr" : "stdout", run.text);
+    }
+    return out;
+  }
+
   /** The lines kept, as plain text. */
   plainText(): string {
     let text = "";
@@ -96,9 +148,9 @@ export class Screen {
         for (const run of line.runs) text += run.text;
       }
     };
-    const { head, omitted, tail } = this.view();
+    const { head, omitted, within, tail } = this.view();
     append(head);
-    if (omitted > 0) text += `\n… ${omitted} lines omitted …`;
+    if (omitted > 0) text += within ? "… a part of this line is omitted …" : `\n… ${omitted} lines omitted …`;
     append(tail);
     return text;
   }
@@ -115,7 +167,7 @@ export class Screen {
     this.#lines.push({ runs: [], version: ++this.#version, continued });
     // In strides: taking one out of the middle for every line would move the rest every time.
     if (this.#lines.length < head + 2 * tail) return;
-    this.#lines.splice(head, tail);
+    for (const line of this.#lines.splice(head, tail)) if (line.continued) this.#droppedPieces += 1;
     this.#dropped += tail;
     this.#row -= tail;
     if (this.#saved) this.#saved.row -= tail;
@@ -161,23 +213,36 @@ export class Screen {
         this.#column = 0;
         continue;
       }
-      const piece = text.length > room ? text.slice(0, room) : text;
+      // No more of it than could have room is looked at: a text may be of millions.
+      let piece = text.length > room ? text.slice(0, room) : text;
+      if (width(piece) > room) {
+        // A wide character that has half a place left is on the next line.
+        piece = sliceCells(piece, 0, room);
+        if (!text.startsWith(piece)) piece = piece.slice(0, -1);
+      }
+      // Nor is one that takes two units cut.
+      if (piece.length < text.length && /[\ud800-\udbff]$/.test(piece)) piece = piece.slice(0, -1);
+      if (piece === "") {
+        this.#column = lineCharacters;
+        continue;
+      }
       this.#overwrite(this.#line(), piece, style);
-      this.#column += piece.length;
+      this.#column += width(piece);
       text = text.slice(piece.length);
+      if (text.length > 0 && this.#column >= lineCharacters - 1) this.#column = lineCharacters;
     }
   }
 
   #overwrite(line: Line, text: string, style: Style): void {
     line.version = ++this.#version;
-    const length = line.runs.reduce((sum, run) => sum + run.text.length, 0);
+    const length = lengthOf(line.runs);
     if (this.#column >= length) {
       if (this.#column > length) add(line.runs, " ".repeat(this.#column - length), PLAIN);
       add(line.runs, text, style);
       return;
     }
     const before = slice(line.runs, 0, this.#column);
-    const after = slice(line.runs, this.#column + text.length, length);
+    const after = slice(line.runs, this.#column + width(text), length);
     add(before, text, style);
     for (const run of after) add(before, run.text, run.style);
     line.runs = before;
@@ -185,7 +250,7 @@ export class Screen {
 
   #erase(line: Line, from: number, to: number): void {
     line.version = ++this.#version;
-    const length = line.runs.reduce((sum, run) => sum + run.text.length, 0);
+    const length = lengthOf(line.runs);
     if (to >= length) {
       line.runs = slice(line.runs, 0, Math.min(from, length));
       return;
@@ -312,14 +377,25 @@ function add(runs: Run[], text: string, style: Style): void {
   else if (text) runs.push({ text, style });
 }
 
+/** Characters of a line. */
+function sizeOf(line: Line): number {
+  return line.runs.reduce((sum, run) => sum + run.text.length, 0);
+}
+
+/** Cells that a line takes. */
+function lengthOf(runs: Run[]): number {
+  return runs.reduce((sum, run) => sum + width(run.text), 0);
+}
+
 function slice(runs: Run[], from: number, to: number): Run[] {
   const out: Run[] = [];
   let at = 0;
   for (const run of runs) {
+    const cells = width(run.text);
     const start = Math.max(from, at);
-    const end = Math.min(to, at + run.text.length);
-    if (end > start) out.push({ text: run.text.slice(start - at, end - at), style: run.style });
-    at += run.text.length;
+    const end = Math.min(to, at + cells);
+    if (end > start) out.push({ text: start === at && end === at + cells ? run.text : sliceCells(run.text, start - at, end - at), style: run.style });
+    at += cells;
   }
   return out;
 }

@@ -9,7 +9,7 @@ export function bytes(count: number): string {
   let unit = 0;
   while (value >= 1024 && unit < units.length - 1) { value /= 1024; unit += 1; }
   const text = unit === 0 || value >= 100 ? String(Math.round(value)) : value.toFixed(1).replace(/\.0$/, "");
-  return `${text} ${units[unit]}`;
+  return `${text} ${count === 1 ? "byte" : units[unit]}`;
 }
 
 /** 83456 → "1 min 23 s". */

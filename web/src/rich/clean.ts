@@ -12,6 +12,17 @@ const CONFIG = {
   RETURN_DOM_FRAGMENT: true as const,
 };
 
+/** Gives the tables within their look, and a place of their own to scroll in. */
+export function frameTables(host: HTMLElement): void {
+  for (const table of host.querySelectorAll("table")) {
+    const scroller = h("div", { className: "scroller", tabIndex: 0 });
+    scroller.setAttribute("role", "region");
+    scroller.setAttribute("aria-label", "Table");
+    table.replaceWith(scroller);
+    scroller.append(table);
+  }
+}
+
 /** The HTML as it may stand in the page, and whether anything was lost. */
 export function clean(html: string): { fragment: DocumentFragment; lost: boolean } {
   const fragment = DOMPurify.sanitize(html, CONFIG);

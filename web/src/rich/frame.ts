@@ -60,6 +60,7 @@ export function frameFor(kind: Kind, content: unknown, title: string): HTMLEleme
     if (typeof report !== "object" || report === null) return;
     if (report.cellgate === "ready") void send();
     else if (report.cellgate === "height") frame.style.height = `${Math.min(MAX_HEIGHT, Math.max(24, Number(report.height) || 0))}px`;
+    else if (report.cellgate === "cannot") note(String(report.text).slice(0, 500));
     else if (report.cellgate === "failed") fail(String(report.reason).slice(0, 500));
   };
   const send = async () => {

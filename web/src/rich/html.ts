@@ -1,8 +1,7 @@
 // HTML: what is harmless as it stands becomes part of the page and looks like it; everything else
 // is shown in a frame, where it may do as it likes.
 
-import { h } from "../dom.js";
-import { clean } from "./clean.js";
+import { clean, frameTables } from "./clean.js";
 import type { Kind } from "./frame.js";
 
 /** What pandas puts around every table and what says nothing. */
@@ -15,13 +14,7 @@ export function showHtml(host: HTMLElement, text: string, framed: (kind: Kind, c
   if (cleaned && !cleaned.lost) {
     host.classList.add("prose");
     host.append(cleaned.fragment);
-    for (const table of host.querySelectorAll("table")) {
-      const scroller = h("div", { className: "scroller", tabIndex: 0 });
-      scroller.setAttribute("role", "region");
-      scroller.setAttribute("aria-label", "Table");
-      table.replaceWith(scroller);
-      scroller.append(table);
-    }
+    frameTables(host);
   } else {
     host.append(framed("html", text, "HTML output"));
   }

@@ -1,7 +1,7 @@
 // Images: click to enlarge, and to save.
 
 import { render } from "lit-html";
-import { byId, download, h, icon } from "../dom.js";
+import { byId, download, h, icon, removeDialog } from "../dom.js";
 
 /** `value` is base64, or the text of an SVG. An SVG shown as an image runs no scripts. */
 export function image(type: string, value: string, metadata: Record<string, unknown>, description: string): HTMLElement {
@@ -28,7 +28,7 @@ function enlarge(source: string, alt: string, type: string): void {
   render([icon("close"), " Close"], close);
   const dialog: HTMLDialogElement = h("dialog", { className: "viewer", aria: { label: alt } },
     h("div", { className: "bar" }, save, close), h("img", { src: source, alt }));
-  dialog.addEventListener("close", () => dialog.remove());
+  dialog.addEventListener("close", () => removeDialog(dialog));
   dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
   byId("dialogs").append(dialog);
   dialog.showModal();

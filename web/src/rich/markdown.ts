@@ -1,7 +1,7 @@
 // Markdown, with formulas between dollars.
 
 import { marked } from "marked";
-import { clean } from "./clean.js";
+import { clean, frameTables } from "./clean.js";
 
 const FORMULA = /\$\$([\s\S]+?)\$\$|(?<![\\$\w])\$(?!\s)((?:\\.|[^$\\\n])+?)(?<!\s)\$(?![\d$])/g;
 const CODE = /(```[\s\S]*?```|~~~[\s\S]*?~~~|`[^`\n]*`)/;
@@ -16,6 +16,7 @@ export async function showMarkdown(host: HTMLElement, text: string): Promise<voi
   }))).join("");
   const html = await marked.parse(marked_, { gfm: true });
   host.append(clean(html).fragment);
+  frameTables(host);
   if (formulas.length === 0) return;
   const { formula } = await import("./math.js");
   for (const place of host.querySelectorAll<HTMLElement>("[data-formula]")) {

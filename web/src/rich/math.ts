@@ -18,9 +18,55 @@ export function formula(source: string, block: boolean): HTMLElement {
   }
 }
 
+/** A formula within a text, in dollars, brackets or an environment. */
+const FORMULA = /\$\$([\s\S]+?)\$\$|\\\[([\s\S]+?)\\\]|(\\begin\{([a-z]+\*?)\}[\s\S]+?\\end\{\4\})|(?<!\\)\$((?:\\.|[^$\\])+?)\$|\\\(([\s\S]+?)\\\)/g;
+
+type Part = { text: string } | { source: string; block: boolean };
+
+/** The formulas of a text and what stands around them; a formula alone is one part. */
+function partsOf(text: string): Part[] {
+  const parts: Part[] = [];
+  let at = 0;
+  for (const found of text.matchAll(FORMULA)) {
+    if (found.index > at) parts.push({ text: text.slice(at, found.index) });
+    const block = found[1] ?? found[2] ?? found[3];
+    parts.push({ source: (block ?? found[5] ?? found[6])!, block: block !== undefined });
+    at = found.index + found[0].length;
+  }
+  if (at < text.length) parts.push({ text: text.slice(at) });
+  return parts;
+}
+
+/** Text with formulas in it: an empty line parts paragraphs. */
+function showProse(host: HTMLElement, parts: Part[]): void {
+  host.classList.add("prose");
+  let paragraph: HTMLElement | null = null;
+  const into = () => {
+    if (!paragraph) host.append(paragraph = h("p"));
+    return paragraph;
+  };
+  for (const part of parts) {
+    if ("source" in part) {
+      if (!part.block) into().append(formula(part.source, false));
+      else {
+        host.append(formula(part.source, true));
+        paragraph = null;
+      }
+      continue;
+    }
+    for (const [at, piece] of part.text.split(/\n\s*\n/).entries()) {
+      if (at > 0) paragraph = null;
+      if (piece.trim() !== "") into().append(piece.replace(/\\([$%&#_])/g, "$1"));
+      else if (piece !== "" && paragraph) into().append(" ");
+    }
+  }
+}
+
 /** A `text/latex` value: formulas in dollars or environments, and text around them. */
 export function showMath(host: HTMLElement, text: string): void {
   const trimmed = text.trim();
+  const parts = partsOf(trimmed);
+  if (parts.length > 1) return showProse(host, parts);
   const block = /^\$\$([\s\S]+)\$\$$/.exec(trimmed) ?? /^\\\[([\s\S]+)\\\]$/.exec(trimmed);
   const inline = /^\$([\s\S]+)\$$/.exec(trimmed) ?? /^\\\(([\s\S]+)\\\)$/.exec(trimmed);
   const source = block?.[1] ?? inline?.[1] ?? trimmed;

@@ -20,6 +20,11 @@ export interface Rich { element: HTMLElement; plain: string; markdown: string }
 /** `consent`: what the user is asked for before scripts of it run. */
 export function renderRich(data: MimeBundle, metadata: Record<string, unknown>, consent: Consent | null): Rich {
   const framed = (kind: Kind, content: unknown, title: string) => withConsent(consent, () => frameFor(kind, content, title));
+  if (Object.keys(data).some((kind) => /^application\/vnd\.bokehjs_(?:load|exec)\./.test(kind))) {
+    const why = "Bokeh's notebook mode draws nothing here: each output has a frame of its own, and its library would be in another one. Show a figure with its library instead:";
+    const how = "from IPython.display import HTML; from bokeh.embed import file_html; from bokeh.resources import INLINE; HTML(file_html(figure, INLINE))";
+    return { element: h("p", { className: "note" }, `${why} `, h("code", { textContent: how })), plain: `${why} ${how}`, markdown: `${why} \`${how}\`` };
+  }
   const type = choose(data);
   const plain = typeof data["text/plain"] === "string" || Array.isArray(data["text/plain"]) ? asText(data["text/plain"]) : "";
   const fenced = plain ? `\`\`\`\n${plain}\n\`\`\`` : "";
@@ -30,11 +35,15 @@ export function renderRich(data: MimeBundle, metadata: Record<string, unknown>, 
     return only(h("p", { className: "note", textContent: `This page cannot show ${types}.` }));
   }
   if (type === "application/vnd.dataresource+json") {
-    const table = readTable(value);
+    const table = readTable(value, metadata[type] as Record<string, unknown> | undefined);
     if (table) return tableView(table);
   }
   if (type === "application/vnd.plotly.v1+json") return only(framed("plotly", value, "Interactive chart"));
-  if (/^application\/vnd\.vega/.test(type)) return only(framed("vega", value, "Chart"));
+  if (/^application\/vnd\.vega/.test(type)) {
+    // The lines after the first one are Altair's, for pages that cannot draw it.
+    const name = plain.split("\n")[0]!;
+    return { element: framed("vega", value, "Chart"), plain: name, markdown: name };
+  }
   if (type === "text/html") return only(later(async (host) => (await import("./html.js")).showHtml(host, asText(value), framed)));
   if (type === "text/markdown") {
     const text = asText(value);

@@ -1,9 +1,8 @@
 // Tables: sortable by their headings, in pages, with a header row that stays.
 
 import { h } from "../dom.js";
-import { asMarkdown, asText, cellText, isNumeric, missing, sorted } from "../pure/table.js";
+import { asMarkdown, asText, cellText, isNumeric, missing, partOf, sizeOf, sorted } from "../pure/table.js";
 import type { Direction, Table } from "../pure/table.js";
-import { count } from "../pure/words.js";
 
 const PAGE = 50; // rows
 
@@ -12,8 +11,9 @@ export function tableView(table: Table): { element: HTMLElement; plain: string; 
   let rows = table.rows;
   let shown = Math.min(PAGE, rows.length);
   const body = h("tbody");
-  const size = `${count(table.total, "row")} × ${count(table.columns.length, "column")}`;
-  const caption = h("caption", { className: "unseen", textContent: `Table of ${size}. The headings sort.` });
+  const size = sizeOf(table);
+  const part = partOf(table);
+  const caption = h("caption", { className: "unseen", textContent: `Table of ${size}. The headings sort${part ? ` within ${part}` : ""}.` });
   const headings = table.columns.map((column) => {
     const button = h("button", { type: "button", textContent: column.name || "\u00a0", onclick: () => sortBy(column.name) });
     const heading = h("th", { scope: "col" }, button);
@@ -38,15 +38,19 @@ export function tableView(table: Table): { element: HTMLElement; plain: string; 
       else headings[at]!.removeAttribute("aria-sort");
     }
     body.replaceChildren(...rows.slice(0, shown).map((row) => h("tr", {}, ...table.columns.map((column) => {
-      const value = row[column.name];
+      const value = row.values[column.name];
       const cell = column.index ? h("th", { scope: "row" }) : h("td");
-      cell.textContent = missing(value) ? "–" : cellText(value);
+      const text = missing(value) ? "–" : column.text(value, row.at);
+      cell.textContent = text;
+      // All digits, where the column shows fewer.
+      if (typeof value === "number" && text !== cellText(value)) cell.title = cellText(value);
       const kinds = [isNumeric(column) && "number", missing(value) && "missing"].filter(Boolean);
       cell.className = kinds.join(" ");
       return cell;
     }))));
     const left = rows.length - shown;
-    foot.replaceChildren(left > 0 || table.total > rows.length ? `${shown} of ${size}` : size);
+    const said = [size, order && part ? `sorted within ${part}` : part && `here are ${part}`, left > 0 && `${shown} shown`];
+    foot.replaceChildren(said.filter(Boolean).join(" · "));
     more.textContent = `show ${Math.min(left, 10 * PAGE)} more`;
     if (left > 0) foot.append(" · ", more);
   }

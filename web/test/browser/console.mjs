@@ -50,7 +50,7 @@ export class ConsolePage {
     const opened = await browser.newContext({ viewport: { width: 1200, height: 800 }, permissions: ["clipboard-read", "clipboard-write"], ...context });
     const page = await opened.newPage();
     // For machines that do many things at once; every wait ends as soon as what it waits for is there.
-    page.setDefaultTimeout(90_000);
+    page.setDefaultTimeout(Number(process.env.CELLGATE_TEST_TIMEOUT_MS ?? 90_000));
     const console_ = new ConsolePage(page, opened);
     page.on("pageerror", (error) => console_.complaints.push(String(error)));
     page.on("console", (message) => {
@@ -90,6 +90,12 @@ export class ConsolePage {
     await this.page.evaluate(() => document.querySelector("#banner .warn button")?.click());
   }
 
+  /** Restarts by the button in the header, and agrees. */
+  async restarts() {
+    await this.page.getByRole("button", { name: "Restart the interpreter" }).click();
+    await this.page.getByRole("dialog", { name: "Restart the interpreter?" }).getByRole("button", { name: "Restart", exact: true }).click();
+  }
+
   cell(number) {
     return this.page.locator(".cell").nth(number - 1);
   }
@@ -112,6 +118,16 @@ export class ConsolePage {
   async run(number, code) {
     await this.write(number, code);
     await this.page.keyboard.press("Control+Enter");
+  }
+
+  /** Opens a document with these cells. */
+  async opens(codes) {
+    await this.page.getByRole("button", { name: "Menu" }).click();
+    const chooser = this.page.waitForEvent("filechooser");
+    await this.page.getByRole("menuitem", { name: "Open a file" }).click();
+    const text = codes.map((code) => `# %%\n${code.replace(/\n*$/, "\n")}`).join("\n");
+    await (await chooser).setFiles({ name: "opened.py", mimeType: "text/plain", buffer: Buffer.from(text) });
+    await this.page.waitForFunction((count) => document.querySelectorAll(".cell").length === count, codes.length);
   }
 
   /** Runs, and waits until the cell has ended in that way. */
@@ -162,6 +178,10 @@ export function stage({ gatewayOptions = {} } = {}) {
 
 /** Text of the lines of an output, as a reader sees it. */
 export const lines = (console_, number) => console_.output(number).locator(".line").allTextContents();
+
+/** The code of every cell, as it stands in the editors. */
+export const codes = (console_) => console_.page.evaluate(() =>
+  [...document.querySelectorAll(".cell .editor")].map((host) => [...host.shadowRoot.querySelectorAll(".cm-line")].map((line) => line.textContent).join("\n").trim()));
 
 const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 

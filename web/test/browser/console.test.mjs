@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
-import { lines, stage } from "./console.mjs";
+import { lines, real, stage } from "./console.mjs";
 import { PROGRAMS } from "./programs.mjs";
 
 const the = stage();
@@ -74,6 +74,65 @@ test("a million lines neither freeze the page nor are lost", async () => {
   assert.equal(text.split("\n").length, 1_000_001);
 });
 
+test("a line of 20 MB does not freeze the page, and all of it can be had", async () => {
+  const console_ = await fresh();
+  await console_.page.evaluate(() => {
+    globalThis.longest = 0;
+    let last = performance.now();
+    const look = () => {
+      globalThis.longest = Math.max(globalThis.longest, performance.now() - last);
+      last = performance.now();
+      requestAnimationFrame(look);
+    };
+    look();
+  });
+  await console_.runTo(1, PROGRAMS.hugeLine.code);
+  await console_.output(1).getByText("A part of this line is omitted").waitFor();
+  const longest = await console_.page.evaluate(() => globalThis.longest);
+  assert.ok(longest < 2000, `${longest} ms without a frame`);
+  const [download] = await Promise.all([
+    console_.page.waitForEvent("download"), console_.page.getByRole("button", { name: "download all" }).click(),
+  ]);
+  assert.equal((await readFile(await download.path(), "utf8")).length, 20_000_000);
+});
+
+test("a table in Markdown has the look of a table", async () => {
+  const console_ = await fresh();
+  await console_.runTo(1, PROGRAMS.markdownTable.code);
+  const cell = console_.output(1).getByRole("region", { name: "Table" }).locator("td").first();
+  assert.equal(await cell.evaluate((element) => getComputedStyle(element).paddingLeft), "12px");
+});
+
+test("an answer to input() leaves the focus in the cell", async () => {
+  const console_ = await fresh();
+  await console_.run(1, PROGRAMS.asks.code);
+  await console_.output(1).locator("input").fill("Ada");
+  await console_.page.keyboard.press("Enter");
+  await console_.phase(1, "ok");
+  assert.equal(await console_.page.evaluate(() => document.activeElement.classList.contains("cell")), true);
+  await console_.page.keyboard.press("b");
+  assert.equal(await console_.page.locator(".cell").count(), 2, "the keys of the list work");
+});
+
+test("a deleted cell comes back with its output, and with what it ran meanwhile", async () => {
+  const console_ = await fresh();
+  await console_.page.locator(".add").click();
+  await console_.runTo(1, PROGRAMS.hello.code);
+  const remove = () => console_.page.getByRole("button", { name: "Delete (cell 1)" }).click();
+  const undo = () => console_.page.getByRole("button", { name: "Undo" }).click();
+  await remove();
+  assert.equal(await console_.page.locator(".cell").count(), 1);
+  await undo();
+  assert.deepEqual(await lines(console_, 1), ["hello", "42"]);
+  await console_.run(1, PROGRAMS.slow.code);
+  await console_.output(1).locator(".line", { hasText: /^2$/ }).waitFor();
+  await remove();
+  await console_.page.waitForTimeout(500);
+  await undo();
+  await console_.phase(1, "ok");
+  assert.deepEqual(await lines(console_, 1), Array.from({ length: 30 }, (_, n) => String(n)));
+});
+
 test("tables sort by their headings", async () => {
   const console_ = await fresh();
   await console_.runTo(1, PROGRAMS.table.code);
@@ -127,6 +186,24 @@ test("Plotly and Vega charts are drawn", async () => {
   await console_.runTo(1, PROGRAMS.vega.code);
   await console_.output(1).frameLocator("iframe").locator("canvas, svg").first().waitFor();
   assert.deepEqual(console_.complaints.filter((text) => !/WebGL/i.test(text)), []);
+});
+
+test("a value with a very long line says what is left out of it, and shows it when asked", async () => {
+  const console_ = await fresh();
+  await console_.runTo(1, PROGRAMS.longValue.code);
+  const value = console_.output(1).locator(".value > div");
+  assert.equal(await value.count(), 2);
+  assert.equal(await value.nth(1).textContent(), "last");
+  const more = console_.output(1).getByRole("button", { name: "… 150,001 more characters in this line: show them" });
+  await more.click();
+  assert.equal(await value.first().evaluate((element) => element.textContent === `${"a".repeat(250_000)}Z`), true);
+  assert.equal(await more.count(), 0);
+  await console_.page.getByRole("button", { name: "Copy output as text (cell 1)" }).click();
+  await console_.page.locator(".toast", { hasText: "Output copied" }).waitFor();
+  assert.equal((await console_.page.evaluate(() => navigator.clipboard.readText())).length, 250_006);
+  if (real) return; // there the message itself is bounded, and says so
+  await console_.runTo(1, PROGRAMS.longError.code, "error");
+  await console_.output(1).locator(".trace").getByRole("button", { name: /^… [\d,]+ more characters in this line: show them$/ }).waitFor();
 });
 
 test("a traceback leads to the line in the cell", async () => {
@@ -327,6 +404,7 @@ test("restart and run all begins with a fresh interpreter", async () => {
   await console_.runTo(2, PROGRAMS.showX.code);
   await console_.page.getByRole("button", { name: "Menu" }).click();
   await console_.page.getByRole("menuitem", { name: "Restart and run all" }).click();
+  await console_.page.getByRole("dialog").getByRole("button", { name: "Restart", exact: true }).click();
   await console_.page.locator(".toast", { hasText: "variables are gone" }).waitFor();
   await console_.cell(2).locator(".count", { hasText: /^2$/ }).waitFor();
   assert.equal(await console_.cell(1).locator(".count").textContent(), "1");
@@ -377,13 +455,75 @@ test("running on advances and makes cells, and all run in order", async () => {
   await console_.phase(2, "ok");
   assert.equal(await console_.page.locator(".cell").count(), 3);
   assert.deepEqual(await lines(console_, 2), ["kept"]);
-  await console_.page.getByRole("button", { name: "Restart the interpreter" }).click();
+  await console_.restarts();
   await console_.page.locator(".toast", { hasText: "variables are gone" }).waitFor();
   await console_.run(2, PROGRAMS.showX.code);
   await console_.phase(2, "error");
   await console_.page.getByRole("button", { name: "Run all" }).click();
   await console_.phase(2, "ok");
   assert.deepEqual(await lines(console_, 2), ["kept"]);
+});
+
+test("run all stops at the first error, and nothing after it was sent", async () => {
+  const console_ = await fresh();
+  const others = Array.from({ length: 17 }, () => PROGRAMS.hello.code);
+  for (const failsAt of [3, 1, 12]) {
+    const codes = [...others];
+    codes.splice(failsAt - 1, 0, PROGRAMS.showX.code); // there is no x
+    await console_.opens(codes);
+    await console_.page.getByRole("button", { name: "Run all" }).click();
+    await console_.phase(failsAt, "error");
+    await console_.page.locator(".toast", { hasText: `Run all stopped there: ${18 - failsAt} cells after it did not run.` }).waitFor();
+    await console_.page.locator(".state", { hasText: "Ready" }).waitFor();
+    const phases = await console_.page.locator(".cell").evaluateAll((cells) => cells.map((cell) => cell.dataset.phase));
+    assert.deepEqual(phases, codes.map((_, at) => (at + 1 < failsAt ? "ok" : at + 1 === failsAt ? "error" : "fresh")));
+    // The next cell by hand is the next one that the interpreter counts: none ran in between.
+    const counted = async (number) => Number(await console_.cell(number).locator(".count").textContent());
+    const failed = await counted(failsAt);
+    await console_.runTo(18, PROGRAMS.hello.code);
+    assert.equal(await counted(18), failed + 1);
+  }
+  // What waits can be taken out of it, and a stop takes out all.
+  await console_.opens([PROGRAMS.slow.code, PROGRAMS.hello.code, PROGRAMS.slow.code, PROGRAMS.hello.code]);
+  await console_.page.getByRole("button", { name: "Run all" }).click();
+  await console_.phase(1, "running");
+  await console_.page.locator(".state", { hasText: "3 queued" }).waitFor();
+  await console_.page.getByRole("button", { name: "Stop cell 2" }).click();
+  await console_.phase(3, "running");
+  assert.equal(await console_.cell(2).getAttribute("data-phase"), "fresh");
+  await console_.page.getByRole("button", { name: "Stop", exact: true }).click();
+  await console_.phase(3, "interrupted");
+  assert.equal(await console_.cell(4).getAttribute("data-phase"), "fresh");
+});
+
+test("a cell that runs takes new code: it waits, and the newest alone", async () => {
+  const console_ = await fresh();
+  await console_.run(1, PROGRAMS.asks.code);
+  const question = console_.output(1).locator("input");
+  await question.waitFor();
+  await console_.cell(1).locator(".cm-content").click();
+  await console_.page.keyboard.press("Control+Enter");
+  await console_.run(1, PROGRAMS.hello.code);
+  await console_.cell(1).getByText("New code queued behind 1").waitFor();
+  await console_.run(1, PROGRAMS.setX.code);
+  await console_.run(1, PROGRAMS.streams.code);
+  // What runs goes on, and is seen until its end.
+  await question.fill("Ada");
+  await question.press("Enter");
+  await console_.output(1).locator(".line", { hasText: "out 2" }).waitFor();
+  await console_.phase(1, "ok");
+  assert.equal(await console_.cell(1).locator(".count").textContent(), "2", "neither the same code nor what was replaced has run");
+  assert.equal(await console_.cell(1).getByText("Edited since it ran").count(), 0);
+  // A stop takes both out.
+  await console_.run(1, PROGRAMS.forever.code);
+  await console_.phase(1, "running");
+  await console_.run(1, PROGRAMS.hello.code);
+  await console_.cell(1).getByText("New code queued behind 1").waitFor();
+  await console_.page.getByRole("button", { name: "Stop cell 1" }).click();
+  await console_.phase(1, "interrupted");
+  await console_.page.locator(".state", { hasText: "Ready" }).waitFor();
+  assert.equal(await console_.cell(1).locator(".count").textContent(), "3");
+  assert.deepEqual(console_.complaints, []);
 });
 
 test("a reload finds the code, the output and the session again", async () => {

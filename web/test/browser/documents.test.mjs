@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
-import { real, stage } from "./console.mjs";
+import { accessible, codes, real, stage } from "./console.mjs";
 import { PROGRAMS } from "./programs.mjs";
 
 const { fresh, open } = stage();
@@ -24,8 +24,54 @@ async function opens(console_, name, text) {
   await chooser.setFiles({ name, mimeType: "text/plain", buffer: Buffer.from(text) });
 }
 
-const codes = (console_) => console_.page.evaluate(() =>
-  [...document.querySelectorAll(".cell .editor")].map((host) => [...host.shadowRoot.querySelectorAll(".cm-line")].map((line) => line.textContent).join("\n").trim()));
+test("Rename begins in the title", async () => {
+  const console_ = await fresh();
+  await console_.page.getByRole("button", { name: "Rename" }).or(console_.page.locator(".title")).first().click();
+  await console_.page.keyboard.type("Mine");
+  await console_.page.keyboard.press("Enter");
+  await console_.page.locator(".title", { hasText: /^Mine$/ }).waitFor();
+});
+
+test("a file that is not taken says so in the dialog", { skip: real && "needs a gateway that refuses" }, async () => {
+  const console_ = await fresh();
+  await menu(console_, "Files in the session");
+  const dialog = console_.page.getByRole("dialog", { name: "Files" });
+  const put = (name) => dialog.locator("input[type=file]").setInputFiles({ name, mimeType: "text/plain", buffer: Buffer.from("x") });
+  await put("taken.txt");
+  await dialog.getByRole("status").getByText("taken.txt is in the working directory (1 byte).").waitFor();
+  await console_.page.route("**/files/*", (route) => (route.request().method() === "PUT"
+    ? route.fulfill({ status: 413, contentType: "application/problem+json", body: JSON.stringify({ status: 413, detail: "the file is larger than 1 MiB" }) })
+    : route.continue()));
+  await put("large.txt");
+  await dialog.getByRole("alert").getByText(/^large\.txt was not taken: .*larger than 1 MiB/).waitFor();
+  await accessible(console_.page, "a refused file");
+  await console_.page.keyboard.press("Escape");
+  // What is said while a dialog is open is in front of it, and is there afterwards.
+  await console_.page.getByRole("button", { name: "Share", exact: true }).click();
+  await console_.page.getByRole("button", { name: "Copy", exact: true }).click();
+  const toast = console_.page.locator(".toast", { hasText: "Link copied." });
+  assert.equal(await toast.evaluate((element) => {
+    const { x, y, width, height } = element.getBoundingClientRect();
+    return element.contains(document.elementFromPoint(x + width / 2, y + height / 2));
+  }), true);
+  await console_.page.keyboard.press("Escape");
+  assert.equal(await toast.count(), 1);
+});
+
+test("a notebook has what each stream wrote, and no words of the page", async () => {
+  const console_ = await fresh();
+  await console_.runTo(1, PROGRAMS.streams.code);
+  await console_.page.locator(".add").click();
+  await console_.runTo(2, PROGRAMS.million.code);
+  const { cells } = JSON.parse((await saved(console_, "Save as notebook")).text);
+  const texts = (name) => cells[0].outputs.filter((output) => output.name === name).map((output) => output.text).join("");
+  assert.equal(texts("stdout"), "out 0\nout 1\nout 2\n");
+  assert.equal(texts("stderr"), "err 0\nerr 1\nerr 2\n");
+  const long = cells[1].outputs.map((output) => output.text).join("");
+  assert.match(long, /^line 0\n[\s\S]*line 999999\n$/);
+  assert.doesNotMatch(long, /omitted|left out/);
+  await console_.page.locator(".toast", { hasText: /The notebook has the first and the last lines of long output; [\d,]+ lines/ }).waitFor();
+});
 
 test("documents go out and come in: notebook, Python file, link", async () => {
   const console_ = await fresh();

@@ -132,6 +132,7 @@ for (const colorScheme of ["light", "dark"]) {
       }
     };
     await bar("ready");
+    assert.equal(await console_.page.getByRole("button", { name: "Restart the interpreter" }).count(), 0, "it is not beside Run");
     await console_.run(1, PROGRAMS.forever.code);
     await console_.page.locator(".state", { hasText: /Running · \d+ s/ }).waitFor();
     await bar("running");
@@ -142,6 +143,13 @@ for (const colorScheme of ["light", "dark"]) {
     const box = await console_.page.getByRole("menu").boundingBox();
     assert.ok(box.x >= 0 && box.x + box.width <= 360, JSON.stringify(box));
     await accessible(console_.page, "the menu on a phone");
+    await console_.page.getByRole("menuitem", { name: "Examples" }).tap();
+    const cut = await console_.page.getByRole("dialog", { name: "Examples" }).locator(".item strong, .item span")
+      .evaluateAll((texts) => texts.filter((text) => text.scrollWidth > text.clientWidth + 1 && getComputedStyle(text).display !== "inline").map((text) => text.textContent));
+    assert.deepEqual(cut, [], "titles that are cut");
+    await console_.page.keyboard.press("Escape");
+    await console_.page.getByRole("button", { name: "Menu" }).tap();
+    assert.equal(await console_.page.getByRole("menuitem", { name: "Restart the interpreter" }).count(), 1);
     await console_.page.keyboard.press("Escape");
     await console_.page.getByRole("button", { name: "Run cell 1" }).tap();
     await console_.phase(1, "ok");
@@ -218,9 +226,23 @@ test("command mode stops and restarts by pairs of keys", async () => {
   await keyboard.press("i");
   await keyboard.press("i");
   await console_.phase(1, "interrupted");
-  await keyboard.press("0");
-  await keyboard.press("0");
+  // It asks, as there are variables; who says no has lost nothing, and after it there is nothing to ask about.
+  const question = console_.page.getByRole("dialog", { name: "Restart the interpreter?" });
+  for (const answer of ["Cancel", "Restart"]) {
+    await keyboard.press("0");
+    await keyboard.press("0");
+    await question.waitFor();
+    await accessible(console_.page, "the question before a restart");
+    if (answer === "Restart") await keyboard.press("Enter");
+    else await question.getByRole("button", { name: answer }).click();
+    await question.waitFor({ state: "detached" });
+    if (answer === "Cancel") assert.equal(await console_.page.locator(".toast", { hasText: "Restarted" }).count(), 0);
+  }
   await console_.page.locator(".toast", { hasText: "Restarted: the variables are gone." }).waitFor();
+  await console_.ready();
+  await keyboard.press("0");
+  await keyboard.press("0");
+  await console_.page.locator(".toast", { hasText: "Restarted: the variables are gone." }).nth(1).waitFor();
   await console_.ready();
   await keyboard.press("?");
   const listed = await console_.page.getByRole("dialog", { name: "Keys" }).locator("dd").allTextContents();

@@ -72,6 +72,7 @@ test("stops, restarts and answers", async () => {
   await page.getByRole("textbox", { name: "Who?" }).fill("Ada");
   await page.keyboard.press("Enter");
   await output("hello Ada");
+  page.once("dialog", (dialog) => void dialog.accept());
   await page.getByRole("button", { name: "Restart" }).click();
   await output("Restarted");
   await state("Ready");

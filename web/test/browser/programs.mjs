@@ -136,6 +136,28 @@ export const PROGRAMS = {
       cell.out("\n");
     },
   },
+  /** One line of 250,000 characters, and one behind it. */
+  longValue: {
+    code: "class Long:\n    def __repr__(self):\n        return 'a' * 250_000 + 'Z\\nlast'\nLong()",
+    play(cell) { cell.result({ "text/plain": `${"a".repeat(250_000)}Z\nlast` }); },
+  },
+  longError: {
+    code: "raise ValueError('b' * 150_000)",
+    play: (cell, id) => fails(cell, id, 1, "ValueError", "b".repeat(150_000), "raise ValueError('b' * 150_000)"),
+  },
+  markdownTable: bundle({ "text/markdown": "| a | b |\n|---|--:|\n| 1 | 2 |", "text/plain": "md" }),
+  /** 20 MB without a line feed. */
+  hugeLine: {
+    code: "import sys\nsys.stdout.write('x' * 10_000_000 + 'y' * 10_000_000)",
+    async play(cell) {
+      for (const letter of "xy") {
+        for (let n = 0; n < 10_000_000; n += 50_000) {
+          cell.out(letter.repeat(50_000));
+          if (n % 1_000_000 === 0) await cell.sleep(1);
+        }
+      }
+    },
+  },
   completes: { code: "pri", play() {} },
 };
 

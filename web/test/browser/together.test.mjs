@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { accessible, lines, real, stage } from "./console.mjs";
+import { accessible, codes, lines, real, stage } from "./console.mjs";
 import { bundle, PROGRAMS } from "./programs.mjs";
 
 const the = stage();
@@ -102,6 +102,80 @@ test("two browsers work in one session, and each sees who is here and who runs w
   await grace.phase(1, "running");
   await grace.page.getByRole("button", { name: "Stop", exact: true }).click();
   await ada.phase(1, "interrupted");
+});
+
+/** Waits until the cell has that code. */
+const hasCode = async (console_, number, code) => {
+  for (const end = Date.now() + 20_000; Date.now() < end; await new Promise((resolve) => setTimeout(resolve, 50))) {
+    if ((await codes(console_))[number - 1] === code.trim()) return;
+  }
+  assert.equal((await codes(console_))[number - 1], code.trim());
+};
+
+test("the code above an output is the code that ran, for everybody, and what one was writing is kept", async () => {
+  const name = (who) => ({ storageState: { cookies: [], origins: [{ origin: the.gateway.url, localStorage: [{ name: "cellgate.name", value: who }] }] } });
+  const ada = await fresh(name("Ada"));
+  await ada.runTo(1, PROGRAMS.hello.code);
+  const grace = await fresh({ ...name("Grace"), fragment: await linkFor(ada, "Work along") });
+  const viewer = await fresh({ fragment: await linkFor(ada, "Watch") });
+  const everybody = [ada, grace, viewer];
+  const edited = (console_) => console_.cell(1).getByText("Edited since it ran");
+  for (const one of everybody) await hasCode(one, 1, PROGRAMS.hello.code);
+
+  // Somebody else runs other code in the same cell; a reload changes nothing.
+  await grace.runTo(1, PROGRAMS.setX.code);
+  for (const one of everybody) await hasCode(one, 1, PROGRAMS.setX.code);
+  for (const one of everybody) {
+    await one.page.reload();
+    await one.ready();
+    await one.phase(1, "ok");
+    await hasCode(one, 1, PROGRAMS.setX.code);
+    assert.equal(await edited(one).count(), 0);
+  }
+
+  // What one was writing gives way, is kept over a reload, and comes back.
+  await ada.write(1, "not_sent = 1");
+  await edited(ada).waitFor();
+  await grace.runTo(1, PROGRAMS.hello.code);
+  await ada.cell(1).getByText("What you were writing is kept.").waitFor();
+  await hasCode(ada, 1, PROGRAMS.hello.code);
+  await accessible(ada.page, "a text that gave way");
+  await ada.page.reload();
+  await ada.ready();
+  await ada.phase(1, "ok");
+  await hasCode(ada, 1, PROGRAMS.hello.code);
+  await ada.cell(1).getByRole("button", { name: "Bring my text back" }).click();
+  await hasCode(ada, 1, "not_sent = 1");
+  await edited(ada).waitFor();
+  assert.equal(await ada.cell(1).locator(".draft").count(), 0);
+  // It is newer than what is replayed.
+  await ada.page.reload();
+  await ada.ready();
+  await edited(ada).waitFor();
+  await hasCode(ada, 1, "not_sent = 1");
+
+  // One's own text, changed after it was sent, stays and is said to be another.
+  await ada.run(1, PROGRAMS.asks.code);
+  const question = ada.output(1).locator("input");
+  await question.waitFor();
+  await ada.write(1, "later = 1");
+  await edited(ada).waitFor();
+  await hasCode(grace, 1, PROGRAMS.asks.code);
+  await hasCode(viewer, 1, PROGRAMS.asks.code);
+  // Who has the cell run anew meanwhile waits, and what runs keeps its output.
+  await grace.run(1, PROGRAMS.showX.code);
+  await ada.cell(1).getByText("New code queued behind 1").waitFor();
+  await question.fill("Ada");
+  await question.press("Enter");
+  await ada.output(1).locator(".line", { hasText: "kept" }).waitFor();
+  for (const one of [grace, viewer]) {
+    await one.output(1).locator(".line", { hasText: "kept" }).waitFor();
+    await hasCode(one, 1, PROGRAMS.showX.code);
+  }
+  await hasCode(ada, 1, PROGRAMS.showX.code);
+  await ada.cell(1).getByRole("button", { name: "Discard it" }).click();
+  assert.equal(await ada.cell(1).locator(".draft").count(), 0);
+  for (const one of everybody) assert.deepEqual(one.complaints, []);
 });
 
 const SCRIPT = "<p id='p'>written</p><script>document.getElementById('p').textContent = 'ran for ' + location.protocol</script>";
@@ -255,6 +329,24 @@ test("an owner shows somebody out", async () => {
   await grace.runTo(1, PROGRAMS.hello.code);
   await grace.page.getByRole("button", { name: "2 people are here" }).click();
   assert.equal(await grace.page.getByRole("button", { name: /^Show out/ }).count(), 0, "an editor shows nobody out");
+});
+
+test("a gateway that is told to stop says so, and not that what runs goes on", { skip: real && "the gateway is needed further" }, async () => {
+  const console_ = await fresh();
+  await console_.run(1, PROGRAMS.forever.code);
+  await console_.phase(1, "running");
+  the.gateway.down = true;
+  for (const socket of the.gateway.sockets) socket.close(1001, "the gateway is shutting down");
+  const banner = console_.page.locator(".banner", { hasText: "The gateway was told to stop, which ends what runs." });
+  await banner.waitFor();
+  // The next attempt fails for another reason, which changes nothing of it.
+  await console_.reconnect();
+  await console_.page.waitForTimeout(300);
+  await banner.waitFor();
+  assert.equal(await console_.page.getByText("does not stop for that").count(), 0);
+  the.gateway.down = false;
+  await console_.reconnect();
+  await banner.waitFor({ state: "detached" });
 });
 
 test("a session that ends says why, keeps the code and offers it to a new one", async () => {

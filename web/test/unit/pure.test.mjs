@@ -29,6 +29,10 @@ test("the richest known form of a value is chosen", () => {
   assert.equal(choose({ "text/plain": "a", "text/html": "b", "application/vnd.dataresource+json": {} }), "application/vnd.dataresource+json");
   assert.equal(choose({ "text/plain": "a", "image/png": "b" }), "image/png");
   assert.equal(choose({ "application/vnd.vegalite.v5+json": {}, "text/plain": "" }), "application/vnd.vegalite.v5+json");
+  // Altair's "mimetype" renderer says `.json`, others `+json`, of every version.
+  for (const type of ["vegalite.v6.json", "vegalite.v4+json", "vegalite.v5.json", "vegalite.v6.4.1.json", "vega.v5+json", "vega.v6.json"]) {
+    assert.equal(choose({ [`application/vnd.${type}`]: {}, "text/html": "<p>", "text/plain": "" }), `application/vnd.${type}`);
+  }
   assert.equal(choose({ "application/x-unknown": 1 }), undefined);
 });
 
@@ -37,12 +41,53 @@ test("tables sort numbers as numbers and keep what is missing last", () => {
     schema: { fields: [{ name: "index", type: "integer" }, { name: "n", type: "number" }], primaryKey: ["index"] },
     data: [{ index: 0, n: 10 }, { index: 1, n: null }, { index: 2, n: 9 }],
   });
-  const order = (direction) => table.sorted(made, "n", direction).map((row) => row.index);
+  const order = (direction) => table.sorted(made, "n", direction).map((row) => row.values.index);
   assert.deepEqual(order("ascending"), [2, 0, 1]);
   assert.deepEqual(order("descending"), [0, 2, 1]);
   assert.equal(made.columns[0].index, true);
   assert.equal(table.asMarkdown(made).split("\n")[2], "| 0 | 10 |");
   assert.equal(table.readTable({ data: 3 }), null);
+});
+
+/** A table of one column, and what its cells say. */
+const column = (values, metadata, type = "number") => {
+  const made = table.readTable({ schema: { fields: [{ name: "i" }, { name: "n", type }], primaryKey: "i" }, data: values.map((n, i) => ({ i, n })) }, metadata);
+  return made.rows.map((row) => made.columns[1].text(row.values.n, row.at));
+};
+
+test("numbers of a table keep their digits, and their points stand in line", () => {
+  for (const [values, texts] of [
+    [[1795902150.13, 123456789.25], ["1795902150.13", "123456789.25"]],
+    [[1.5, 2, 0.25], ["1.50", "2.00", "0.25"]],
+    [[1, 2, 3], ["1", "2", "3"]],
+    [[47.37688123, 8.54169412], ["47.37688123", "8.54169412"]],
+    // Computed ones: six decimals, or fewer where these are zeros.
+    [[0.4967141530112327, -0.13826430117118466], ["0.496714", "-0.138264"]],
+    [[0.1 + 0.2, 1], ["0.3", "1.0"]],
+    [[0.10000000149011612, 0.5], ["0.1", "0.5"]],
+    [[1e-7, 0, 12.5], ["1e-7", "0.0", "12.5"]],
+    [[1.2345678901e-9, 1 / 3], ["1.234568e-9", "0.333333"]],
+    [[2 ** 53, 1e300], ["9007199254740992", "1e+300"]],
+    [["Infinity", 1], ["Infinity", "1"]],
+    [[-0.5, 100], ["-0.5", "100.0"]],
+  ]) assert.deepEqual(column(values), texts);
+  assert.deepEqual(column([1 / 3, 2], { precision: 2 }), ["0.33", "2.00"]);
+  assert.deepEqual(column([1234.5, null], { text: { n: ["1,234.50 CHF", ""] } }), ["1,234.50 CHF", ""]);
+});
+
+test("a table says how large it is, and what of it is here", () => {
+  const made = (rows, metadata) => table.readTable({
+    schema: { fields: [{ name: "index" }, { name: "a" }, { name: "b" }], primaryKey: ["index"] },
+    data: Array.from({ length: rows }, (_, index) => ({ index, a: 1, b: 2 })),
+  }, metadata);
+  assert.equal(table.sizeOf(made(1)), "1 row × 2 columns");
+  assert.equal(table.partOf(made(1)), "");
+  const cut = made(754, { total_rows: 100_000, total_columns: 2 });
+  assert.equal(table.sizeOf(cut), "100,000 rows × 2 columns");
+  assert.equal(table.partOf(cut), "the first 754 of 100,000 rows");
+  assert.match(table.asText(cut), /\n\(the first 754 of 100,000 rows\)$/);
+  const wide = made(1, { total_rows: 2, total_columns: 300 });
+  assert.equal(table.partOf(wide), "the first 1 of 2 rows and the first 2 of 300 columns");
 });
 
 test("lines of a traceback lead to their cells", () => {
@@ -70,7 +115,7 @@ test("every way a cell can end has its words", () => {
 });
 
 test("sizes, times and counts read well", () => {
-  assert.deepEqual([0, 1536, 256 << 20, 1234567].map(words.bytes), ["0 bytes", "1.5 KiB", "256 MiB", "1.2 MiB"]);
+  assert.deepEqual([0, 1, 2, 1536, 256 << 20, 1234567].map(words.bytes), ["0 bytes", "1 byte", "2 bytes", "1.5 KiB", "256 MiB", "1.2 MiB"]);
   assert.deepEqual([0.2, 950, 1234, 59_800, 83_456, 3_720_000].map(words.duration), ["under 1 ms", "950 ms", "1.2 s", "1 min 0 s", "1 min 23 s", "1 h 2 min"]);
   assert.equal(words.count(1_000_000, "line"), "1,000,000 lines");
 });

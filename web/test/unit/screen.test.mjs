@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { Screen, stripEscapes } from "../../dist/pure/screen.js";
 
@@ -31,6 +32,38 @@ test("the cursor moves up over several lines, as rich and nested bars do", () =>
   assert.equal(screen("a\nb\nc", "\x1b[2F", "A").plainText(), "A\nb\nc");
   assert.equal(screen("a\nb\nc", "\x1b[1A\r\x1b[J", "B").plainText(), "a\nB");
   assert.equal(screen("a\x1b[100Ab").plainText(), "ab");
+});
+
+test("what rich wrote for bars, a live table and a spinner leaves what a terminal would show", async () => {
+  const written = await readFile(new URL("../recorded/rich.txt", import.meta.url), "utf8");
+  const bar = "━".repeat(40);
+  const left = ["hello world", "line 0", "line 1", `outer ${bar} 100% 0:00:00`, `inner ${bar} 100% 0:00:00`,
+    "┏━━━┓", "┃ n ┃", "┡━━━┩", "│ 0 │", "│ 1 │", "│ 2 │", "└───┘", "end", ""];
+  for (const size of [1, 7, 4096]) {
+    const chunks = Array.from({ length: Math.ceil(written.length / size) }, (_, at) => written.slice(at * size, (at + 1) * size));
+    const shown = screen(...chunks);
+    assert.deepEqual(shown.plainText().split("\n"), left, `in chunks of ${size}`);
+    assert.deepEqual(styled(shown)[0], [["hello", "fg=1", "bold"], [" "], ["world", "fg=2"]]);
+  }
+});
+
+test("what is written over wide characters leaves no half of one", () => {
+  for (const [written, left] of [
+    ["日本語\rab", "ab本語"],
+    ["日本語\ra", "a 本語"],
+    ["日本語\r\x1b[1Cx", " x本語"],
+    ["🦀🦀\rx", "x 🦀"],
+    ["🦀 10%\r🦀 20%\n", "🦀 20%\n"],
+    ["abcd\r日", "日cd"],
+    ["日本\x1b[1D\x1b[K|", "日 |".replace(" |", " |")],
+    ["e\u0301a\rx", "xa"],
+    ["🏁 done\b\b\b\bDONE", "🏁 DONE"],
+  ]) assert.equal(screen(written).plainText(), left, JSON.stringify(written));
+  // Where a line is cut no character is cut either, and none is lost.
+  for (const start of ["", "a"]) {
+    const long = start + "日🦀".repeat(5000);
+    assert.equal(screen(long).plainText(), long);
+  }
 });
 
 test("erasing in a line keeps what is outside", () => {
@@ -98,6 +131,39 @@ test("a huge line is cut into pieces that copy as one line", () => {
   made.write("x".repeat(35) + "\ny");
   assert.equal(made.view().head.length, 5);
   assert.equal(made.plainText(), "x".repeat(35) + "\ny");
+});
+
+test("of one line of millions the ends are shown, and what is left out is said to be a part of it", () => {
+  const made = new Screen();
+  const began = performance.now();
+  const text = "abcdefgh".repeat(2_500_000);
+  for (let at = 0; at < text.length; at += 65_536) made.write(text.slice(at, at + 65_536));
+  assert.ok(performance.now() - began < 5000);
+  const whole = new Screen();
+  whole.write(text);
+  for (const one of [made, whole]) {
+    const { head, omitted, within, tail } = one.view();
+    assert.deepEqual([omitted, within], [1, true]);
+    const shown = [...head, ...tail].reduce((sum, line) => sum + line.runs.reduce((all, run) => all + run.text.length, 0), 0);
+    assert.ok(shown > 300_000 && shown < 600_000, `${shown} characters`);
+    assert.match(one.plainText(), /^abcdefgh.*… a part of this line is omitted ….*abcdefgh$/);
+  }
+  // Lines of their own, long ones: they are counted as lines.
+  const lines = screen(`${"x".repeat(20_000)}\n`.repeat(200));
+  const { head, omitted, within, tail } = lines.view();
+  const begun = (some) => some.filter((line) => !line.continued).length;
+  assert.equal(within, false);
+  assert.ok(Math.abs(begun(head) + omitted + begun(tail) - 201) <= 1, `${begun(head)} ${omitted} ${begun(tail)}`);
+});
+
+test("what each stream wrote is told apart for a notebook, and nothing of the page is in it", () => {
+  const made = new Screen({ head: 1, tail: 2, lineCharacters: 100, characters: Infinity });
+  made.write("out\n");
+  made.write("err", "stderr");
+  made.write(" both\n");
+  assert.deepEqual(made.streams(), [{ name: "stdout", text: "out\n" }, { name: "stderr", text: "err" }, { name: "stdout", text: " both\n" }]);
+  for (let n = 0; n < 9; n += 1) made.write(`${n}\n`);
+  assert.doesNotMatch(JSON.stringify(made.streams()), /omitted/);
 });
 
 test("text for a file has no escape sequences", () => {
