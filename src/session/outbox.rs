@@ -4,11 +4,11 @@
 //!   actor ── push ──► waiting ── take ──► in the socket's hands ── sent ──► (acked)
 //!            never waits        waits                              tells the actor of room
 //! ```
-//! The actor never waits for a participant: it asks [`Outbox::has_room_for`], and what finds no room
-//! stays in the log for later. Bytes count until they are on the socket, or, once the participant
-//! has sent an `ack`, until they are acknowledged. The window bounds output: small events that are
-//! none, such as `done`, go out while it is full, unless output waits before them. Replies overtake events; a `gap` keeps its
-//! place among them.
+//! The actor never waits for a participant: it asks [`Outbox::offer`], and what finds no room stays in
+//! the log for later. Bytes count until they are on the socket, or, once the participant has sent an
+//! `ack`, until they are acknowledged. The window bounds output: small events that are none, such as
+//! `done`, go out while it is full, unless output waits before them. Replies overtake events; a `gap`
+//! keeps its place among them.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -99,6 +99,13 @@ enum Room {
     None,
 }
 
+impl Room {
+    /// The least room that an event can do with.
+    fn needed_by(is_output: bool, bytes: usize) -> Room {
+        if is_output || bytes > SMALL_BYTES { Room::Any } else { Room::Small }
+    }
+}
+
 /// What a socket is to do next.
 #[derive(Debug, PartialEq)]
 pub enum Batch {
@@ -119,6 +126,17 @@ impl Outbox {
     pub fn push(&self, event: &Sequenced) {
         let is_output = event.is_output();
         self.append(Outgoing { seq: event.seq, json: event.json.clone(), is_output });
+    }
+
+    /// Adds an event if there is room for it; answers whether there was.
+    pub fn offer(&self, event: &Sequenced) -> bool {
+        let is_output = event.is_output();
+        let mut inner = self.lock();
+        let has_room = inner.room(self.window) <= Room::needed_by(is_output, event.json.len());
+        if has_room {
+            inner.append(Outgoing { seq: event.seq, json: event.json.clone(), is_output });
+        }
+        has_room
     }
 
     /// Adds the word that these events are left out, in its place among them.
@@ -189,15 +207,7 @@ impl Outbox {
     }
 
     fn append(&self, outgoing: Outgoing) {
-        let mut inner = self.lock();
-        if inner.close.is_none() {
-            inner.waiting_bytes += outgoing.json.len();
-            if inner.left {
-                inner.forgotten += 1;
-            } else {
-                inner.waiting.push_back(outgoing);
-            }
-        }
+        self.lock().append(outgoing);
     }
 
     /// At most this much of what it was given may not have reached the participant: bytes, and
@@ -231,8 +241,8 @@ impl Outbox {
 
     /// Whether an event can be pushed.
     pub fn has_room_for(&self, event: &Sequenced) -> bool {
-        let is_small = !event.is_output() && event.json.len() <= SMALL_BYTES;
-        if is_small { self.has_small_room() } else { self.has_room() }
+        let needed = Room::needed_by(event.is_output(), event.json.len());
+        self.lock().room(self.window) <= needed
     }
 
     /// After what waits, the socket closes.
@@ -368,6 +378,17 @@ impl Outbox {
 }
 
 impl Inner {
+    fn append(&mut self, outgoing: Outgoing) {
+        if self.close.is_none() {
+            self.waiting_bytes += outgoing.json.len();
+            if self.left {
+                self.forgotten += 1;
+            } else {
+                self.waiting.push_back(outgoing);
+            }
+        }
+    }
+
     fn room(&self, window: usize) -> Room {
         let outstanding = self.outstanding();
         if self.left || outstanding < window {

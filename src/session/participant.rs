@@ -57,9 +57,7 @@ impl Participant {
         if self.behind.is_some() {
             return;
         }
-        if self.outbox.has_room_for(event) {
-            self.outbox.push(event);
-        } else {
+        if !self.outbox.offer(event) {
             self.behind = Some(event.seq);
             self.fell = true;
         }

@@ -8,7 +8,8 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 /// Longest frame, in bytes. A longer message becomes several (RFC 6455 §5.4): the WebSocket copies
 /// a frame into its write buffer, and a peer that does not read should not hold a copy of 32 MiB.
-pub(super) const FRAGMENT_BYTES: usize = 64 << 10; // 64 KiB
+/// An event of 64 KiB of output, the most that a driver sends at once, goes as one.
+pub(super) const FRAGMENT_BYTES: usize = 128 << 10; // 128 KiB
 
 /// The frames of a text message. Each ends at the end of a character, for readers that decode frame
 /// by frame; they share the message's memory.

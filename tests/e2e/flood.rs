@@ -162,6 +162,7 @@ async fn a_viewer_who_stalls_holds_up_nobody_and_costs_no_memory(stage: &Stage) 
     while viewer.seq() < owner.seq() {
         let message = viewer.read().await.unwrap();
         match text(&message, "type") {
+            "gap" if message["superseded"] == true => {} // nothing is lost by it
             "gap" => {
                 gaps += 1;
                 present.clear();
@@ -174,7 +175,12 @@ async fn a_viewer_who_stalls_holds_up_nobody_and_costs_no_memory(stage: &Stage) 
         }
     }
     assert!(gaps > 0 && seen < length / 2, "{gaps} gaps, {seen} of {length} bytes");
-    assert!(present.as_bytes().ends_with(&line(lines - 1)), "the present is what was written last");
+    let tail = &present[present.floor_char_boundary(present.len().saturating_sub(60))..];
+    assert!(
+        present.as_bytes().ends_with(&line(lines - 1)),
+        "the present is what was written last: {} bytes after {gaps} gaps, ending with {tail:?}",
+        present.len()
+    );
     // And it is live again.
     let id = owner.execute("'seen by all'").await;
     viewer.until_of("result", &id).await;
