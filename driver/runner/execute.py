@@ -62,11 +62,12 @@ def run(number, job, pipes):
         if "matplotlib._pylab_helpers" in sys.modules and not session.in_child:
             guarded(_show_figures)  # what it left open is its own, and not the next cell's
         outcome = frames.INTERRUPTED if isinstance(error, KeyboardInterrupt) else frames.ERROR
-        _, failed = guarded(_report, cell, error)
+        failed = guarded(_report, cell, error)[1]
+        if isinstance(failed, KeyboardInterrupt):
+            outcome = frames.INTERRUPTED
         if failed is not None:
-            if isinstance(failed, KeyboardInterrupt):
-                outcome = frames.INTERRUPTED
             _report_barely(cell, error)
+        failed = None  # its traceback holds the cell
     if changed:
         _variables().restore(changed)
     error = None  # its traceback holds the cell
