@@ -78,9 +78,9 @@ pub(super) struct Actor {
     timer: Option<Instant>,
     /// Since when nobody is attached.
     unwatched: Option<Instant>,
-    /// What of the log may have reached nobody for whom output is held back. One who comes and
-    /// goes without taking anything has seen nothing.
-    unseen: u64,
+    /// Bytes of the log that may have been sent to no editor and no owner, for whom output is held
+    /// back. One who comes and goes without taking anything was sent nothing.
+    unsent_bytes: u64,
     /// The running cell was told to stop: its end goes before the output that waits.
     hurried: bool,
     /// When somebody last said something or a cell ended.
@@ -189,7 +189,7 @@ impl Actor {
             summary,
             timer: None,
             unwatched: Some(Instant::now()),
-            unseen: 0,
+            unsent_bytes: 0,
             hurried: false,
             last_activity: Instant::now(),
             began: Instant::now(),
@@ -300,9 +300,10 @@ impl Actor {
     }
 
     /// Whether output has somewhere to go: to somebody who keeps up or, while nobody is there to
-    /// hold it for, into a log that would lose nothing unseen. A cell that was told to stop, and an
-    /// interpreter that is to be replaced, are read on whatever becomes of their output, so that
-    /// their end is not held up by it; and so is what a sandbox that has ended left behind.
+    /// hold it for, into a log that would lose nothing that was sent to nobody. A cell that was
+    /// told to stop, and an interpreter that is to be replaced, are read on whatever becomes of
+    /// their output, so that their end is not held up by it; and so is what a sandbox that has
+    /// ended left behind.
     fn may_read(&self) -> bool {
         if self.state.awaits_answer() || self.gone {
             true
@@ -312,7 +313,7 @@ impl Actor {
             self.fanout.has_room()
         } else {
             self.config.detached_output == DetachedOutput::Drop
-                || self.unseen < self.log.hold_bytes()
+                || self.unsent_bytes < self.log.hold_bytes()
         }
     }
 
@@ -376,7 +377,7 @@ impl Actor {
                 let wanted = self.fanout.wanted();
                 let freed = self.log.push(&sequenced, wanted) + self.log.outdate(event, wanted);
                 let cost = sequenced.json.len() + OVERHEAD_BYTES;
-                self.unseen = (self.unseen + cost as u64).saturating_sub(freed as u64);
+                self.unsent_bytes = (self.unsent_bytes + cost as u64).saturating_sub(freed as u64);
                 self.fanout.broadcast(&sequenced);
             }
             Err(error) => tracing::error!(%error, "cannot encode an event"),
@@ -412,10 +413,10 @@ impl Actor {
 
     fn note_leavers(&mut self) {
         if let Some(owed) = self.fanout.owed()
-            && owed < self.unseen
+            && owed < self.unsent_bytes
         {
-            self.unseen = owed;
-            self.log.mark_seen();
+            self.unsent_bytes = owed;
+            self.log.mark_sent();
         }
         // What somebody said before leaving may still wait, and is said by a participant.
         if !self.commands.is_empty() {

@@ -60,8 +60,8 @@ pub struct EventLog {
     /// A cell has started and shown nothing yet.
     fresh: bool,
     shown: shown::Shown,
-    /// From here on nobody has seen anything.
-    unseen_from: u64,
+    /// The first seq of which no participant has been sent anything yet.
+    unsent_from: u64,
     /// Older than `entries`: what is being written, and can be read here until it is.
     leaving: Arc<Vec<Entry>>,
     disk: Option<Disk>,
@@ -125,7 +125,7 @@ impl EventLog {
             newest_output: None,
             fresh: false,
             shown: shown::Shown::default(),
-            unseen_from: 1,
+            unsent_from: 1,
             leaving: Arc::default(),
             disk,
         }
@@ -143,8 +143,8 @@ impl EventLog {
 
     /// Keeps an event encoded for [`EventLog::next_seq`]; forgets the oldest where there is no
     /// room for it, and the frame of a progress bar that it overwrites, unless somebody is still to
-    /// get every event from `wanted` on. Answers what that frame cost, in bytes, if nobody has seen
-    /// it.
+    /// get every event from `wanted` on. Answers what that frame cost, in bytes, if it was sent to
+    /// nobody.
     pub fn push(&mut self, event: &Sequenced, wanted: u64) -> usize {
         debug_assert_eq!(event.seq, self.next_seq);
         let freed = self.overwrite(event, wanted);
@@ -162,8 +162,8 @@ impl EventLog {
     }
 
     /// Keeps less in memory from now on (`squeezed`), or again as much as usual. What is too much
-    /// goes to the disk; without one it is forgotten, but for what nobody has seen yet and what is
-    /// still to be given to somebody, from `wanted` on.
+    /// goes to the disk; without one it is forgotten, but for what was sent to nobody yet and what is
+    /// still to be sent to a participant, from `wanted` on.
     pub fn squeeze(&mut self, squeezed: bool, wanted: u64) {
         self.capacity = match squeezed {
             true => self.normal_capacity.min(SQUEEZED_BYTES),
@@ -172,7 +172,7 @@ impl EventLog {
         if !squeezed || self.spills() {
             return;
         }
-        let needed = wanted.min(self.unseen_from);
+        let needed = wanted.min(self.unsent_from);
         while self.bytes > self.capacity
             && self.entries.len() > 1
             && self.entries.front().is_some_and(|oldest| oldest.next() <= needed)
@@ -213,7 +213,7 @@ impl EventLog {
     }
 
     /// Forgets what this event, the newest, has removed from sight, unless somebody is still to get
-    /// every event from `wanted` on. Answers what that cost, in bytes, as far as nobody has seen it.
+    /// every event from `wanted` on. Answers what that cost, in bytes, as far as it was sent to nobody.
     pub fn outdate(&mut self, event: &Event, wanted: u64) -> usize {
         let mut outdated = self.shown.take(event, self.newest());
         if outdated.is_empty() {
@@ -223,14 +223,14 @@ impl EventLog {
         self.supersede(outdated)
     }
 
-    /// Somebody has seen what there is, or it is counted otherwise: what is forgotten of it later
-    /// makes no room for what nobody has seen.
-    pub fn mark_seen(&mut self) {
-        self.unseen_from = self.next_seq;
+    /// All events so far were sent to a participant, or are counted otherwise: what is forgotten of
+    /// them later makes no room for events that were sent to nobody.
+    pub fn mark_sent(&mut self) {
+        self.unsent_from = self.next_seq;
     }
 
     /// Forgets events that nothing is to be seen of, as far as they are in memory and not on their
-    /// way to the disk. Answers what they cost, of those that nobody has seen.
+    /// way to the disk. Answers what those of them cost that were sent to nobody.
     fn supersede(&mut self, mut seqs: Vec<u64>) -> usize {
         seqs.sort_unstable();
         let (mut freed, mut unseen) = (0, 0);
@@ -244,7 +244,7 @@ impl EventLog {
             let bytes = cost(entry) - OVERHEAD_BYTES;
             *entry = Entry::Superseded(seq, seq);
             freed += bytes;
-            if seq >= self.unseen_from {
+            if seq >= self.unsent_from {
                 unseen += bytes;
             }
             touched = Some((touched.map_or(at, |(first, _)| first), at));
@@ -259,7 +259,7 @@ impl EventLog {
                 *to = end;
                 freed += OVERHEAD_BYTES;
                 // What was seen may stand before it: it is this entry that is there no more.
-                if from >= self.unseen_from {
+                if from >= self.unsent_from {
                     unseen += OVERHEAD_BYTES;
                 }
             } else {

@@ -185,7 +185,7 @@ async fn logs_and_unread_output_of_many_sessions_stay_within_the_budget() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_log_that_everybody_has_seen_shrinks_while_memory_is_short() {
+async fn a_log_shrinks_while_memory_is_short_by_what_every_participant_was_sent() {
     let memory = Budget::new(16 * MIB);
     let mut stage = in_budget(&memory).await;
     let mut client = Client::join(&stage.handle, None).await;

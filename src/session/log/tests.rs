@@ -254,7 +254,7 @@ fn what_a_clear_removes_makes_room_only_for_what_nobody_has_seen() {
         take(&mut log, &text(number));
         if number == 40 {
             take(&mut log, &status);
-            log.mark_seen();
+            log.mark_sent();
         }
     }
     let (before, new) = (log.bytes, log.held(42).map(cost).sum::<usize>());
@@ -306,7 +306,7 @@ fn frames_that_follow_what_was_seen_take_no_more_room_than_their_newest() {
         unseen += event.json.len() + OVERHEAD_BYTES;
         unseen -= log.push(&event, u64::MAX);
         if number == 50 {
-            log.mark_seen();
+            log.mark_sent();
             unseen = 0;
         }
     }
