@@ -153,10 +153,12 @@ export function stage({ gatewayOptions = {} } = {}) {
     held.gateway = await startGateway(gatewayOptions);
     held.opened = [];
   });
-  afterEach(async () => {
-    for (const console_ of held.opened) await console_.close();
-    await held.gateway.close();
-  });
+  const close = async () => {
+    for (const console_ of held.opened.splice(0)) await console_.close();
+    await held.gateway?.close();
+    held.gateway = null;
+  };
+  afterEach(close);
   const open = async (options) => {
     const console_ = await ConsolePage.open(held.browser, held.gateway, options);
     held.opened.push(console_);
@@ -167,6 +169,8 @@ export function stage({ gatewayOptions = {} } = {}) {
     get gateway() { return held.gateway; },
     /** Opens the console. */
     open,
+    /** Ends what a test holds; one that skips itself has to, as Node does not call `afterEach` for it. */
+    close,
     /** Opens it and waits until a cell could run. */
     async fresh(options) {
       const console_ = await open(options);

@@ -18,6 +18,7 @@ async function having(library, context, options) {
     await console_.output(1).locator(".line", { hasText: "has it:" }).waitFor();
     if ((await lines(console_, 1))[0] !== "has it: True") {
       context.skip(`this gateway's Python has no ${library}`);
+      await the.close();
       return null;
     }
   }
