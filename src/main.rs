@@ -121,9 +121,22 @@ fn with_runtime(
 }
 
 async fn serve(loaded: Loaded) -> Result<ExitCode> {
+    // Before anything is started, so that a signal that comes early is not missed.
+    let stop = stop_on_signals()?;
+    match stop.run_until_cancelled(start(loaded)).await {
+        Some(Ok(Ok(gateway))) => gateway.serve(stop).await?,
+        Some(Ok(Err(refusal))) => return Ok(refuse(&refusal)),
+        Some(Err(error)) => return Err(error),
+        None => {} // asked to end before anybody was served
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Chooses a backend, says what it enforces, removes what earlier gateways left and binds the address.
+async fn start(loaded: Loaded) -> Result<Result<Gateway, startup::Refusal>> {
     let (chosen, weak) = match startup::choose(&loaded, Purpose::Serve).await {
         Ok(chosen) => chosen,
-        Err(refusal) => return Ok(refuse(&refusal)),
+        Err(refusal) => return Ok(Err(refusal)),
     };
     let (config, backend) = (loaded.config, chosen.backend);
     let kind = backend.kind();
@@ -152,8 +165,7 @@ async fn serve(loaded: Loaded) -> Result<ExitCode> {
     let (version, url) = (env!("CARGO_PKG_VERSION"), gateway.url()?);
     // Nobody has to read it.
     writeln!(std::io::stdout(), "cellgate {version} ({kind} sandboxes) at {url}").ok();
-    gateway.serve(stop_on_signals()?).await?;
-    Ok(ExitCode::SUCCESS)
+    Ok(Ok(gateway))
 }
 
 async fn sweep(backend: Arc<dyn Backend>) {

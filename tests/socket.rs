@@ -10,11 +10,13 @@ use std::time::Duration;
 use cellgate::id::Token;
 use cellgate::metrics::Metrics;
 use cellgate::protocol::Close;
+use cellgate::protocol::reply::Role;
 use cellgate::sandbox::EndCause;
+use cellgate::session::outbox::Batch;
 use cellgate::session::{DetachedOutput, Entry, Guest, SessionConfig, SessionHandle};
 use cellgate::socket::{self, Incoming, SocketConfig};
 use cellgate::template::Limits;
-use cellgate_driver::wire::kind;
+use cellgate_driver::wire::{Outcome, kind};
 use common::scripted::{self, ScriptedDriver};
 use futures::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, DuplexStream};
@@ -22,7 +24,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_tungstenite::tungstenite::protocol::Role as Side;
 
 /// Room of the pipe that stands for the network: less than a `ready`.
 const ROOM: usize = 256;
@@ -53,11 +55,11 @@ struct Stage {
 
 /// A session with one participant who has not read anything yet.
 async fn stage() -> Stage {
-    stage_for(None).await
+    stage_for(Role::Owner, None).await
 }
 
-/// The same; it comes by a link that expires after this time.
-async fn stage_for(lifetime: Option<Duration>) -> Stage {
+/// The same with this role; `lifetime` after which the link expires by which the participant came.
+async fn stage_for(role: Role, lifetime: Option<Duration>) -> Stage {
     let (prepared, driver, _) =
         scripted::prepared(Limits::default(), EndCause::Unknown, 64 << 10).await;
     let session = SessionConfig {
@@ -80,8 +82,7 @@ async fn stage_for(lifetime: Option<Duration>) -> Stage {
         cellgate::session::start(prepared, session, Token::new("t"), &Metrics::default());
     tokio::spawn(task);
     let mut guest = Guest::owner("ada", Token::new("t"));
-    if lifetime.is_some() {
-        let role = cellgate::protocol::reply::Role::Owner;
+    if lifetime.is_some() || role != Role::Owner {
         guest.entry = Entry::Token(session.grant(&guest.entry, role, lifetime).unwrap().token);
     }
     let seat = session.attach(guest).await.unwrap();
@@ -89,7 +90,7 @@ async fn stage_for(lifetime: Option<Duration>) -> Stage {
     let served = config();
     let stream = WebSocketStream::from_raw_socket(
         Incoming::new(ours),
-        Role::Server,
+        Side::Server,
         Some(served.websocket()),
     )
     .await;
@@ -101,7 +102,7 @@ async fn stage_for(lifetime: Option<Duration>) -> Stage {
 
 /// A client that answers pings, as every WebSocket does that is read.
 async fn client(peer: DuplexStream) -> WebSocketStream<DuplexStream> {
-    WebSocketStream::from_raw_socket(peer, Role::Client, None).await
+    WebSocketStream::from_raw_socket(peer, Side::Client, None).await
 }
 
 /// Reads frames' bytes without answering any, up to a close; answers code and reason.
@@ -217,43 +218,61 @@ async fn withhold(client: &mut WebSocketStream<DuplexStream>) -> u16 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_acknowledges_nothing_cannot_stay_beyond_the_end() {
+async fn who_acknowledges_nothing_cannot_stay_beyond_the_end_of_a_link() {
     let limit = Duration::from_secs(60);
-    for (lifetime, code) in [(None, 1000), (Some(limit), 4401)] {
-        let Stage { session, mut driver, peer, serving, .. } = stage_for(lifetime).await;
-        let mut client = client(peer).await;
-        client.send(Message::text(r#"{"type":"ack","seq":0}"#)).await.unwrap();
-        client.send(Message::text(r#"{"code":"x"}"#)).await.unwrap();
-        let cell = driver.expect(kind::EXECUTE).await;
-        // Two windows of output: the second waits for an acknowledgement.
-        let page = vec![b'x'; 32 << 10];
-        let flood = async {
-            for _ in 0..4 {
-                driver.send(kind::OUTPUT, 0, cell, &page).await;
-            }
-            driver
-        };
-        let over = if code == 1000 { Duration::from_secs(1) } else { limit };
-        let end = async {
-            let wait = tokio::time::timeout(over, std::future::pending::<()>());
-            wait.await.expect_err("it is for ever");
-            if code == 1000 {
-                session.begin_end(cellgate::protocol::event::EndReason::Requested).await;
-            }
-            Instant::now()
-        };
-        let (driver, closed, ended) = tokio::join!(flood, withhold(&mut client), end);
-        assert_eq!(closed, code);
-        let SocketConfig { write_timeout, ping_interval, .. } = config();
-        // The session's last words wait for an acknowledgement, and not for ever. Of a link that
-        // has expired nothing waits: what passes a window is not read from the driver.
-        let (least, most) = match code {
-            1000 => (write_timeout, write_timeout + ping_interval),
-            _ => (Duration::ZERO, Duration::ZERO),
-        };
-        let late = ended.elapsed();
-        assert!(least <= late && late <= most + SLACK, "{late:?}");
-        drop((client, driver));
-        serving.await.unwrap();
+    let Stage { mut driver, peer, serving, began, .. } = stage_for(Role::Owner, Some(limit)).await;
+    let mut client = client(peer).await;
+    client.send(Message::text(r#"{"type":"ack","seq":0}"#)).await.unwrap();
+    client.send(Message::text(r#"{"code":"x"}"#)).await.unwrap();
+    let cell = driver.expect(kind::EXECUTE).await;
+    // Two windows of output: the second waits for an acknowledgement.
+    let flood = async {
+        flood(&mut driver, cell).await;
+        driver
+    };
+    let (driver, code) = tokio::join!(flood, withhold(&mut client));
+    // What passes the window is not read from the driver, so nothing waits for the client.
+    assert_eq!(code, 4401);
+    took(began, limit);
+    drop((client, driver));
+    serving.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_viewer_who_acknowledges_nothing_cannot_stay_beyond_the_end_of_the_session() {
+    let Stage { session, mut driver, peer, serving, .. } = stage_for(Role::Viewer, None).await;
+    let mut client = client(peer).await;
+    client.send(Message::text(r#"{"type":"ack","seq":0}"#)).await.unwrap();
+    // An owner who reads all keeps the output coming, and the viewer falls behind.
+    let owner = session.attach(Guest::owner("bob", Token::new("t"))).await.unwrap();
+    let code = cellgate::protocol::client::Execute { code: "x".into(), ..Default::default() };
+    owner.say(Ok(cellgate::protocol::client::ClientMessage::Execute(code))).await.unwrap();
+    let reads_all =
+        async { while owner.outbox().take(&mut Vec::new()).await == Batch::Messages {} };
+    let cell = driver.expect(kind::EXECUTE).await;
+    let end = async {
+        flood(&mut driver, cell).await;
+        driver.send(kind::DONE, 0, cell, &scripted::done(Outcome::Ok)).await;
+        let wait = tokio::time::timeout(Duration::from_secs(1), std::future::pending::<()>());
+        wait.await.expect_err("it is for ever");
+        session.begin_end(cellgate::protocol::event::EndReason::Requested).await;
+        Instant::now()
+    };
+    let (code, ended, ()) = tokio::join!(withhold(&mut client), end, reads_all);
+    assert_eq!(code, 1000);
+    // The output that the viewer is owed waits for an acknowledgement, and not for ever.
+    let SocketConfig { write_timeout, ping_interval, .. } = config();
+    let late = ended.elapsed();
+    let most = write_timeout + ping_interval + SLACK;
+    assert!(write_timeout <= late && late <= most, "{late:?}");
+    drop(client);
+    serving.await.unwrap();
+}
+
+/// Sends twice as much output as a participant's window holds.
+async fn flood(driver: &mut ScriptedDriver, cell: u32) {
+    let page = vec![b'x'; 32 << 10];
+    for _ in 0..4 {
+        driver.send(kind::OUTPUT, 0, cell, &page).await;
     }
 }

@@ -6,10 +6,13 @@
 mod common;
 
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -492,6 +495,24 @@ async fn a_gateway_without_limits_warns_when_it_starts() {
     let missing = log.contains("not enforced what=\"memory limit\"");
     assert_eq!(warns.is_some_and(|line| line.contains("WARN")), missing, "{log}");
     gateway.stop().await;
+}
+
+#[test]
+fn a_gateway_that_is_asked_to_end_while_it_starts_ends_well() {
+    let stage = Stage::new("");
+    let path = stage.path().join("engine.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let host = format!("unix://{}", path.display());
+    let flags = ["serve", "--listen", "127.0.0.1:0", "--backend", "docker", "--docker-host", &host];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cellgate"));
+    command.args(flags).arg("--runtime-dir").arg(stage.path().join("run"));
+    let mut gateway = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    // An engine that is asked and does not answer: the gateway waits for it.
+    let _asked = listener.accept().unwrap();
+    kill_process(Pid::from_child(&gateway), Signal::TERM).unwrap();
+    let mut said = String::new();
+    gateway.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!((gateway.wait().unwrap().code(), said.as_str()), (Some(0), ""));
 }
 
 #[test]

@@ -113,9 +113,23 @@ class _LazyStdin:
 
 
 def _set_streams():
+    """Gives `sys` its own streams back, if a cell put others in their place."""
     for name, stream in _streams.items():
-        setattr(sys, name, stream)
-        setattr(sys, "__" + name + "__", stream)
+        if getattr(sys, name, None) is not stream or getattr(sys, f"__{name}__", None) is not stream:
+            return _replace_streams()
+
+
+def _replace_streams():
+    hook = sys.unraisablehook
+    # What a cell put there may wrap one of ours. When the last reference to it goes, Python 3.13
+    # closes each layer and reports that the lower one is closed already: nothing the cell did wrong.
+    sys.unraisablehook = lambda _: None
+    try:
+        for name, stream in _streams.items():
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)
+    finally:
+        sys.unraisablehook = hook
 
 
 def _mend_modules():

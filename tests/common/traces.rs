@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bollard::Docker;
+use bollard::errors::Error;
 use bollard::query_parameters::{
     ListContainersOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder,
 };
@@ -212,7 +213,16 @@ pub(crate) async fn containers(engine: &Docker, label: &str) -> Vec<String> {
     let filters = HashMap::from([("label", vec![label])]);
     let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
     let list = engine.list_containers(Some(options)).await.unwrap();
-    list.into_iter().filter_map(|one| one.id).map(|id| format!("container {id}")).collect()
+    let mut found = Vec::new();
+    for id in list.into_iter().filter_map(|one| one.id) {
+        // An engine that removes a container while it starts may list it until it ends, and answers
+        // every question about it with "no such container" (seen with Docker 20.10).
+        match engine.inspect_container(&id, None).await {
+            Err(Error::DockerResponseServerError { status_code: 404, .. }) => {}
+            _ => found.push(format!("container {id}")),
+        }
+    }
+    found
 }
 
 async fn volumes(engine: &Docker, label: &str) -> Vec<String> {

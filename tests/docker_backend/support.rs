@@ -136,6 +136,15 @@ pub(crate) async fn of_instance(docker: &Docker, backend: &DockerBackend) -> Vec
     containers(docker, &format!("cellgate.instance={}", backend.instance())).await
 }
 
+/// The names in the directory that a backend keeps for itself below `root`, sorted.
+pub(crate) fn files_of_instance(root: &Path, backend: &DockerBackend) -> Vec<String> {
+    let entries = std::fs::read_dir(root.join(backend.instance())).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
 pub(crate) async fn inspect(docker: &Docker, spec: &SandboxSpec) -> ContainerInspectResponse {
     let found = of_session(docker, spec).await;
     assert_eq!(found.len(), 1);

@@ -66,7 +66,7 @@ async fn ends(stage: &Stage, what: Signal) -> Result<(), Missing> {
     let docker = engine.client();
     let label = format!("cellgate.session={session}");
     let left = until_empty(PATIENCE, || traces::containers(&docker, &label)).await;
-    assert!(left.is_empty(), "{left:#?}\n{}", scene.gateway.log());
+    assert!(left.is_empty(), "{left:#?}\n{}\n{}", scene.gateway.log(), engine.log());
     // The others may have been lost with the engine; the gateway has not.
     scene.gateway.signal(Signal::TERM);
     assert_eq!(scene.gateway.exited().await.code(), Some(0), "{}", scene.gateway.log());

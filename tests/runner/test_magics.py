@@ -90,6 +90,7 @@ class Lines(RunnerTest):
         self.assertRegex(self.run_ok("%whos").stdout, r"alpha +int +1\nbeta +str +'b'\n")
 
     def test_matplotlib_is_accepted_and_a_screen_is_not(self):
+        self.need("matplotlib")
         self.run_ok("%matplotlib inline")
         self.run_error("%matplotlib qt", "UsageError")
         self.run_ok("%config InlineBackend.figure_format = 'retina'")
