@@ -13,7 +13,6 @@ pub use ::metrics::{Counter, Gauge, Histogram};
 use ::metrics::{Key, KeyName, Label, Level, Metadata, Recorder};
 pub use metrics_exporter_prometheus::BuildError;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
-use serde::Serialize;
 
 mod table;
 
@@ -152,15 +151,6 @@ pub struct Present(Gauge);
 impl Drop for Present {
     fn drop(&mut self) {
         self.0.decrement(1.0);
-    }
-}
-
-/// The word that the protocol has for a value, as a label.
-pub fn word(value: &impl Serialize) -> String {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(word)) => word,
-        // No value that is given here is anything else.
-        _ => "other".to_owned(),
     }
 }
 

@@ -8,6 +8,8 @@
 //! ```
 //! One JSON text frame is one message. `tests/golden/protocol` holds an example of each.
 
+use serde::Serialize;
+
 pub mod client;
 pub mod close;
 mod escape;
@@ -29,3 +31,12 @@ pub const SUBPROTOCOL: &str = "cellgate.v1";
 
 /// Offered beside [`SUBPROTOCOL`]: this prefix and the base64url (RFC 4648 §5) of a token.
 pub const BEARER_SUBPROTOCOL: &str = "cellgate.bearer.";
+
+/// The name on the wire of a value without fields, such as a status or an error code.
+pub fn wire_name(value: &impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(name)) => name,
+        // No value that is given here is anything else.
+        _ => "other".to_owned(),
+    }
+}

@@ -15,6 +15,7 @@ use crate::id::{SessionId, Token};
 use crate::metrics::{self, Metrics};
 use crate::pool::{ClaimError, Pool, PoolConfig, PrepareError, ShelfStatus};
 use crate::protocol::event::{EndReason, SessionState};
+use crate::protocol::wire_name;
 use crate::sandbox::{Backend, SandboxError};
 use crate::session::{self, SessionConfig, SessionHandle};
 use crate::tally::Tally;
@@ -297,7 +298,7 @@ impl Registry {
         }
         let backend = self.backend.kind().name();
         for (state, count) in states {
-            let labels = [backend, &metrics::word(&state)];
+            let labels = [backend, &wire_name(&state)];
             self.metrics.set(&metrics::SESSIONS, &labels, count as f64);
         }
         self.metrics.set(&metrics::PARTICIPANTS, &[], participants as f64);

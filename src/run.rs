@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader, Stdin};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -14,11 +13,11 @@ use crate::config::Config;
 use crate::gateway::registry_config;
 use crate::metrics::Metrics;
 use crate::protocol::client::{ClientMessage, Execute, Program};
+use crate::protocol::event::{CellStatus, Event, plain_text};
 use crate::registry::{Maker, Registry};
 use crate::sandbox::Backend;
 use crate::session::files::check_path;
-use crate::session::outbox::Batch;
-use crate::session::{Attachment, Guest, SessionHandle};
+use crate::session::{Attachment, Delivery, Guest, SessionHandle};
 use crate::template::PoolSize;
 
 /// A file that cannot be read, as Python has it.
@@ -48,7 +47,7 @@ pub async fn run(
     let registry_config = registry_config(&config);
     let registry = Registry::new(backend, config.templates, registry_config, Metrics::default());
     let session = registry.create(template, Maker::default()).await?;
-    let seat = session.attach(Guest::owner("run", session.owner_token())).await?;
+    let mut seat = session.attach(Guest::owner("run", session.owner_token())).await?;
     let own_file = copy(&session, file, &code).await;
     let name = own_file.clone().unwrap_or_else(|| STDIN.to_owned());
     let argv = std::iter::once(name).chain(arguments.iter().cloned()).collect();
@@ -66,13 +65,13 @@ pub async fn run(
         exit: None,
         status: None,
     };
-    let streamed = terminal.stream(&seat).await;
+    let streamed = terminal.stream(&mut seat).await;
     // The sandbox goes whatever came of the cell, and before we do.
     drop(seat);
     registry.shutdown(std::time::Duration::ZERO).await;
     streamed?;
-    match (terminal.status.as_deref(), terminal.exit) {
-        (Some("error"), Some(code)) => Ok(ExitCode::from(code)),
+    match (terminal.status, terminal.exit) {
+        (Some(CellStatus::Error), Some(code)) => Ok(ExitCode::from(code)),
         (Some(status), _) => Ok(ExitCode::from(exit_code(status))),
         (None, _) => bail!("the session ended before the cell did"),
     }
@@ -105,17 +104,17 @@ fn read(file: &Path) -> Result<String> {
 }
 
 /// As shells and `timeout` have it: 124 for a timeout, 128 and the signal for a signal.
-fn exit_code(status: &str) -> u8 {
+fn exit_code(status: CellStatus) -> u8 {
     match status {
-        "ok" => 0,
-        "error" => 1,
-        "timeout" => 124,
-        "cancelled" | "lost" => 125,
-        "output_limit" => 126,
-        "interrupted" => 130,
-        "oom" | "killed" => 137,
-        // `exited`: the interpreter went its own way.
-        _ => 70, // EX_SOFTWARE of sysexits.h
+        CellStatus::Ok => 0,
+        CellStatus::Error => 1,
+        CellStatus::Timeout => 124,
+        CellStatus::Cancelled | CellStatus::Lost => 125,
+        CellStatus::OutputLimit => 126,
+        CellStatus::Interrupted => 130,
+        CellStatus::Oom | CellStatus::Killed => 137,
+        // The interpreter ended by itself.
+        CellStatus::Exited => 70, // EX_SOFTWARE of sysexits.h
     }
 }
 
@@ -142,58 +141,57 @@ struct Terminal {
     colours: bool,
     /// What the program gave to `sys.exit`, if that was a failure.
     exit: Option<u8>,
-    status: Option<String>,
+    status: Option<CellStatus>,
 }
 
 impl Terminal {
     /// Prints events until the cell is done.
-    async fn stream(&mut self, seat: &Attachment) -> Result<()> {
-        let mut batch = Vec::new();
+    async fn stream(&mut self, seat: &mut Attachment) -> Result<()> {
         while self.status.is_none() {
-            tokio::select! {
-                taken = seat.outbox().take(&mut batch) => if let Batch::Close(close) = taken {
-                    bail!("the session closed: {}", close.reason());
-                },
+            let delivery = tokio::select! {
+                delivery = seat.next() => delivery,
                 _ = self.interrupts.recv() => {
                     seat.say(Ok(ClientMessage::Interrupt { id: None })).await?;
+                    continue;
                 }
+            };
+            match delivery {
+                Ok(Delivery::Event(event)) => self.show(seat, event.event()?).await?,
+                Ok(Delivery::Reply { .. }) => {}
+                Err(departure) => bail!("the session closed: {departure}"),
             }
-            for json in batch.drain(..) {
-                let event: Value = serde_json::from_str(&json).context("an event")?;
-                self.show(seat, &event).await?;
-            }
-            std::io::stdout().flush()?;
         }
         Ok(())
     }
 
-    async fn show(&mut self, seat: &Attachment, event: &Value) -> Result<()> {
-        let text = |name: &str| event[name].as_str().unwrap_or_default();
-        match text("type") {
-            "stdout" => std::io::stdout().write_all(text("text").as_bytes())?,
-            "stderr" => std::io::stderr().write_all(text("text").as_bytes())?,
-            "result" | "display" => {
-                let value = event["data"]["text/plain"].as_str().unwrap_or("(no text form)");
-                writeln!(std::io::stdout(), "{value}")?;
+    async fn show(&mut self, seat: &Attachment, event: Event) -> Result<()> {
+        let (mut stdout, mut stderr) = (std::io::stdout(), std::io::stderr());
+        match event {
+            Event::Stdout(output) => {
+                stdout.write_all(output.text.as_bytes())?;
+                stdout.flush()?;
+            }
+            Event::Stderr(output) => stderr.write_all(output.text.as_bytes())?,
+            Event::Result { data, .. } | Event::Display { data, .. } => {
+                let value = plain_text(&data);
+                writeln!(stdout, "{}", value.as_deref().unwrap_or("(no text form)"))?;
             }
             // As Python does: no traceback, and the code is the program's.
-            "error" if text("name") == "SystemExit" => {
+            Event::Error { name, value, .. } if name == "SystemExit" => {
                 // Of a number the system keeps a byte; a text was written to stderr.
-                let code = text("value").parse::<i64>().map_or(1, |code| (code & 0xff) as u8);
-                self.exit = Some(code);
+                self.exit = Some(value.parse::<i64>().map_or(1, |code| (code & 0xff) as u8));
             }
-            "error" => {
-                for line in event["traceback"].as_array().into_iter().flatten() {
-                    let line = line.as_str().unwrap_or_default();
+            Event::Error { traceback, .. } => {
+                for line in traceback {
                     match self.colours {
-                        true => writeln!(std::io::stderr(), "{line}")?,
-                        false => writeln!(std::io::stderr(), "{}", without_colours(line))?,
+                        true => writeln!(stderr, "{line}")?,
+                        false => writeln!(stderr, "{}", without_colours(&line))?,
                     }
                 }
             }
-            "input_request" => {
-                write!(std::io::stdout(), "{}", text("prompt"))?;
-                std::io::stdout().flush()?;
+            Event::InputRequest { id, prompt, .. } => {
+                write!(stdout, "{prompt}")?;
+                stdout.flush()?;
                 let mut line = String::new();
                 let read = tokio::select! {
                     read = self.stdin.read_line(&mut line) => read?,
@@ -202,18 +200,16 @@ impl Terminal {
                         return Ok(());
                     }
                 };
-                let answer = (read > 0).then(|| line.trim_end_matches(['\r', '\n']).to_owned());
-                let id = text("id").to_owned();
-                seat.say(Ok(ClientMessage::Input { id, text: answer })).await?;
+                let text = (read > 0).then(|| line.trim_end_matches(['\r', '\n']).to_owned());
+                seat.say(Ok(ClientMessage::Input { id: id.to_string(), text })).await?;
             }
-            "notice" | "restarted" => {
-                writeln!(std::io::stderr(), "cellgate: {}{}", text("text"), text("reason"))?;
-            }
-            "done" => {
-                if let Some(detail) = event["detail"].as_str() {
-                    writeln!(std::io::stderr(), "cellgate: {detail}")?;
+            Event::Notice { text, .. } => writeln!(stderr, "cellgate: {text}")?,
+            Event::Restarted { reason, .. } => writeln!(stderr, "cellgate: {reason}")?,
+            Event::Done { status, detail, .. } => {
+                if let Some(detail) = detail {
+                    writeln!(stderr, "cellgate: {detail}")?;
                 }
-                self.status = Some(text("status").to_owned());
+                self.status = Some(status);
             }
             _ => {}
         }

@@ -23,9 +23,9 @@ use crate::pool::Prepared;
 use crate::protocol::client::{ClientMessage, Refusal};
 use crate::protocol::event::EndReason;
 use crate::protocol::reply::Role;
-use crate::protocol::{Close, CloseCode};
 
 mod actor;
+mod delivery;
 mod fanout;
 pub mod files;
 pub mod kept;
@@ -43,6 +43,7 @@ mod transfers;
 mod vigil;
 
 use actor::Actor;
+pub use delivery::{Delivery, Departure};
 pub use fanout::Seats;
 use outbox::Outbox;
 use state::ParticipantId;
@@ -144,7 +145,7 @@ enum Command {
     /// Somebody wants all that a cell wrote.
     Output { cell: Arc<str>, asked: kept::Asked },
     /// These participants' tokens were revoked.
-    ShowOut { participants: Vec<ParticipantId>, close: Close },
+    Remove { participants: Vec<ParticipantId>, departure: Departure },
     /// The session ends when its cells have.
     Drain,
     /// The session ends now.
@@ -172,6 +173,8 @@ pub struct Attachment {
     outbox: Arc<Outbox>,
     memory: Account,
     expires: Option<SystemTime>,
+    /// Messages that [`Attachment::next`] has taken from the outbox and not yet handed out.
+    taken: std::vec::IntoIter<Delivery>,
 }
 
 /// The session is over.
@@ -276,29 +279,26 @@ impl SessionHandle {
 
     /// Revokes a token and all that was made with it; who is in by one of them is shown out.
     pub async fn revoke(&self, token: TokenId) -> Result<(), RevokeError> {
-        let why = "the link to this session was taken back";
-        self.take_back(why, |tokens| tokens.revoke(token)).await
+        self.take_back(Departure::Revoked, |tokens| tokens.revoke(token)).await
     }
 
     /// Revokes a participant's own token, and all that was made with it, and shows it out.
-    pub async fn show_out(&self, participant: ParticipantId) -> Result<(), RevokeError> {
-        let why = "an owner has shown you out of this session";
-        self.take_back(why, |tokens| tokens.show_out(participant)).await
+    pub async fn remove(&self, participant: ParticipantId) -> Result<(), RevokeError> {
+        self.take_back(Departure::Removed, |tokens| tokens.remove(participant)).await
     }
 
     /// Revokes tokens and shows out who is in by them: both or, if nobody waits for it any more,
     /// neither.
     async fn take_back(
         &self,
-        why: &str,
+        departure: Departure,
         revoke: impl FnOnce(&mut Tokens) -> Result<Vec<ParticipantId>, RevokeError>,
     ) -> Result<(), RevokeError> {
         let place = self.commands.reserve().await;
         let participants = revoke(&mut self.tokens())?;
         // A session that is over has nobody in it.
         if let Ok(place) = place {
-            let close = Close::new(CloseCode::Unauthorised, why);
-            place.send(Command::ShowOut { participants, close });
+            place.send(Command::Remove { participants, departure });
         }
         Ok(())
     }
@@ -330,7 +330,8 @@ impl SessionHandle {
         let seat = answer.await.map_err(|_| AttachError::Over)??;
         let Seat { participant, outbox, expires } = seat;
         let (commands, memory) = (self.commands.clone(), self.memory.clone());
-        Ok(Attachment { participant, commands, outbox, memory, expires })
+        let taken = Vec::new().into_iter();
+        Ok(Attachment { participant, commands, outbox, memory, expires, taken })
     }
 
     /// What the session and those who are attached to it hold in memory.
@@ -386,7 +387,20 @@ impl Attachment {
         }
     }
 
-    /// What the client is to be sent.
+    /// Waits for the next message, in order. After the last one it answers why the session lets
+    /// the participant go.
+    pub async fn next(&mut self) -> Result<Delivery, Departure> {
+        loop {
+            if let Some(delivery) = self.taken.next() {
+                return Ok(delivery);
+            }
+            let mut batch = Vec::new();
+            self.outbox.take(&mut batch).await?;
+            self.taken = batch.into_iter();
+        }
+    }
+
+    /// What the client is to be sent, for doors that send it on in batches.
     pub fn outbox(&self) -> &Outbox {
         &self.outbox
     }

@@ -12,7 +12,6 @@ use std::num::NonZeroU32;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use bytestring::ByteString;
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -34,10 +33,11 @@ use budget::Budget;
 use crate::memory::Exhausted;
 use crate::metrics::{self, Counter, Histogram, Metrics, Present};
 use crate::protocol::client::{ClientMessage, Refusal};
+use crate::protocol::event::EndReason;
 use crate::protocol::reply::ErrorCode;
 use crate::protocol::{Close, CloseCode};
-use crate::session::Attachment;
-use crate::session::outbox::{Batch, Outbox, ROOM_KEPT};
+use crate::session::outbox::{Outbox, ROOM_KEPT};
+use crate::session::{Attachment, Delivery, Departure};
 
 /// What the settings say about connections.
 #[derive(Clone, Debug)]
@@ -103,17 +103,19 @@ pub async fn serve<S>(
         tokio::pin!(write, read);
         tokio::select! {
             ended = &mut write => ended,
-            // Whoever gave a link an end meant it for those who are in as well.
+            // A link that expires ends the connections that were opened with it, too.
             () = seat.expired() => {
-                let text = "the link to this session has expired";
-                seat.outbox().close(Close::new(CloseCode::Unauthorised, text));
+                seat.outbox().close(Departure::Expired);
                 write.await
             }
             close = &mut read => match close {
                 // What is already in the outbox still goes out before the close.
                 Some(close) => {
-                    seat.outbox().close(close);
-                    write.await
+                    seat.outbox().close(Departure::Dismissed);
+                    match write.await {
+                        WriteEnd::Dismissed => WriteEnd::Close(close),
+                        other => other,
+                    }
                 }
                 None => WriteEnd::Gone,
             },
@@ -125,7 +127,8 @@ pub async fn serve<S>(
             writer.close(&close).await;
             wait_for_close(&mut stream).await;
         }
-        WriteEnd::Gone => metrics.count(&metrics::SOCKET_CLOSES, &["none"]),
+        // Nothing dismisses a client but what it sent, and that is answered above.
+        WriteEnd::Dismissed | WriteEnd::Gone => metrics.count(&metrics::SOCKET_CLOSES, &["none"]),
     }
 }
 
@@ -175,10 +178,30 @@ impl Traffic {
 
 /// Why the write half ended.
 enum WriteEnd {
-    /// To be closed with these words.
+    /// To be closed with this code and reason.
     Close(Close),
+    /// To be closed for what the client sent.
+    Dismissed,
     /// The connection is broken.
     Gone,
+}
+
+impl WriteEnd {
+    /// What a departure from the session means for the connection.
+    fn of(departure: &Departure) -> WriteEnd {
+        let code = match departure {
+            Departure::Ended { reason, .. } => match reason {
+                EndReason::Requested | EndReason::Abandoned => CloseCode::Ended,
+                EndReason::IdleTimeout | EndReason::Lifetime => CloseCode::Expired,
+                EndReason::Draining => CloseCode::Draining,
+                EndReason::SandboxLost | EndReason::InterpreterFailed => CloseCode::Internal,
+            },
+            Departure::Replaced => CloseCode::Replaced,
+            Departure::Revoked | Departure::Expired | Departure::Removed => CloseCode::Unauthorised,
+            Departure::Dismissed => return WriteEnd::Dismissed,
+        };
+        WriteEnd::Close(Close::new(code, departure.to_string()))
+    }
 }
 
 struct Writer<'a, S> {
@@ -193,18 +216,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
         heard: &Mutex<Instant>,
         traffic: &Traffic,
     ) -> WriteEnd {
-        let mut batch: Vec<ByteString> = Vec::new();
+        let mut batch: Vec<Delivery> = Vec::new();
         let first = Instant::now() + self.config.ping_interval;
         let mut pings = interval_at(first, self.config.ping_interval);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let sent = tokio::select! {
                 taken = outbox.take(&mut batch) => match taken {
-                    Batch::Close(close) => return WriteEnd::Close(close),
-                    Batch::Messages => {
-                        let bytes: usize = batch.iter().map(|message| message.len()).sum();
+                    Err(departure) => return WriteEnd::of(&departure),
+                    Ok(()) => {
+                        let bytes: usize = batch.iter().map(|delivery| delivery.json().len()).sum();
                         let began = Instant::now();
-                        let frames = batch.drain(..).flat_map(outgoing::frames);
+                        let messages = batch.drain(..).map(Delivery::into_json);
+                        let frames = messages.flat_map(outgoing::frames);
                         let sending = send_all(&mut self.sink, frames);
                         let sent = timeout(self.config.write_timeout, sending).await;
                         traffic.sent.increment(bytes as u64);
@@ -214,8 +238,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
                     }
                 },
                 now = pings.tick() => {
-                    if let Some(close) = outbox.overdue(self.config.write_timeout) {
-                        return WriteEnd::Close(close);
+                    if let Some(departure) = outbox.overdue(self.config.write_timeout) {
+                        return WriteEnd::of(&departure);
                     }
                     let heard = *heard.lock().unwrap_or_else(|poison| poison.into_inner());
                     let silent = now.saturating_duration_since(heard);
@@ -325,4 +349,31 @@ fn close_for(error: &WsError) -> Option<Close> {
         _ => return None,
     };
     Some(Close::new(code, error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_departure_has_its_close_code() {
+        let ended = |reason| Departure::Ended { reason, detail: "why".into() };
+        for (departure, code) in [
+            (ended(EndReason::Requested), 1000),
+            (ended(EndReason::Abandoned), 1000),
+            (ended(EndReason::Draining), 1001),
+            (ended(EndReason::SandboxLost), 1011),
+            (ended(EndReason::InterpreterFailed), 1011),
+            (Departure::Revoked, 4401),
+            (Departure::Expired, 4401),
+            (Departure::Removed, 4401),
+            (ended(EndReason::IdleTimeout), 4408),
+            (ended(EndReason::Lifetime), 4408),
+            (Departure::Replaced, 4409),
+        ] {
+            let WriteEnd::Close(close) = WriteEnd::of(&departure) else { panic!("{departure:?}") };
+            assert_eq!((close.code.number(), close.reason()), (code, &*departure.to_string()));
+        }
+        assert!(matches!(WriteEnd::of(&Departure::Dismissed), WriteEnd::Dismissed));
+    }
 }

@@ -110,9 +110,15 @@ fn what_clients_are_told_is_encoded_so() {
             let fields = Fields(message.as_object().unwrap());
             let encoded = match (event(&name, &fields), reply(&name, &fields)) {
                 (Some(event), None) => {
-                    let placed =
-                        Sequenced::encode(&event, fields.number("seq"), fields.number("ts"));
-                    serde_json::from_str(&placed.unwrap().json).unwrap()
+                    let encode = |event| {
+                        let (seq, ts) = (fields.number("seq"), fields.number("ts"));
+                        Sequenced::encode(event, seq, ts).unwrap()
+                    };
+                    let placed = encode(&event);
+                    // What consumers inside the process get is the same event.
+                    let decoded = placed.event().unwrap();
+                    assert_eq!(encode(&decoded).json, placed.json, "{name}");
+                    serde_json::from_str(&placed.json).unwrap()
                 }
                 (None, Some(reply)) => serde_json::to_value(&reply).unwrap(),
                 _ => panic!("{name}: neither an event nor a reply, or both"),
@@ -249,7 +255,7 @@ fn event(name: &str, f: &Fields<'_>) -> Option<Event> {
         },
         "notice" => Event::Notice {
             level: f.word("level", &[NoticeLevel::Info, NoticeLevel::Warning]),
-            code: f.text("code").leak(),
+            code: f.text("code").to_owned().into(),
             text: f.text("text"),
         },
         "ended" => Event::Ended { reason: f.word("reason", &REASONS), detail: f.text("detail") },

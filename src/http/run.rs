@@ -20,8 +20,6 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use bytestring::ByteString;
-use serde::Deserialize;
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
@@ -30,11 +28,11 @@ use super::auth::Caller;
 use super::clients::Client;
 use super::problem::{Document, Problem};
 use crate::memory::{Account, Charge};
+use crate::protocol::Reply;
 use crate::protocol::client::{ClientMessage, Execute};
-use crate::protocol::event::EndReason;
+use crate::protocol::event::{EndReason, EventKind};
 use crate::registry::CreateError;
-use crate::session::outbox::Batch;
-use crate::session::{Attachment, Guest, SessionHandle};
+use crate::session::{Attachment, Delivery, Guest, SessionHandle};
 
 mod collect;
 mod form;
@@ -47,17 +45,13 @@ use request::{Order, RunQuery, RunRequest};
 /// Why a session ended that had no time to say so.
 const UNSAID: &str = "the gateway's log says why";
 
-/// An event of the session, or a gap.
-struct Told {
-    /// Its place; `None` for a gap.
-    seq: Option<u64>,
-    /// The cell's end, after which nothing is told.
-    is_done: bool,
-    json: ByteString,
-}
+/// What the task tells the response: events of the session, and gaps.
+type Batched = Result<Vec<Delivery>, Problem>;
 
-/// What the task tells the response.
-type Batched = Result<Vec<Told>, Problem>;
+/// Whether it is the cell's end, after which nothing is told.
+fn is_done(delivery: &Delivery) -> bool {
+    matches!(delivery, Delivery::Event(event) if event.kind == EventKind::Done)
+}
 
 /// Runs a cell in a fresh session and streams what happens.
 ///
@@ -156,18 +150,18 @@ async fn pass_on(
     let seat = session.attach(guest).await.map_err(|error| broken_off(&error.to_string()))?;
     let said = seat.say_charged(Ok(ClientMessage::Execute(cell)), charge).await;
     said.map_err(|error| broken_off(&error.to_string()))?;
-    let mut messages = Vec::new();
+    let mut deliveries = Vec::new();
     loop {
         let taken = tokio::select! {
             () = tell.closed() => return Ok(()),
-            taken = next(&seat, &mut messages) => taken?,
+            taken = next(&seat, &mut deliveries) => taken?,
         };
         if taken.is_empty() {
             continue;
         }
-        let is_done = taken.last().is_some_and(|event| event.is_done);
+        let ends = taken.last().is_some_and(is_done);
         match tokio::time::timeout(patience, tell.send(Ok(taken))).await {
-            Ok(Ok(())) if !is_done => {}
+            Ok(Ok(())) if !ends => {}
             // The end; or nobody reads any more.
             _ => return Ok(()),
         }
@@ -175,34 +169,26 @@ async fn pass_on(
 }
 
 /// The next events, up to the cell's end; perhaps none of those that were taken is one.
-async fn next(seat: &Attachment, messages: &mut Vec<ByteString>) -> Result<Vec<Told>, Problem> {
-    #[derive(Deserialize)]
-    struct Head<'a> {
-        #[serde(rename = "type")]
-        kind: &'a str,
-        seq: Option<u64>,
-        message: Option<&'a serde_json::value::RawValue>,
-    }
-    if let Batch::Close(close) = seat.outbox().take(messages).await {
-        return Err(broken_off(close.reason()));
-    }
-    let mut events = Vec::with_capacity(messages.len());
-    for json in messages.drain(..) {
-        let head: Head<'_> = serde_json::from_str(&json)
-            .map_err(|error| Problem::internal("cannot read an event", &error))?;
-        let (seq, is_done) = (head.seq, head.kind == "done");
-        match head.kind {
-            // For whoever attends a session: a token of it, and who else is there.
-            "ready" | "participants" => continue,
-            // The only cell of a fresh session is refused only by a gateway that shuts down.
-            "protocol_error" => {
-                let detail = head.message.and_then(|raw| serde_json::from_str(raw.get()).ok());
-                let detail: String = detail.unwrap_or_default();
-                return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).for_now());
+async fn next(seat: &Attachment, taken: &mut Vec<Delivery>) -> Result<Vec<Delivery>, Problem> {
+    let took = seat.outbox().take(taken).await;
+    took.map_err(|departure| broken_off(&departure.to_string()))?;
+    let mut events = Vec::with_capacity(taken.len());
+    for delivery in taken.drain(..) {
+        if let Delivery::Reply { reply, .. } = &delivery {
+            match &**reply {
+                Reply::Gap { .. } => {}
+                // The only cell of a fresh session is refused only by a gateway that shuts down.
+                Reply::ProtocolError { message, .. } => {
+                    let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, message.clone());
+                    return Err(problem.for_now());
+                }
+                // For participants: a token of the session, and who else is there.
+                _ => continue,
             }
-            _ => events.push(Told { seq, is_done, json }),
         }
-        if is_done {
+        let ends = is_done(&delivery);
+        events.push(delivery);
+        if ends {
             break;
         }
     }
@@ -210,16 +196,17 @@ async fn next(seat: &Attachment, messages: &mut Vec<ByteString>) -> Result<Vec<T
 }
 
 async fn collect(
-    first: Vec<Told>,
+    first: Vec<Delivery>,
     mut told: mpsc::Receiver<Batched>,
     memory: &Account,
 ) -> Result<Response, Problem> {
     let mut collector = Collector::new(memory);
     let mut batch = first;
     loop {
-        for event in &batch {
-            collector.take(&event.json)?;
-            if event.is_done {
+        for delivery in &batch {
+            let Delivery::Event(event) = delivery else { continue };
+            collector.take(event)?;
+            if is_done(delivery) {
                 return collector.finish();
             }
         }

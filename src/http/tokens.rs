@@ -144,7 +144,7 @@ pub(super) async fn show_out(
 ) -> Result<StatusCode, Problem> {
     let session = caller.session(&doors, &id, Role::Owner)?;
     let participant = participant.parse().map_err(|_| RevokeError::NoParticipant)?;
-    session.show_out(participant).await?;
+    session.remove(participant).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

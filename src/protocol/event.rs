@@ -1,19 +1,30 @@
 //! What every participant is told: the events of a session, in order, each with `seq` and `ts`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytestring::ByteString;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::escape::push_json_string;
 
+mod decode;
+mod kind;
+
+pub use kind::EventKind;
+
 /// MIME type to value, as the runner wrote it: base64 text for images, JSON for `…json` types.
 pub type MimeBundle = BTreeMap<String, Box<RawValue>>;
 
+/// The `text/plain` form of a value, if it has one.
+pub fn plain_text(data: &MimeBundle) -> Option<String> {
+    serde_json::from_str(data.get("text/plain")?.get()).ok()
+}
+
 /// An event of a session, before it has its place in the log.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub enum Event {
@@ -71,11 +82,11 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         display_id: Option<String>,
         /// Replaces what was shown under `display_id`.
-        #[serde(skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "is_false")]
         #[cfg_attr(test, ts(optional, as = "Option<_>"))]
         update: bool,
         /// The cell had already ended.
-        #[serde(skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "is_false")]
         #[cfg_attr(test, ts(optional, as = "Option<_>"))]
         late: bool,
     },
@@ -165,7 +176,7 @@ pub enum Event {
         /// How bad it is.
         level: NoticeLevel,
         /// For programs.
-        code: &'static str,
+        code: Cow<'static, str>,
         /// For people.
         text: String,
     },
@@ -179,7 +190,7 @@ pub enum Event {
 }
 
 /// Fields of `stdout` and `stderr`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS), ts(rename = "OutputFields"))]
 pub struct Output {
     /// The cell.
@@ -188,13 +199,13 @@ pub struct Output {
     #[cfg_attr(test, ts(type = "string"))]
     pub text: ByteString,
     /// The cell had already ended.
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "is_false")]
     #[cfg_attr(test, ts(optional, as = "Option<_>"))]
     pub late: bool,
 }
 
 /// One frame of a traceback, outermost first.
-#[derive(Clone, Debug, PartialEq, Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct Frame {
     /// The cell whose code it is in.
@@ -215,7 +226,7 @@ pub struct Frame {
 }
 
 /// Which output stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub enum Stream {
@@ -226,7 +237,7 @@ pub enum Stream {
 }
 
 /// How a cell ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub enum CellStatus {
@@ -253,7 +264,7 @@ pub enum CellStatus {
 }
 
 /// What a cell used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct DoneUsage {
     /// CPU time, in milliseconds.
@@ -265,7 +276,7 @@ pub struct DoneUsage {
 }
 
 /// What a session does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub enum SessionState {
@@ -282,7 +293,7 @@ pub enum SessionState {
 }
 
 /// How bad a notice is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub enum NoticeLevel {
@@ -293,7 +304,7 @@ pub enum NoticeLevel {
 }
 
 /// Why a session is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub enum EndReason {
@@ -318,6 +329,8 @@ pub enum EndReason {
 pub struct Sequenced {
     /// Its place, strictly rising by one.
     pub seq: u64,
+    /// Which event it is.
+    pub kind: EventKind,
     /// The whole JSON message, encoded once for all participants.
     pub json: ByteString,
     /// Where its text stands in the message, if it is one of stdout or stderr.
@@ -351,7 +364,13 @@ impl Sequenced {
             Event::Stderr(output) => encode_output(Stream::Stderr, output, seq, ts),
             _ => (serde_json::to_string(&Placed { event, seq, ts })?, None),
         };
-        Ok(Sequenced { seq, json: hold(json), text })
+        Ok(Sequenced { seq, kind: event.kind(), json: hold(json), text })
+    }
+
+    /// The event, for consumers inside the process. Decoded where it is asked for: to keep it beside
+    /// its encoding would double the memory of every log, and what comes back from a disk is encoded.
+    pub fn event(&self) -> Result<Event, serde_json::Error> {
+        decode::decode(self.kind, &self.json)
     }
 
     /// Its text as it stands in the message, if it is one of stdout or stderr.
@@ -360,9 +379,9 @@ impl Sequenced {
         self.json.get(span.start as usize..span.end as usize)
     }
 
-    /// Whether it is text of stdout or stderr, which a hurried reader may do without for now.
+    /// Whether it is text of stdout or stderr, which a slow reader may skip.
     pub fn is_output(&self) -> bool {
-        self.text.is_some()
+        self.kind.is_output()
     }
 }
 

@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::delivery::Departure;
 use super::fanout::Fanout;
 use super::kept::Kept;
 use super::log::{EventLog, OVERHEAD_BYTES};
@@ -28,9 +29,9 @@ use crate::link::{DriverEvent, Link, LinkError};
 use crate::memory::{Account, Charge, Pressure, charged_text};
 use crate::metrics::Metrics;
 use crate::pool::Prepared;
+use crate::protocol::Reply;
 use crate::protocol::event::{CellStatus, EndReason, Event, Sequenced, SessionState};
 use crate::protocol::reply::LanguageInfo;
-use crate::protocol::{Close, CloseCode, Reply};
 use crate::sandbox::{BackendKind, SandboxHandle};
 use crate::template::Template;
 
@@ -86,8 +87,8 @@ pub(super) struct Actor {
     /// When somebody last said something or a cell ended.
     last_activity: Instant,
     began: Instant,
-    /// Why sockets close, once the session is over.
-    farewell: Option<Close>,
+    /// Why participants are let go, once the session is over.
+    departure: Option<Departure>,
     meter: Meter,
     memory: Account,
     /// Memory of what waits for the driver and for the disk, as of the last turn.
@@ -193,7 +194,7 @@ impl Actor {
             hurried: false,
             last_activity: Instant::now(),
             began: Instant::now(),
-            farewell: None,
+            departure: None,
             meter: Meter::new(metrics),
             waiting: memory.charge(0),
             pressure: memory.pressure(),
@@ -205,7 +206,7 @@ impl Actor {
     /// Lives until the session is over and nothing of its sandbox is left.
     pub(super) async fn run(mut self) {
         tracing::info!(template = self.template.name, "session begins");
-        while self.farewell.is_none() {
+        while self.departure.is_none() {
             match self.turn().await {
                 Turn::Command(Some(command)) => {
                     // What was given up before goes before: a cell is not to see half a file.
@@ -244,13 +245,13 @@ impl Actor {
             self.fanout.wake();
             self.summarise();
         }
-        let Actor { mut log, mut spill, mut fanout, link, handle, farewell, .. } = self;
+        let Actor { mut log, mut spill, mut fanout, link, handle, departure, .. } = self;
         let goodbye = async {
             // Who has gone or takes nothing any more is waited for no longer than that.
             let rest = timeout(FAREWELL, fanout.empty(&mut log, &mut spill)).await;
             let rest = rest.unwrap_or(Ok(()));
-            let closed = match &farewell {
-                Some(farewell) => fanout.close(farewell, &log),
+            let closed = match &departure {
+                Some(departure) => fanout.close(departure, &log),
                 None => Ok(()),
             };
             if let Err(error) = rest.and(closed) {
@@ -352,7 +353,7 @@ impl Actor {
         for effect in self.state.take_effects() {
             match effect {
                 Effect::Emit(event) => self.emit(&event),
-                Effect::Reply(to, reply) => self.reply(to, &reply),
+                Effect::Reply(to, reply) => self.reply(to, reply),
                 Effect::Send(command) => {
                     self.hurried |= self.state.is_stopping();
                     self.link.send(&command);
@@ -362,7 +363,6 @@ impl Actor {
                 Effect::Keep { id, bytes } => self.kept.push(&id, &bytes),
                 Effect::Kept { id, omitted } => self.kept.end(&id, omitted),
                 Effect::Log(line) => tracing::debug!(line, "driver"),
-                Effect::End => {}
             }
         }
     }
@@ -375,7 +375,8 @@ impl Actor {
         match Sequenced::encode_into(event, self.log.next_seq(), ts, hold) {
             Ok(sequenced) => {
                 let wanted = self.fanout.wanted();
-                let freed = self.log.push(&sequenced, wanted) + self.log.outdate(event, wanted);
+                let freed =
+                    self.log.push(event, &sequenced, wanted) + self.log.outdate(event, wanted);
                 let cost = sequenced.json.len() + OVERHEAD_BYTES;
                 self.unsent_bytes = (self.unsent_bytes + cost as u64).saturating_sub(freed as u64);
                 self.fanout.broadcast(&sequenced);
@@ -394,18 +395,13 @@ impl Actor {
             }
         }
         if let Event::Ended { reason, detail } = event {
-            let code = match reason {
-                EndReason::Requested | EndReason::Abandoned => CloseCode::Ended,
-                EndReason::IdleTimeout | EndReason::Lifetime => CloseCode::Expired,
-                EndReason::Draining => CloseCode::Draining,
-                EndReason::SandboxLost | EndReason::InterpreterFailed => CloseCode::Internal,
-            };
-            self.farewell = Some(Close::new(code, detail.clone()));
+            let (reason, detail) = (*reason, detail.clone());
+            self.departure = Some(Departure::Ended { reason, detail });
         }
     }
 
-    fn reply(&self, to: ParticipantId, reply: &Reply) {
-        self.meter.reply(reply);
+    fn reply(&self, to: ParticipantId, reply: Reply) {
+        self.meter.reply(&reply);
         if let Err(error) = self.fanout.reply(to, reply) {
             tracing::error!(%error, "cannot encode a reply");
         }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use bytestring::ByteString;
 use tokio::sync::Notify;
 
+use super::delivery::{Delivery, Departure};
 use super::log::{Block, Entry, EventLog, OVERHEAD_BYTES};
 use super::outbox::Outbox;
 use super::participant::Participant;
@@ -17,9 +18,9 @@ use super::spill::{Spill, Spilled};
 use super::state::ParticipantId;
 use super::tokens::{Granted, TokenId};
 use crate::memory::{Account, charged_text};
+use crate::protocol::Reply;
 use crate::protocol::event::Sequenced;
 use crate::protocol::reply::{ParticipantInfo, Role};
-use crate::protocol::{Close, CloseCode, Reply};
 
 /// The seats of a session. Some are kept for those who may do more: however many viewers come,
 /// editors and owners find one, and however many editors, an owner.
@@ -89,12 +90,11 @@ impl Fanout {
         name: &Arc<str>,
         own: &Granted,
         after: Option<u64>,
-        first: &Reply,
+        first: Reply,
     ) -> Result<(ParticipantId, Arc<Outbox>), serde_json::Error> {
-        let first = ByteString::from(serde_json::to_string(first)?);
+        let first = Delivery::of_reply(first, ByteString::from)?;
         let token = own.info.id;
-        let text = "a newer connection of the same participant took over";
-        self.remove(|other| other.token == token, &Close::new(CloseCode::Replaced, text));
+        self.dismiss(|other| other.token == token, &Departure::Replaced);
         let outbox = Arc::new(Outbox::new(self.window, Arc::clone(&self.relieved)));
         outbox.push_reply(first);
         self.last_id = self.next_id();
@@ -126,14 +126,14 @@ impl Fanout {
         gone
     }
 
-    /// Closes the sockets of some, who are no participants any more: what they still say is not heard.
-    pub(super) fn show_out(&mut self, participants: &[ParticipantId], close: &Close) {
-        self.remove(|one| participants.contains(&one.id), close);
+    /// Lets some participants go; messages that they send from now on are ignored.
+    pub(super) fn remove(&mut self, participants: &[ParticipantId], departure: &Departure) {
+        self.dismiss(|one| participants.contains(&one.id), departure);
     }
 
-    fn remove(&mut self, of: impl Fn(&Participant) -> bool, close: &Close) {
+    fn dismiss(&mut self, of: impl Fn(&Participant) -> bool, departure: &Departure) {
         for one in self.participants.extract_if(.., |one| of(one)) {
-            one.outbox.close(close.clone());
+            one.outbox.close(departure.clone());
             self.list += 1;
         }
     }
@@ -172,22 +172,22 @@ impl Fanout {
     /// Tells those who do not know it yet who is attached. All share one encoding, and one who takes
     /// nothing is kept the newest list alone.
     pub(super) fn tell_list(&mut self) -> Result<(), serde_json::Error> {
-        let json = self.encoded_list()?;
+        let list = self.encoded_list()?;
         for one in self.participants.iter_mut().filter(|one| one.told_list < self.list) {
-            one.outbox.set_list(json.clone());
+            one.outbox.set_list(list.clone());
             one.told_list = self.list;
         }
         Ok(())
     }
 
-    fn encoded_list(&self) -> Result<ByteString, serde_json::Error> {
+    fn encoded_list(&self) -> Result<Delivery, serde_json::Error> {
         let info = |one: &Participant| ParticipantInfo {
             id: one.id,
             name: Arc::clone(&one.name),
             role: one.role,
         };
         let list = self.present().map(info).collect();
-        serde_json::to_string(&Reply::Participants { list }).map(ByteString::from)
+        Delivery::of_reply(Reply::Participants { list }, ByteString::from)
     }
 
     /// Whether somebody is attached for whom output is held back rather than skipped. For a
@@ -269,10 +269,10 @@ impl Fanout {
     }
 
     /// Sends a reply to one, before the events that wait for it.
-    pub(super) fn reply(&self, to: ParticipantId, reply: &Reply) -> Result<(), serde_json::Error> {
+    pub(super) fn reply(&self, to: ParticipantId, reply: Reply) -> Result<(), serde_json::Error> {
         if let Some(participant) = self.get(to) {
-            let json = serde_json::to_string(reply)?;
-            participant.outbox.push_reply(charged_text(json, &self.memory));
+            let hold = |json| charged_text(json, &self.memory);
+            participant.outbox.push_reply(Delivery::of_reply(reply, hold)?);
         }
         Ok(())
     }
@@ -311,10 +311,14 @@ impl Fanout {
         }
     }
 
-    /// Closes all sockets after what waits for them and what memory holds of what they missed.
-    pub(super) fn close(&mut self, close: &Close, log: &EventLog) -> Result<(), serde_json::Error> {
+    /// Lets all participants go, after what waits for them and what memory holds of what they missed.
+    pub(super) fn close(
+        &mut self,
+        departure: &Departure,
+        log: &EventLog,
+    ) -> Result<(), serde_json::Error> {
         for participant in &mut self.participants {
-            participant.close(close.clone(), log)?;
+            participant.close(departure.clone(), log)?;
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::protocol::Event;
-use crate::protocol::event::Sequenced;
+use crate::protocol::event::{EventKind, Sequenced};
 
 pub mod block;
 mod frames;
@@ -20,7 +20,7 @@ mod line;
 mod shown;
 
 pub use block::{Block, Entry};
-use frames::Start;
+use frames::{Source, Start};
 
 /// What the log costs beside an event's text, in bytes; keeps a flood of tiny events bounded.
 pub(super) const OVERHEAD_BYTES: usize = 64;
@@ -35,14 +35,6 @@ const BLOCK_BYTES: u64 = 256 << 10; // 256 KiB
 /// any case, so that the other half is left for what is on its way.
 const SQUEEZED_BYTES: usize = 128 << 10; // 128 KiB
 
-/// Beginnings of events that change nothing on any line.
-const QUIET: [&str; 4] = [
-    r#"{"type":"usage""#,
-    r#"{"type":"status""#,
-    r#"{"type":"queued""#,
-    r#"{"type":"participants""#,
-];
-
 /// The newest events. Seqs begin at 1.
 #[derive(Debug)]
 pub struct EventLog {
@@ -54,9 +46,8 @@ pub struct EventLog {
     capacity: usize,
     normal_capacity: usize,
     next_seq: u64,
-    /// The newest output, if nothing that could change what is seen of it came after it, and where
-    /// it begins.
-    newest_output: Option<(Sequenced, Start)>,
+    /// The newest output, if nothing that could change what is seen of it came after it.
+    newest_output: Option<NewestOutput>,
     /// A cell has started and shown nothing yet.
     fresh: bool,
     shown: shown::Shown,
@@ -65,6 +56,14 @@ pub struct EventLog {
     /// Older than `entries`: what is being written, and can be read here until it is.
     leaving: Arc<Vec<Entry>>,
     disk: Option<Disk>,
+}
+
+/// The output that a following one may overwrite.
+#[derive(Debug)]
+struct NewestOutput {
+    event: Sequenced,
+    source: Source,
+    start: Start,
 }
 
 #[derive(Debug)]
@@ -145,9 +144,9 @@ impl EventLog {
     /// room for it, and the frame of a progress bar that it overwrites, unless somebody is still to
     /// get every event from `wanted` on. Answers what that frame cost, in bytes, if it was sent to
     /// nobody.
-    pub fn push(&mut self, event: &Sequenced, wanted: u64) -> usize {
+    pub fn push(&mut self, typed: &Event, event: &Sequenced, wanted: u64) -> usize {
         debug_assert_eq!(event.seq, self.next_seq);
-        let freed = self.overwrite(event, wanted);
+        let freed = self.overwrite(typed, event, wanted);
         self.bytes += event.json.len() + OVERHEAD_BYTES;
         self.entries.push_back(Entry::Event(event.clone()));
         self.next_seq += 1;
@@ -181,35 +180,37 @@ impl EventLog {
         }
     }
 
-    fn overwrite(&mut self, event: &Sequenced, wanted: u64) -> usize {
-        if !event.is_output() {
+    /// Forgets the newest output if `event` overwrites it. Answers the bytes of it that had been sent
+    /// to no participant.
+    fn overwrite(&mut self, typed: &Event, event: &Sequenced, wanted: u64) -> usize {
+        let Some(source) = Source::of(typed) else {
             // A cell begins on a line of its own; some events change nothing on any line.
-            if event.json.starts_with(r#"{"type":"started""#) {
+            if !event.kind.shows_nothing() {
                 self.newest_output = None;
-                self.fresh = true;
-            } else if !QUIET.iter().any(|quiet| event.json.starts_with(quiet)) {
-                self.newest_output = None;
-                self.fresh = false;
+                self.fresh = event.kind == EventKind::Started;
             }
             return 0;
-        }
-        let fresh = std::mem::take(&mut self.fresh) && !frames::is_late(event);
-        let Some((older, start)) = self.newest_output.take() else {
-            let start = if fresh { Start::FRESH } else { Start::default() };
-            self.newest_output = Some((event.clone(), start));
+        };
+        let fresh = std::mem::take(&mut self.fresh) && !source.late;
+        let (older, is_overwritten, start) = match self.newest_output.take() {
+            Some(older) if older.source == source => {
+                let (is_overwritten, start) = frames::follow(event, &older.event, older.start);
+                (Some(older.event.seq), is_overwritten, start)
+            }
+            Some(_) => (None, false, Start::default()),
+            None => (None, false, if fresh { Start::FRESH } else { Start::default() }),
+        };
+        let Some(older) = older.filter(|_| is_overwritten) else {
+            self.newest_output = Some(NewestOutput { event: event.clone(), source, start });
             return 0;
         };
-        let (is_overwritten, start) = frames::follow(event, &older, start);
-        if !is_overwritten {
-            self.newest_output = Some((event.clone(), start));
-            return 0;
-        }
-        // What somebody is still to get, or is on its way to the disk, stays beneath what follows.
-        let is_gone = self.entries.front().is_none_or(|oldest| oldest.first() > older.seq);
-        let is_kept = older.seq >= wanted || is_gone;
+        // An event that a participant is still to get, or that is on its way to the disk, stays, and so
+        // it stands beneath what follows.
+        let is_gone = self.entries.front().is_none_or(|oldest| oldest.first() > older);
+        let is_kept = older >= wanted || is_gone;
         let start = Start { clean: start.clean && !is_kept, ..start };
-        self.newest_output = Some((event.clone(), start));
-        if is_kept { 0 } else { self.supersede(vec![older.seq]) }
+        self.newest_output = Some(NewestOutput { event: event.clone(), source, start });
+        if is_kept { 0 } else { self.supersede(vec![older]) }
     }
 
     /// Forgets what this event, the newest, has removed from sight, unless somebody is still to get

@@ -2,9 +2,9 @@
 
 use tokio::time::Instant;
 
-use crate::metrics::{self, Metrics, word};
-use crate::protocol::Reply;
+use crate::metrics::{self, Metrics};
 use crate::protocol::event::Event;
+use crate::protocol::{Reply, wire_name};
 
 /// One session's.
 pub(super) struct Meter {
@@ -24,12 +24,12 @@ impl Meter {
             Event::Done { status, duration_ms, usage, .. } => {
                 let took = std::time::Duration::try_from_secs_f64(duration_ms / 1000.0);
                 let took = took.unwrap_or_default();
-                self.metrics.observe(&metrics::CELL_DURATION, &[&word(status)], took);
+                self.metrics.observe(&metrics::CELL_DURATION, &[&wire_name(status)], took);
                 let output = self.metrics.counter(&metrics::CELL_OUTPUT, &[]);
                 output.increment(usage.output_bytes);
             }
             Event::Ended { reason, .. } => {
-                self.metrics.count(&metrics::SESSIONS_ENDED, &[&word(reason)]);
+                self.metrics.count(&metrics::SESSIONS_ENDED, &[&wire_name(reason)]);
             }
             _ => {}
         }
@@ -38,7 +38,7 @@ impl Meter {
     /// A participant is told something.
     pub(super) fn reply(&self, reply: &Reply) {
         if let Reply::ProtocolError { code, .. } = reply {
-            self.metrics.count(&metrics::PROTOCOL_ERRORS, &[&word(code)]);
+            self.metrics.count(&metrics::PROTOCOL_ERRORS, &[&wire_name(code)]);
         }
     }
 

@@ -1,8 +1,8 @@
 //! What one participant has yet to be sent: a bounded queue between the session and a socket.
 //!
 //! ```text
-//!   actor ── push ──► waiting ── take ──► in the socket's hands ── sent ──► (acked)
-//!            never waits        waits                              tells the actor of room
+//!   actor ── push ──► waiting ── take ──► taken by the door ── the next take: sent ──► (acked)
+//!            never waits        waits                                  tells the actor of room
 //! ```
 //! The actor never waits for a participant: it asks [`Outbox::offer`], and what finds no room stays in
 //! the log for later. Bytes count until they are on the socket, or, once the participant has sent an
@@ -18,8 +18,9 @@ use bytestring::ByteString;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::delivery::{Delivery, Departure};
+use crate::protocol::Reply;
 use crate::protocol::event::Sequenced;
-use crate::protocol::{Close, Reply};
 
 /// Most that is taken at once: a socket write of this size is one system call or two, and an
 /// interrupt's reply waits behind no more.
@@ -50,13 +51,13 @@ pub struct Outbox {
 #[derive(Debug, Default)]
 struct Inner {
     /// Replies, which go first: a `pong` should not wait for megabytes of output.
-    replies: VecDeque<ByteString>,
+    replies: VecDeque<Delivery>,
     /// Of replies that wait or are in the socket's hands.
     reply_bytes: usize,
     /// The newest list of participants, if it was not taken yet; it goes after the replies. One
     /// text, which all outboxes share, and so no part of what is counted as waiting.
-    list: Option<ByteString>,
-    waiting: VecDeque<Outgoing>,
+    list: Option<Delivery>,
+    waiting: VecDeque<Delivery>,
     waiting_bytes: usize,
     /// Taken and not yet reported sent.
     taken_bytes: usize,
@@ -65,7 +66,7 @@ struct Inner {
     unacked: Option<VecDeque<(u64, usize)>>,
     unacked_bytes: usize,
     /// The last thing the socket does.
-    close: Option<Close>,
+    departure: Option<Departure>,
     /// When something was last taken, or the close came.
     progress: Option<Instant>,
     left: bool,
@@ -73,19 +74,9 @@ struct Inner {
     forgotten: usize,
 }
 
-#[derive(Debug)]
-struct Outgoing {
-    /// 0 for a gap, which no `ack` covers.
-    seq: u64,
-    json: ByteString,
-    is_output: bool,
-}
-
-impl Outgoing {
-    /// Whether the window bounds it.
-    fn counts(&self) -> bool {
-        self.is_output || self.json.len() > SMALL_BYTES
-    }
+/// Whether the window bounds a message that waits in line: output, and long events.
+fn counts(delivery: &Delivery) -> bool {
+    delivery.is_output() || delivery.json().len() > SMALL_BYTES
 }
 
 /// How much room there is, most first.
@@ -106,15 +97,6 @@ impl Room {
     }
 }
 
-/// What a socket is to do next.
-#[derive(Debug, PartialEq)]
-pub enum Batch {
-    /// Send what was put into the buffer.
-    Messages,
-    /// Close; nothing follows.
-    Close(Close),
-}
-
 impl Outbox {
     /// An empty outbox for at most about `window` bytes.
     pub fn new(window: usize, relieved: Arc<Notify>) -> Outbox {
@@ -124,17 +106,16 @@ impl Outbox {
 
     /// Adds an event; never waits and never refuses. Call [`Outbox::wake`] after the last one.
     pub fn push(&self, event: &Sequenced) {
-        let is_output = event.is_output();
-        self.append(Outgoing { seq: event.seq, json: event.json.clone(), is_output });
+        self.append(Delivery::Event(event.clone()));
     }
 
     /// Adds an event if there is room for it; answers whether there was.
     pub fn offer(&self, event: &Sequenced) -> bool {
-        let is_output = event.is_output();
+        let needed = Room::needed_by(event.is_output(), event.json.len());
         let mut inner = self.lock();
-        let has_room = inner.room(self.window) <= Room::needed_by(is_output, event.json.len());
+        let has_room = inner.room(self.window) <= needed;
         if has_room {
-            inner.append(Outgoing { seq: event.seq, json: event.json.clone(), is_output });
+            inner.append(Delivery::Event(event.clone()));
         }
         has_room
     }
@@ -142,27 +123,26 @@ impl Outbox {
     /// Adds the word that these events are left out, in its place among them.
     pub fn push_gap(&self, from: u64, to: u64, superseded: bool) -> Result<(), serde_json::Error> {
         let gap = Reply::Gap { from, to, superseded };
-        let json = ByteString::from(serde_json::to_string(&gap)?);
-        self.append(Outgoing { seq: 0, json, is_output: false });
+        self.append(Delivery::of_reply(gap, ByteString::from)?);
         Ok(())
     }
 
     /// Adds a reply, before all events that wait.
-    pub fn push_reply(&self, json: ByteString) {
+    pub fn push_reply(&self, reply: Delivery) {
         let mut inner = self.lock();
-        if inner.close.is_none() && !inner.left {
-            inner.waiting_bytes += json.len();
-            inner.reply_bytes += json.len();
-            inner.replies.push_back(json);
+        if inner.departure.is_none() && !inner.left {
+            inner.waiting_bytes += reply.json().len();
+            inner.reply_bytes += reply.json().len();
+            inner.replies.push_back(reply);
         }
     }
 
     /// Puts a list of participants in the place of an older one that still waits. However full the
     /// outbox is, the newest list is kept.
-    pub fn set_list(&self, json: ByteString) {
+    pub fn set_list(&self, list: Delivery) {
         let mut inner = self.lock();
-        if inner.close.is_none() && !inner.left {
-            inner.list = Some(json);
+        if inner.departure.is_none() && !inner.left {
+            inner.list = Some(list);
         }
     }
 
@@ -176,24 +156,24 @@ impl Outbox {
 
     fn has_unread_replies(&self) -> bool {
         let inner = self.lock();
-        inner.reply_bytes >= self.window && inner.close.is_none() && !inner.left
+        inner.reply_bytes >= self.window && inner.departure.is_none() && !inner.left
     }
 
     /// Takes output that waits out again and leaves gaps in its place.
     pub fn skip_output(&self) -> Result<(), serde_json::Error> {
         let events = std::mem::take(&mut self.lock().waiting);
         let mut skipped: Option<(u64, u64)> = None;
-        for event in events {
-            self.lock().waiting_bytes -= event.json.len();
-            if event.is_output {
-                let from = skipped.map_or(event.seq, |(from, _)| from);
-                skipped = Some((from, event.seq));
+        for delivery in events {
+            self.lock().waiting_bytes -= delivery.json().len();
+            if let Some(seq) = delivery.seq().filter(|_| delivery.is_output()) {
+                let from = skipped.map_or(seq, |(from, _)| from);
+                skipped = Some((from, seq));
                 continue;
             }
             if let Some((from, to)) = skipped.take() {
                 self.push_gap(from, to, false)?;
             }
-            self.append(event);
+            self.append(delivery);
         }
         match skipped {
             Some((from, to)) => self.push_gap(from, to, false),
@@ -206,8 +186,8 @@ impl Outbox {
         self.lock().waiting_bytes
     }
 
-    fn append(&self, outgoing: Outgoing) {
-        self.lock().append(outgoing);
+    fn append(&self, delivery: Delivery) {
+        self.lock().append(delivery);
     }
 
     /// At most this much of what it was given may not have reached the participant: bytes, and
@@ -245,22 +225,22 @@ impl Outbox {
         self.lock().room(self.window) <= needed
     }
 
-    /// After what waits, the socket closes.
-    pub fn close(&self, close: Close) {
+    /// After what waits, the participant is let go. The first departure counts.
+    pub fn close(&self, departure: Departure) {
         let mut inner = self.lock();
-        inner.close.get_or_insert(close);
+        inner.departure.get_or_insert(departure);
         inner.progress = Some(Instant::now());
         drop(inner);
         self.filled.notify_one();
         self.answered.notify_one();
     }
 
-    /// The close for which something still waits that the participant has given no credit for, for
-    /// at least `patience`. Nobody can stay by not acknowledging.
-    pub fn overdue(&self, patience: Duration) -> Option<Close> {
+    /// The departure that has waited for at least `patience` behind messages which the participant
+    /// does not acknowledge. No participant can stay by not acknowledging.
+    pub fn overdue(&self, patience: Duration) -> Option<Departure> {
         let inner = self.lock();
         let waits = inner.progress.is_some_and(|since| since.elapsed() >= patience);
-        inner.close.clone().filter(|_| waits)
+        inner.departure.clone().filter(|_| waits)
     }
 
     /// The socket is gone.
@@ -281,12 +261,13 @@ impl Outbox {
         self.lock().left
     }
 
-    /// Waits for messages and moves up to [`BATCH_BYTES`] of them into `into`. What an earlier
-    /// call moved counts as sent.
-    pub async fn take(&self, into: &mut Vec<ByteString>) -> Batch {
+    /// Waits for messages and moves up to [`BATCH_BYTES`] of them into `into`; once none is left of
+    /// those that were added before a departure, answers that. What an earlier call moved counts as
+    /// sent.
+    pub async fn take(&self, into: &mut Vec<Delivery>) -> Result<(), Departure> {
         loop {
-            if let Some(batch) = self.try_take(into) {
-                return batch;
+            if let Some(taken) = self.try_take(into) {
+                return taken;
             }
             self.filled.notified().await;
         }
@@ -310,42 +291,43 @@ impl Outbox {
         self.relieved.notify_one();
     }
 
-    fn try_take(&self, into: &mut Vec<ByteString>) -> Option<Batch> {
+    fn try_take(&self, into: &mut Vec<Delivery>) -> Option<Result<(), Departure>> {
         let mut inner = self.lock();
         let before = inner.room(self.window);
         inner.taken_bytes = 0;
         inner.taken_messages = 0;
         let mut taken = 0;
         let owed = std::mem::take(&mut inner.reply_bytes);
-        while let Some(json) = inner.replies.pop_front() {
-            taken += json.len();
-            inner.reply_bytes += json.len();
-            inner.waiting_bytes -= json.len();
-            into.push(json);
+        while let Some(reply) = inner.replies.pop_front() {
+            let bytes = reply.json().len();
+            taken += bytes;
+            inner.reply_bytes += bytes;
+            inner.waiting_bytes -= bytes;
+            into.push(reply);
         }
-        if let Some(json) = inner.list.take() {
-            taken += json.len();
-            into.push(json);
+        if let Some(list) = inner.list.take() {
+            taken += list.json().len();
+            into.push(list);
         }
         while taken < BATCH_BYTES
             && let Some(next) = inner.waiting.front()
         {
-            let counts = next.counts();
+            let counts = counts(next);
             if counts && inner.unacked.is_some() && inner.unacked_bytes >= self.window {
                 break;
             }
-            let Some(Outgoing { seq, json, .. }) = inner.waiting.pop_front() else { break };
-            taken += json.len();
+            let Some(delivery) = inner.waiting.pop_front() else { break };
+            let bytes = delivery.json().len();
+            taken += bytes;
             inner.taken_messages += 1;
-            inner.waiting_bytes -= json.len();
-            if seq > 0
-                && counts
+            inner.waiting_bytes -= bytes;
+            if let Some(seq) = delivery.seq().filter(|_| counts)
                 && let Some(unacked) = &mut inner.unacked
             {
-                unacked.push_back((seq, json.len()));
-                inner.unacked_bytes += json.len();
+                unacked.push_back((seq, bytes));
+                inner.unacked_bytes += bytes;
             }
-            into.push(json);
+            into.push(delivery);
         }
         if inner.waiting.is_empty() {
             inner.waiting.shrink_to(ROOM_KEPT);
@@ -355,10 +337,10 @@ impl Outbox {
             inner.progress = Some(Instant::now());
         }
         let was_answered = owed > inner.reply_bytes;
-        let batch = match (taken, inner.waiting.is_empty(), &inner.close) {
-            (0, true, Some(close)) => Some(Batch::Close(close.clone())),
+        let taken = match (taken, inner.waiting.is_empty(), &inner.departure) {
+            (0, true, Some(departure)) => Some(Err(departure.clone())),
             (0, ..) => None,
-            _ => Some(Batch::Messages),
+            _ => Some(Ok(())),
         };
         let after = inner.room(self.window);
         drop(inner);
@@ -368,7 +350,7 @@ impl Outbox {
         if was_answered {
             self.answered.notify_one();
         }
-        batch
+        taken
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -378,13 +360,13 @@ impl Outbox {
 }
 
 impl Inner {
-    fn append(&mut self, outgoing: Outgoing) {
-        if self.close.is_none() {
-            self.waiting_bytes += outgoing.json.len();
+    fn append(&mut self, delivery: Delivery) {
+        if self.departure.is_none() {
+            self.waiting_bytes += delivery.json().len();
             if self.left {
                 self.forgotten += 1;
             } else {
-                self.waiting.push_back(outgoing);
+                self.waiting.push_back(delivery);
             }
         }
     }
@@ -408,8 +390,7 @@ impl Inner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::CloseCode;
-    use crate::protocol::event::TextSpan;
+    use crate::protocol::event::{EventKind, TextSpan};
 
     fn outbox(window: usize) -> Outbox {
         Outbox::new(window, Arc::new(Notify::new()))
@@ -417,7 +398,22 @@ mod tests {
 
     fn text(seq: u64, length: usize) -> Sequenced {
         let text = Some(TextSpan { start: 0, end: length as u32 });
-        Sequenced { seq, json: ByteString::from("x".repeat(length)), text }
+        let json = ByteString::from("x".repeat(length));
+        Sequenced { seq, kind: EventKind::Stdout, json, text }
+    }
+
+    /// An event that is no output.
+    fn usage(seq: u64, length: usize) -> Sequenced {
+        Sequenced { kind: EventKind::Usage, text: None, ..text(seq, length) }
+    }
+
+    fn reply(json: &'static str) -> Delivery {
+        let reply = Arc::new(Reply::Pong(Default::default()));
+        Delivery::Reply { reply, json: ByteString::from_static(json) }
+    }
+
+    fn texts(deliveries: &[Delivery]) -> Vec<&str> {
+        deliveries.iter().map(|delivery| &**delivery.json()).collect()
     }
 
     #[tokio::test]
@@ -426,15 +422,14 @@ mod tests {
         for seq in 1..=3 {
             outbox.push(&text(seq, 10));
         }
-        outbox.push(&Sequenced { text: None, ..text(4, 1) });
+        outbox.push(&usage(4, 1));
         outbox.push(&text(5, 10));
-        outbox.push_reply(ByteString::from_static("pong"));
+        outbox.push_reply(reply("pong"));
         outbox.skip_output().unwrap();
         let mut taken = Vec::new();
-        outbox.take(&mut taken).await;
-        let taken: Vec<&str> = taken.iter().map(|json| &**json).collect();
+        outbox.take(&mut taken).await.unwrap();
         let gap = |from, to| format!(r#"{{"type":"gap","from":{from},"to":{to}}}"#);
-        assert_eq!(taken, ["pong", &gap(1, 3), "x", &gap(5, 5)]);
+        assert_eq!(texts(&taken), ["pong", &gap(1, 3), "x", &gap(5, 5)]);
         assert_eq!(outbox.waiting_bytes(), 0);
     }
 
@@ -446,25 +441,25 @@ mod tests {
         outbox.push(&text(2, 60));
         assert!(!outbox.has_room());
         let mut taken = Vec::new();
-        assert_eq!(outbox.take(&mut taken).await, Batch::Messages);
+        assert_eq!(outbox.take(&mut taken).await, Ok(()));
         assert_eq!(taken.len(), 2);
         assert!(!outbox.has_room(), "taken is not yet sent");
         outbox.push(&text(3, 1));
-        outbox.take(&mut taken).await;
+        outbox.take(&mut taken).await.unwrap();
         assert!(outbox.has_room());
         outbox.relieved.notified().await;
     }
 
     #[tokio::test]
-    async fn a_close_comes_after_what_waits() {
+    async fn the_first_departure_comes_after_what_waits() {
         let outbox = outbox(100);
         outbox.push(&text(1, 1));
-        let close = Close::new(CloseCode::Ended, "over");
-        outbox.close(close.clone());
+        outbox.close(Departure::Replaced);
+        outbox.close(Departure::Removed);
         outbox.push(&text(2, 1));
         let mut taken = Vec::new();
-        assert_eq!(outbox.take(&mut taken).await, Batch::Messages);
-        assert_eq!(outbox.take(&mut taken).await, Batch::Close(close));
+        assert_eq!(outbox.take(&mut taken).await, Ok(()));
+        assert_eq!(outbox.take(&mut taken).await, Err(Departure::Replaced));
         assert_eq!(taken.len(), 1);
     }
 
@@ -476,11 +471,11 @@ mod tests {
             outbox.push(&text(seq, 40));
         }
         let mut taken = Vec::new();
-        outbox.take(&mut taken).await;
+        outbox.take(&mut taken).await.unwrap();
         assert_eq!(taken.len(), 3, "a window, and the message that passes it");
         assert!(outbox.try_take(&mut taken).is_none());
         outbox.ack(2);
-        outbox.take(&mut taken).await;
+        outbox.take(&mut taken).await.unwrap();
         assert_eq!(taken.len(), 5);
         outbox.ack(99);
         assert!(outbox.try_take(&mut taken).is_none());
@@ -491,44 +486,44 @@ mod tests {
     async fn of_the_lists_of_participants_the_newest_is_kept_and_room_or_not_it_is_given() {
         let outbox = outbox(10);
         outbox.push(&text(1, 50));
-        outbox.push_reply(ByteString::from_static("ready"));
+        outbox.push_reply(reply("ready"));
         for list in ["one", "two", "three"] {
-            outbox.set_list(ByteString::from_static(list));
+            outbox.set_list(reply(list));
         }
         let mut taken = Vec::new();
-        outbox.take(&mut taken).await;
-        assert_eq!(taken[..2], ["ready", "three"]);
+        outbox.take(&mut taken).await.unwrap();
+        assert_eq!(texts(&taken[..2]), ["ready", "three"]);
         assert_eq!(taken.len(), 3);
         outbox.ack(0); // what is unacknowledged holds up events, and no list
         outbox.push(&text(2, 50));
         outbox.push(&text(3, 50));
-        outbox.take(&mut taken).await;
-        outbox.set_list(ByteString::from_static("four"));
-        outbox.take(&mut taken).await;
-        assert_eq!(taken.last().map(|json| &**json), Some("four"));
+        outbox.take(&mut taken).await.unwrap();
+        outbox.set_list(reply("four"));
+        outbox.take(&mut taken).await.unwrap();
+        assert_eq!(texts(&taken).last(), Some(&"four"));
     }
 
     #[tokio::test]
     async fn a_window_full_of_output_lets_small_events_pass_in_order() {
         let outbox = outbox(100);
         outbox.ack(0);
-        let small = |seq| Sequenced { text: None, ..text(seq, 10) };
+        let small = |seq| usage(seq, 10);
         for seq in 1..=2 {
             outbox.push(&text(seq, 60));
         }
         assert!(!outbox.has_room() && outbox.has_room_for(&small(3)));
         assert!(!outbox.has_room_for(&text(3, 10)));
-        let large = Sequenced { text: None, ..text(3, SMALL_BYTES + 1) };
+        let large = usage(3, SMALL_BYTES + 1);
         assert!(!outbox.has_room_for(&large), "a result is bounded as output is");
         outbox.push(&small(3));
         outbox.push(&text(4, 10));
         outbox.push(&small(5));
         let mut taken = Vec::new();
-        outbox.take(&mut taken).await;
+        outbox.take(&mut taken).await.unwrap();
         assert_eq!(taken.len(), 3, "the window, and the small event behind it");
         assert!(outbox.try_take(&mut taken).is_none(), "5 does not overtake 4");
         outbox.ack(2);
-        outbox.take(&mut taken).await;
+        outbox.take(&mut taken).await.unwrap();
         assert_eq!(taken.len(), 5);
         // Who does not read is not sent small events without end.
         let mut seq = 6;
@@ -540,7 +535,7 @@ mod tests {
         // There is room again for those as soon as some of them are taken.
         taken.clear();
         outbox.push(&text(seq, 100));
-        outbox.take(&mut taken).await;
+        outbox.take(&mut taken).await.unwrap();
         outbox.try_take(&mut taken);
         outbox.relieved.notified().await;
     }
@@ -549,7 +544,7 @@ mod tests {
     fn nothing_is_kept_for_who_has_left() {
         let outbox = outbox(10);
         outbox.push(&text(1, 50));
-        outbox.set_list(ByteString::from_static("list"));
+        outbox.set_list(reply("list"));
         outbox.leave();
         outbox.push(&text(2, 50));
         assert!(outbox.has_room() && outbox.has_left());

@@ -8,11 +8,11 @@
 
 use std::sync::Arc;
 
+use super::delivery::Departure;
 use super::log::{Block, Entry, EventLog, Place};
 use super::outbox::Outbox;
 use super::state::ParticipantId;
 use super::tokens::TokenId;
-use crate::protocol::Close;
 use crate::protocol::event::Sequenced;
 use crate::protocol::reply::Role;
 
@@ -209,7 +209,11 @@ impl Participant {
     }
 
     /// Gives what memory holds, room or not, and then closes: there is no later.
-    pub(super) fn close(&mut self, close: Close, log: &EventLog) -> Result<(), serde_json::Error> {
+    pub(super) fn close(
+        &mut self,
+        departure: Departure,
+        log: &EventLog,
+    ) -> Result<(), serde_json::Error> {
         while let Some(next) = self.behind {
             match log.place(next) {
                 Place::Ahead => self.behind = None,
@@ -219,7 +223,7 @@ impl Participant {
             }
         }
         self.name_skipped()?;
-        self.outbox.close(close);
+        self.outbox.close(departure);
         Ok(())
     }
 }

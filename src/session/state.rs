@@ -110,8 +110,6 @@ pub enum Effect {
     DisarmTimer,
     /// Write a line to the operator's log.
     Log(String),
-    /// The session is over; `ended` is the last event emitted.
-    End,
 }
 
 /// A cell that waits.
@@ -257,7 +255,7 @@ impl State {
             return;
         }
         let text = "the gateway shuts down; cells that were accepted may still finish".to_owned();
-        self.emit(Event::Notice { level: NoticeLevel::Warning, code: "draining", text });
+        self.emit(Event::Notice { level: NoticeLevel::Warning, code: "draining".into(), text });
     }
 
     /// The time of [`Effect::ArmTimer`] has come: the running cell's wall clock ran out, or what
@@ -308,7 +306,6 @@ impl State {
         self.queries.give_up(&mut self.effects);
         self.enter(SessionState::Ended);
         self.emit(Event::Ended { reason, detail: detail.to_owned() });
-        self.effects.push(Effect::End);
     }
 
     fn start_next(&mut self) {

@@ -299,7 +299,7 @@ impl Tokens {
     }
 
     /// Revokes a participant's own token, and all that was made with it.
-    pub(super) fn show_out(
+    pub(super) fn remove(
         &mut self,
         participant: ParticipantId,
     ) -> Result<Vec<ParticipantId>, RevokeError> {
@@ -414,8 +414,8 @@ mod tests {
         let back = tokens.admit(&by(&ada), 3, START).unwrap().unwrap();
         assert_eq!((back.info.id, back.token.reveal()), (ada.info.id, ada.token.reveal()));
         // Whom one is known by is the newest connection.
-        assert_eq!(tokens.show_out(1), Err(RevokeError::NoParticipant));
-        assert_eq!(tokens.show_out(3), Ok(vec![3]));
+        assert_eq!(tokens.remove(1), Err(RevokeError::NoParticipant));
+        assert_eq!(tokens.remove(3), Ok(vec![3]));
         assert!(tokens.role(bob.token.reveal(), START).is_some());
     }
 

@@ -6,10 +6,9 @@ use std::time::Duration;
 use cellgate::id::Token;
 use cellgate::metrics::Metrics;
 use cellgate::protocol::client::{ClientMessage, Execute};
-use cellgate::protocol::{Close, CloseCode};
+use cellgate::protocol::event::EndReason;
 use cellgate::sandbox::EndCause;
-use cellgate::session::outbox::Batch;
-use cellgate::session::{Attachment, DetachedOutput, Guest, SessionConfig};
+use cellgate::session::{Attachment, Departure, DetachedOutput, Guest, SessionConfig};
 use cellgate::template::Limits;
 use cellgate_driver::wire::{Outcome, append_message, flag, kind};
 use serde_json::Value;
@@ -102,7 +101,7 @@ pub(crate) mod borne {
         let hearing = async {
             let mut kinds = Vec::new();
             loop {
-                let event = client.next().await.unwrap_or_else(|close| panic!("{close}"));
+                let event = client.next().await.unwrap_or_else(|departure| panic!("{departure}"));
                 if event["type"] == "done" {
                     assert_eq!((&event["id"], &event["status"]), (&"a".into(), &"ok".into()));
                     return kinds;
@@ -153,16 +152,17 @@ async fn ends_the_session(_: &Stage, (script, words): (Script, &str)) {
                     told = true;
                 }
                 Ok(_) => {}
-                Err(close) => {
-                    assert!(told, "{close} without `ended`");
-                    return (ends, close);
+                Err(departure) => {
+                    assert!(told, "{departure} without `ended`");
+                    return (ends, departure);
                 }
             }
         }
     };
-    let ((), (ends, close)) = tokio::join!(telling, hearing);
+    let ((), (ends, departure)) = tokio::join!(telling, hearing);
     assert_eq!(ends, [("a".into(), "lost".into()), ("waits".into(), "cancelled".into())]);
-    assert_eq!(close.code, CloseCode::Internal);
+    let lost = EndReason::SandboxLost;
+    assert!(matches!(departure, Departure::Ended { reason, .. } if reason == lost));
 }
 
 fn message(kind: u8, payload: &[u8]) -> Vec<u8> {
@@ -184,22 +184,27 @@ struct Reader {
 }
 
 impl Reader {
-    async fn next(&mut self) -> Result<Value, Close> {
+    async fn next(&mut self) -> Result<Value, Departure> {
         while self.read.is_empty() {
             let mut batch = Vec::new();
             let taken = self.seat.outbox().take(&mut batch);
             match tokio::time::timeout(DEADLINE, taken).await.expect("nothing comes") {
-                Batch::Messages => {}
-                Batch::Close(close) => return Err(close),
+                Ok(()) => {}
+                Err(departure) => return Err(departure),
             }
-            self.read.extend(batch.iter().map(|json| serde_json::from_str::<Value>(json).unwrap()));
+            self.read.extend(
+                batch
+                    .iter()
+                    .map(|delivery| serde_json::from_str::<Value>(delivery.json()).unwrap()),
+            );
         }
         Ok(self.read.pop_front().unwrap())
     }
 
     async fn until(&mut self, kind: &str) -> Value {
         loop {
-            let event = self.next().await.unwrap_or_else(|close| panic!("{close} before {kind}"));
+            let event =
+                self.next().await.unwrap_or_else(|departure| panic!("{departure} before {kind}"));
             if event["type"] == kind {
                 return event;
             }

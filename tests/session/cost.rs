@@ -11,8 +11,8 @@ use crate::*;
 /// Everything that waits for a participant.
 async fn take_all(seat: &Attachment) -> Vec<ByteString> {
     let mut taken = Vec::new();
-    while let Some(Batch::Messages) = seat.outbox().take(&mut taken).now_or_never() {}
-    taken
+    while let Some(Ok(())) = seat.outbox().take(&mut taken).now_or_never() {}
+    taken.into_iter().map(Delivery::into_json).collect()
 }
 
 #[tokio::test(start_paused = true)]

@@ -71,7 +71,7 @@ impl Broken {
         }
         let told = self.client.until("ended").await;
         assert_eq!(told["reason"], "sandbox_lost");
-        assert_eq!(self.client.until_close().await.code, CloseCode::Internal);
+        assert!(ended_by(&self.client.until_departure().await, EndReason::SandboxLost));
         self.task.await.unwrap();
         assert!(self.ended.load(Ordering::SeqCst), "the sandbox is ended too");
         told["detail"].as_str().unwrap().to_owned()

@@ -22,12 +22,12 @@ use std::time::Duration;
 use cellgate::id::Token;
 use cellgate::metrics::Metrics;
 use cellgate::protocol::client::{ClientMessage, Execute};
+use cellgate::protocol::event::EndReason;
 use cellgate::protocol::reply::Role;
-use cellgate::protocol::{Close, CloseCode};
 use cellgate::sandbox::EndCause;
-use cellgate::session::outbox::Batch;
 use cellgate::session::{
-    AttachError, Attachment, DetachedOutput, Entry, Guest, SessionConfig, SessionHandle,
+    AttachError, Attachment, Delivery, Departure, DetachedOutput, Entry, Guest, SessionConfig,
+    SessionHandle,
 };
 use cellgate::template::Limits;
 use cellgate_driver::wire::{Outcome, flag, kind};
@@ -99,6 +99,16 @@ struct Client {
     read: std::collections::VecDeque<Value>,
 }
 
+/// A message as a client reads it.
+fn as_json(delivery: &Delivery) -> Value {
+    serde_json::from_str(delivery.json()).unwrap()
+}
+
+/// Whether the session let a participant go because it is over for this reason.
+fn ended_by(departure: &Departure, wanted: EndReason) -> bool {
+    matches!(departure, Departure::Ended { reason, .. } if *reason == wanted)
+}
+
 impl Client {
     async fn join(handle: &SessionHandle, after: Option<u64>) -> Client {
         let seat = handle.attach(Guest { after, ..guest("ada") }).await.unwrap();
@@ -111,7 +121,7 @@ impl Client {
     }
 
     /// The next event or reply that is no list of participants: those come when it is their time.
-    async fn next(&mut self) -> Result<Value, Close> {
+    async fn next(&mut self) -> Result<Value, Departure> {
         loop {
             let message = self.message().await?;
             if message["type"] != "participants" {
@@ -121,14 +131,14 @@ impl Client {
     }
 
     /// Whatever comes next.
-    async fn message(&mut self) -> Result<Value, Close> {
+    async fn message(&mut self) -> Result<Value, Departure> {
         while self.read.is_empty() {
             let mut batch = Vec::new();
             match self.seat.outbox().take(&mut batch).await {
-                Batch::Messages => {}
-                Batch::Close(close) => return Err(close),
+                Ok(()) => {}
+                Err(departure) => return Err(departure),
             }
-            self.read.extend(batch.iter().map(|json| serde_json::from_str::<Value>(json).unwrap()));
+            self.read.extend(batch.iter().map(as_json));
         }
         Ok(self.read.pop_front().unwrap())
     }
@@ -136,18 +146,20 @@ impl Client {
     /// Reads up to an event of this type.
     async fn until(&mut self, kind: &str) -> Value {
         loop {
-            let event =
-                self.message().await.unwrap_or_else(|close| panic!("{close} before {kind}"));
+            let event = self
+                .message()
+                .await
+                .unwrap_or_else(|departure| panic!("{departure} before {kind}"));
             if event["type"] == kind {
                 return event;
             }
         }
     }
 
-    async fn until_close(&mut self) -> Close {
+    async fn until_departure(&mut self) -> Departure {
         loop {
-            if let Err(close) = self.next().await {
-                return close;
+            if let Err(departure) = self.next().await {
+                return departure;
             }
         }
     }
@@ -427,29 +439,29 @@ async fn who_is_still_reading_from_the_disk_at_the_end_gets_it_all() {
             break;
         }
     }
-    assert_eq!(back.until_close().await.code, CloseCode::Ended);
+    assert!(ended_by(&back.until_departure().await, EndReason::Requested));
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_timer_ends_what_it_should() {
     let day = Duration::from_secs(86_400);
-    for (config, reason, code) in [
+    for (config, name, reason) in [
         (
             SessionConfig { detach_timeout: day, idle_timeout: Some(day), ..config() },
             "idle_timeout",
-            CloseCode::Expired,
+            EndReason::IdleTimeout,
         ),
         (
             SessionConfig { lifetime: Some(Duration::from_secs(5)), ..config() },
             "lifetime",
-            CloseCode::Expired,
+            EndReason::Lifetime,
         ),
     ] {
         let Stage { handle, driver, ended, task } =
             stage(config, Limits::default(), EndCause::Unknown).await;
         let mut client = Client::join(&handle, None).await;
-        assert_eq!(client.until("ended").await["reason"], reason);
-        assert_eq!(client.until_close().await.code, code);
+        assert_eq!(client.until("ended").await["reason"], name);
+        assert!(ended_by(&client.until_departure().await, reason));
         task.await.unwrap();
         assert!(ended.load(Ordering::SeqCst));
         drop(driver);
@@ -470,9 +482,12 @@ async fn who_is_refused_keeps_no_session_awake() {
         editor.seat.say(Ok(ClientMessage::End)).await.unwrap();
         editor.until("protocol_error").await;
         let next = began + idle / 4 * asks;
-        assert!(tokio::time::timeout_at(next, viewer.until_close()).await.is_err(), "too early");
+        assert!(
+            tokio::time::timeout_at(next, viewer.until_departure()).await.is_err(),
+            "too early"
+        );
     }
-    assert_eq!(viewer.until_close().await.code, CloseCode::Expired);
+    assert!(ended_by(&viewer.until_departure().await, EndReason::IdleTimeout));
     assert_eq!(began.elapsed().as_secs(), idle.as_secs());
     drop(driver);
 }
@@ -526,7 +541,7 @@ async fn a_lost_sandbox_is_told_with_its_cause() {
         assert_eq!(client.until("done").await["status"], "cancelled");
         let told = client.until("ended").await;
         assert!(told["detail"].as_str().unwrap().contains(words), "{told}");
-        assert_eq!(client.until_close().await.code, CloseCode::Internal);
+        assert!(ended_by(&client.until_departure().await, EndReason::SandboxLost));
         task.await.unwrap();
         assert!(ended.load(Ordering::SeqCst));
     }
@@ -552,7 +567,7 @@ async fn who_comes_back_to_a_full_session_gets_the_seat_of_the_connection_before
     let mut older = Client::seated(&handle, creator()).await;
     let _other = Client::seated(&handle, role(&handle, "ed", Role::Editor)).await;
     let _newer = Client::seated(&handle, creator()).await;
-    assert_eq!(older.until_close().await.code, CloseCode::Replaced);
+    assert_eq!(older.until_departure().await, Departure::Replaced);
     let third = handle.attach(role(&handle, "ida", Role::Viewer)).await;
     assert!(matches!(third, Err(AttachError::Full { seats: 1, role: Role::Viewer })));
     drop(driver);
@@ -610,7 +625,7 @@ async fn a_newer_connection_of_the_same_participant_takes_over() {
     let Stage { handle, driver, .. } = usual().await;
     let mut older = Client::seated(&handle, creator()).await;
     let mut newer = Client::seated(&handle, creator()).await;
-    assert_eq!(older.until_close().await.code, CloseCode::Replaced);
+    assert_eq!(older.until_departure().await, Departure::Replaced);
     drop(older);
     let list = newer.until("participants").await["list"].clone();
     assert_eq!(list, serde_json::json!([{"id": 2, "name": "ada", "role": "owner"}]));
@@ -905,7 +920,7 @@ async fn a_driver_that_falls_silent_is_given_up() {
     assert!(heard.elapsed() <= 2 * config().silence_timeout);
     assert_eq!(client.until("done").await["status"], "cancelled");
     assert_eq!(client.until("ended").await["reason"], "sandbox_lost");
-    assert_eq!(client.until_close().await.code, CloseCode::Internal);
+    assert!(ended_by(&client.until_departure().await, EndReason::SandboxLost));
     task.await.unwrap();
     assert!(ended.load(Ordering::SeqCst), "the link is there still: only this ends the sandbox");
 }

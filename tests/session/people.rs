@@ -7,8 +7,8 @@ use crate::*;
 /// The lists of participants that wait, and how many messages wait beside them.
 fn lists(seat: &Attachment) -> (Vec<Value>, usize) {
     let mut batch = Vec::new();
-    while let Some(Batch::Messages) = seat.outbox().take(&mut batch).now_or_never() {}
-    let all = batch.iter().map(|json| serde_json::from_str::<Value>(json).unwrap());
+    while let Some(Ok(())) = seat.outbox().take(&mut batch).now_or_never() {}
+    let all = batch.iter().map(as_json);
     let (lists, others): (Vec<_>, Vec<_>) = all.partition(|one| one["type"] == "participants");
     (lists, others.len())
 }
@@ -81,7 +81,7 @@ async fn two_by_one_link_and_of_one_name_stay_and_one_who_comes_back_takes_its_o
     let ready = one.until("ready").await;
     assert_ne!(ready["token"], other.until("ready").await["token"]);
     let mut again = Client::seated(&handle, back(&ready)).await;
-    assert_eq!(one.until_close().await.code, CloseCode::Replaced);
+    assert_eq!(one.until_departure().await, Departure::Replaced);
     let resumed = again.until("ready").await;
     assert_eq!((&resumed["token"], &resumed["role"]), (&ready["token"], &"editor".into()));
     assert_eq!(names(&again.until("participants").await), ["guest", "back"]);
@@ -114,10 +114,10 @@ async fn who_is_shown_out_is_not_heard_any_more_and_does_not_come_back() {
     let child = Guest { entry: Entry::Token(child.token), ..guest("vera") };
     let mut vera = Client::seated(&handle, child.clone()).await;
     let number = u32::try_from(ready["participant"].as_u64().unwrap()).unwrap();
-    handle.show_out(number).await.unwrap();
+    handle.remove(number).await.unwrap();
     ada.execute("a").await;
     for client in [&mut ada, &mut vera] {
-        assert_eq!(client.until_close().await.code, CloseCode::Unauthorised);
+        assert_eq!(client.until_departure().await, Departure::Removed);
     }
     for guest in [back(&ready), child] {
         assert!(matches!(handle.attach(guest).await, Err(AttachError::Invalid)));
@@ -128,7 +128,7 @@ async fn who_is_shown_out_is_not_heard_any_more_and_does_not_come_back() {
     driver.expect(kind::EXECUTE).await;
     assert_eq!(again.until("started").await["id"], "b", "what she said last was not heard");
     handle.revoke(link.info.id).await.unwrap();
-    assert_eq!(again.until_close().await.code, CloseCode::Unauthorised);
+    assert_eq!(again.until_departure().await, Departure::Revoked);
     assert!(matches!(handle.attach(by_link).await, Err(AttachError::Invalid)));
     // Nobody is there now, and so the session ends in time, whoever still holds a connection.
     pass(config().detach_timeout).await;

@@ -99,9 +99,9 @@ fn a_session_does_what_the_model_says() {
 /// What there is for a participant: events, and replies to it alone, in a word or two each.
 fn hear(seat: &Attachment) -> (Vec<String>, Vec<String>) {
     let (mut events, mut replies, mut batch) = (Vec::new(), Vec::new(), Vec::new());
-    while let Some(Batch::Messages) = seat.outbox().take(&mut batch).now_or_never() {}
-    for json in batch {
-        let message: Value = serde_json::from_str(&json).unwrap();
+    while let Some(Ok(())) = seat.outbox().take(&mut batch).now_or_never() {}
+    for delivery in batch {
+        let message = as_json(&delivery);
         let text = |field: &str| message[field].as_str().unwrap_or_default();
         let (kind, id) = (text("type"), text("id"));
         match kind {

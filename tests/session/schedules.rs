@@ -296,11 +296,11 @@ impl Reader {
         let mut batch = Vec::new();
         let taking = seat.outbox().take(&mut batch);
         match tokio::time::timeout(Duration::from_millis(1), taking).await {
-            Ok(Batch::Messages) => {}
-            Ok(Batch::Close(close)) => panic!("{close}"),
+            Ok(Ok(())) => {}
+            Ok(Err(departure)) => panic!("{departure}"),
             Err(_) => return false,
         }
-        self.on_the_way.extend(batch.iter().map(ToString::to_string));
+        self.on_the_way.extend(batch.iter().map(|delivery| delivery.json().to_string()));
         true
     }
 
@@ -573,13 +573,13 @@ impl Play {
 async fn write_down(seat: Attachment, truth: Arc<Mutex<BTreeMap<u64, String>>>) {
     loop {
         let mut batch = Vec::new();
-        if let Batch::Close(_) = seat.outbox().take(&mut batch).await {
+        if seat.outbox().take(&mut batch).await.is_err() {
             return;
         }
-        for json in batch {
-            let message: Value = serde_json::from_str(&json).unwrap();
+        for delivery in batch {
+            let message = as_json(&delivery);
             if let Some(seq) = message["seq"].as_u64().filter(|_| message["type"] != "ready") {
-                truth.lock().unwrap().insert(seq, json.to_string());
+                truth.lock().unwrap().insert(seq, delivery.json().to_string());
             }
         }
     }

@@ -133,10 +133,13 @@ fn utf8() -> Result<()> {
     Ok(())
 }
 
-fn line(seq: u64) -> Result<Sequenced> {
+fn output() -> Event {
     let text = ByteString::from_static(COLOURED);
-    let output = Output { id: "a-cell".into(), text, late: false };
-    Sequenced::encode(&Event::Stdout(output), seq, 1_700_000_000_000).context("encode an event")
+    Event::Stdout(Output { id: "a-cell".into(), text, late: false })
+}
+
+fn line(seq: u64) -> Result<Sequenced> {
+    Sequenced::encode(&output(), seq, 1_700_000_000_000).context("encode an event")
 }
 
 fn encode() -> Result<()> {
@@ -147,9 +150,10 @@ fn log() -> Result<()> {
     let events = (1..=1000).map(line).collect::<Result<Vec<_>>>()?;
     // Room for half of them: forgetting is part of keeping.
     let mut log = EventLog::new(500 * (events[0].json.len() + 64), 0);
+    let typed = output();
     let replayed = counted(|| {
         for event in &events {
-            log.push(event, u64::MAX);
+            log.push(&typed, event, u64::MAX);
         }
         log.held(1).fold(0, |replayed, event| {
             black_box(event.clone());

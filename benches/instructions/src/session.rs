@@ -13,7 +13,6 @@ use cellgate::id::Token;
 use cellgate::metrics::Metrics;
 use cellgate::protocol::client::ClientMessage;
 use cellgate::sandbox::EndCause;
-use cellgate::session::outbox::Batch;
 use cellgate::session::{Attachment, DetachedOutput, Entry, Guest, SessionConfig, SessionHandle};
 use cellgate::socket::{Incoming, SocketConfig};
 use cellgate::template::Limits;
@@ -80,10 +79,10 @@ async fn show(seats: &[Attachment], times: u32) -> Result<()> {
         for seat in seats {
             let mut ended = false;
             while !ended {
-                if let Batch::Close(close) = seat.outbox().take(&mut batch).await {
-                    bail!("the session ended: {}", close.reason());
+                if let Err(departure) = seat.outbox().take(&mut batch).await {
+                    bail!("the session ended: {departure}");
                 }
-                ended = batch.drain(..).any(|message| is_done(message.as_bytes()));
+                ended = batch.drain(..).any(|delivery| is_done(delivery.json().as_bytes()));
             }
         }
     }

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use futures::future::BoxFuture;
-use serde_json::Value;
 
 use super::{Place, Room, Told};
 use crate::protocol::client::{ClientMessage, Execute};
+use crate::protocol::event::Event;
+use crate::protocol::{Reply, wire_name};
 use crate::registry::{Maker, Registry};
-use crate::session::outbox::Batch;
-use crate::session::{Attachment, Guest};
+use crate::session::{Attachment, Delivery, Guest};
 
 /// Sessions of a registry.
 pub(super) struct Sessions<'a> {
@@ -50,8 +50,8 @@ impl Room for Session {
             self.seat.say(Ok(ClientMessage::Execute(cell))).await?;
             let mut told = Told::default();
             // The session ends a cell at its timeout; this is for one that fails to.
-            let hear = tokio::time::timeout(self.longest * 2, self.hear(&mut told));
-            hear.await.context("the session does not end its cell")??;
+            let read = tokio::time::timeout(self.longest * 2, self.read(&mut told));
+            read.await.context("the session does not end its cell")??;
             Ok(told)
         })
     }
@@ -65,30 +65,31 @@ impl Room for Session {
 }
 
 impl Session {
-    async fn hear(&self, told: &mut Told) -> Result<()> {
-        let mut batch = Vec::new();
-        while told.status.is_empty() {
-            if let Batch::Close(close) = self.seat.outbox().take(&mut batch).await {
-                told.error.push_str(close.reason());
-                told.status = "closed".to_owned();
-            }
-            for json in batch.drain(..) {
-                let event: Value = serde_json::from_str(&json).context("an event")?;
-                let text = |name: &str| event[name].as_str().unwrap_or_default();
-                match text("type") {
-                    "stdout" => told.stdout.push_str(text("text")),
-                    "error" => {
-                        told.error = format!("{}: {}", text("name"), text("value"));
-                    }
-                    "protocol_error" => bail!("the session refuses: {}", text("message")),
-                    "done" => {
-                        told.error.push_str(text("detail"));
-                        told.status = text("status").to_owned();
+    /// Reads what comes of the cell, up to its end.
+    async fn read(&mut self, told: &mut Told) -> Result<()> {
+        loop {
+            match self.seat.next().await {
+                Ok(Delivery::Event(event)) => match event.event()? {
+                    Event::Stdout(output) => told.stdout.push_str(&output.text),
+                    Event::Error { name, value, .. } => told.error = format!("{name}: {value}"),
+                    Event::Done { status, detail, .. } => {
+                        told.error.push_str(&detail.unwrap_or_default());
+                        told.status = wire_name(&status);
+                        return Ok(());
                     }
                     _ => {}
+                },
+                Ok(Delivery::Reply { reply, .. }) => {
+                    if let Reply::ProtocolError { message, .. } = &*reply {
+                        bail!("the session refuses: {message}");
+                    }
+                }
+                Err(departure) => {
+                    told.error.push_str(&departure.to_string());
+                    told.status = "closed".to_owned();
+                    return Ok(());
                 }
             }
         }
-        Ok(())
     }
 }

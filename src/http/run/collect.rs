@@ -9,13 +9,15 @@ use std::sync::Arc;
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::Problem;
 use crate::memory::{Account, Charge, charged};
+use crate::protocol::event::{Event, EventKind, Frame, MimeBundle, Sequenced};
 use crate::protocol::shorten::shorten;
+use crate::protocol::wire_name;
 
 /// Longest answer: 16 MiB of output, results and tracebacks, as JSON. What comes beyond is counted.
 const COLLECTED_BYTES: usize = 16 << 20;
@@ -56,7 +58,7 @@ pub(in crate::http) struct Shown {
     r#type: &'static str,
     /// MIME type to value.
     #[schema(value_type = Object)]
-    data: Arc<RawValue>,
+    data: Arc<MimeBundle>,
     /// What it says about its forms.
     #[schema(value_type = Object)]
     metadata: Arc<RawValue>,
@@ -72,57 +74,10 @@ pub(in crate::http) struct Raised {
     /// Its text.
     value: String,
     /// Lines for people.
-    #[schema(value_type = Vec<String>)]
-    traceback: Box<RawValue>,
+    traceback: Vec<String>,
     /// The same for programs: file, line, function and source of each frame.
     #[schema(value_type = Vec<Object>)]
-    frames: Box<RawValue>,
-}
-
-/// Which event it is.
-#[derive(Deserialize)]
-struct Head<'a> {
-    r#type: &'a str,
-}
-
-/// `stdout` and `stderr`.
-#[derive(Deserialize)]
-struct Text<'a> {
-    #[serde(borrow)]
-    text: &'a RawValue,
-}
-
-/// `result` and `display`.
-#[derive(Deserialize)]
-struct Bundle {
-    data: Box<RawValue>,
-    metadata: Box<RawValue>,
-    display_id: Option<String>,
-    #[serde(default)]
-    update: bool,
-}
-
-/// `truncated`.
-#[derive(Deserialize)]
-struct Truncated {
-    omitted_bytes: u64,
-}
-
-/// `done`.
-#[derive(Deserialize)]
-struct Done {
-    status: String,
-    duration_ms: f64,
-    detail: Option<String>,
-}
-
-/// `error`.
-#[derive(Deserialize)]
-struct Error {
-    name: String,
-    value: String,
-    traceback: Box<RawValue>,
-    frames: Box<RawValue>,
+    frames: Vec<Frame>,
 }
 
 /// Makes one answer of many events.
@@ -142,30 +97,32 @@ impl Collector {
     }
 
     /// Takes an event in.
-    pub(super) fn take(&mut self, json: &str) -> Result<(), Problem> {
-        let head: Head<'_> = read(json)?;
-        match head.r#type {
-            "stdout" | "stderr" => {
-                let Text { text: raw } = read(json)?;
-                let text: String = read(raw.get())?;
-                if !self.make_room(raw.get().len() - "\"\"".len(), 0) {
-                    self.answer.omitted_bytes += text.len() as u64;
-                } else if head.r#type == "stdout" {
-                    self.answer.stdout.push_str(&text);
+    pub(super) fn take(&mut self, sequenced: &Sequenced) -> Result<(), Problem> {
+        let event = sequenced.event();
+        match event.map_err(|error| Problem::internal("cannot read an event", &error))? {
+            Event::Stdout(output) | Event::Stderr(output) => {
+                // As JSON: what is escaped takes more room.
+                let length = sequenced.escaped_text().map_or(0, str::len);
+                if !self.make_room(length, 0) {
+                    self.answer.omitted_bytes += output.text.len() as u64;
+                } else if sequenced.kind == EventKind::Stdout {
+                    self.answer.stdout.push_str(&output.text);
                 } else {
-                    self.answer.stderr.push_str(&text);
+                    self.answer.stderr.push_str(&output.text);
                 }
             }
-            "result" => self.show("result", read(json)?),
-            "display" => self.show("display", read(json)?),
-            "error" => self.raise(read(json)?),
-            "truncated" => {
-                let Truncated { omitted_bytes } = read(json)?;
-                self.answer.omitted_bytes += omitted_bytes;
+            Event::Result { data, metadata, .. } => {
+                self.show(Shown::new("result", data, metadata, None), false);
             }
-            "done" => {
-                let Done { status, duration_ms, detail } = read(json)?;
-                self.answer.status = status;
+            Event::Display { data, metadata, display_id, update, .. } => {
+                self.show(Shown::new("display", data, metadata, display_id), update);
+            }
+            Event::Error { name, value, traceback, frames, .. } => {
+                self.raise(Raised { name, value, traceback, frames }, sequenced.json.len());
+            }
+            Event::Truncated { omitted_bytes, .. } => self.answer.omitted_bytes += omitted_bytes,
+            Event::Done { status, duration_ms, detail, .. } => {
+                self.answer.status = wire_name(&status);
                 self.answer.duration_ms = duration_ms;
                 self.answer.detail = detail;
             }
@@ -185,10 +142,7 @@ impl Collector {
         Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
     }
 
-    fn show(&mut self, kind: &'static str, bundle: Bundle) {
-        let Bundle { data, metadata, display_id, update } = bundle;
-        let (data, metadata) = (Arc::<RawValue>::from(data), Arc::<RawValue>::from(metadata));
-        let shown = Shown { r#type: kind, data, metadata, display_id };
+    fn show(&mut self, shown: Shown, update: bool) {
         let length = shown.length();
         if !update {
             if self.make_room(length, 0) {
@@ -214,18 +168,15 @@ impl Collector {
         }
     }
 
-    /// Of an exception that does not fit, name and the beginning of its text are told.
-    fn raise(&mut self, error: Error) {
-        let Error { name, mut value, mut traceback, mut frames } = error;
-        let lines = traceback.get().len() + frames.get().len();
-        let most = COLLECTED_BYTES + ERROR_BYTES;
-        if !self.make_room_of(most, name.len() + value.len() + lines, 0) {
-            let whole = value.len();
-            value = shorten(value, LEAST_VALUE_BYTES);
-            self.answer.omitted_bytes += (whole - value.len() + lines) as u64;
-            (traceback, frames) = (no_lines(), no_lines());
+    /// Of an exception that does not fit, name and the beginning of its text are told. `length`: of
+    /// its event.
+    fn raise(&mut self, mut raised: Raised, length: usize) {
+        if !self.make_room_of(COLLECTED_BYTES + ERROR_BYTES, length, 0) {
+            raised.value = shorten(raised.value, LEAST_VALUE_BYTES);
+            self.answer.omitted_bytes += (length - raised.value.len()) as u64;
+            (raised.traceback, raised.frames) = (Vec::new(), Vec::new());
         }
-        self.answer.error = Some(Raised { name, value, traceback, frames });
+        self.answer.error = Some(raised);
     }
 
     /// Makes room for `more` bytes in the place of `less`, if there is any.
@@ -245,19 +196,21 @@ impl Collector {
 }
 
 impl Shown {
-    /// Its length as JSON, but for its keys.
-    fn length(&self) -> usize {
-        self.data.get().len() + self.metadata.get().len()
+    fn new(
+        kind: &'static str,
+        data: MimeBundle,
+        metadata: Box<RawValue>,
+        display_id: Option<String>,
+    ) -> Shown {
+        Shown { r#type: kind, data: Arc::new(data), metadata: metadata.into(), display_id }
     }
-}
 
-fn read<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, Problem> {
-    serde_json::from_str(json).map_err(|error| Problem::internal("cannot read an event", &error))
-}
-
-/// `[]`.
-fn no_lines() -> Box<RawValue> {
-    serde_json::value::to_raw_value::<[(); 0]>(&[]).unwrap_or_default()
+    /// Its length as JSON, but for the names of its fields.
+    fn length(&self) -> usize {
+        let punctuation = r#""":,"#.len();
+        let forms = self.data.iter().map(|(mime, raw)| mime.len() + raw.get().len() + punctuation);
+        forms.sum::<usize>() + self.metadata.get().len()
+    }
 }
 
 fn is_zero(count: &u64) -> bool {
@@ -270,18 +223,34 @@ mod tests {
     use crate::memory::Budget;
     use serde_json::json;
 
+    /// An event from the fields that a client is told.
+    fn event(fields: serde_json::Value) -> Sequenced {
+        let kind = EventKind::ALL.into_iter().find(|kind| {
+            let name = format!("{kind:?}").to_lowercase();
+            fields["type"] == name
+        });
+        let json = fields.to_string();
+        let event = Sequenced { seq: 1, kind: kind.unwrap(), json: json.into(), text: None };
+        Sequenced::encode(&event.event().unwrap(), 1, 1).unwrap()
+    }
+
     fn collected(events: &[serde_json::Value]) -> serde_json::Value {
         let mut collector = Collector::new(&Budget::new(1 << 30).account());
-        for event in events {
-            collector.take(&event.to_string()).unwrap();
+        for fields in events {
+            collector.take(&event(fields.clone())).unwrap();
         }
         serde_json::to_value(&collector.answer).unwrap()
     }
 
-    fn display(value: &str, update: bool) -> String {
-        let json = json!({"type": "display", "id": "a", "data": {"text/plain": value},
-                          "metadata": {}, "display_id": "x", "update": update});
-        json.to_string()
+    fn display(value: &str, update: bool) -> Sequenced {
+        event(json!({"type": "display", "id": "a", "data": {"text/plain": value},
+                     "metadata": {}, "display_id": "x", "update": update}))
+    }
+
+    fn done(status: &str, detail: Option<&str>) -> serde_json::Value {
+        let usage = json!({"cpu_ms": 0.0, "peak_memory_bytes": 0, "output_bytes": 0});
+        json!({"type": "done", "id": "a", "status": status, "duration_ms": 1.5, "state_kept": true,
+               "usage": usage, "detail": detail})
     }
 
     #[tokio::test]
@@ -313,16 +282,15 @@ mod tests {
         let mut collector = Collector::new(&memory);
         let flood = "x".repeat(1 << 20);
         for _ in 0..9 {
-            collector
-                .take(&json!({"type": "stdout", "id": "a", "text": flood}).to_string())
-                .unwrap();
+            let event = event(json!({"type": "stdout", "id": "a", "text": flood}));
+            collector.take(&event).unwrap();
         }
         assert_eq!(collector.answer.stdout.len(), 2 << 20, "a quarter of the budget, twice");
         assert_eq!(collector.answer.omitted_bytes, 7 << 20);
         // An exception is told all the same.
         let error = json!({"type": "error", "id": "a", "name": "E", "value": flood,
                            "traceback": [flood], "frames": []});
-        collector.take(&error.to_string()).unwrap();
+        collector.take(&event(error)).unwrap();
         let raised = collector.answer.error.unwrap();
         assert_eq!((&*raised.name, raised.value.len()), ("E", LEAST_VALUE_BYTES));
     }
@@ -346,7 +314,7 @@ mod tests {
             json!({"type": "display", "id": "a", "data": {"text/plain": "new"}, "metadata": {},
                    "display_id": "x", "update": true}),
             json!({"type": "result", "id": "a", "data": {"text/plain": "7"}, "metadata": {"k": 1}}),
-            json!({"type": "done", "id": "a", "status": "ok", "duration_ms": 1.5}),
+            done("ok", None),
         ]);
         assert_eq!(
             answer,
@@ -369,8 +337,7 @@ mod tests {
             json!({"type": "stderr", "id": "a", "text": "z"}),
             json!({"type": "error", "id": "a", "name": "E", "value": "v", "traceback": ["t"],
                    "frames": [{"line": 3}]}),
-            json!({"type": "done", "id": "a", "status": "error", "duration_ms": 0.0,
-                   "detail": "because"}),
+            done("error", Some("because")),
         ]);
         assert_eq!(answer["stdout"].as_str().unwrap().len(), COLLECTED_BYTES - 1);
         assert_eq!((&answer["stderr"], &answer["omitted_bytes"]), (&json!("z"), &json!(2)));

@@ -7,7 +7,8 @@ use axum::http::{HeaderMap, StatusCode, header};
 use futures::{Stream, TryStreamExt};
 use tokio::sync::mpsc;
 
-use super::{Batched, Problem, Told};
+use super::{Batched, Problem, is_done};
+use crate::session::Delivery;
 
 /// How often a silent stream of events shows that it lives: proxies cut those that do not after
 /// 30 s or 60 s.
@@ -80,11 +81,13 @@ impl Form {
 
     /// The bytes of some events, in pieces. Long events are not copied: a reader who is slow holds
     /// no more than the session does.
-    fn encode(self, events: Vec<Told>) -> Vec<Bytes> {
-        let small = |event: &&Told| event.json.len() < SHARED_BYTES;
-        let length: usize = events.iter().filter(small).map(|event| event.json.len() + 40).sum();
+    fn encode(self, events: Vec<Delivery>) -> Vec<Bytes> {
+        let small = events.iter().map(|event| event.json().len());
+        let length: usize = small.filter(|length| *length < SHARED_BYTES).map(|one| one + 40).sum();
         let (mut pieces, mut text) = (Vec::new(), String::with_capacity(length));
-        for Told { seq, json, .. } in events {
+        for delivery in events {
+            let seq = delivery.seq();
+            let json = delivery.into_json();
             if self == Form::Events {
                 if let Some(seq) = seq {
                     text.push_str("id: ");
@@ -125,7 +128,7 @@ fn fit(range: &str, essence: &str) -> Option<(u8, f32)> {
 /// What the response's body is made of.
 pub(super) fn stream(
     form: Form,
-    first: Vec<Told>,
+    first: Vec<Delivery>,
     told: mpsc::Receiver<Batched>,
 ) -> impl Stream<Item = Result<Bytes, axum::Error>> + Send + 'static {
     let batches =
@@ -146,8 +149,8 @@ pub(super) fn stream(
             };
             match batch {
                 Some(Ok(events)) => {
-                    let is_done = events.last().is_some_and(|event| event.is_done);
-                    Some((Ok(form.encode(events)), (None, (!is_done).then_some(told))))
+                    let ends = events.last().is_some_and(is_done);
+                    Some((Ok(form.encode(events)), (None, (!ends).then_some(told))))
                 }
                 // The head is sent: all that is left is to break the connection off.
                 Some(Err(_)) | None => {
@@ -160,7 +163,11 @@ pub(super) fn stream(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::protocol::Reply;
+    use crate::protocol::event::{EventKind, Sequenced};
     use axum::http::HeaderValue;
     use bytestring::ByteString;
 
@@ -193,10 +200,18 @@ mod tests {
         }
     }
 
+    fn event(seq: u64, json: ByteString) -> Delivery {
+        Delivery::Event(Sequenced { seq, kind: EventKind::Stdout, json, text: None })
+    }
+
+    fn gap() -> Delivery {
+        let reply = Arc::new(Reply::Gap { from: 1, to: 2, superseded: false });
+        Delivery::Reply { reply, json: "{}".into() }
+    }
+
     #[test]
     fn events_are_written_as_each_form_has_them() {
-        let told = |seq, json: &'static str| Told { seq, is_done: false, json: json.into() };
-        let events = || vec![told(Some(7), "{\"a\":1}"), told(None, "{}")];
+        let events = || vec![event(7, "{\"a\":1}".into()), gap()];
         assert_eq!(Form::Lines.encode(events()).concat(), b"{\"a\":1}\n{}\n");
         let expected = b"id: 7\ndata: {\"a\":1}\n\ndata: {}\n\n";
         assert_eq!(Form::Events.encode(events()).concat(), expected);
@@ -205,10 +220,8 @@ mod tests {
     #[test]
     fn a_long_event_is_not_copied() {
         let json = ByteString::from("x".repeat(SHARED_BYTES));
-        let told = |json: &ByteString| Told { seq: None, is_done: false, json: json.clone() };
-        let pieces = Form::Events.encode(vec![told(&"{}".into()), told(&json), told(&"{}".into())]);
+        let pieces = Form::Lines.encode(vec![gap(), event(7, json.clone()), gap()]);
         assert_eq!(pieces[1].as_ptr(), json.as_ptr());
-        let expected = format!("data: {{}}\n\ndata: {json}\n\ndata: {{}}\n\n");
-        assert_eq!(pieces.concat(), expected.as_bytes());
+        assert_eq!(pieces.concat(), format!("{{}}\n{json}\n{{}}\n").as_bytes());
     }
 }

@@ -52,6 +52,6 @@ impl Actor {
             "older output is no longer kept on disk ({why}): what the log cannot hold in memory \
              is forgotten, and named by a gap"
         );
-        self.emit(&Event::Notice { level: NoticeLevel::Warning, code: "log_disk", text });
+        self.emit(&Event::Notice { level: NoticeLevel::Warning, code: "log_disk".into(), text });
     }
 }

@@ -33,7 +33,7 @@ impl Actor {
         // What was read with it comes along; the room is looked at again for each.
         for _ in 1..EVENTS_A_TURN {
             self.apply();
-            if self.farewell.is_some() || !self.may_read() {
+            if self.departure.is_some() || !self.may_read() {
                 return;
             }
             match self.link.ready_event() {

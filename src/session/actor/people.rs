@@ -18,8 +18,8 @@ impl Actor {
     pub(super) fn on_command(&mut self, command: Command) {
         match command {
             Command::Attach { guest, joined } => self.attach(guest, joined),
-            Command::ShowOut { participants, close } => {
-                self.fanout.show_out(&participants, &close);
+            Command::Remove { participants, departure } => {
+                self.fanout.remove(&participants, &departure);
                 self.note_emptiness();
             }
             Command::Message { from, message, _charge } => {
@@ -34,7 +34,7 @@ impl Actor {
                         }
                         self.state.on_message(from, &name, message);
                     }
-                    Err(refusal) => self.reply(from, &refusal.into()),
+                    Err(refusal) => self.reply(from, refusal.into()),
                 }
             }
             Command::Output { cell, asked } => self.kept.ask(&cell, asked),
@@ -58,7 +58,7 @@ impl Actor {
             }
         };
         let ready = Reply::Ready(Box::new(self.ready(self.fanout.next_id(), &own)));
-        let (participant, outbox) = match self.fanout.join(&guest.name, &own, guest.after, &ready) {
+        let (participant, outbox) = match self.fanout.join(&guest.name, &own, guest.after, ready) {
             Ok(seat) => seat,
             Err(error) => {
                 tracing::error!(%error, "cannot encode `ready`");

@@ -2,15 +2,15 @@
 //!
 //! ```text
 //!   block  = record*                      seqs follow one another
-//!   record = length u32 · start u32 · end u32 · covers u32 · length bytes of JSON   (little endian)
+//!   record = length u32 · start u32 · end u32 · word u32 · length bytes of JSON   (little endian)
 //! ```
-//! `start` and `end` say where a message has text, both 0 for none. A record without JSON stands
-//! for as many superseded events as it covers.
+//! `start` and `end` say where a message has text, both 0 for none; `word` is the number of its kind.
+//! A record without JSON stands for `word` superseded events.
 
 use bytes::{Buf, Bytes};
 use bytestring::ByteString;
 
-use crate::protocol::event::{Sequenced, TextSpan};
+use crate::protocol::event::{EventKind, Sequenced, TextSpan};
 
 /// Bytes of a record beside its JSON.
 const RECORD_BYTES: u64 = 16;
@@ -86,13 +86,12 @@ impl Block {
 pub fn encode(block: &Block, entries: &[Entry], into: &mut Vec<u8>) {
     let from = entries.partition_point(|entry| entry.first() < block.first);
     for entry in entries[from..].iter().take_while(|entry| entry.first() < block.next) {
-        let (json, text) = match entry {
-            Entry::Event(event) => (event.json.as_bytes().as_ref(), event.text),
-            Entry::Superseded(..) => (&[][..], None),
+        let (json, text, word) = match entry {
+            Entry::Event(event) => (event.json.as_bytes().as_ref(), event.text, event.kind as u32),
+            Entry::Superseded(first, last) => (&[][..], None, (last + 1 - first) as u32),
         };
         let (start, end) = text.map_or((0, 0), |text| (text.start, text.end));
-        let covers = (entry.next() - entry.first()) as u32;
-        for word in [json.len() as u32, start, end, covers] {
+        for word in [json.len() as u32, start, end, word] {
             into.extend_from_slice(&word.to_le_bytes());
         }
         into.extend_from_slice(json);
@@ -104,20 +103,22 @@ pub fn decode(block: &Block, mut bytes: Bytes) -> Option<Vec<Entry>> {
     let mut entries = Vec::new();
     let mut seq = block.first;
     while bytes.has_remaining() {
-        let [length, start, end, covers] = std::array::from_fn(|_| bytes.try_get_u32_le().ok());
-        let (length, covers) = (length? as usize, u64::from(covers?));
-        if bytes.len() < length || covers == 0 {
+        let [length, start, end, word] = std::array::from_fn(|_| bytes.try_get_u32_le().ok());
+        let (length, word) = (length? as usize, word?);
+        if bytes.len() < length {
             return None;
         }
         let json = ByteString::try_from(bytes.split_to(length)).ok()?;
-        let next = seq + covers;
-        entries.push(if json.is_empty() {
-            Entry::Superseded(seq, next - 1)
+        let entry = if json.is_empty() {
+            Entry::Superseded(seq, (seq + u64::from(word)).checked_sub(1).filter(|_| word > 0)?)
         } else {
             let text = TextSpan { start: start?, end: end? };
-            Entry::Event(Sequenced { seq, json, text: (text.end > 0).then_some(text) })
-        });
-        seq = next;
+            let kind = *EventKind::ALL.get(word as usize)?;
+            let text = (text.end > 0).then_some(text);
+            Entry::Event(Sequenced { seq, kind, json, text })
+        };
+        seq = entry.next();
+        entries.push(entry);
     }
     (seq == block.next).then_some(entries)
 }

@@ -3,11 +3,31 @@
 //! Where there is a doubt the answer is no: text counts as overwritten only if it stands on one
 //! line, from the line's beginning, and what follows returns there and covers or erases it.
 
+use std::sync::Arc;
+
 use super::line::{Style, read, returns};
-use crate::protocol::event::Sequenced;
+use crate::protocol::Event;
+use crate::protocol::event::{EventKind, Sequenced};
 
 /// Longest text that is looked at, in bytes of its escaped form: some frames of a wide terminal.
 const FRAME_BYTES: usize = 4 << 10; // 4 KiB
+
+/// What wrote an output. Only output of one source can overwrite the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Source {
+    stream: EventKind,
+    cell: Arc<str>,
+    /// It came after its cell's end.
+    pub(super) late: bool,
+}
+
+impl Source {
+    /// The source of an event; `None`: it is no output.
+    pub(super) fn of(event: &Event) -> Option<Source> {
+        let (Event::Stdout(output) | Event::Stderr(output)) = event else { return None };
+        Some(Source { stream: event.kind(), cell: Arc::clone(&output.id), late: output.late })
+    }
+}
 
 /// Where an output begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,15 +45,12 @@ impl Start {
     pub(super) const FRESH: Start = Start { at_start: true, clean: true, plain: true };
 }
 
-/// What `newer`, the next output of the session, does to `older`, which began at `start`: whether
-/// nothing is left to be seen of it, and where `newer` begins.
+/// What `newer`, the next output of the session and of the same source, does to `older`, which began
+/// at `start`: whether nothing is left to be seen of it, and where `newer` begins.
 pub(super) fn follow(newer: &Sequenced, older: &Sequenced, start: Start) -> (bool, Start) {
     let (Some(new), Some(old)) = (newer.escaped_text(), older.escaped_text()) else {
         return (false, Start::default());
     };
-    if !is_same_stream(newer, older) {
-        return (false, Start::default());
-    }
     if ends_in(old, "n") {
         return (false, Start { at_start: true, clean: true, plain: false });
     }
@@ -69,20 +86,6 @@ pub(super) fn follow(newer: &Sequenced, older: &Sequenced, start: Start) -> (boo
     (is_overwritten, next)
 }
 
-/// Whether it comes after its cell's end.
-pub(super) fn is_late(event: &Sequenced) -> bool {
-    let rest = event.text.and_then(|span| event.json.get(span.end as usize..));
-    rest.is_some_and(|rest| rest.starts_with("\",\"late\""))
-}
-
-/// Whether two outputs are of the same cell and stream, and both in time or late.
-fn is_same_stream(one: &Sequenced, other: &Sequenced) -> bool {
-    let head = |event: &Sequenced| Some(event.text?.start as usize);
-    head(one) == head(other)
-        && head(one).is_some_and(|end| one.json.get(..end) == other.json.get(..end))
-        && is_late(one) == is_late(other)
-}
-
 /// Whether an escaped text ends in this escape, rather than in a backslash and a letter.
 fn ends_in(text: &str, letter: &str) -> bool {
     let Some(rest) = text.strip_suffix(letter) else { return false };
@@ -96,11 +99,7 @@ mod tests {
     use crate::protocol::event::{Event, Output};
 
     fn output(text: &str) -> Sequenced {
-        of("a", text, false)
-    }
-
-    fn of(id: &str, text: &str, late: bool) -> Sequenced {
-        let output = Output { id: id.into(), text: text.into(), late };
+        let output = Output { id: "a".into(), text: text.into(), late: false };
         Sequenced::encode(&Event::Stdout(output), 1, 1).unwrap()
     }
 
@@ -145,15 +144,21 @@ mod tests {
     }
 
     #[test]
-    fn only_output_of_the_same_cell_and_stream_is() {
-        let older = output("\r10%");
-        let overwrites = |newer: &Sequenced| follow(newer, &older, Start::default()).0;
-        assert!(overwrites(&of("a", "\r20%", false)));
-        assert!(!overwrites(&of("b", "\r20%", false)));
-        assert!(!overwrites(&of("a", "\r20%", true)));
-        let stderr = Output { id: "a".into(), text: "\r20%".into(), late: false };
-        let stderr = Sequenced::encode(&Event::Stderr(stderr), 2, 1).unwrap();
-        assert!(!overwrites(&stderr));
+    fn cell_stream_and_lateness_are_the_source() {
+        let output = |id: &str, late| Output { id: id.into(), text: "x".into(), late };
+        let sources = [
+            Event::Stdout(output("a", false)),
+            Event::Stdout(output("b", false)),
+            Event::Stdout(output("a", true)),
+            Event::Stderr(output("a", false)),
+        ];
+        let sources = sources.each_ref().map(|event| Source::of(event).unwrap());
+        for (at, source) in sources.iter().enumerate() {
+            assert!(!sources[..at].contains(source), "{source:?}");
+        }
+        assert_eq!(Source::of(&Event::Stdout(output("a", false))).as_ref(), Some(&sources[0]));
+        let wait = Event::ClearOutput { id: "a".into(), wait: false };
+        assert_eq!(Source::of(&wait), None);
     }
 
     #[test]

@@ -10,8 +10,12 @@ fn fill(log: &mut EventLog, count: usize, size: usize) {
     for _ in 0..count {
         let seq = log.next_seq();
         let json = ByteString::from(format!("{seq:0size$}"));
-        let text = (!seq.is_multiple_of(5)).then_some(TextSpan { start: 1, end: 2 });
-        log.push(&Sequenced { seq, json, text }, u64::MAX);
+        let (event, text) = match seq.is_multiple_of(5) {
+            true => (Event::Status { state: SessionState::Busy }, None),
+            false => (text("x"), Some(TextSpan { start: 1, end: 2 })),
+        };
+        let sequenced = Sequenced { seq, kind: event.kind(), json, text };
+        log.push(&event, &sequenced, u64::MAX);
     }
 }
 
@@ -166,7 +170,11 @@ fn a_disk_that_is_too_slow_loses_what_memory_cannot_hold() {
 }
 
 fn say(log: &mut EventLog, event: &Event, wanted: u64) -> usize {
-    log.push(&Sequenced::encode(event, log.next_seq(), 0).unwrap(), wanted)
+    log.push(event, &Sequenced::encode(event, log.next_seq(), 0).unwrap(), wanted)
+}
+
+fn text(text: &str) -> Event {
+    Event::Stdout(Output { id: "a".into(), text: text.into(), late: false })
 }
 
 fn frame(number: usize) -> Event {
@@ -287,8 +295,6 @@ fn the_first_frame_of_a_cell_is_overwritten_like_any_other() {
     let started =
         Event::Started { id: "a".into(), code: "".into(), execution_count: None, by: "x".into() };
     let status = Event::Status { state: SessionState::Busy };
-    let text =
-        |text: &str| Event::Stdout(Output { id: "a".into(), text: text.into(), late: false });
     let mut log = EventLog::new(64 << 10, 0);
     for event in [&started, &status, &text("10%  "), &status, &text("\r20%")] {
         say(&mut log, event, u64::MAX);
@@ -302,9 +308,10 @@ fn frames_that_follow_what_was_seen_take_no_more_room_than_their_newest() {
     let mut log = EventLog::new(1 << 20, 0);
     let mut unseen = 0;
     for number in 1..=100 {
-        let event = Sequenced::encode(&frame(number), log.next_seq(), 1).unwrap();
-        unseen += event.json.len() + OVERHEAD_BYTES;
-        unseen -= log.push(&event, u64::MAX);
+        let event = frame(number);
+        let sequenced = Sequenced::encode(&event, log.next_seq(), 1).unwrap();
+        unseen += sequenced.json.len() + OVERHEAD_BYTES;
+        unseen -= log.push(&event, &sequenced, u64::MAX);
         if number == 50 {
             log.mark_sent();
             unseen = 0;

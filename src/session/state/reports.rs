@@ -88,7 +88,11 @@ impl State {
                  end of what follows is shown when it ends, and all of it is kept to be downloaded",
                 running.id
             );
-            self.emit(Event::Notice { level: NoticeLevel::Info, code: "output_budget", text });
+            self.emit(Event::Notice {
+                level: NoticeLevel::Info,
+                code: "output_budget".into(),
+                text,
+            });
         }
     }
 
@@ -125,7 +129,11 @@ impl State {
             Err(error) => {
                 let why = error.why();
                 let text = format!("something that cell {id} shows cannot be passed on: {why}");
-                self.emit(Event::Notice { level: NoticeLevel::Warning, code: "unreadable", text });
+                self.emit(Event::Notice {
+                    level: NoticeLevel::Warning,
+                    code: "unreadable".into(),
+                    text,
+                });
             }
         }
     }
@@ -134,7 +142,7 @@ impl State {
     pub(super) fn on_refused(&mut self, cell: u32) {
         let Some(id) = self.begun(cell) else { return };
         let text = format!("something that cell {id} shows cannot be passed on: {Exhausted}");
-        self.emit(Event::Notice { level: NoticeLevel::Warning, code: "unreadable", text });
+        self.emit(Event::Notice { level: NoticeLevel::Warning, code: "unreadable".into(), text });
     }
 
     pub(super) fn on_done(&mut self, cell: u32, done: Done) {
@@ -146,7 +154,11 @@ impl State {
         if done.memory_kills > 0 {
             let text = ending::memory_kills(done.memory_kills, self.rules.memory_bytes);
             let code = "process_killed";
-            self.emit(Event::Notice { level: NoticeLevel::Warning, code, text: text.clone() });
+            self.emit(Event::Notice {
+                level: NoticeLevel::Warning,
+                code: code.into(),
+                text: text.clone(),
+            });
             detail = Some(detail.map_or(text.clone(), |detail| format!("{detail}; {text}")));
         }
         let failed = status != CellStatus::Ok && running.stop_on_error;
@@ -219,7 +231,11 @@ impl State {
                 usage.memory_bytes >> 20,
                 limit >> 20,
             );
-            self.emit(Event::Notice { level: NoticeLevel::Warning, code: "memory_high", text });
+            self.emit(Event::Notice {
+                level: NoticeLevel::Warning,
+                code: "memory_high".into(),
+                text,
+            });
         }
     }
 

@@ -100,7 +100,6 @@ impl Story {
                 format!("{} {id}", if *omitted { "kept" } else { "forget" })
             }
             Effect::Log(_) => "log".to_owned(),
-            Effect::End => "end".to_owned(),
         };
         self.0.take_effects().iter().map(tell).collect()
     }
@@ -122,7 +121,7 @@ fn tell_event(event: &Event) -> String {
         Event::Restarted { requested_by, .. } => format!("restarted by {requested_by:?}"),
         Event::Ended { reason, .. } => format!("ended {reason:?}"),
         Event::Truncated { id, omitted_bytes, .. } => format!("truncated {id} {omitted_bytes}"),
-        Event::Notice { code: code @ "output_budget", .. } => format!("notice {code}"),
+        Event::Notice { code, .. } if code == "output_budget" => format!("notice {code}"),
         Event::InputRequest { id, prompt, .. } => format!("asks {id} {prompt:?}"),
         other => format!("{other:?}"),
     }
@@ -269,7 +268,7 @@ fn an_interpreter_that_cannot_start_again_ends_the_session() {
     let mut story = Story::new(rules());
     story.hear(exited(0, ExitCause::Own, false, 1));
     let told = story.hear(exited(0, ExitCause::Own, false, 1));
-    assert_eq!(told, ["ended", "ended InterpreterFailed", "end"]);
+    assert_eq!(told, ["ended", "ended InterpreterFailed"]);
     assert_eq!(story.say(execute("a")), Vec::<String>::new());
 }
 
@@ -279,7 +278,7 @@ fn an_interpreter_that_cannot_start_for_lack_of_memory_ends_the_session_too() {
     // What fills the memory are files, which outlive the interpreter.
     story.hear(exited(0, ExitCause::Memory, true, 9));
     let told = story.hear(exited(0, ExitCause::Memory, true, 9));
-    assert_eq!(told, ["ended", "ended InterpreterFailed", "end"]);
+    assert_eq!(told, ["ended", "ended InterpreterFailed"]);
 }
 
 #[test]
@@ -287,8 +286,8 @@ fn an_interpreter_that_ends_while_a_restart_is_on_its_way_ends_nothing_else() {
     let mut story = Story::new(rules());
     story.say(ClientMessage::Restart);
     // It ended by itself before the RESTART came, and had been ready: another follows.
-    assert!(!story.hear(exited(0, ExitCause::Own, false, 1)).contains(&"end".to_owned()));
-    assert!(!story.hear(exited(0, ExitCause::Restart, true, 9)).contains(&"end".to_owned()));
+    assert!(!story.hear(exited(0, ExitCause::Own, false, 1)).contains(&"ended".to_owned()));
+    assert!(!story.hear(exited(0, ExitCause::Restart, true, 9)).contains(&"ended".to_owned()));
     assert_eq!(story.hear(DriverEvent::Ready(Bytes::new())).last().unwrap(), "idle");
 }
 
@@ -457,7 +456,9 @@ fn processes_killed_for_memory_are_told_with_the_cell() {
         story.0.on_driver(DriverEvent::Done { cell, done: Done { memory_kills: kills, ..done } });
         let effects = story.0.take_effects();
         let told = |effect: &Effect| match effect {
-            Effect::Emit(Event::Notice { code: "process_killed", text, .. }) => Some(text.clone()),
+            Effect::Emit(Event::Notice { code, text, .. }) if code == "process_killed" => {
+                Some(text.clone())
+            }
             Effect::Emit(Event::Done { status: CellStatus::Error, detail, .. }) => detail.clone(),
             _ => None,
         };
@@ -475,7 +476,7 @@ fn losing_the_sandbox_leaves_no_cell_without_an_end() {
     story.0.on_lost("the container was removed");
     assert_eq!(
         story.read(),
-        ["done a Lost state lost", "done b Cancelled", "ended", "ended SandboxLost", "end"]
+        ["done a Lost state lost", "done b Cancelled", "ended", "ended SandboxLost"]
     );
     story.0.on_lost("again");
     assert_eq!(story.read(), Vec::<String>::new());
@@ -543,13 +544,13 @@ fn a_driver_that_owes_an_answer_is_given_up() {
     story.say(ClientMessage::Interrupt { id: None });
     assert!(story.0.awaits_answer());
     story.0.on_timer();
-    assert_eq!(story.read(), ["disarm", "done a Lost state lost", "ended", gone, "end"]);
+    assert_eq!(story.read(), ["disarm", "done a Lost state lost", "ended", gone]);
 
     let mut story = Story::new(rules());
     story.say(ClientMessage::Restart);
     assert!(story.0.awaits_answer());
     story.0.on_timer();
-    assert_eq!(story.read(), ["ended", gone, "end"]);
+    assert_eq!(story.read(), ["ended", gone]);
 }
 
 #[test]
@@ -568,7 +569,7 @@ fn a_cell_on_its_way_to_a_dying_interpreter_runs_in_the_next_with_its_time_limit
 fn a_drained_session_finishes_what_it_accepted_and_takes_no_more() {
     let mut idle = Story::new(rules());
     idle.0.on_drain();
-    assert_eq!(idle.read(), ["ended", "ended Draining", "end"]);
+    assert_eq!(idle.read(), ["ended", "ended Draining"]);
 
     let mut story = Story::new(rules());
     story.say(execute("a"));
@@ -578,10 +579,7 @@ fn a_drained_session_finishes_what_it_accepted_and_takes_no_more() {
     assert_eq!(story.read().len(), 1, "one notice");
     assert_eq!(story.say(execute("c")), ["refused QueueFull"]);
     assert_eq!(story.hear(done(1, Outcome::Ok, 1)), ["done a Ok", "→execute 2", "started b [2]"]);
-    assert_eq!(
-        story.hear(done(2, Outcome::Ok, 1)),
-        ["done b Ok", "ended", "ended Draining", "end"]
-    );
+    assert_eq!(story.hear(done(2, Outcome::Ok, 1)), ["done b Ok", "ended", "ended Draining"]);
 }
 
 #[test]

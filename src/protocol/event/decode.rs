@@ -1,0 +1,42 @@
+//! An event from its encoding.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::Error;
+use serde_json::value::RawValue;
+
+use super::{Event, EventKind, MimeBundle};
+
+/// Decodes the message of an event of this kind.
+pub(super) fn decode(kind: EventKind, json: &str) -> Result<Event, Error> {
+    Ok(match kind {
+        EventKind::Stdout => Event::Stdout(serde_json::from_str(json)?),
+        EventKind::Stderr => Event::Stderr(serde_json::from_str(json)?),
+        EventKind::Result => {
+            let Shown { id, execution_count, data, metadata, .. } = serde_json::from_str(json)?;
+            Event::Result { id, execution_count, data, metadata }
+        }
+        EventKind::Display => {
+            let Shown { id, data, metadata, display_id, update, late, .. } =
+                serde_json::from_str(json)?;
+            Event::Display { id, data, metadata, display_id, update, late }
+        }
+        _ => serde_json::from_str(json)?,
+    })
+}
+
+/// Fields of `result` and `display`. By themselves, because serde cannot read raw JSON in an
+/// internally tagged enumeration.
+#[derive(Deserialize)]
+struct Shown {
+    id: Arc<str>,
+    execution_count: Option<u32>,
+    data: MimeBundle,
+    metadata: Box<RawValue>,
+    display_id: Option<String>,
+    #[serde(default)]
+    update: bool,
+    #[serde(default)]
+    late: bool,
+}

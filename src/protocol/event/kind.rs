@@ -1,0 +1,110 @@
+//! Which event it is, without its fields: one byte, kept beside each encoded event.
+
+use super::Event;
+
+/// The variants of [`Event`]. The numbers stand in the files of logs, which live no longer than the
+/// process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum EventKind {
+    /// A cell was accepted.
+    Queued,
+    /// A cell began to run.
+    Started,
+    /// Text of stdout.
+    Stdout,
+    /// Text of stderr.
+    Stderr,
+    /// Value of the last expression.
+    Result,
+    /// Something was shown.
+    Display,
+    /// Output of the cell is to be removed.
+    ClearOutput,
+    /// The code asks for input.
+    InputRequest,
+    /// The code raised.
+    Error,
+    /// Output was left out.
+    Truncated,
+    /// A cell ended.
+    Done,
+    /// What the sandbox uses.
+    Usage,
+    /// The session does something else.
+    Status,
+    /// A fresh interpreter took over.
+    Restarted,
+    /// Something people should know.
+    Notice,
+    /// The session is over.
+    Ended,
+}
+
+impl EventKind {
+    /// All, each at the place of its number.
+    pub const ALL: [EventKind; 16] = [
+        EventKind::Queued,
+        EventKind::Started,
+        EventKind::Stdout,
+        EventKind::Stderr,
+        EventKind::Result,
+        EventKind::Display,
+        EventKind::ClearOutput,
+        EventKind::InputRequest,
+        EventKind::Error,
+        EventKind::Truncated,
+        EventKind::Done,
+        EventKind::Usage,
+        EventKind::Status,
+        EventKind::Restarted,
+        EventKind::Notice,
+        EventKind::Ended,
+    ];
+
+    /// Whether it is text of stdout or stderr.
+    pub fn is_output(self) -> bool {
+        matches!(self, EventKind::Stdout | EventKind::Stderr)
+    }
+
+    /// Whether it changes nothing that is shown of a cell's output.
+    pub fn shows_nothing(self) -> bool {
+        matches!(self, EventKind::Usage | EventKind::Status | EventKind::Queued)
+    }
+}
+
+impl Event {
+    /// Which event it is.
+    pub fn kind(&self) -> EventKind {
+        match self {
+            Event::Queued { .. } => EventKind::Queued,
+            Event::Started { .. } => EventKind::Started,
+            Event::Stdout(_) => EventKind::Stdout,
+            Event::Stderr(_) => EventKind::Stderr,
+            Event::Result { .. } => EventKind::Result,
+            Event::Display { .. } => EventKind::Display,
+            Event::ClearOutput { .. } => EventKind::ClearOutput,
+            Event::InputRequest { .. } => EventKind::InputRequest,
+            Event::Error { .. } => EventKind::Error,
+            Event::Truncated { .. } => EventKind::Truncated,
+            Event::Done { .. } => EventKind::Done,
+            Event::Usage { .. } => EventKind::Usage,
+            Event::Status { .. } => EventKind::Status,
+            Event::Restarted { .. } => EventKind::Restarted,
+            Event::Notice { .. } => EventKind::Notice,
+            Event::Ended { .. } => EventKind::Ended,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_stands_at_the_place_of_its_number() {
+        for (number, kind) in EventKind::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, number);
+        }
+    }
+}
