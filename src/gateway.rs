@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{self, Config, DEFAULT_TEMPLATE};
-use crate::http::{self, AccessConfig, Clients, ClientsConfig, Doors, Page, ServerConfig};
+use crate::http::{self, AccessConfig, AppState, Clients, ClientsConfig, Page, ServerConfig};
 use crate::id::Token;
 use crate::memory::{self, Budget};
 use crate::metrics::{BuildError, Metrics};
@@ -33,7 +33,7 @@ const UPKEEP: Duration = Duration::from_secs(5);
 /// A gateway that holds its address and is about to serve.
 pub struct Gateway {
     listener: TcpListener,
-    doors: Arc<Doors>,
+    app: Arc<AppState>,
     server: ServerConfig,
     drain_timeout: Duration,
     random_token: bool,
@@ -132,7 +132,7 @@ impl Gateway {
         };
         let metrics = Metrics::recording()?;
         let requests = registry_config.session.memory.account();
-        let doors = Doors {
+        let app = AppState {
             requests,
             clients: Arc::new(clients),
             registry: Registry::new(backend, config.templates, registry_config, metrics.clone()),
@@ -156,7 +156,7 @@ impl Gateway {
             connections: TaskTracker::new(),
         };
         let drain_timeout = config.listen.drain_timeout;
-        Ok(Gateway { listener, doors: Arc::new(doors), server, drain_timeout, random_token })
+        Ok(Gateway { listener, app: Arc::new(app), server, drain_timeout, random_token })
     }
 
     /// The address it holds; with port 0 in the settings, the port the kernel chose.
@@ -175,7 +175,7 @@ impl Gateway {
                 SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
             });
         }
-        Ok(match self.doors.tokens.first() {
+        Ok(match self.app.tokens.first() {
             // After `#`, so that it stays out of requests, proxies' logs and referrers.
             Some(token) if self.random_token => {
                 format!("http://{address}/#token={}", token.reveal())
@@ -188,20 +188,20 @@ impl Gateway {
     /// and returns when nothing is left.
     pub async fn serve(self, stop: CancellationToken) -> Result<(), GatewayError> {
         let closed = CancellationToken::new();
-        let router = http::router(Arc::clone(&self.doors))?;
-        let clients = Arc::clone(&self.doors.clients);
-        let metrics = self.doors.metrics.clone();
+        let router = http::router(Arc::clone(&self.app))?;
+        let clients = Arc::clone(&self.app.clients);
+        let metrics = self.app.metrics.clone();
         let server =
             http::serve(self.listener, router, clients, self.server, metrics, closed.clone());
-        let upkeep = closed.run_until_cancelled(upkeep(&self.doors));
+        let upkeep = closed.run_until_cancelled(upkeep(&self.app));
         let drain = async {
             stop.cancelled().await;
             tracing::info!("shutting down");
-            // The doors stay open meanwhile: /readyz has to say that we are draining.
-            self.doors.registry.shutdown(self.drain_timeout).await;
-            self.doors.connections.close();
+            // Requests are still served meanwhile: /readyz has to say that the gateway drains.
+            self.app.registry.shutdown(self.drain_timeout).await;
+            self.app.connections.close();
             // A socket that does not take its farewell is dropped with the process.
-            tokio::time::timeout(FAREWELL, self.doors.connections.wait()).await.ok();
+            tokio::time::timeout(FAREWELL, self.app.connections.wait()).await.ok();
             closed.cancel();
         };
         let all = async { tokio::join!(server, upkeep) };
@@ -219,17 +219,17 @@ impl Gateway {
 }
 
 /// Tidies what grows with time, for ever.
-async fn upkeep(doors: &Doors) {
+async fn upkeep(app: &AppState) {
     let mut most = 0;
     let mut halved = false;
     loop {
         tokio::time::sleep(UPKEEP).await;
-        doors.clients.forget_idle();
-        doors.metrics.tidy();
+        app.clients.forget_idle();
+        app.metrics.tidy();
         // Whoever comes and goes finds the memory of whoever was there before; it costs them more
         // to have it from the system each time. Once more the time after: the last to leave may
         // still have been clearing up.
-        let present = doors.registry.len() + doors.connections.len();
+        let present = app.registry.len() + app.connections.len();
         most = most.max(present);
         let again = halved;
         halved = present < most && present <= most / 2;

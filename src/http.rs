@@ -1,4 +1,4 @@
-//! The doors: which request goes where, and what every response carries.
+//! The HTTP server: which request goes where, and what every response carries.
 //!
 //! ```text
 //!   GET /                                  page      the console and its assets
@@ -65,7 +65,7 @@ use metrics::Pending;
 use problem::Problem;
 
 /// What the handlers share.
-pub struct Doors {
+pub struct AppState {
     /// Where sessions are made and found.
     pub registry: Arc<Registry>,
     /// Each opens new sessions; none: everybody may, which the settings allow on loopback only.
@@ -95,7 +95,7 @@ pub struct Doors {
 /// Path of the WebSocket endpoint.
 const WEBSOCKET: &str = "/ws";
 
-impl Doors {
+impl AppState {
     /// Whether this token opens new sessions.
     fn opens_to(&self, offered: &str) -> bool {
         self.tokens.is_empty() || self.place_of(offered).is_some()
@@ -118,7 +118,7 @@ impl Doors {
 }
 
 /// All routes. Fails only if their description cannot be encoded.
-pub fn router(doors: Arc<Doors>) -> Result<Router, serde_json::Error> {
+pub fn router(app: Arc<AppState>) -> Result<Router, serde_json::Error> {
     let (router, description) = OpenApiRouter::with_openapi(openapi::Base::openapi())
         .routes(routes!(upgrade::upgrade))
         .routes(routes!(health::live))
@@ -140,8 +140,8 @@ pub fn router(doors: Arc<Doors>) -> Result<Router, serde_json::Error> {
         .fallback(page::asset)
         .method_not_allowed_fallback(wrong_method)
         .layer(Extension(served))
-        .layer(middleware::from_fn_with_state(Arc::clone(&doors), guard))
-        .with_state(doors))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), guard))
+        .with_state(app))
 }
 
 /// The router adds which methods there are.
@@ -151,16 +151,15 @@ async fn wrong_method() -> Problem {
 }
 
 /// Refuses strangers' hosts and origins, and adds the headers every response has.
-async fn guard(State(doors): State<Arc<Doors>>, mut request: Request, next: Next) -> Response {
-    let client = identify(&doors, &request);
+async fn guard(State(app): State<Arc<AppState>>, mut request: Request, next: Next) -> Response {
+    let client = identify(&app, &request);
     request.extensions_mut().insert(client);
     let pending = Pending::of(&request);
     let api = request.uri().path().starts_with("/v1/");
-    let mut response = match doors.access.admit(request.version(), request.uri(), request.headers())
-    {
+    let mut response = match app.access.admit(request.version(), request.uri(), request.headers()) {
         // A WebSocket's refusal has to be readable for a page, so it is upgraded before.
         Ok(()) if request.uri().path() == WEBSOCKET => next.run(request).await,
-        Ok(()) => match doors.clients.admit(client) {
+        Ok(()) => match app.clients.admit(client) {
             Ok(()) => next.run(request).await,
             Err(wait) => Problem::too_many(wait).into_response(),
         },
@@ -183,12 +182,12 @@ async fn guard(State(doors): State<Arc<Doors>>, mut request: Request, next: Next
     ] {
         response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
-    pending.answered(&doors, &response);
+    pending.answered(&app, &response);
     response
 }
 
 /// Whom a request is from. One that came over no connection of ours is from nowhere.
-fn identify(doors: &Doors, request: &Request) -> Client {
+fn identify(app: &AppState, request: &Request) -> Client {
     let peer = request.extensions().get::<Peer>().map(|peer| peer.address);
-    doors.clients.identify(peer.unwrap_or(Client::NOWHERE.0), request.headers())
+    app.clients.identify(peer.unwrap_or(Client::NOWHERE.0), request.headers())
 }

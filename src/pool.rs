@@ -2,7 +2,7 @@
 //! used once each.
 //!
 //! ```text
-//!   Pool::claim ── Wish ──► Actor ─ Shelf a template ─┬─ parked: links watched, oldest goes first
+//!   Pool::claim ── ClaimRequest ──► Actor ─ TemplatePool a template ─┬─ parked: links watched, oldest goes first
 //!        ▲                    │  (demand, back-off)   └─ creating: newcomers first, then refills
 //!        └─── a Parked, or why there is none ──┘
 //! ```
@@ -35,9 +35,9 @@ mod actor;
 mod backoff;
 mod demand;
 mod prepare;
-mod shelf;
+mod template_pool;
 
-use actor::{Actor, Wish};
+use actor::{Actor, ClaimRequest};
 
 /// Wishes on their way to the actor; who comes when they are this many waits to be heard.
 const WISHES: usize = 64;
@@ -55,7 +55,7 @@ const PING_DEADLINE: Duration = Duration::from_millis(250);
 pub struct PoolConfig {
     /// Sandboxes being made at one time, at least 1.
     pub creations: usize,
-    /// From the wish for a sandbox to an interpreter that is ready.
+    /// From the claim for a sandbox to an interpreter that is ready.
     pub create_timeout: Duration,
 }
 
@@ -117,7 +117,7 @@ pub enum ClaimError {
 
 /// One template's sandboxes at a moment.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ShelfStatus {
+pub struct TemplatePoolStatus {
     /// The template.
     pub template: Arc<Template>,
     /// Parked and ready.
@@ -134,7 +134,7 @@ pub struct ShelfStatus {
     pub retry_at: Option<Instant>,
 }
 
-impl ShelfStatus {
+impl TemplatePoolStatus {
     /// Whether a newcomer has nothing to hope for: attempts fail and none is parked.
     pub fn is_failing(&self) -> bool {
         self.retry_at.is_some() && self.parked == 0
@@ -149,13 +149,13 @@ struct Parked {
 
 /// Gives away sandboxes. Dropping it ends those that are parked.
 pub struct Pool {
-    /// In the order of the shelves.
+    /// In the order of the pools.
     templates: Vec<Arc<Template>>,
     metrics: Metrics,
-    wishes: mpsc::Sender<Wish>,
+    wishes: mpsc::Sender<ClaimRequest>,
     /// Somebody who waited does no longer.
     gone: Arc<Notify>,
-    status: watch::Receiver<Vec<ShelfStatus>>,
+    status: watch::Receiver<Vec<TemplatePoolStatus>>,
     config: PoolConfig,
     stop: CancellationToken,
     task: TaskTracker,
@@ -163,7 +163,7 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Starts to fill the shelves of these templates.
+    /// Starts to fill the pools of these templates.
     ///
     /// # Panics
     /// Outside a tokio runtime, as tokio does.
@@ -214,39 +214,40 @@ impl Pool {
     }
 
     async fn ask(&self, template: &str, again: bool) -> Result<Parked, ClaimError> {
-        let shelf = self.templates.iter().position(|known| known.name == template);
-        let shelf = shelf.ok_or_else(|| ClaimError::NoTemplate(template.to_owned()))?;
+        let template_pool = self.templates.iter().position(|known| known.name == template);
+        let template_pool =
+            template_pool.ok_or_else(|| ClaimError::NoTemplate(template.to_owned()))?;
         let (reply, answer) = oneshot::channel();
-        let wish = Wish { shelf, again, reply };
-        self.wishes.send(wish).await.map_err(|_| ClaimError::Closed)?;
+        let claim = ClaimRequest { template_pool, again, reply };
+        self.wishes.send(claim).await.map_err(|_| ClaimError::Closed)?;
         // Told whenever we stop waiting, also because we were served.
         let _leave = NotifyOnDrop(&self.gone);
         Ok(answer.await.map_err(|_| ClaimError::Closed)??)
     }
 
-    /// Sets the gauges of what the shelves hold at this moment.
+    /// Sets the gauges of what the pools hold at this moment.
     pub fn measure(&self) {
-        for shelf in self.status.borrow().iter() {
-            let template = [shelf.template.name.as_str()];
+        for template_pool in self.status.borrow().iter() {
+            let template = [template_pool.template.name.as_str()];
             for (metric, value) in [
-                (&metrics::POOL_PARKED, shelf.parked),
-                (&metrics::POOL_TARGET, shelf.target),
-                (&metrics::POOL_CREATING, shelf.creating),
-                (&metrics::POOL_WAITING, shelf.waiting),
-                (&metrics::POOL_FAILURES, shelf.failures as usize),
+                (&metrics::POOL_PARKED, template_pool.parked),
+                (&metrics::POOL_TARGET, template_pool.target),
+                (&metrics::POOL_CREATING, template_pool.creating),
+                (&metrics::POOL_WAITING, template_pool.waiting),
+                (&metrics::POOL_FAILURES, template_pool.failures as usize),
             ] {
                 self.metrics.set(metric, &template, value as f64);
             }
         }
     }
 
-    /// What the shelves hold at this moment, a template each.
-    pub fn status(&self) -> Vec<ShelfStatus> {
+    /// What the pools hold at this moment, a template each.
+    pub fn status(&self) -> Vec<TemplatePoolStatus> {
         self.status.borrow().clone()
     }
 
-    /// Waits until the shelves are as `wanted` says.
-    pub async fn until(&self, wanted: impl FnMut(&Vec<ShelfStatus>) -> bool) {
+    /// Waits until the pools are as `wanted` says.
+    pub async fn until(&self, wanted: impl FnMut(&Vec<TemplatePoolStatus>) -> bool) {
         // An error says that the pool has ended, and it will not be as wanted any more.
         self.status.clone().wait_for(wanted).await.ok();
     }

@@ -13,7 +13,7 @@ use tracing::Instrument;
 
 use crate::id::{SessionId, Token};
 use crate::metrics::{self, Metrics};
-use crate::pool::{ClaimError, Pool, PoolConfig, PrepareError, ShelfStatus};
+use crate::pool::{ClaimError, Pool, PoolConfig, PrepareError, TemplatePoolStatus};
 use crate::protocol::event::{EndReason, SessionState};
 use crate::protocol::wire_name;
 use crate::sandbox::{Backend, SandboxError};
@@ -276,9 +276,10 @@ impl Registry {
         if self.tasks.is_closed() {
             return Err(CreateError::Draining);
         }
-        let shelves = self.pool.status();
-        if shelves.iter().all(ShelfStatus::is_failing)
-            && let Some(at) = shelves.iter().filter_map(|shelf| shelf.retry_at).min()
+        let template_pools = self.pool.status();
+        if template_pools.iter().all(TemplatePoolStatus::is_failing)
+            && let Some(at) =
+                template_pools.iter().filter_map(|template_pool| template_pool.retry_at).min()
         {
             return Err(CreateError::Failing(at.saturating_duration_since(Instant::now())));
         }
@@ -309,7 +310,7 @@ impl Registry {
     }
 
     /// What is parked and what is being made, a template each.
-    pub fn pool(&self) -> Vec<ShelfStatus> {
+    pub fn pool(&self) -> Vec<TemplatePoolStatus> {
         self.pool.status()
     }
 

@@ -17,7 +17,7 @@ use crate::protocol::event::{CellStatus, Event, plain_text};
 use crate::registry::{Maker, Registry};
 use crate::sandbox::Backend;
 use crate::session::files::check_path;
-use crate::session::{Attachment, Delivery, Guest, SessionHandle};
+use crate::session::{Attachment, Delivery, JoinRequest, SessionHandle};
 use crate::template::PoolSize;
 
 /// A file that cannot be read, as Python has it.
@@ -47,7 +47,7 @@ pub async fn run(
     let registry_config = registry_config(&config);
     let registry = Registry::new(backend, config.templates, registry_config, Metrics::default());
     let session = registry.create(template, Maker::default()).await?;
-    let mut seat = session.attach(Guest::owner("run", session.owner_token())).await?;
+    let mut seat = session.attach(JoinRequest::owner("run", session.owner_token())).await?;
     let own_file = copy(&session, file, &code).await;
     let name = own_file.clone().unwrap_or_else(|| STDIN.to_owned());
     let argv = std::iter::once(name).chain(arguments.iter().cloned()).collect();
@@ -56,7 +56,7 @@ pub async fn run(
     let program = Some(Program { file: own_file, argv, show_value: false, colours });
     let allow_input = file != Path::new(STDIN);
     let cell = Execute { code, allow_input, program, ..Execute::default() };
-    seat.say(Ok(ClientMessage::Execute(cell))).await?;
+    seat.send(Ok(ClientMessage::Execute(cell))).await?;
 
     let mut terminal = Terminal {
         stdin: BufReader::new(tokio::io::stdin()),
@@ -151,7 +151,7 @@ impl Terminal {
             let delivery = tokio::select! {
                 delivery = seat.next() => delivery,
                 _ = self.interrupts.recv() => {
-                    seat.say(Ok(ClientMessage::Interrupt { id: None })).await?;
+                    seat.send(Ok(ClientMessage::Interrupt { id: None })).await?;
                     continue;
                 }
             };
@@ -196,12 +196,12 @@ impl Terminal {
                 let read = tokio::select! {
                     read = self.stdin.read_line(&mut line) => read?,
                     _ = self.interrupts.recv() => {
-                        seat.say(Ok(ClientMessage::Interrupt { id: None })).await?;
+                        seat.send(Ok(ClientMessage::Interrupt { id: None })).await?;
                         return Ok(());
                     }
                 };
                 let text = (read > 0).then(|| line.trim_end_matches(['\r', '\n']).to_owned());
-                seat.say(Ok(ClientMessage::Input { id: id.to_string(), text })).await?;
+                seat.send(Ok(ClientMessage::Input { id: id.to_string(), text })).await?;
             }
             Event::Notice { text, .. } => writeln!(stderr, "cellgate: {text}")?,
             Event::Restarted { reason, .. } => writeln!(stderr, "cellgate: {reason}")?,

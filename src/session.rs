@@ -3,7 +3,7 @@
 //! ```text
 //!   SessionHandle ── Command ──► Actor ─ State (rules) ─► effects ─┬─ EventLog ─ Spill ─► disk
 //!        │                         │                              ├─ Fanout ─ Outbox ─► socket
-//!        │                         │                              ├─ Kept ─► disk
+//!        │                         │                              ├─ OutputArchive ─► disk
 //!   Attachment ◄── Outbox ─────────┘                              └─ Link ─► driver
 //! ```
 //! The actor owns everything; a [`SessionHandle`] only sends. The session's task ends when the
@@ -28,11 +28,11 @@ mod actor;
 mod delivery;
 mod fanout;
 pub mod files;
-pub mod kept;
 pub mod log;
 mod meter;
 pub mod names;
 pub mod outbox;
+pub mod output_archive;
 mod participant;
 mod spill;
 pub mod state;
@@ -40,7 +40,7 @@ mod summary;
 pub mod text;
 mod tokens;
 mod transfers;
-mod vigil;
+mod watchdog;
 
 use actor::Actor;
 pub use delivery::{Delivery, Departure};
@@ -49,8 +49,8 @@ use outbox::Outbox;
 use state::ParticipantId;
 pub use summary::{About, Summary};
 use tokens::Tokens;
-pub use tokens::{Entry, GrantError, Granted, RevokeError, TokenId, TokenInfo};
-use transfers::{Step, Tickets};
+pub use tokens::{Credential, GrantError, Granted, RevokeError, TokenId, TokenInfo};
+use transfers::{TransferCommand, TransferTickets};
 
 /// Commands that may wait for the actor. A socket that says more has to wait, which is what
 /// keeps a talkative client from filling memory.
@@ -92,19 +92,19 @@ pub struct SessionConfig {
 
 /// Who wants to join, and how.
 #[derive(Clone, Debug)]
-pub struct Guest {
+pub struct JoinRequest {
     /// Shown to the others.
     pub name: Arc<str>,
     /// What lets it in, which says what it may do and whether it was here before.
-    pub entry: Entry,
+    pub credential: Credential,
     /// Replay what came after this seq; `None`: everything held.
     pub after: Option<u64>,
 }
 
-impl Guest {
+impl JoinRequest {
     /// The session's creator, who sees everything.
-    pub fn owner(name: &str, token: Token) -> Guest {
-        Guest { name: name.into(), entry: Entry::Token(token), after: None }
+    pub fn owner(name: &str, token: Token) -> JoinRequest {
+        JoinRequest { name: name.into(), credential: Credential::Token(token), after: None }
     }
 }
 
@@ -132,7 +132,7 @@ pub enum DetachedOutput {
 /// What an actor is told.
 enum Command {
     /// Somebody wants to join.
-    Attach { guest: Guest, joined: oneshot::Sender<Joined> },
+    Attach { join: JoinRequest, joined: oneshot::Sender<Joined> },
     /// A participant said something.
     Message {
         from: ParticipantId,
@@ -141,9 +141,9 @@ enum Command {
         _charge: Charge,
     },
     /// Somebody moves a file.
-    File(Step),
+    File(TransferCommand),
     /// Somebody wants all that a cell wrote.
-    Output { cell: Arc<str>, asked: kept::Asked },
+    Output { cell: Arc<str>, asked: output_archive::Asked },
     /// These participants' tokens were revoked.
     Remove { participants: Vec<ParticipantId>, departure: Departure },
     /// The session ends when its cells have.
@@ -160,7 +160,7 @@ pub struct SessionHandle {
     tokens: Arc<Mutex<Tokens>>,
     about: Arc<About>,
     summary: watch::Receiver<Summary>,
-    tickets: Tickets,
+    tickets: TransferTickets,
     memory: Account,
     commands: mpsc::Sender<Command>,
 }
@@ -231,7 +231,7 @@ pub fn start(
     let tokens = Arc::new(Mutex::new(Tokens::new(token, SystemTime::now())));
     let about = Arc::new(About::of(&prepared));
     let (told, summary) = watch::channel(Summary::default());
-    let tickets = Tickets::default();
+    let tickets = TransferTickets::default();
     let (id, left) = (prepared.id.clone(), tickets.left());
     let shared = Shared { memory: config.memory.account(), tokens: Arc::clone(&tokens) };
     let memory = shared.memory.clone();
@@ -265,7 +265,7 @@ impl SessionHandle {
     /// it is made with is valid.
     pub fn grant(
         &self,
-        maker: &Entry,
+        maker: &Credential,
         role: Role,
         lifetime: Option<Duration>,
     ) -> Result<Granted, GrantError> {
@@ -323,9 +323,9 @@ impl SessionHandle {
     }
 
     /// Joins; the outbox begins with `ready` and what is to be replayed.
-    pub async fn attach(&self, guest: Guest) -> Result<Attachment, AttachError> {
+    pub async fn attach(&self, join: JoinRequest) -> Result<Attachment, AttachError> {
         let (joined, answer) = oneshot::channel();
-        let command = Command::Attach { guest, joined };
+        let command = Command::Attach { join, joined };
         self.commands.send(command).await.map_err(|_| AttachError::Over)?;
         let seat = answer.await.map_err(|_| AttachError::Over)??;
         let Seat { participant, outbox, expires } = seat;
@@ -355,12 +355,12 @@ impl SessionHandle {
 impl Attachment {
     /// Passes on what the client said, or why it could not be read. Waits while the client leaves
     /// the answers unread that it was given before.
-    pub async fn say(&self, message: Result<ClientMessage, Refusal>) -> Result<(), SessionOver> {
-        self.say_charged(message, self.memory.request()).await
+    pub async fn send(&self, message: Result<ClientMessage, Refusal>) -> Result<(), SessionOver> {
+        self.send_charged(message, self.memory.request()).await
     }
 
     /// The same for a message whose memory is counted by `charge`, until the session has read it.
-    pub async fn say_charged(
+    pub async fn send_charged(
         &self,
         message: Result<ClientMessage, Refusal>,
         charge: Charge,

@@ -331,7 +331,7 @@ async fn read_all<S: AsyncRead + AsyncWrite + Unpin>(
             Err(close) => return Some(close),
         };
         // Until the session has read it, the message stays charged as it was on its way in.
-        if seat.say_charged(said, partial.take()).await.is_err() {
+        if seat.send_charged(said, partial.take()).await.is_err() {
             // The session is over; the write half is about to say so.
             return std::future::pending().await;
         }

@@ -27,7 +27,7 @@ const ROWS: &[(&str, u8, &[&str])] = &[
     ("backends", 5, &["config"]),
     ("cli", 5, &["config"]),
     ("config", 5, &[]),
-    // Doors: bytes and requests in, handles used.
+    // AppState: bytes and requests in, handles used.
     ("http", 4, &["socket"]),
     ("socket", 4, &[]),
     // Heart.

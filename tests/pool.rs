@@ -17,11 +17,11 @@ use std::time::Duration;
 
 use cellgate::id::SessionId;
 use cellgate::metrics::Metrics;
-use cellgate::pool::{ClaimError, Pool, PoolConfig, PrepareError, Prepared, ShelfStatus};
+use cellgate::pool::{ClaimError, Pool, PoolConfig, PrepareError, Prepared, TemplatePoolStatus};
 use cellgate::protocol::client::{ClientMessage, Execute};
 use cellgate::protocol::event::EndReason;
 use cellgate::registry::{CreateError, Maker, Registry, RegistryConfig};
-use cellgate::session::{DetachedOutput, Guest, SessionConfig, SessionHandle};
+use cellgate::session::{DetachedOutput, JoinRequest, SessionConfig, SessionHandle};
 use cellgate::template::{Limits, PoolSize, Template};
 use fake::FakeBackend;
 use futures::future::join_all;
@@ -49,9 +49,9 @@ fn pool(backend: &Arc<FakeBackend>, min: usize, max: usize, creations: usize) ->
     ))
 }
 
-/// Waits until the only shelf is as wanted.
-async fn until(pool: &Pool, mut wanted: impl FnMut(&ShelfStatus) -> bool) {
-    let reached = pool.until(|shelves| wanted(&shelves[0]));
+/// Waits until the only pool is as wanted.
+async fn until(pool: &Pool, mut wanted: impl FnMut(&TemplatePoolStatus) -> bool) {
+    let reached = pool.until(|template_pools| wanted(&template_pools[0]));
     if tokio::time::timeout(3600 * SECOND, reached).await.is_err() {
         panic!("an hour later: {:?}", pool.status());
     }
@@ -70,12 +70,12 @@ fn begin_claim(pool: &Arc<Pool>) -> JoinHandle<Result<SessionId, ClaimError>> {
 async fn the_shelf_is_filled_ahead_of_visitors_and_again_behind_them() {
     let backend = FakeBackend::open();
     let pool = pool(&backend, 2, 2, 4);
-    until(&pool, |shelf| shelf.parked == 2).await;
+    until(&pool, |template_pool| template_pool.parked == 2).await;
     let made = backend.ids();
     let (first, second) = (claim(&pool).await, claim(&pool).await);
     // The oldest goes first, and each goes once.
     assert_eq!([first.id, second.id], made[..]);
-    until(&pool, |shelf| shelf.parked == 2).await;
+    until(&pool, |template_pool| template_pool.parked == 2).await;
     assert_eq!(backend.begun(), 4);
 }
 
@@ -86,8 +86,8 @@ async fn an_empty_shelf_makes_what_is_wanted_and_nothing_else_when_it_is_off() {
     assert_eq!(backend.begun(), 0);
     let prepared = claim(&pool).await;
     assert_eq!(backend.ids(), std::slice::from_ref(&prepared.id));
-    let shelf = &pool.status()[0];
-    assert_eq!((shelf.target, shelf.parked, shelf.creating), (0, 0, 0));
+    let template_pool = &pool.status()[0];
+    assert_eq!((template_pool.target, template_pool.parked, template_pool.creating), (0, 0, 0));
     assert!(
         matches!(pool.claim("cobol").await, Err(ClaimError::NoTemplate(name)) if name == "cobol")
     );
@@ -100,7 +100,7 @@ async fn newcomers_are_served_in_their_order_and_few_are_made_at_a_time() {
     let mut claims = Vec::new();
     for count in 1..=10 {
         claims.push(begin_claim(&pool));
-        until(&pool, |shelf| shelf.waiting == count).await;
+        until(&pool, |template_pool| template_pool.waiting == count).await;
     }
     assert_eq!(backend.under_way(), 3);
     for (served, claimed) in claims.into_iter().enumerate() {
@@ -117,14 +117,14 @@ async fn refills_leave_room_for_newcomers() {
     let backend = FakeBackend::gated(0);
     let pool = pool(&backend, 8, 8, 4);
     backend.until_begun(2).await;
-    until(&pool, |shelf| shelf.creating == 2).await;
+    until(&pool, |template_pool| template_pool.creating == 2).await;
     let claims: Vec<_> = (0..4).map(|_| begin_claim(&pool)).collect();
-    until(&pool, |shelf| shelf.waiting == 4 && shelf.creating == 4).await;
+    until(&pool, |template_pool| template_pool.waiting == 4 && template_pool.creating == 4).await;
     backend.gate.add_permits(100);
     for claimed in join_all(claims).await {
         claimed.unwrap().unwrap();
     }
-    until(&pool, |shelf| shelf.parked == 8).await;
+    until(&pool, |template_pool| template_pool.parked == 8).await;
     assert_eq!((backend.begun(), backend.most_under_way()), (12, 4));
 }
 
@@ -133,14 +133,14 @@ async fn who_stops_waiting_leaves_the_line_and_stops_what_was_made_for_them() {
     let backend = FakeBackend::gated(0);
     let pool = pool(&backend, 0, 0, 2);
     let impatient = begin_claim(&pool);
-    until(&pool, |shelf| shelf.waiting == 1).await;
+    until(&pool, |template_pool| template_pool.waiting == 1).await;
     let patient = begin_claim(&pool);
-    until(&pool, |shelf| shelf.waiting == 2 && shelf.creating == 2).await;
+    until(&pool, |template_pool| template_pool.waiting == 2 && template_pool.creating == 2).await;
     impatient.abort();
-    until(&pool, |shelf| shelf.waiting == 1 && shelf.creating == 1).await;
+    until(&pool, |template_pool| template_pool.waiting == 1 && template_pool.creating == 1).await;
     backend.gate.add_permits(2);
     patient.await.unwrap().unwrap();
-    until(&pool, |shelf| shelf.creating == 0).await;
+    until(&pool, |template_pool| template_pool.creating == 0).await;
     assert_eq!((backend.ids().len(), backend.under_way()), (1, 0));
 }
 
@@ -148,12 +148,12 @@ async fn who_stops_waiting_leaves_the_line_and_stops_what_was_made_for_them() {
 async fn a_parked_sandbox_that_dies_is_replaced_and_never_given_away() {
     let backend = FakeBackend::open();
     let pool = pool(&backend, 2, 2, 4);
-    until(&pool, |shelf| shelf.parked == 2).await;
+    until(&pool, |template_pool| template_pool.parked == 2).await;
     let dead = backend.ids()[0].clone();
     backend.kill(&dead);
-    until(&pool, |shelf| shelf.parked == 1).await;
+    until(&pool, |template_pool| template_pool.parked == 1).await;
     assert_eq!(backend.live(), 1);
-    until(&pool, |shelf| shelf.parked == 2).await;
+    until(&pool, |template_pool| template_pool.parked == 2).await;
     for _ in 0..2 {
         assert_ne!(claim(&pool).await.id, dead);
     }
@@ -163,7 +163,7 @@ async fn a_parked_sandbox_that_dies_is_replaced_and_never_given_away() {
 async fn a_claim_in_the_moment_of_death_gets_another() {
     let backend = FakeBackend::open();
     let pool = pool(&backend, 1, 1, 4);
-    until(&pool, |shelf| shelf.parked == 1).await;
+    until(&pool, |template_pool| template_pool.parked == 1).await;
     let dead = backend.ids()[0].clone();
     backend.kill(&dead);
     // Let its driver go; the pool has not had a turn since.
@@ -175,7 +175,7 @@ async fn a_claim_in_the_moment_of_death_gets_another() {
 async fn what_was_parked_for_long_has_to_answer() {
     let backend = FakeBackend::open();
     let pool = pool(&backend, 3, 3, 4);
-    until(&pool, |shelf| shelf.parked == 3).await;
+    until(&pool, |template_pool| template_pool.parked == 3).await;
     let ids = backend.ids();
     backend.freeze(&ids[0]);
     // Fresh ones are not asked: their link is open, which was looked at just now.
@@ -198,16 +198,22 @@ async fn failures_back_off_and_a_success_ends_that() {
     for (attempt, whole_ms) in
         (2..).zip([500, 1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000])
     {
-        until(&pool, |shelf| shelf.failures == attempt - 1 && shelf.is_failing()).await;
+        until(&pool, |template_pool| {
+            template_pool.failures == attempt - 1 && template_pool.is_failing()
+        })
+        .await;
         let next = backend.until_begun(attempt as usize).await;
         let delay = (next - last).as_millis();
         assert!((whole_ms / 2..=whole_ms + 1).contains(&delay), "{attempt}: {delay} ms");
         last = next;
     }
     backend.fail(false);
-    until(&pool, |shelf| shelf.parked == 1).await;
-    let shelf = &pool.status()[0];
-    assert_eq!((shelf.failures, shelf.retry_at, shelf.is_failing()), (0, None, false));
+    until(&pool, |template_pool| template_pool.parked == 1).await;
+    let template_pool = &pool.status()[0];
+    assert_eq!(
+        (template_pool.failures, template_pool.retry_at, template_pool.is_failing()),
+        (0, None, false)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -215,7 +221,7 @@ async fn a_newcomer_is_worth_an_attempt_while_refills_back_off_and_is_told_of_it
     let backend = FakeBackend::open();
     backend.fail(true);
     let pool = pool(&backend, 1, 1, 4);
-    until(&pool, |shelf| shelf.failures == 3).await;
+    until(&pool, |template_pool| template_pool.failures == 3).await;
     let failed = pool.claim("python").await;
     assert!(matches!(failed, Err(ClaimError::Prepare(PrepareError::Sandbox(_)))));
     backend.fail(false);
@@ -234,7 +240,7 @@ async fn making_one_has_a_deadline() {
         assert!(matches!(claimed.unwrap(), Err(ClaimError::Prepare(PrepareError::Deadline(_)))));
     }
     assert_eq!(before.elapsed().as_secs(), 30, "for those in the line too");
-    until(&pool, |shelf| shelf.waiting == 0 && shelf.creating == 0).await;
+    until(&pool, |template_pool| template_pool.waiting == 0 && template_pool.creating == 0).await;
     assert_eq!(backend.under_way(), 0);
 }
 
@@ -243,10 +249,10 @@ async fn a_refill_that_hangs_is_given_up_and_tried_again() {
     let backend = FakeBackend::gated(0);
     let before = Instant::now();
     let pool = pool(&backend, 1, 1, 1);
-    until(&pool, |shelf| shelf.failures == 1).await;
+    until(&pool, |template_pool| template_pool.failures == 1).await;
     assert_eq!(before.elapsed().as_secs(), 30);
     backend.gate.add_permits(1);
-    until(&pool, |shelf| shelf.parked == 1).await;
+    until(&pool, |template_pool| template_pool.parked == 1).await;
     assert_eq!((backend.begun(), backend.under_way()), (2, 0));
 }
 
@@ -254,16 +260,22 @@ async fn a_refill_that_hangs_is_given_up_and_tried_again() {
 async fn the_shelf_grows_with_demand_and_shrinks_with_quiet() {
     let backend = FakeBackend::open();
     let pool = pool(&backend, 1, 4, 8);
-    until(&pool, |shelf| shelf.parked == 1).await;
+    until(&pool, |template_pool| template_pool.parked == 1).await;
     for target in [2, 3, 4, 4] {
-        // As many at once as are parked: the last one leaves the shelf empty.
+        // As many at once as are parked: the last one leaves the pool empty.
         join_all((0..pool.status()[0].parked).map(|_| claim(&pool))).await;
-        until(&pool, |shelf| shelf.target == target && shelf.parked == target).await;
+        until(&pool, |template_pool| {
+            template_pool.target == target && template_pool.parked == target
+        })
+        .await;
     }
     let begun = backend.begun();
     let before = Instant::now();
     for target in [3, 2, 1] {
-        until(&pool, |shelf| shelf.target == target && shelf.parked == target).await;
+        until(&pool, |template_pool| {
+            template_pool.target == target && template_pool.parked == target
+        })
+        .await;
     }
     assert!((100..300).contains(&before.elapsed().as_secs()), "{:?}", before.elapsed());
     assert_eq!((backend.live(), backend.begun()), (1, begun));
@@ -280,9 +292,9 @@ async fn templates_share_the_places_and_neither_starves() {
         tokio::spawn(async move { pool.claim(name).await.unwrap().template.name.clone() })
     };
     let crowd: Vec<_> = (0..10).map(|_| ask("a")).collect();
-    pool.until(|shelves| shelves[0].waiting == 10).await;
+    pool.until(|template_pools| template_pools[0].waiting == 10).await;
     let single = ask("b");
-    pool.until(|shelves| shelves[1].waiting == 1).await;
+    pool.until(|template_pools| template_pools[1].waiting == 1).await;
     // Two are made for the crowd; of the two after them, one is for `b`.
     backend.gate.add_permits(4);
     assert_eq!(single.await.unwrap(), "b");
@@ -295,11 +307,11 @@ async fn templates_share_the_places_and_neither_starves() {
 async fn a_shutdown_ends_what_is_parked_what_is_made_and_who_waits() {
     let backend = FakeBackend::gated(2);
     let pool = pool(&backend, 3, 3, 8);
-    until(&pool, |shelf| shelf.parked == 2 && shelf.creating == 1).await;
+    until(&pool, |template_pool| template_pool.parked == 2 && template_pool.creating == 1).await;
     let taken = claim(&pool).await;
     claim(&pool).await;
     let waiting = begin_claim(&pool);
-    until(&pool, |shelf| shelf.waiting == 1).await;
+    until(&pool, |template_pool| template_pool.waiting == 1).await;
     pool.shutdown().await;
     assert!(matches!(waiting.await.unwrap(), Err(ClaimError::Closed)));
     assert!(matches!(pool.claim("python").await, Err(ClaimError::Closed)));
@@ -312,7 +324,7 @@ async fn a_shutdown_ends_what_is_parked_what_is_made_and_who_waits() {
 async fn a_pool_that_is_dropped_leaves_nothing() {
     let backend = FakeBackend::open();
     let pool = pool(&backend, 3, 3, 8);
-    until(&pool, |shelf| shelf.parked == 3).await;
+    until(&pool, |template_pool| template_pool.parked == 3).await;
     drop(pool);
     while backend.live() > 0 {
         tokio::task::yield_now().await;
@@ -454,9 +466,9 @@ async fn a_shutdown_waits_for_cells_as_long_as_it_may_and_no_longer() {
     let registry = registry(&backend, 4, 4);
     let _idle = registry.create("python", Maker::default()).await.unwrap();
     let busy = registry.create("python", Maker::default()).await.unwrap();
-    let seat = busy.attach(Guest::owner("ada", busy.owner_token())).await.unwrap();
+    let seat = busy.attach(JoinRequest::owner("ada", busy.owner_token())).await.unwrap();
     let cell = Execute { code: "x".into(), ..Execute::default() };
-    seat.say(Ok(ClientMessage::Execute(cell))).await.unwrap();
+    seat.send(Ok(ClientMessage::Execute(cell))).await.unwrap();
     let before = Instant::now();
     registry.shutdown(100 * SECOND).await;
     assert_eq!(before.elapsed().as_secs(), 100);
@@ -484,7 +496,7 @@ async fn a_gateway_whose_sandboxes_cannot_be_made_is_not_ready_until_they_can() 
 async fn however_many_ask_whether_it_is_ready_the_backend_is_asked_once_in_five_seconds() {
     let backend = FakeBackend::open();
     let registry = registry(&backend, 4, 4);
-    // With parked sandboxes there is no failing shelf that would answer instead.
+    // With parked sandboxes there is no failing pool that would answer instead.
     while registry.pool()[0].parked == 0 {
         tokio::time::advance(Duration::from_millis(10)).await;
     }

@@ -12,7 +12,7 @@ use cellgate::metrics::Metrics;
 use cellgate::protocol::Close;
 use cellgate::protocol::reply::Role;
 use cellgate::sandbox::EndCause;
-use cellgate::session::{DetachedOutput, Entry, Guest, SessionConfig, SessionHandle};
+use cellgate::session::{Credential, DetachedOutput, JoinRequest, SessionConfig, SessionHandle};
 use cellgate::socket::{self, Incoming, SocketConfig};
 use cellgate::template::Limits;
 use cellgate_driver::wire::{Outcome, kind};
@@ -80,11 +80,12 @@ async fn stage_for(role: Role, lifetime: Option<Duration>) -> Stage {
     let (session, task) =
         cellgate::session::start(prepared, session, Token::new("t"), &Metrics::default());
     tokio::spawn(task);
-    let mut guest = Guest::owner("ada", Token::new("t"));
+    let mut join = JoinRequest::owner("ada", Token::new("t"));
     if lifetime.is_some() || role != Role::Owner {
-        guest.entry = Entry::Token(session.grant(&guest.entry, role, lifetime).unwrap().token);
+        join.credential =
+            Credential::Token(session.grant(&join.credential, role, lifetime).unwrap().token);
     }
-    let seat = session.attach(guest).await.unwrap();
+    let seat = session.attach(join).await.unwrap();
     let (ours, peer) = tokio::io::duplex(ROOM);
     let served = config();
     let stream = WebSocketStream::from_raw_socket(
@@ -172,10 +173,10 @@ async fn who_takes_nothing_is_cut_off_and_the_session_lives() {
     took(began, config().write_timeout + 2 * Duration::from_secs(2));
     drop(peer);
     // The seat is free and the driver is asked nothing.
-    let seat = session.attach(Guest::owner("bob", Token::new("t"))).await.unwrap();
+    let seat = session.attach(JoinRequest::owner("bob", Token::new("t"))).await.unwrap();
     let code = cellgate::protocol::client::Execute { code: "x".into(), ..Default::default() };
     let said = Ok(cellgate::protocol::client::ClientMessage::Execute(code));
-    seat.say(said).await.unwrap();
+    seat.send(said).await.unwrap();
     driver.expect(kind::EXECUTE).await;
 }
 
@@ -243,9 +244,9 @@ async fn a_viewer_who_acknowledges_nothing_cannot_stay_beyond_the_end_of_the_ses
     let mut client = client(peer).await;
     client.send(Message::text(r#"{"type":"ack","seq":0}"#)).await.unwrap();
     // An owner who reads all keeps the output coming, and the viewer falls behind.
-    let owner = session.attach(Guest::owner("bob", Token::new("t"))).await.unwrap();
+    let owner = session.attach(JoinRequest::owner("bob", Token::new("t"))).await.unwrap();
     let code = cellgate::protocol::client::Execute { code: "x".into(), ..Default::default() };
-    owner.say(Ok(cellgate::protocol::client::ClientMessage::Execute(code))).await.unwrap();
+    owner.send(Ok(cellgate::protocol::client::ClientMessage::Execute(code))).await.unwrap();
     let reads_all = async { while owner.outbox().take(&mut Vec::new()).await.is_ok() {} };
     let cell = driver.expect(kind::EXECUTE).await;
     let end = async {

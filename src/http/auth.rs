@@ -12,13 +12,13 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 
-use super::Doors;
+use super::AppState;
 use super::clients::Client;
 use super::problem::Problem;
 use crate::id::{SessionId, Token};
 use crate::protocol::reply::Role;
 use crate::registry::Maker;
-use crate::session::{Entry, SessionHandle};
+use crate::session::{Credential, SessionHandle};
 
 /// The token a request came with, if any.
 pub(super) struct Caller {
@@ -30,10 +30,13 @@ struct TokenQuery {
     token: Option<String>,
 }
 
-impl FromRequestParts<Arc<Doors>> for Caller {
+impl FromRequestParts<Arc<AppState>> for Caller {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &Arc<Doors>) -> Result<Caller, Infallible> {
+    async fn from_request_parts(
+        parts: &mut Parts,
+        _: &Arc<AppState>,
+    ) -> Result<Caller, Infallible> {
         let token = bearer(&parts.headers).map(str::to_owned).or_else(|| {
             // A query that cannot be read has no token; whoever needs the rest of it complains.
             let query = Query::<TokenQuery>::try_from_uri(&parts.uri).ok()?;
@@ -52,8 +55,8 @@ pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 impl Caller {
     /// Lets whoever may make sessions pass.
-    pub(super) fn may_make_sessions(&self, doors: &Doors) -> Result<(), Problem> {
-        if doors.opens_to(&self.token) {
+    pub(super) fn may_make_sessions(&self, app: &AppState) -> Result<(), Problem> {
+        if app.opens_to(&self.token) {
             return Ok(());
         }
         Err(unauthorised(
@@ -63,33 +66,33 @@ impl Caller {
     }
 
     /// Who makes a session with what the request came with.
-    pub(super) fn maker(&self, doors: &Doors, client: Client) -> Maker {
-        doors.maker(&self.token, client)
+    pub(super) fn maker(&self, app: &AppState, client: Client) -> Maker {
+        app.maker(&self.token, client)
     }
 
     /// The session of this id, for whoever has at least this role in it.
     pub(super) fn session(
         &self,
-        doors: &Doors,
+        app: &AppState,
         id: &str,
         least: Role,
     ) -> Result<SessionHandle, Problem> {
-        self.enter(doors, id, least).map(|(session, _)| session)
+        self.enter(app, id, least).map(|(session, _)| session)
     }
 
     /// The same, and what lets whoever asks in.
     pub(super) fn enter(
         &self,
-        doors: &Doors,
+        app: &AppState,
         id: &str,
         least: Role,
-    ) -> Result<(SessionHandle, Entry), Problem> {
-        let found = SessionId::parse(id).and_then(|id| doors.registry.find(&id));
-        let entry = found.as_ref().and_then(|session| entry(doors, session, &self.token));
+    ) -> Result<(SessionHandle, Credential), Problem> {
+        let found = SessionId::parse(id).and_then(|id| app.registry.find(&id));
+        let entry = found.as_ref().and_then(|session| entry(app, session, &self.token));
         match (found, entry) {
             (Some(session), Some((role, entry))) if role.covers(least) => Ok((session, entry)),
             // Who has no token for it cannot learn whether it exists.
-            (None, _) if doors.opens_to(&self.token) => {
+            (None, _) if app.opens_to(&self.token) => {
                 Err(Problem::not_found("there is no session of this id"))
             }
             (Some(_), Some((role, _))) => Err(Problem::new(
@@ -112,13 +115,13 @@ impl Caller {
 /// made for, the gateway's what its owner may do. The session's is looked at first, so that a share
 /// link gives its role on a gateway that asks for no token, too.
 pub(super) fn entry(
-    doors: &Doors,
+    app: &AppState,
     session: &SessionHandle,
     offered: &str,
-) -> Option<(Role, Entry)> {
+) -> Option<(Role, Credential)> {
     match session.role(offered) {
-        Some(role) => Some((role, Entry::Token(Token::new(offered)))),
-        None => doors.opens_to(offered).then_some((Role::Owner, Entry::Gateway)),
+        Some(role) => Some((role, Credential::Token(Token::new(offered)))),
+        None => app.opens_to(offered).then_some((Role::Owner, Credential::Gateway)),
     }
 }
 

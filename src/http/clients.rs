@@ -50,7 +50,7 @@ impl Client {
 
 /// A connection's claim to its place; it is held by whatever the connection becomes.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct ConnectionSlot {
     /// `None`: a proxy's, which is not bounded by address.
     pub(super) _share: Option<Arc<Share<IpAddr>>>,
     /// Among all connections.
@@ -61,7 +61,7 @@ pub(super) struct Place {
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
     pub(super) address: IpAddr,
-    pub(super) place: Place,
+    pub(super) place: ConnectionSlot,
 }
 
 impl Clients {

@@ -17,7 +17,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Doors;
+use super::AppState;
 use super::auth::Caller;
 use super::body::patiently;
 use super::problem::{Document, Problem};
@@ -106,12 +106,12 @@ pub(super) struct Written {
     )
 )]
 pub(super) async fn list(
-    State(doors): State<Arc<Doors>>,
+    State(app): State<Arc<AppState>>,
     Path(id): Path<String>,
     asked: Result<Query<Where>, QueryRejection>,
     caller: Caller,
 ) -> Result<Json<Directory>, Problem> {
-    let session = caller.session(&doors, &id, Role::Editor)?;
+    let session = caller.session(&app, &id, Role::Editor)?;
     let Query(Where { path }) = asked.map_err(|error| Problem::bad_request(error.body_text()))?;
     // As people write a directory.
     let path = path.trim_end_matches('/').trim_start_matches("./");
@@ -154,12 +154,12 @@ pub(super) async fn list(
     )
 )]
 pub(super) async fn download(
-    State(doors): State<Arc<Doors>>,
+    State(app): State<Arc<AppState>>,
     place: Result<Path<(String, String)>, PathRejection>,
     caller: Caller,
 ) -> Result<Response, Problem> {
     let Path((id, path)) = place.map_err(|error| Problem::bad_request(error.body_text()))?;
-    let session = caller.session(&doors, &id, Role::Editor)?;
+    let session = caller.session(&app, &id, Role::Editor)?;
     check_path(path.as_bytes()).map_err(Problem::bad_request)?;
     let file = session.read_file(&path).await?;
     let name = path.rsplit('/').next().unwrap_or_default();
@@ -209,16 +209,16 @@ pub(super) async fn download(
     )
 )]
 pub(super) async fn upload(
-    State(doors): State<Arc<Doors>>,
+    State(app): State<Arc<AppState>>,
     place: Result<Path<(String, String)>, PathRejection>,
     caller: Caller,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     let Path((id, path)) = place.map_err(|error| Problem::bad_request(error.body_text()))?;
-    let session = caller.session(&doors, &id, Role::Editor)?;
+    let session = caller.session(&app, &id, Role::Editor)?;
     check_path(path.as_bytes()).map_err(Problem::bad_request)?;
-    let most = doors.upload_bytes;
+    let most = app.upload_bytes;
     let too_large = || {
         let detail = format!("a file has at most {most} bytes; --upload-size says how many");
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
@@ -230,7 +230,7 @@ pub(super) async fn upload(
     let mut file = session.write_file(&path).await?;
     let mut chunks = body.into_data_stream();
     let mut size = 0;
-    while let Some(chunk) = patiently(doors.socket.write_timeout, chunks.next()).await? {
+    while let Some(chunk) = patiently(app.socket.write_timeout, chunks.next()).await? {
         let chunk = chunk.map_err(|error| {
             Problem::bad_request(format!("the body broke off after {size} bytes: {error}"))
         })?;

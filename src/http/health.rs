@@ -8,9 +8,9 @@ use axum::response::{IntoResponse, Response};
 
 use tokio::time::Instant;
 
-use super::Doors;
+use super::AppState;
 use super::problem::{Document, Problem};
-use crate::pool::ShelfStatus;
+use crate::pool::TemplatePoolStatus;
 
 /// `GET /healthz`: 200 as long as the process answers at all.
 #[utoipa::path(
@@ -40,12 +40,12 @@ pub(super) async fn live() -> &'static str {
          body = Document<'static>, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn ready(State(doors): State<Arc<Doors>>) -> Response {
-    match doors.registry.check().await {
+pub(super) async fn ready(State(app): State<Arc<AppState>>) -> Response {
+    match app.registry.check().await {
         Ok(()) => {
             let mut text = "ready\n".to_owned();
-            for shelf in doors.registry.pool() {
-                text += &describe(&shelf);
+            for template_pool in app.registry.pool() {
+                text += &describe(&template_pool);
             }
             text.into_response()
         }
@@ -58,8 +58,9 @@ pub(super) async fn ready(State(doors): State<Arc<Doors>>) -> Response {
 }
 
 /// One template's pool in a line. Strangers may read it: it says how many, and nothing of why.
-fn describe(shelf: &ShelfStatus) -> String {
-    let ShelfStatus { template, parked, target, creating, waiting, failures, retry_at } = shelf;
+fn describe(template_pool: &TemplatePoolStatus) -> String {
+    let TemplatePoolStatus { template, parked, target, creating, waiting, failures, retry_at } =
+        template_pool;
     let mut line = format!(
         "pool {}: {parked} parked of {target}, {creating} being made, {waiting} waiting",
         template.name

@@ -7,7 +7,7 @@ use axum::http::{Method, header};
 use axum::response::{IntoResponse, Response};
 use tokio::time::Instant;
 
-use super::Doors;
+use super::AppState;
 use super::auth::Caller;
 use super::problem::{Document, Problem};
 use crate::metrics;
@@ -27,14 +27,14 @@ const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
     )
 )]
 pub(super) async fn scrape(
-    State(doors): State<Arc<Doors>>,
+    State(app): State<Arc<AppState>>,
     caller: Caller,
 ) -> Result<Response, Problem> {
-    if !doors.metrics_public {
-        caller.may_make_sessions(&doors)?;
+    if !app.metrics_public {
+        caller.may_make_sessions(&app)?;
     }
-    doors.registry.measure();
-    let text = doors.metrics.render();
+    app.registry.measure();
+    let text = app.metrics.render();
     Ok(([(header::CONTENT_TYPE, TEXT), (header::CACHE_CONTROL, "no-store")], text).into_response())
 }
 
@@ -53,14 +53,14 @@ impl Pending {
     }
 
     /// Its answer begins.
-    pub(super) fn answered(self, doors: &Doors, response: &Response) {
+    pub(super) fn answered(self, app: &AppState, response: &Response) {
         let route = self.route.as_ref().map_or("other", MatchedPath::as_str);
         // Clients make up methods.
         let known = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE];
         let method = if known.contains(&self.method) { self.method.as_str() } else { "other" };
         let status = response.status();
         let labels = [method, route, status.as_str()];
-        doors.metrics.count(&metrics::HTTP_REQUESTS, &labels);
-        doors.metrics.observe(&metrics::HTTP_DURATION, &[route], self.began.elapsed());
+        app.metrics.count(&metrics::HTTP_REQUESTS, &labels);
+        app.metrics.observe(&metrics::HTTP_DURATION, &[route], self.began.elapsed());
     }
 }

@@ -10,11 +10,11 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::Doors;
+use super::AppState;
 use super::auth::Caller;
 use super::problem::{Document, Problem};
 use crate::protocol::reply::Role;
-use crate::session::kept::OutputError;
+use crate::session::output_archive::OutputError;
 
 /// What is read and sent at once.
 const CHUNK_BYTES: usize = 256 << 10; // 256 KiB
@@ -38,12 +38,12 @@ const CHUNK_BYTES: usize = 256 << 10; // 256 KiB
     )
 )]
 pub(super) async fn download(
-    State(doors): State<Arc<Doors>>,
+    State(app): State<Arc<AppState>>,
     place: Result<Path<(String, String)>, PathRejection>,
     caller: Caller,
 ) -> Result<Response, Problem> {
     let Path((id, cell)) = place.map_err(|error| Problem::bad_request(error.body_text()))?;
-    let session = caller.session(&doors, &id, Role::Viewer)?;
+    let session = caller.session(&app, &id, Role::Viewer)?;
     let output = session.output(&cell).await?;
     let headers = [
         (header::CONTENT_LENGTH, HeaderValue::from(output.length())),

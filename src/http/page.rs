@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 
-use super::Doors;
+use super::AppState;
 use super::problem::Problem;
 
 /// A file of the page, as `build/page.rs` prepares it.
@@ -63,7 +63,7 @@ impl Page {
 
 /// Serves an asset, or says that there is nothing of that name.
 pub(super) async fn asset(
-    State(doors): State<Arc<Doors>>,
+    State(app): State<Arc<AppState>>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
@@ -87,7 +87,7 @@ pub(super) async fn asset(
         (header::ETAG, HeaderValue::from_static(asset.etag)),
         (header::CACHE_CONTROL, HeaderValue::from_static(caching)),
         (header::VARY, HeaderValue::from_static("accept-encoding")),
-        (header::CONTENT_SECURITY_POLICY, doors.page.policy(asset)),
+        (header::CONTENT_SECURITY_POLICY, app.page.policy(asset)),
     ]);
     common.extend(own);
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");

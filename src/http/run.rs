@@ -23,7 +23,7 @@ use axum::response::{IntoResponse, Response};
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
-use super::Doors;
+use super::AppState;
 use super::auth::Caller;
 use super::clients::Client;
 use super::problem::{Document, Problem};
@@ -32,7 +32,7 @@ use crate::protocol::Reply;
 use crate::protocol::client::{ClientMessage, Execute};
 use crate::protocol::event::{EndReason, EventKind};
 use crate::registry::CreateError;
-use crate::session::{Attachment, Delivery, Guest, SessionHandle};
+use crate::session::{Attachment, Delivery, JoinRequest, SessionHandle};
 
 mod collect;
 mod form;
@@ -87,28 +87,28 @@ fn is_done(delivery: &Delivery) -> bool {
     )
 )]
 pub(super) async fn run(
-    State(doors): State<Arc<Doors>>,
+    State(app): State<Arc<AppState>>,
     caller: Caller,
     Extension(client): Extension<Client>,
     query: Result<Query<RunQuery>, QueryRejection>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    caller.may_make_sessions(&doors)?;
+    caller.may_make_sessions(&app)?;
     let form = Form::wanted(&headers)?;
     let Query(query) = query.map_err(|error| Problem::bad_request(error.body_text()))?;
-    let order = Order::read(query, &headers, body, &doors).await?;
-    let template = order.template.as_deref().unwrap_or(&doors.default_template);
-    let session = doors.registry.create(template, caller.maker(&doors, client)).await?;
+    let order = Order::read(query, &headers, body, &app).await?;
+    let template = order.template.as_deref().unwrap_or(&app.default_template);
+    let session = app.registry.create(template, caller.maker(&app, client)).await?;
 
     let (tell, mut told) = mpsc::channel(1);
-    let patience = doors.socket.write_timeout;
+    let patience = app.socket.write_timeout;
     let (span, memory) = (session.span(), session.memory().clone());
     let driving = drive(session, order.cell, order.charge, tell, patience);
-    doors.connections.spawn(driving.instrument(span));
+    app.connections.spawn(driving.instrument(span));
     // The cell is queued at once, or will never be: then there is a status to say so.
     let first = told.recv().await.unwrap_or_else(|| Err(broken_off(UNSAID)));
-    let first = first.map_err(|problem| match doors.registry.is_draining() {
+    let first = first.map_err(|problem| match app.registry.is_draining() {
         true => CreateError::Draining.into(), // made just before, and ended at once
         false => problem,
     })?;
@@ -146,9 +146,9 @@ async fn pass_on(
     tell: &mpsc::Sender<Batched>,
     patience: Duration,
 ) -> Result<(), Problem> {
-    let guest = Guest::owner("run", session.owner_token());
-    let seat = session.attach(guest).await.map_err(|error| broken_off(&error.to_string()))?;
-    let said = seat.say_charged(Ok(ClientMessage::Execute(cell)), charge).await;
+    let join = JoinRequest::owner("run", session.owner_token());
+    let seat = session.attach(join).await.map_err(|error| broken_off(&error.to_string()))?;
+    let said = seat.send_charged(Ok(ClientMessage::Execute(cell)), charge).await;
     said.map_err(|error| broken_off(&error.to_string()))?;
     let mut deliveries = Vec::new();
     loop {

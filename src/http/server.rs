@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-use super::clients::{Clients, Peer, Place};
+use super::clients::{Clients, ConnectionSlot, Peer};
 use crate::metrics::{self, Metrics};
 
 mod deadline;
@@ -128,7 +128,7 @@ async fn accept(
     // it cannot be set, the kernel's own time-outs free it, some minutes later.
     let patience = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
     rustix::net::sockopt::set_tcp_user_timeout(&stream, patience).ok();
-    let place = Place { _share: share, _permit: Arc::new(permit) };
+    let place = ConnectionSlot { _share: share, _permit: Arc::new(permit) };
     Some((stream, Peer { address, place }))
 }
 

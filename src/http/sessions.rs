@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Doors;
+use super::AppState;
 use super::auth::Caller;
 use super::body::read_whole;
 use super::problem::{Document, Problem};
@@ -64,11 +64,11 @@ pub(super) struct SessionInfo {
     )
 )]
 pub(super) async fn list(
-    State(doors): State<Arc<Doors>>,
+    State(app): State<Arc<AppState>>,
     caller: Caller,
 ) -> Result<Json<Sessions>, Problem> {
-    caller.may_make_sessions(&doors)?;
-    let mut sessions: Vec<SessionInfo> = doors
+    caller.may_make_sessions(&app)?;
+    let mut sessions: Vec<SessionInfo> = app
         .registry
         .handles()
         .iter()
@@ -108,11 +108,11 @@ pub(super) async fn list(
     )
 )]
 pub(super) async fn end(
-    State(doors): State<Arc<Doors>>,
+    State(app): State<Arc<AppState>>,
     Path(id): Path<String>,
     caller: Caller,
 ) -> Result<StatusCode, Problem> {
-    let session = caller.session(&doors, &id, Role::Owner)?;
+    let session = caller.session(&app, &id, Role::Owner)?;
     session.begin_end(EndReason::Requested).await;
     Ok(match tokio::time::timeout(END, session.ended()).await {
         Ok(()) => StatusCode::NO_CONTENT,
@@ -184,18 +184,18 @@ pub(super) struct Granted {
     )
 )]
 pub(super) async fn grant(
-    State(doors): State<Arc<Doors>>,
+    State(app): State<Arc<AppState>>,
     Path(id): Path<String>,
     caller: Caller,
     body: Body,
 ) -> Result<Response, Problem> {
     // Before the body is read: whoever may not make tokens is not listened to.
-    let (session, maker) = caller.enter(&doors, &id, Role::Owner)?;
+    let (session, maker) = caller.enter(&app, &id, Role::Owner)?;
     let body = read_whole(
         body,
         GRANT_BYTES,
         "a request for a token has at most 4096 bytes",
-        doors.socket.write_timeout,
+        app.socket.write_timeout,
     )
     .await?;
     let grant: Grant = serde_json::from_slice(&body).map_err(|error| {

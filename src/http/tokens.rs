@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Doors;
+use super::AppState;
 use super::auth::Caller;
 use super::problem::{Document, Problem};
 use super::sessions::milliseconds;
@@ -63,11 +63,11 @@ pub(super) struct TokenEntry {
     )
 )]
 pub(super) async fn list(
-    State(doors): State<Arc<Doors>>,
+    State(app): State<Arc<AppState>>,
     Path(id): Path<String>,
     caller: Caller,
 ) -> Result<Response, Problem> {
-    let session = caller.session(&doors, &id, Role::Owner)?;
+    let session = caller.session(&app, &id, Role::Owner)?;
     let tokens = session.list_tokens().into_iter().map(|info| TokenEntry {
         id: info.id,
         role: info.role,
@@ -104,11 +104,11 @@ pub(super) async fn list(
     )
 )]
 pub(super) async fn revoke(
-    State(doors): State<Arc<Doors>>,
+    State(app): State<Arc<AppState>>,
     Path((id, token)): Path<(String, String)>,
     caller: Caller,
 ) -> Result<StatusCode, Problem> {
-    let session = caller.session(&doors, &id, Role::Owner)?;
+    let session = caller.session(&app, &id, Role::Owner)?;
     let token = token.parse().map_err(|_| RevokeError::NoToken)?;
     session.revoke(token).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -138,11 +138,11 @@ pub(super) async fn revoke(
     )
 )]
 pub(super) async fn show_out(
-    State(doors): State<Arc<Doors>>,
+    State(app): State<Arc<AppState>>,
     Path((id, participant)): Path<(String, String)>,
     caller: Caller,
 ) -> Result<StatusCode, Problem> {
-    let session = caller.session(&doors, &id, Role::Owner)?;
+    let session = caller.session(&app, &id, Role::Owner)?;
     let participant = participant.parse().map_err(|_| RevokeError::NoParticipant)?;
     session.remove(participant).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -21,9 +21,9 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role as End;
 use tracing::{Instrument, Span};
 
-use super::Doors;
+use super::AppState;
 use super::auth;
-use super::clients::{Client, Peer, Place};
+use super::clients::{Client, ConnectionSlot, Peer};
 use super::problem::{Document, Problem};
 use super::server::WriteDeadline;
 use crate::error::Chain;
@@ -31,7 +31,7 @@ use crate::id::SessionId;
 use crate::protocol::reply::Role;
 use crate::protocol::{BEARER_SUBPROTOCOL, Close, CloseCode, SUBPROTOCOL};
 use crate::registry::CreateError;
-use crate::session::{AttachError, Attachment, Entry, Guest};
+use crate::session::{AttachError, Attachment, Credential, JoinRequest};
 use crate::socket::{self, Incoming};
 
 /// Longest name of a participant, in characters.
@@ -42,7 +42,7 @@ const NONCE_BYTES: usize = 16;
 
 /// The query of `/ws`.
 #[derive(Debug, Default, Deserialize)]
-pub(super) struct Wish {
+pub(super) struct ConnectQuery {
     template: Option<String>,
     session: Option<String>,
     after: Option<u64>,
@@ -71,12 +71,12 @@ pub(super) struct Wish {
     )
 )]
 pub(super) async fn upgrade(
-    State(doors): State<Arc<Doors>>,
-    wish: Result<Query<Wish>, axum::extract::rejection::QueryRejection>,
+    State(app): State<Arc<AppState>>,
+    query: Result<Query<ConnectQuery>, axum::extract::rejection::QueryRejection>,
     mut request: Request,
 ) -> Response {
-    let Query(wish) = match wish {
-        Ok(wish) => wish,
+    let Query(query) = match query {
+        Ok(query) => query,
         Err(error) => return Problem::bad_request(error.body_text()).into_response(),
     };
     let accept = match handshake(request.method(), request.headers()) {
@@ -88,13 +88,13 @@ pub(super) async fn upgrade(
         return Problem::bad_request(text).into_response();
     };
     let offered = offered_protocols(request.headers());
-    let token = wish.token.clone().or_else(|| bearer(request.headers(), &offered));
+    let token = query.token.clone().or_else(|| bearer(request.headers(), &offered));
     let speaks_ours = offered.iter().any(|protocol| protocol == SUBPROTOCOL);
 
     let client = *request.extensions().get::<Client>().unwrap_or(&Client::NOWHERE);
     let place = request.extensions_mut().remove::<Peer>().map(|peer| peer.place);
-    let connection = serve(Arc::clone(&doors), on_upgrade, wish, token, client, place);
-    doors.connections.spawn(connection);
+    let connection = serve(Arc::clone(&app), on_upgrade, query, token, client, place);
+    app.connections.spawn(connection);
 
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -198,12 +198,12 @@ fn bearer(headers: &HeaderMap, offered: &[String]) -> Option<String> {
 }
 
 async fn serve(
-    doors: Arc<Doors>,
+    app: Arc<AppState>,
     on_upgrade: OnUpgrade,
-    wish: Wish,
+    query: ConnectQuery,
     token: Option<String>,
     client: Client,
-    _place: Option<Place>, // one of the connections there may be, to the end
+    _place: Option<ConnectionSlot>, // one of the connections there may be, to the end
 ) {
     let upgraded = match on_upgrade.await {
         Ok(upgraded) => upgraded,
@@ -212,7 +212,7 @@ async fn serve(
             return;
         }
     };
-    let config = Some(doors.socket.websocket());
+    let config = Some(app.socket.websocket());
     // Past hyper's wrapper there is one dynamic call less for every read and write; the socket has
     // deadlines of its own.
     match upgraded.downcast::<TokioIo<WriteDeadline>>() {
@@ -222,17 +222,17 @@ async fn serve(
             let io = Incoming::new(io.into_inner().into_inner());
             let stream = WebSocketStream::from_partially_read(io, read, End::Server, config).await;
             let seat = tokio::select! {
-                seat = take_seat(&doors, wish, token, client) => seat,
+                seat = take_seat(&app, query, token, client) => seat,
                 // Whoever is gone keeps nobody behind them waiting.
                 () = departure(stream.get_ref().get_ref()) => return,
             };
-            sit_and_serve(&doors, stream, seat).await;
+            serve_seat(&app, stream, seat).await;
         }
         Err(upgraded) => {
             let io = Incoming::new(TokioIo::new(upgraded));
             let stream = WebSocketStream::from_raw_socket(io, End::Server, config).await;
-            let seat = take_seat(&doors, wish, token, client).await;
-            sit_and_serve(&doors, stream, seat).await;
+            let seat = take_seat(&app, query, token, client).await;
+            serve_seat(&app, stream, seat).await;
         }
     }
 }
@@ -247,62 +247,62 @@ async fn departure(stream: &TcpStream) {
     }
 }
 
-async fn sit_and_serve<S: AsyncRead + AsyncWrite + Unpin>(
-    doors: &Doors,
+async fn serve_seat<S: AsyncRead + AsyncWrite + Unpin>(
+    app: &AppState,
     mut stream: WebSocketStream<Incoming<S>>,
     seat: Result<(Attachment, Span), Close>,
 ) {
     match seat {
         Ok((seat, span)) => {
-            socket::serve(stream, seat, &doors.socket, &doors.metrics).instrument(span).await;
+            socket::serve(stream, seat, &app.socket, &app.metrics).instrument(span).await;
         }
         Err(close) => {
             // What it goes on sending is read for a moment, for the sake of the close.
-            stream.get_mut().charge_to(&doors.requests);
-            socket::refuse(stream, &close, &doors.socket, &doors.metrics).await;
+            stream.get_mut().charge_to(&app.requests);
+            socket::refuse(stream, &close, &app.socket, &app.metrics).await;
         }
     }
 }
 
 /// A seat in a new session, or in the one asked for.
 async fn take_seat(
-    doors: &Doors,
-    wish: Wish,
+    app: &AppState,
+    query: ConnectQuery,
     token: Option<String>,
     client: Client,
 ) -> Result<(Attachment, Span), Close> {
-    if doors.clients.admit(client).is_err() {
+    if app.clients.admit(client).is_err() {
         let text = "too many connections from this address in too short a time; try again later";
         return Err(Close::new(CloseCode::TooMany, text));
     }
     let offered = token.unwrap_or_default();
-    let (session, role, entry) = match &wish.session {
+    let (session, role, credential) = match &query.session {
         Some(id) => {
-            let found = SessionId::parse(id).and_then(|id| doors.registry.find(&id));
+            let found = SessionId::parse(id).and_then(|id| app.registry.find(&id));
             let missing = || Close::new(CloseCode::NoSuchSession, "no such session");
             let session = found.ok_or_else(missing)?;
-            let Some((role, entry)) = auth::entry(doors, &session, &offered) else {
+            let Some((role, credential)) = auth::entry(app, &session, &offered) else {
                 let text = "this needs a token of the session, from `ready` or a share link, or the \
                             gateway's";
                 return Err(Close::new(CloseCode::Unauthorised, text));
             };
-            (session, role, entry)
+            (session, role, credential)
         }
         None => {
-            if !doors.opens_to(&offered) {
+            if !app.opens_to(&offered) {
                 let text = "this needs the gateway's token; it stands in the URL printed at start";
                 return Err(Close::new(CloseCode::Unauthorised, text));
             }
-            let template = wish.template.as_deref().unwrap_or(&doors.default_template);
-            let created = doors.registry.create(template, doors.maker(&offered, client)).await;
+            let template = query.template.as_deref().unwrap_or(&app.default_template);
+            let created = app.registry.create(template, app.maker(&offered, client)).await;
             let session = created.map_err(|error| close_for(&error))?;
-            let entry = Entry::Token(session.owner_token());
-            (session, Role::Owner, entry)
+            let credential = Credential::Token(session.owner_token());
+            (session, Role::Owner, credential)
         }
     };
-    let name = participant_name(wish.name.as_deref(), role);
-    let guest = Guest { name, entry, after: wish.after };
-    let seated = session.attach(guest).await;
+    let name = participant_name(query.name.as_deref(), role);
+    let join = JoinRequest { name, credential, after: query.after };
+    let seated = session.attach(join).await;
     seated.map(|seat| (seat, session.span())).map_err(|error| {
         let code = match error {
             AttachError::Over => CloseCode::NoSuchSession,

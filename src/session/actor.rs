@@ -15,14 +15,14 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::delivery::Departure;
 use super::fanout::Fanout;
-use super::kept::Kept;
 use super::log::{EventLog, OVERHEAD_BYTES};
 use super::meter::Meter;
+use super::output_archive::OutputArchive;
 use super::spill::{Spill, Spilled};
 use super::state::{Effect, ParticipantId, Rules, State};
 use super::tokens::{self, Tokens};
 use super::transfers::Transfers;
-use super::vigil::Vigil;
+use super::watchdog::Watchdog;
 use super::{Command, DetachedOutput, SessionConfig, Shared, Summary};
 use crate::id::SessionId;
 use crate::link::{DriverEvent, Link, LinkError};
@@ -35,9 +35,9 @@ use crate::protocol::reply::LanguageInfo;
 use crate::sandbox::{BackendKind, SandboxHandle};
 use crate::template::Template;
 
+mod commands;
 mod disk;
-mod driver;
-mod people;
+mod driver_events;
 
 /// Longest wait for a full memory's way to the disk. A disk that takes longer for a megabyte hangs,
 /// and a cell should not hang with it.
@@ -63,27 +63,27 @@ pub(super) struct Actor {
     log: EventLog,
     spill: Spill,
     /// Since when the log's memory is full and waits for the disk.
-    pressed: Option<Instant>,
+    full_since: Option<Instant>,
     fanout: Fanout,
     /// Since when everybody may be told again who is attached.
     next_list: Instant,
-    kept: Kept,
+    archive: OutputArchive,
     transfers: Transfers,
-    vigil: Vigil,
+    watchdog: Watchdog,
     /// The sandbox has ended: what its link still holds is little, and then comes the link's end.
-    gone: bool,
+    sandbox_ended: bool,
     /// Cells that have ended.
     cells: u64,
     summary: watch::Sender<Summary>,
     /// When the rules want to be asked: the running cell's time is up, or the driver's to answer.
     timer: Option<Instant>,
     /// Since when nobody is attached.
-    unwatched: Option<Instant>,
+    unattended_since: Option<Instant>,
     /// Bytes of the log that may have been sent to no editor and no owner, for whom output is held
     /// back. One who comes and goes without taking anything was sent nothing.
     unsent_bytes: u64,
     /// The running cell was told to stop: its end goes before the output that waits.
-    hurried: bool,
+    skips_backlog: bool,
     /// When somebody last said something or a cell ended.
     last_activity: Instant,
     began: Instant,
@@ -109,13 +109,13 @@ enum Turn {
     Driver(Result<DriverEvent, LinkError>),
     Deadline(Deadline),
     /// The sandbox has ended while its link was not read.
-    Gone,
+    SandboxEnded,
     /// Something was written to the disk, or read.
     Spilled(Spilled),
     /// What cells wrote was kept.
-    Kept,
+    Archived,
     /// There may be room again, or somebody left.
-    Relieved,
+    RoomAgain,
     /// Somebody gave up moving a file.
     TransferLeft,
     /// The gateway's memory is nearly used up, or has room again.
@@ -159,7 +159,8 @@ impl Actor {
             memory: memory.clone(),
         };
         let reserve = config.log_disk_reserve_bytes;
-        let kept = Kept::new(config.log_directory.clone(), limits.output_kept_bytes, reserve);
+        let archive =
+            OutputArchive::new(config.log_directory.clone(), limits.output_kept_bytes, reserve);
         let mut link = prepared.link;
         link.charge_to(&memory);
         Actor {
@@ -179,19 +180,19 @@ impl Actor {
                 reserve,
                 memory.clone(),
             ),
-            pressed: None,
+            full_since: None,
             fanout: Fanout::new(config.window_bytes, memory.clone()),
             next_list: Instant::now(),
-            kept,
+            archive,
             transfers: Transfers::new(transfer_left),
-            vigil: Vigil::new(config.silence_timeout),
-            gone: false,
+            watchdog: Watchdog::new(config.silence_timeout),
+            sandbox_ended: false,
             cells: 0,
             summary,
             timer: None,
-            unwatched: Some(Instant::now()),
+            unattended_since: Some(Instant::now()),
             unsent_bytes: 0,
-            hurried: false,
+            skips_backlog: false,
             last_activity: Instant::now(),
             began: Instant::now(),
             departure: None,
@@ -216,8 +217,11 @@ impl Actor {
                 // Every handle and every seat is gone, so nobody can come back.
                 Turn::Command(None) => self.end(EndReason::Abandoned),
                 // Whether it is time for the list is asked after every turn.
-                Turn::Relieved | Turn::Kept | Turn::Pressure | Turn::Deadline(Deadline::List) => {}
-                Turn::Gone => self.gone = true,
+                Turn::RoomAgain
+                | Turn::Archived
+                | Turn::Pressure
+                | Turn::Deadline(Deadline::List) => {}
+                Turn::SandboxEnded => self.sandbox_ended = true,
                 Turn::TransferLeft => self.transfers.sweep(&mut self.link),
                 Turn::Driver(Ok(event)) => self.on_driver(event),
                 Turn::Driver(Err(error)) => self.on_link_lost(error).await,
@@ -225,7 +229,7 @@ impl Actor {
                     self.timer = None;
                     self.state.on_timer();
                 }
-                Turn::Deadline(Deadline::Silence) => self.look_after_driver(),
+                Turn::Deadline(Deadline::Silence) => self.check_driver(),
                 Turn::Deadline(Deadline::Disk) => {
                     self.spill.give_up();
                     self.log.on_written(false);
@@ -235,9 +239,9 @@ impl Actor {
                 Turn::Spilled(spilled) => self.on_spilled(spilled),
             }
             self.apply();
-            self.look_after_link();
+            self.check_link();
             self.note_leavers();
-            self.waiting.set(self.link.unsent() + self.kept.waiting_bytes());
+            self.waiting.set(self.link.unsent() + self.archive.waiting_bytes());
             self.log.squeeze(self.memory.is_pressed(), self.fanout.wanted());
             self.tell_list();
             self.spill_over();
@@ -274,7 +278,7 @@ impl Actor {
         let may_read = self.may_read();
         self.meter.reading(may_read);
         let expected = self.state.expects_answer() || !self.transfers.is_empty();
-        self.vigil.keep(may_read && expected, self.link.heard());
+        self.watchdog.expect(may_read && expected, self.link.heard());
         let next = self.next_deadline();
         let deadline = async move {
             match next {
@@ -290,11 +294,11 @@ impl Actor {
             biased;
             command = self.commands.recv() => Turn::Command(command),
             event = self.link.turn(may_read) => Turn::Driver(event),
-            () = self.fanout.relieved() => Turn::Relieved,
+            () = self.fanout.relieved() => Turn::RoomAgain,
             () = self.transfers.left() => Turn::TransferLeft,
-            () = self.handle.ended(), if !may_read => Turn::Gone,
+            () = self.handle.ended(), if !may_read => Turn::SandboxEnded,
             spilled = self.spill.turn() => Turn::Spilled(spilled),
-            () = self.kept.turn() => Turn::Kept,
+            () = self.archive.turn() => Turn::Archived,
             () = self.pressure.changed() => Turn::Pressure,
             deadline = deadline => Turn::Deadline(deadline),
         }
@@ -306,9 +310,9 @@ impl Actor {
     /// their output, so that their end is not held up by it; and so is what a sandbox that has
     /// ended left behind.
     fn may_read(&self) -> bool {
-        if self.state.awaits_answer() || self.gone {
+        if self.state.awaits_answer() || self.sandbox_ended {
             true
-        } else if self.log.is_pressed() || self.kept.is_full() || self.memory.is_pressed() {
+        } else if self.log.is_pressed() || self.archive.is_full() || self.memory.is_pressed() {
             false
         } else if self.fanout.has_holders() {
             self.fanout.has_room()
@@ -324,11 +328,11 @@ impl Actor {
         let idle = self.state.phase() == SessionState::Idle;
         [
             (self.timer, Deadline::Timer),
-            (self.pressed.and_then(|since| after(since, Some(DISK_DEADLINE))), Deadline::Disk),
-            (self.vigil.due(), Deadline::Silence),
+            (self.full_since.and_then(|since| after(since, Some(DISK_DEADLINE))), Deadline::Disk),
+            (self.watchdog.due(), Deadline::Silence),
             (self.fanout.owes_list().then_some(self.next_list), Deadline::List),
             (
-                self.unwatched.and_then(|since| after(since, Some(config.detach_timeout))),
+                self.unattended_since.and_then(|since| after(since, Some(config.detach_timeout))),
                 Deadline::End(EndReason::Abandoned),
             ),
             (
@@ -355,13 +359,13 @@ impl Actor {
                 Effect::Emit(event) => self.emit(&event),
                 Effect::Reply(to, reply) => self.reply(to, reply),
                 Effect::Send(command) => {
-                    self.hurried |= self.state.is_stopping();
+                    self.skips_backlog |= self.state.is_stopping();
                     self.link.send(&command);
                 }
                 Effect::ArmTimer(after) => self.timer = Instant::now().checked_add(after),
                 Effect::DisarmTimer => self.timer = None,
-                Effect::Keep { id, bytes } => self.kept.push(&id, &bytes),
-                Effect::Kept { id, omitted } => self.kept.end(&id, omitted),
+                Effect::Archive { id, bytes } => self.archive.push(&id, &bytes),
+                Effect::EndArchive { id, omitted } => self.archive.end(&id, omitted),
                 Effect::Log(line) => tracing::debug!(line, "driver"),
             }
         }
@@ -388,8 +392,8 @@ impl Actor {
             self.last_activity = Instant::now();
             // One that leaves the queue meanwhile is not the one that was told to stop.
             if *status != CellStatus::Cancelled
-                && std::mem::take(&mut self.hurried)
-                && let Err(error) = self.fanout.hurry(&self.log)
+                && std::mem::take(&mut self.skips_backlog)
+                && let Err(error) = self.fanout.skip_backlog(&self.log)
             {
                 tracing::error!(%error, "cannot encode a gap");
             }
@@ -431,7 +435,7 @@ impl Actor {
     /// The time that a session lives on without participants begins when the last one is gone.
     fn note_emptiness(&mut self) {
         if self.fanout.is_empty() {
-            self.unwatched.get_or_insert(Instant::now());
+            self.unattended_since.get_or_insert(Instant::now());
         }
     }
 

@@ -11,7 +11,7 @@ use bytestring::ByteString;
 use tokio::sync::Notify;
 
 use super::delivery::{Delivery, Departure};
-use super::log::{Block, Entry, EventLog, OVERHEAD_BYTES};
+use super::log::{Block, EventLog, OVERHEAD_BYTES, Record};
 use super::outbox::Outbox;
 use super::participant::Participant;
 use super::spill::{Spill, Spilled};
@@ -106,8 +106,8 @@ impl Fanout {
             outbox: Arc::clone(&outbox),
             told_list: 0,
             behind: Some(after.unwrap_or(0).saturating_add(1)),
-            fell: false,
-            hurried_to: 0,
+            fell_behind: false,
+            skips_output_before: 0,
             skipped: None,
         });
         self.list += 1;
@@ -249,10 +249,10 @@ impl Fanout {
     pub(super) fn take_block(
         &mut self,
         block: &Block,
-        entries: &[Entry],
+        records: &[Record],
     ) -> Result<(), serde_json::Error> {
         for participant in &mut self.participants {
-            if participant.take_block(block, entries)? {
+            if participant.take_block(block, records)? {
                 self.served = participant.id;
             }
         }
@@ -261,9 +261,9 @@ impl Fanout {
 
     /// A stopped cell has ended: whoever has much output waiting is to hear of it now, and may
     /// come back for the output.
-    pub(super) fn hurry(&mut self, log: &EventLog) -> Result<(), serde_json::Error> {
+    pub(super) fn skip_backlog(&mut self, log: &EventLog) -> Result<(), serde_json::Error> {
         for participant in &mut self.participants {
-            participant.hurry(log)?;
+            participant.skip_backlog(log)?;
         }
         Ok(())
     }
@@ -303,7 +303,7 @@ impl Fanout {
             tokio::select! {
                 spilled = spill.turn() => match spilled {
                     Spilled::Written(result) => log.on_written(result.is_ok()),
-                    Spilled::Read(block, Ok(entries)) => self.take_block(&block, &entries)?,
+                    Spilled::Read(block, Ok(records)) => self.take_block(&block, &records)?,
                     Spilled::Read(_, Err(_)) => log.lose_disk(),
                 },
                 () = self.relieved.notified() => {}

@@ -12,7 +12,7 @@ use cellgate_driver::wire::files::{Begun, Entry, FileCommand};
 pub use cellgate_driver::wire::files::{CHUNK_BYTES, EntryKind, Refusal, check_path};
 use tokio::sync::oneshot;
 
-use super::transfers::{Step, Ticket};
+use super::transfers::{TransferCommand, TransferTicket};
 use super::{Command, SessionHandle};
 use crate::link::TransferAnswer;
 
@@ -90,7 +90,7 @@ pub struct FileEntry {
 /// One end of a transfer.
 #[derive(Debug)]
 struct Transfer {
-    ticket: Arc<Ticket>,
+    ticket: Arc<TransferTicket>,
     session: SessionHandle,
 }
 
@@ -151,7 +151,7 @@ impl Transfer {
     async fn ask(&self, command: &FileCommand<'_>) -> Result<TransferAnswer, FileError> {
         let (answer, answered) = oneshot::channel();
         let ticket = Arc::downgrade(&self.ticket);
-        let step = Step { ticket, payload: command.encode(), answer };
+        let step = TransferCommand { ticket, payload: command.encode(), answer };
         let exchange = async {
             let sent = self.session.commands.send(Command::File(step)).await;
             sent.map_err(|_| FileError::Over)?;

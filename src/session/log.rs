@@ -2,7 +2,7 @@
 //! Pure: it says what is to be written and where, and where what is asked for stands.
 //!
 //! ```text
-//!   push ─► entries (memory) ── take_batch ─► leaving ── on_written ─► blocks (disk) ─► forgotten
+//!   push ─► records (memory) ── take_batch ─► leaving ── on_written ─► blocks (disk) ─► forgotten
 //! ```
 //! Memory holds twice its bound for a moment where the disk is slow and events cannot wait. What
 //! stands on the disk is a circle: the place of the oldest block is the newest one's. Where
@@ -19,7 +19,7 @@ mod frames;
 mod line;
 mod shown;
 
-pub use block::{Block, Entry};
+pub use block::{Block, Record};
 use frames::{Source, Start};
 
 /// What the log costs beside an event's text, in bytes; keeps a flood of tiny events bounded.
@@ -39,8 +39,8 @@ const SQUEEZED_BYTES: usize = 128 << 10; // 128 KiB
 #[derive(Debug)]
 pub struct EventLog {
     /// In order and without a hole.
-    entries: VecDeque<Entry>,
-    /// What `entries` cost.
+    records: VecDeque<Record>,
+    /// What `records` cost.
     bytes: usize,
     /// Most bytes in memory now: `normal_capacity`, or less while the gateway's memory is short.
     capacity: usize,
@@ -53,8 +53,8 @@ pub struct EventLog {
     shown: shown::Shown,
     /// The first seq of which no participant has been sent anything yet.
     unsent_from: u64,
-    /// Older than `entries`: what is being written, and can be read here until it is.
-    leaving: Arc<Vec<Entry>>,
+    /// Older than `records`: what is being written, and can be read here until it is.
+    leaving: Arc<Vec<Record>>,
     disk: Option<Disk>,
 }
 
@@ -85,12 +85,12 @@ pub struct Batch {
     /// Where, and what is in which.
     pub blocks: Vec<Block>,
     /// All that is in them, in order.
-    pub entries: Arc<Vec<Entry>>,
+    pub records: Arc<Vec<Record>>,
 }
 
 /// Where a seq stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Location {
     /// It is yet to come.
     Ahead,
     /// In memory.
@@ -116,7 +116,7 @@ impl EventLog {
             closed: false,
         });
         EventLog {
-            entries: VecDeque::new(),
+            records: VecDeque::new(),
             bytes: 0,
             capacity,
             normal_capacity: capacity,
@@ -148,13 +148,13 @@ impl EventLog {
         debug_assert_eq!(event.seq, self.next_seq);
         let freed = self.overwrite(typed, event, wanted);
         self.bytes += event.json.len() + OVERHEAD_BYTES;
-        self.entries.push_back(Entry::Event(event.clone()));
+        self.records.push_back(Record::Event(event.clone()));
         self.next_seq += 1;
         // The disk gets time to take what is too much before it is forgotten.
         let newest = event.json.len() + OVERHEAD_BYTES;
         let capacity = self.normal_capacity;
         let bound = if self.spills() { 2 * capacity + newest } else { capacity };
-        while self.bytes > bound && self.entries.len() > 1 {
+        while self.bytes > bound && self.records.len() > 1 {
             self.pop();
         }
         freed
@@ -173,8 +173,8 @@ impl EventLog {
         }
         let needed = wanted.min(self.unsent_from);
         while self.bytes > self.capacity
-            && self.entries.len() > 1
-            && self.entries.front().is_some_and(|oldest| oldest.next() <= needed)
+            && self.records.len() > 1
+            && self.records.front().is_some_and(|oldest| oldest.next() <= needed)
         {
             self.pop();
         }
@@ -206,7 +206,7 @@ impl EventLog {
         };
         // An event that a participant is still to get, or that is on its way to the disk, stays, and so
         // it stands beneath what follows.
-        let is_gone = self.entries.front().is_none_or(|oldest| oldest.first() > older);
+        let is_gone = self.records.front().is_none_or(|oldest| oldest.first() > older);
         let is_kept = older >= wanted || is_gone;
         let start = Start { clean: start.clean && !is_kept, ..start };
         self.newest_output = Some(NewestOutput { event: event.clone(), source, start });
@@ -237,13 +237,13 @@ impl EventLog {
         let (mut freed, mut unseen) = (0, 0);
         let mut touched: Option<(usize, usize)> = None;
         for seq in seqs {
-            let at = self.entries.partition_point(|entry| entry.next() <= seq);
-            let Some(entry @ Entry::Event(_)) = self.entries.get_mut(at) else { continue };
-            if entry.first() != seq {
+            let at = self.records.partition_point(|record| record.next() <= seq);
+            let Some(record @ Record::Event(_)) = self.records.get_mut(at) else { continue };
+            if record.first() != seq {
                 continue;
             }
-            let bytes = cost(entry) - OVERHEAD_BYTES;
-            *entry = Entry::Superseded(seq, seq);
+            let bytes = cost(record) - OVERHEAD_BYTES;
+            *record = Record::Superseded(seq, seq);
             freed += bytes;
             if seq >= self.unsent_from {
                 unseen += bytes;
@@ -251,30 +251,30 @@ impl EventLog {
             touched = Some((touched.map_or(at, |(first, _)| first), at));
         }
         let Some((first, last)) = touched else { return 0 };
-        // One entry stands for all that nothing interrupts; in one pass, as there may be many.
-        let (mut kept, end) = (first.saturating_sub(1), self.entries.len().min(last + 2));
+        // One record stands for all that nothing interrupts; in one pass, as there may be many.
+        let (mut kept, end) = (first.saturating_sub(1), self.records.len().min(last + 2));
         for at in kept + 1..end {
-            if let Entry::Superseded(from, end) = self.entries[at]
-                && let Entry::Superseded(_, to) = &mut self.entries[kept]
+            if let Record::Superseded(from, end) = self.records[at]
+                && let Record::Superseded(_, to) = &mut self.records[kept]
             {
                 *to = end;
                 freed += OVERHEAD_BYTES;
-                // What was seen may stand before it: it is this entry that is there no more.
+                // What was seen may stand before it: it is this record that is there no more.
                 if from >= self.unsent_from {
                     unseen += OVERHEAD_BYTES;
                 }
             } else {
                 kept += 1;
-                self.entries.swap(kept, at);
+                self.records.swap(kept, at);
             }
         }
-        self.entries.drain(kept + 1..end);
+        self.records.drain(kept + 1..end);
         self.bytes -= freed;
         unseen
     }
 
-    fn pop(&mut self) -> Option<Entry> {
-        let oldest = self.entries.pop_front()?;
+    fn pop(&mut self) -> Option<Record> {
+        let oldest = self.records.pop_front()?;
         self.bytes -= cost(&oldest);
         Some(oldest)
     }
@@ -296,17 +296,17 @@ impl EventLog {
             return None;
         }
         let most = BATCH_BYTES.min(self.capacity / 4);
-        let mut entries: Vec<Entry> = Vec::new();
+        let mut records: Vec<Record> = Vec::new();
         let mut taken = 0;
         while taken < most
-            && let Some(entry) = self.pop()
+            && let Some(record) = self.pop()
         {
-            taken += cost(&entry);
-            entries.push(entry);
+            taken += cost(&record);
+            records.push(record);
         }
-        let blocks = self.disk.as_mut()?.place(&entries);
-        self.leaving = Arc::new(entries);
-        Some(Batch { blocks, entries: Arc::clone(&self.leaving) })
+        let blocks = self.disk.as_mut()?.place(&records);
+        self.leaving = Arc::new(records);
+        Some(Batch { blocks, records: Arc::clone(&self.leaving) })
     }
 
     /// The batch has been written; or not, and then none ever will be.
@@ -340,45 +340,45 @@ impl EventLog {
     }
 
     /// Where an event stands.
-    pub fn place(&self, seq: u64) -> Place {
+    pub fn place(&self, seq: u64) -> Location {
         if seq >= self.next_seq {
-            return Place::Ahead;
+            return Location::Ahead;
         }
         if let Some(disk) = &self.disk {
             let at = disk.blocks.partition_point(|block| block.next <= seq);
             match disk.blocks.get(at) {
-                Some(block) if block.first <= seq => return Place::Disk(*block),
-                Some(block) => return Place::Lost { to: block.first - 1 },
+                Some(block) if block.first <= seq => return Location::Disk(*block),
+                Some(block) => return Location::Lost { to: block.first - 1 },
                 None => {}
             }
         }
         match self.held(seq).next() {
-            Some(entry) if entry.first() > seq => Place::Lost { to: entry.first() - 1 },
-            Some(_) => Place::Memory,
-            None => Place::Lost { to: self.newest() },
+            Some(record) if record.first() > seq => Location::Lost { to: record.first() - 1 },
+            Some(_) => Location::Memory,
+            None => Location::Lost { to: self.newest() },
         }
     }
 
     /// What memory holds from `seq` on. Seqs may be missing where the disk failed.
-    pub fn held(&self, seq: u64) -> impl Iterator<Item = &Entry> {
-        let left = self.leaving.partition_point(|entry| entry.next() <= seq);
-        let at = self.entries.partition_point(|entry| entry.next() <= seq);
-        self.leaving[left..].iter().chain(self.entries.range(at..))
+    pub fn held(&self, seq: u64) -> impl Iterator<Item = &Record> {
+        let left = self.leaving.partition_point(|record| record.next() <= seq);
+        let at = self.records.partition_point(|record| record.next() <= seq);
+        self.leaving[left..].iter().chain(self.records.range(at..))
     }
 
     /// The seq from which on there are at most `bytes` of output, and the newest output in any case.
     pub fn last_output(&self, bytes: usize) -> u64 {
         let mut found = 0;
-        for entry in self.entries.iter().rev() {
-            let Entry::Event(event) = entry else { continue };
+        for record in self.records.iter().rev() {
+            let Record::Event(event) = record else { continue };
             if event.is_output() {
-                if found > 0 && found + cost(entry) > bytes {
-                    return entry.next();
+                if found > 0 && found + cost(record) > bytes {
+                    return record.next();
                 }
-                found += cost(entry);
+                found += cost(record);
             }
         }
-        self.entries.front().map_or(self.next_seq, Entry::first)
+        self.records.front().map_or(self.next_seq, Record::first)
     }
 
     fn spills(&self) -> bool {
@@ -387,14 +387,14 @@ impl EventLog {
 }
 
 impl Disk {
-    /// Cuts entries into blocks and gives each its place, in which older ones may have stood.
-    fn place(&mut self, entries: &[Entry]) -> Vec<Block> {
-        let mut rest = entries;
+    /// Cuts records into blocks and gives each its place, in which older ones may have stood.
+    fn place(&mut self, records: &[Record]) -> Vec<Block> {
+        let mut rest = records;
         while let Some(first) = rest.first() {
             let mut block = Block::new(self.head, first.first());
             let mut count = 0;
-            for entry in rest {
-                block.add(entry);
+            for record in rest {
+                block.add(record);
                 count += 1;
                 if block.length >= BLOCK_BYTES {
                     break;
@@ -414,8 +414,8 @@ impl Disk {
     }
 }
 
-fn cost(entry: &Entry) -> usize {
-    OVERHEAD_BYTES + entry.json().map_or(0, |json| json.len())
+fn cost(record: &Record) -> usize {
+    OVERHEAD_BYTES + record.json().map_or(0, |json| json.len())
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use super::delivery::Departure;
-use super::log::{Block, Entry, EventLog, Place};
+use super::log::{Block, EventLog, Location, Record};
 use super::outbox::Outbox;
 use super::state::ParticipantId;
 use super::tokens::TokenId;
@@ -18,7 +18,7 @@ use crate::protocol::reply::Role;
 
 /// Waiting output beyond which a participant who is to hear of a stopped cell's end skips it: more
 /// than this takes a slow client longer than a person waits.
-const HURRY_BYTES: usize = 64 << 10; // 64 KiB
+const BACKLOG_BYTES: usize = 64 << 10; // 64 KiB
 
 /// How much of the newest output a viewer gets who has fallen too far behind: some pages.
 const PRESENT_BYTES: usize = 64 << 10; // 64 KiB
@@ -39,9 +39,9 @@ pub(super) struct Participant {
     /// The first seq it has not been given, if it is behind.
     pub(super) behind: Option<u64>,
     /// It was live and could not keep up, rather than come to see what was.
-    pub(super) fell: bool,
+    pub(super) fell_behind: bool,
     /// It does without output before this seq.
-    pub(super) hurried_to: u64,
+    pub(super) skips_output_before: u64,
     /// What is left out and not yet named: first, last, and whether nothing is lost by it.
     pub(super) skipped: Option<(u64, u64, bool)>,
 }
@@ -59,7 +59,7 @@ impl Participant {
         }
         if !self.outbox.offer(event) {
             self.behind = Some(event.seq);
-            self.fell = true;
+            self.fell_behind = true;
         }
     }
 
@@ -72,28 +72,30 @@ impl Participant {
 
     fn advance(&mut self, log: &EventLog) -> Result<Option<Block>, serde_json::Error> {
         while let Some(next) = self.behind {
-            let hurried = next < self.hurried_to;
-            if !hurried && !self.outbox.has_room() && !self.passes(next, log) {
+            let skips = next < self.skips_output_before;
+            if !skips && !self.outbox.has_room() && !self.passes(next, log) {
                 return Ok(None);
             }
             let place = log.place(next);
-            if !hurried && self.is_lost_to(place) {
+            if !skips && self.is_lost_to(place) {
                 // Of what it cannot keep up with it gets the end, and all that is no output.
-                self.hurried_to = log.last_output(PRESENT_BYTES);
+                self.skips_output_before = log.last_output(PRESENT_BYTES);
             }
             match place {
-                Place::Ahead => {
+                Location::Ahead => {
                     self.behind = None;
-                    self.fell = false;
+                    self.fell_behind = false;
                 }
-                Place::Lost { to } => self.skip(next, to, false)?,
-                Place::Disk(block) if block.only_output && block.next <= self.hurried_to => {
+                Location::Lost { to } => self.skip(next, to, false)?,
+                Location::Disk(block)
+                    if block.only_output && block.next <= self.skips_output_before =>
+                {
                     self.skip(next, block.next - 1, false)?;
                 }
-                Place::Disk(block) => {
+                Location::Disk(block) => {
                     return Ok(self.outbox.has_room().then_some(block));
                 }
-                Place::Memory => {
+                Location::Memory => {
                     self.give(log.held(next), false)?;
                     if self.behind == Some(next) {
                         return Ok(None);
@@ -106,18 +108,18 @@ impl Participant {
 
     /// Whether the next event is one that goes out while the window is full.
     fn passes(&self, next: u64, log: &EventLog) -> bool {
-        let entry = self.outbox.has_small_room().then(|| log.held(next).next()).flatten();
-        let event = entry.and_then(|entry| match entry {
-            Entry::Event(event) if event.seq == next => Some(event),
+        let record = self.outbox.has_small_room().then(|| log.held(next).next()).flatten();
+        let event = record.and_then(|record| match record {
+            Record::Event(event) if event.seq == next => Some(event),
             _ => None,
         });
         event.is_some_and(|event| self.outbox.has_room_for(event))
     }
 
     /// Whether it is a viewer who has missed more than memory holds.
-    fn is_lost_to(&self, place: Place) -> bool {
-        let far = matches!(place, Place::Disk(_) | Place::Lost { .. });
-        far && self.fell && !self.holds()
+    fn is_lost_to(&self, place: Location) -> bool {
+        let far = matches!(place, Location::Disk(_) | Location::Lost { .. });
+        far && self.fell_behind && !self.holds()
     }
 
     /// Gives what it needs of a block that was read: all of it, as a block is small beside a
@@ -125,39 +127,39 @@ impl Participant {
     pub(super) fn take_block(
         &mut self,
         block: &Block,
-        entries: &[Entry],
+        records: &[Record],
     ) -> Result<bool, serde_json::Error> {
         let wants = |next: u64| block.first <= next && next < block.next;
         if !self.behind.is_some_and(wants) || !self.outbox.has_room() {
             return Ok(false);
         }
-        self.give(entries.iter(), true)?;
+        self.give(records.iter(), true)?;
         self.name_skipped()?;
         Ok(true)
     }
 
-    /// Gives from `entries` what comes next: all, or as far as there is room.
+    /// Gives from `records` what comes next: all, or as far as there is room.
     fn give<'a>(
         &mut self,
-        entries: impl Iterator<Item = &'a Entry>,
+        records: impl Iterator<Item = &'a Record>,
         all: bool,
     ) -> Result<(), serde_json::Error> {
-        for entry in entries {
-            let Some(next) = self.behind.filter(|next| entry.next() > *next) else { continue };
-            if entry.first() > next {
-                self.skip(next, entry.first() - 1, false)?;
+        for record in records {
+            let Some(next) = self.behind.filter(|next| record.next() > *next) else { continue };
+            if record.first() > next {
+                self.skip(next, record.first() - 1, false)?;
             }
-            match entry {
-                Entry::Superseded(_, last) => self.skip(next.max(entry.first()), *last, true)?,
-                Entry::Event(event) if event.seq < self.hurried_to => {
+            match record {
+                Record::Superseded(_, last) => self.skip(next.max(record.first()), *last, true)?,
+                Record::Event(event) if event.seq < self.skips_output_before => {
                     if event.is_output() {
                         self.skip(event.seq, event.seq, false)?;
                     } else {
                         self.push(event)?;
                     }
                 }
-                Entry::Event(event) if !all && !self.outbox.has_room_for(event) => return Ok(()),
-                Entry::Event(event) => self.push(event)?,
+                Record::Event(event) if !all && !self.outbox.has_room_for(event) => return Ok(()),
+                Record::Event(event) => self.push(event)?,
             }
         }
         Ok(())
@@ -195,15 +197,15 @@ impl Participant {
 
     /// Whether what it is to be given next stands on the disk.
     pub(super) fn needs_disk(&self, log: &EventLog) -> bool {
-        self.behind.is_some_and(|next| matches!(log.place(next), Place::Disk(_)))
+        self.behind.is_some_and(|next| matches!(log.place(next), Location::Disk(_)))
     }
 
     /// A stopped cell has ended. If much output waits, it is to hear of that now and may come back
     /// for the output.
-    pub(super) fn hurry(&mut self, log: &EventLog) -> Result<(), serde_json::Error> {
-        if self.behind.is_some() || self.outbox.waiting_bytes() >= HURRY_BYTES {
+    pub(super) fn skip_backlog(&mut self, log: &EventLog) -> Result<(), serde_json::Error> {
+        if self.behind.is_some() || self.outbox.waiting_bytes() >= BACKLOG_BYTES {
             self.outbox.skip_output()?;
-            self.hurried_to = log.next_seq();
+            self.skips_output_before = log.next_seq();
         }
         Ok(())
     }
@@ -216,10 +218,10 @@ impl Participant {
     ) -> Result<(), serde_json::Error> {
         while let Some(next) = self.behind {
             match log.place(next) {
-                Place::Ahead => self.behind = None,
-                Place::Lost { to } => self.skip(next, to, false)?,
-                Place::Disk(block) => self.skip(next, block.next - 1, false)?,
-                Place::Memory => self.give(log.held(next), true)?,
+                Location::Ahead => self.behind = None,
+                Location::Lost { to } => self.skip(next, to, false)?,
+                Location::Disk(block) => self.skip(next, block.next - 1, false)?,
+                Location::Memory => self.give(log.held(next), true)?,
             }
         }
         self.name_skipped()?;

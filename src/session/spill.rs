@@ -19,21 +19,21 @@ use std::task::Poll;
 
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
-use super::log::{Batch, Block, Entry, block};
+use super::log::{Batch, Block, Record, block};
 use crate::disk;
 use crate::memory::{Account, charged};
 
 /// A session's file, which is made when it is first needed.
 #[derive(Debug)]
 pub(super) struct Spill {
-    place: Place,
+    file: SpillFile,
     writing: Option<JoinHandle<io::Result<()>>>,
-    reading: Option<(Block, JoinHandle<io::Result<Vec<Entry>>>)>,
+    reading: Option<(Block, JoinHandle<io::Result<Vec<Record>>>)>,
 }
 
 /// Where blocks stand; shared with whoever writes or reads one.
 #[derive(Clone, Debug)]
-struct Place {
+struct SpillFile {
     file: Arc<OnceLock<File>>,
     directory: Arc<PathBuf>,
     capacity: u64,
@@ -48,7 +48,7 @@ pub(super) enum Spilled {
     /// A batch is on the disk, or cannot be.
     Written(io::Result<()>),
     /// What stands in a block.
-    Read(Block, io::Result<Vec<Entry>>),
+    Read(Block, io::Result<Vec<Record>>),
 }
 
 impl Spill {
@@ -56,21 +56,21 @@ impl Spill {
     /// What is read back is charged to `memory`.
     pub(super) fn new(directory: PathBuf, capacity: u64, reserve: u64, memory: Account) -> Spill {
         let directory = Arc::new(directory);
-        let place = Place { file: Arc::default(), directory, capacity, reserve, memory };
-        Spill { place, writing: None, reading: None }
+        let file = SpillFile { file: Arc::default(), directory, capacity, reserve, memory };
+        Spill { file, writing: None, reading: None }
     }
 
     /// Begins to write; only when nothing is being written.
     pub(super) fn write(&mut self, batch: Batch) {
-        let place = self.place.clone();
-        self.writing = Some(spawn_blocking(move || place.write(&batch)));
+        let file = self.file.clone();
+        self.writing = Some(spawn_blocking(move || file.write(&batch)));
     }
 
     /// Begins to read, unless something is being read.
     pub(super) fn read(&mut self, block: Block) {
         if self.reading.is_none() {
-            let place = self.place.clone();
-            self.reading = Some((block, spawn_blocking(move || place.read(&block))));
+            let file = self.file.clone();
+            self.reading = Some((block, spawn_blocking(move || file.read(&block))));
         }
     }
 
@@ -107,7 +107,7 @@ impl Spill {
 impl Drop for Spill {
     fn drop(&mut self) {
         // Freeing what a large file holds takes a while, which is none of the caller's.
-        let file = std::mem::take(&mut self.place.file);
+        let file = std::mem::take(&mut self.file.file);
         if file.get().is_some() && tokio::runtime::Handle::try_current().is_ok() {
             spawn_blocking(move || drop(file));
         }
@@ -118,7 +118,7 @@ fn settle<T>(ended: Result<io::Result<T>, JoinError>) -> io::Result<T> {
     ended.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
-impl Place {
+impl SpillFile {
     fn write(&self, batch: &Batch) -> io::Result<()> {
         if self.file.get().is_none() {
             // Nobody else sets it: one write is under way at a time.
@@ -130,7 +130,7 @@ impl Place {
         for block in &batch.blocks {
             bytes.clear();
             bytes.reserve(block.length as usize);
-            block::encode(block, &batch.entries, &mut bytes);
+            block::encode(block, &batch.records, &mut bytes);
             let (at, first) = self.split(block);
             let (head, tail) = bytes.split_at(first);
             self.file()?.write_all_at(head, at)?;
@@ -139,7 +139,7 @@ impl Place {
         Ok(())
     }
 
-    fn read(&self, block: &Block) -> io::Result<Vec<Entry>> {
+    fn read(&self, block: &Block) -> io::Result<Vec<Record>> {
         let charge = self.memory.charge(block.length as usize);
         let mut bytes = vec![0; block.length as usize];
         let (at, first) = self.split(block);

@@ -91,14 +91,14 @@ pub enum Effect {
     /// Tell the driver.
     Send(DriverCommand),
     /// Keep this output of a cell, which may turn out not to be shown.
-    Keep {
+    Archive {
         /// The cell.
         id: Arc<str>,
         /// As it was written.
         bytes: bytes::Bytes,
     },
     /// The cell has ended; forget its output, unless not all of it was shown.
-    Kept {
+    EndArchive {
         /// The cell.
         id: Arc<str>,
         /// Whether some of it was omitted.
@@ -413,7 +413,7 @@ impl State {
         }
         if self.rules.output_bytes.is_some() {
             let (id, omitted) = (Arc::clone(&running.id), omitted != [0; 2]);
-            self.effects.push(Effect::Kept { id, omitted });
+            self.effects.push(Effect::EndArchive { id, omitted });
         }
         self.asking.remove(&running.number);
         self.emit(Event::Done {

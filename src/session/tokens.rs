@@ -30,7 +30,7 @@ const CREATOR: TokenId = 1;
 
 /// How somebody comes into a session.
 #[derive(Clone, Debug)]
-pub enum Entry {
+pub enum Credential {
     /// With a token of the session.
     Token(Token),
     /// With the gateway's token, or with none where it asks for none: a new owner.
@@ -162,17 +162,17 @@ impl Tokens {
     }
 
     /// The token that somebody comes with; of the gateway's there is no record.
-    fn of_entry(&self, entry: &Entry, now: SystemTime) -> Option<Option<&Record>> {
+    fn of_entry(&self, entry: &Credential, now: SystemTime) -> Option<Option<&Record>> {
         match entry {
-            Entry::Token(token) => self.find(token.reveal(), now).map(Some),
-            Entry::Gateway => Some(None),
+            Credential::Token(token) => self.find(token.reveal(), now).map(Some),
+            Credential::Gateway => Some(None),
         }
     }
 
     /// Makes a share link that ends no later than the token it is made with.
     pub(super) fn grant(
         &mut self,
-        entry: &Entry,
+        entry: &Credential,
         role: Role,
         lifetime: Option<Duration>,
         now: SystemTime,
@@ -189,7 +189,11 @@ impl Tokens {
     }
 
     /// Who comes in by an entry: its role and, if it was here before, its own token's number.
-    pub(super) fn who(&self, entry: &Entry, now: SystemTime) -> Option<(Role, Option<TokenId>)> {
+    pub(super) fn who(
+        &self,
+        entry: &Credential,
+        now: SystemTime,
+    ) -> Option<(Role, Option<TokenId>)> {
         Some(match self.of_entry(entry, now)? {
             None => (Role::Owner, None),
             Some(Record { info, bearer: Bearer::Anybody, .. }) => (info.role, None),
@@ -201,7 +205,7 @@ impl Tokens {
     /// entry opens nothing any more.
     pub(super) fn admit(
         &mut self,
-        entry: &Entry,
+        entry: &Credential,
         participant: ParticipantId,
         now: SystemTime,
     ) -> Result<Option<Granted>, getrandom::Error> {
@@ -342,13 +346,13 @@ mod tests {
     const START: SystemTime = SystemTime::UNIX_EPOCH;
     const MINUTE: Duration = Duration::from_secs(60);
 
-    fn tokens() -> (Tokens, Entry) {
+    fn tokens() -> (Tokens, Credential) {
         let owner = Token::new("o");
-        (Tokens::new(owner.clone(), START), Entry::Token(owner))
+        (Tokens::new(owner.clone(), START), Credential::Token(owner))
     }
 
-    fn by(granted: &Granted) -> Entry {
-        Entry::Token(granted.token.clone())
+    fn by(granted: &Granted) -> Credential {
+        Credential::Token(granted.token.clone())
     }
 
     #[test]
@@ -387,8 +391,8 @@ mod tests {
             let most = lifetime.unwrap_or(MINUTE).min(MINUTE);
             assert_eq!((child.expires, child.parent), (Some(START + most), Some(own.info.id)));
         }
-        let guest = tokens.list(START).pop().unwrap();
-        assert_eq!(guest.parent, Some(own.info.id));
+        let join = tokens.list(START).pop().unwrap();
+        assert_eq!(join.parent, Some(own.info.id));
         assert_eq!(tokens.list(START).len(), 7);
         assert_eq!(tokens.revoke(link.info.id), Ok(vec![7]));
         let left: Vec<_> = tokens.list(START).iter().map(|info| info.id).collect();
@@ -410,7 +414,7 @@ mod tests {
         assert_eq!([&link, &ada, &bob].map(|one| one.info.link), [true, false, false]);
         assert_eq!(tokens.who(&by(&link), START), Some((Role::Editor, None)));
         assert_eq!(tokens.who(&by(&ada), START), Some((Role::Editor, Some(ada.info.id))));
-        assert_eq!(tokens.who(&Entry::Gateway, START), Some((Role::Owner, None)));
+        assert_eq!(tokens.who(&Credential::Gateway, START), Some((Role::Owner, None)));
         let back = tokens.admit(&by(&ada), 3, START).unwrap().unwrap();
         assert_eq!((back.info.id, back.token.reveal()), (ada.info.id, ada.token.reveal()));
         // Whom one is known by is the newest connection.
@@ -424,7 +428,7 @@ mod tests {
         let (mut tokens, owner) = tokens();
         tokens.admit(&owner, 1, START).unwrap();
         tokens.leave(1);
-        let ada = tokens.admit(&Entry::Gateway, 2, START).unwrap().unwrap();
+        let ada = tokens.admit(&Credential::Gateway, 2, START).unwrap().unwrap();
         tokens.leave(2);
         let link = tokens.grant(&by(&ada), Role::Viewer, None, START).unwrap();
         let mut viewers = Vec::new();

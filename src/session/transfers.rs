@@ -1,7 +1,7 @@
 //! Files on their way through a session: which transfer waits for which answer.
 //!
 //! ```text
-//!   Ticket (whoever moves a file) ── Step ──► actor ── DriverCommand::File ──► driver
+//!   TransferTicket (whoever moves a file) ── TransferCommand ──► actor ── DriverCommand::File ──► driver
 //!         ▲ answer ◄───────────────────────── Transfers ◄── DriverEvent::File ──┘
 //!         └ dropped ──────────► sweep ─► ABANDON
 //! ```
@@ -19,34 +19,34 @@ use crate::link::{DriverCommand, Link, TransferAnswer};
 
 /// Hands out the numbers of a session's transfers.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tickets {
+pub(super) struct TransferTickets {
     last: Arc<AtomicU32>,
     left: Arc<Notify>,
 }
 
 /// A transfer, for whoever began it. Dropping it abandons the transfer.
 #[derive(Debug)]
-pub(super) struct Ticket {
+pub(super) struct TransferTicket {
     number: u32,
     left: Arc<Notify>,
 }
 
 /// What a transfer asks next.
 #[derive(Debug)]
-pub(super) struct Step {
+pub(super) struct TransferCommand {
     /// Gone if whoever asked is.
-    pub(super) ticket: Weak<Ticket>,
+    pub(super) ticket: Weak<TransferTicket>,
     /// The payload of a FILE frame.
     pub(super) payload: Vec<u8>,
     pub(super) answer: oneshot::Sender<TransferAnswer>,
 }
 
-impl Tickets {
+impl TransferTickets {
     /// A new transfer.
-    pub(super) fn issue(&self) -> Arc<Ticket> {
+    pub(super) fn issue(&self) -> Arc<TransferTicket> {
         // Wraps after four billion transfers, long after the first of them ended.
         let number = self.last.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
-        Arc::new(Ticket { number, left: Arc::clone(&self.left) })
+        Arc::new(TransferTicket { number, left: Arc::clone(&self.left) })
     }
 
     /// Tells when a ticket was dropped.
@@ -55,7 +55,7 @@ impl Tickets {
     }
 }
 
-impl Drop for Ticket {
+impl Drop for TransferTicket {
     fn drop(&mut self) {
         self.left.notify_one();
     }
@@ -70,7 +70,7 @@ pub(super) struct Transfers {
 
 #[derive(Debug)]
 struct Open {
-    ticket: Weak<Ticket>,
+    ticket: Weak<TransferTicket>,
     answer: Option<oneshot::Sender<TransferAnswer>>,
 }
 
@@ -86,8 +86,8 @@ impl Transfers {
     }
 
     /// Passes a step on to the driver.
-    pub(super) fn take(&mut self, step: Step, link: &mut Link) {
-        let Step { ticket, payload, answer } = step;
+    pub(super) fn take(&mut self, step: TransferCommand, link: &mut Link) {
+        let TransferCommand { ticket, payload, answer } = step;
         let Some(number) = ticket.upgrade().map(|ticket| ticket.number) else { return };
         self.open.insert(number, Open { ticket, answer: Some(answer) });
         link.send(&DriverCommand::File { number, payload });

@@ -8,7 +8,7 @@ use cellgate::metrics::Metrics;
 use cellgate::protocol::client::{ClientMessage, Execute};
 use cellgate::protocol::event::EndReason;
 use cellgate::sandbox::EndCause;
-use cellgate::session::{Attachment, Departure, DetachedOutput, Guest, SessionConfig};
+use cellgate::session::{Attachment, Departure, DetachedOutput, JoinRequest, SessionConfig};
 use cellgate::template::Limits;
 use cellgate_driver::wire::{Outcome, append_message, flag, kind};
 use serde_json::Value;
@@ -213,7 +213,7 @@ impl Reader {
 
     async fn execute(&self, id: &str) {
         let cell = Execute { code: "x".into(), id: Some(id.into()), ..Execute::default() };
-        self.seat.say(Ok(ClientMessage::Execute(cell))).await.unwrap();
+        self.seat.send(Ok(ClientMessage::Execute(cell))).await.unwrap();
     }
 }
 
@@ -246,7 +246,7 @@ async fn with_a_cell_and(silence_timeout: Duration) -> (Reader, ScriptedDriver) 
     let (handle, task) =
         cellgate::session::start(prepared, config, token.clone(), &Metrics::default());
     tokio::spawn(task);
-    let seat = handle.attach(Guest::owner("ada", token)).await.unwrap();
+    let seat = handle.attach(JoinRequest::owner("ada", token)).await.unwrap();
     let mut reader = Reader { seat, read: Default::default() };
     reader.execute("a").await;
     assert_eq!(driver.expect(kind::EXECUTE).await, 1);

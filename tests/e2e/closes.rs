@@ -158,14 +158,14 @@ async fn granted(
 async fn who_came_by_a_link_leaves_when_it_expires(stage: &Stage) {
     let gateway = stage.gateway();
     let mut owner = stage.session().await;
-    let mut guest = shared_for(gateway, &owner, "editor", Some(4000)).await;
+    let mut join = shared_for(gateway, &owner, "editor", Some(4000)).await;
     // Busy or not: what it began goes on without it.
     let code = "import time\nfor n in range(1000): print(n); time.sleep(0.1)";
-    let id = guest.execute(code).await;
-    guest.until_of("stdout", &id).await;
-    let closed = guest.closed().await;
+    let id = join.execute(code).await;
+    join.until_of("stdout", &id).await;
+    let closed = join.closed().await;
     assert_eq!((closed.code, closed.reason.contains("expired")), (4401, true), "{}", closed.reason);
-    let path = format!("/ws?session={}&token={}", owner.session(), text(&guest.ready, "token"));
+    let path = format!("/ws?session={}&token={}", owner.session(), text(&join.ready, "token"));
     let (mut stream, _) = client::open(gateway, client::request(gateway, &path)).await.unwrap();
     assert_eq!(client::next_frame(&mut stream).await.expect_err("a message").code, 4401);
     // The owner stays, sees who left, and has the session to itself.

@@ -41,7 +41,7 @@ async fn what_runs_may_finish_while_the_gateway_drains(stage: &Stage) {
     // A session that does nothing ends.
     assert_eq!(idle.until("ended").await["reason"], "draining");
     assert_eq!(idle.closed().await.code, 1001);
-    // The doors stay open, to say so.
+    // Requests are still served, so that clients learn of it.
     assert_eq!(http::get(&gateway, "/healthz", &[]).await.status, 200);
     assert_eq!(http::get(&gateway, "/readyz", &[]).await.status, 503);
     let request = client::request(&gateway, &format!("/ws?token={}", gateway.token));

@@ -60,9 +60,9 @@ async fn a_granted_token_lets_in_with_its_role(stage: &Stage) {
         assert_eq!(granted["role"], role);
         assert_eq!(granted["session"], owner.session());
         assert_eq!(granted["expires"], serde_json::Value::Null);
-        let guest = Client::join(gateway, &granted, None).await;
-        assert_eq!(guest.ready["role"], role);
-        guest.close().await;
+        let join = Client::join(gateway, &granted, None).await;
+        assert_eq!(join.ready["role"], role);
+        join.close().await;
     }
     owner.end().await;
 }
@@ -133,17 +133,17 @@ async fn what_a_token_made_ends_with_it(stage: &Stage) {
     let with = client::text(&hour, "token");
     let child = grant(stage, session, with, json!({"role": "viewer"})).await;
     assert_eq!(child["expires"], hour["expires"]);
-    let mut guest = Client::join(gateway, &child, None).await;
+    let mut join = Client::join(gateway, &child, None).await;
     let listed = ask(gateway, "GET", tokens.as_str()).token(own).reply().await;
     assert_eq!(listed.header("cache-control"), "no-store");
     let text = String::from_utf8(listed.body.to_vec()).unwrap();
-    for secret in [own, with, client::text(&child, "token"), client::text(&guest.ready, "token")] {
+    for secret in [own, with, client::text(&child, "token"), client::text(&join.ready, "token")] {
         assert!(!text.contains(secret), "{text}");
     }
     let list = listed.json(200)["tokens"].clone();
     let row = |at: usize| ["id", "role", "parent", "participant"].map(|key| list[at][key].clone());
     let [creator, hours, childs] = [json!(1), hour["id"].clone(), child["id"].clone()];
-    let [first, second] = [&owner, &guest].map(|one| one.ready["participant"].clone());
+    let [first, second] = [&owner, &join].map(|one| one.ready["participant"].clone());
     assert_eq!(row(0), [creator.clone(), json!("owner"), Value::Null, first]);
     assert_eq!(row(1), [hours.clone(), json!("owner"), creator, Value::Null]);
     assert_eq!(row(2), [childs.clone(), json!("viewer"), hours.clone(), Value::Null]);
@@ -154,8 +154,8 @@ async fn what_a_token_made_ends_with_it(stage: &Stage) {
     // The parent is revoked: the child opens nothing any more, and who is in by it is out.
     let revoked = ask(gateway, "DELETE", format!("{tokens}/{hours}")).token(own).reply().await;
     assert_eq!(revoked.status, 204, "{revoked:?}");
-    assert_eq!(guest.closed().await.code, 4401);
-    for dead in [with, client::text(&child, "token"), client::text(&guest.ready, "token")] {
+    assert_eq!(join.closed().await.code, 4401);
+    for dead in [with, client::text(&child, "token"), client::text(&join.ready, "token")] {
         let path = format!("/v1/sessions/{session}/files");
         anonymous(gateway, "GET", path).token(dead).reply().await.problem(401);
     }

@@ -50,7 +50,7 @@ async fn a_hundred_viewers_share_one_encoding_of_each_event() {
     }
     // And so is what somebody gets from the log who comes later.
     let seq = serde_json::from_str::<Value>(&first[0]).unwrap()["seq"].as_u64().unwrap();
-    let late = Guest { after: Some(seq - 1), ..role(&handle, "late", Role::Viewer) };
+    let late = JoinRequest { after: Some(seq - 1), ..role(&handle, "late", Role::Viewer) };
     let late = take_all(&handle.attach(late).await.unwrap()).await;
     let replayed: Vec<_> = late.iter().map(place).filter(|at| places.contains(at)).collect();
     assert_eq!(replayed, places);
@@ -67,7 +67,7 @@ async fn a_client_that_stalls_leaves_memory_flat_whatever_it_is_and_however_much
         let mut owner = Client::join(&handle, None).await;
         let stalled = handle.attach(role(&handle, "sloth", role_of)).await.unwrap();
         if acks {
-            stalled.say(Ok(ClientMessage::Ack { seq: 0 })).await.unwrap();
+            stalled.send(Ok(ClientMessage::Ack { seq: 0 })).await.unwrap();
         }
         owner.execute("a").await;
         let cell = driver.expect(kind::EXECUTE).await;
@@ -89,7 +89,7 @@ async fn who_asks_and_does_not_read_the_answers_has_to_wait() {
     let text = Value::String("x".repeat(16 << 10));
     let ping = || {
         let fields = [("text".to_owned(), text.clone())].into_iter().collect();
-        seat.say(Ok(ClientMessage::Ping { fields }))
+        seat.send(Ok(ClientMessage::Ping { fields }))
     };
     let mut said = 0;
     while tokio::time::timeout(Duration::from_secs(1), ping()).await.is_ok() {
@@ -100,7 +100,7 @@ async fn who_asks_and_does_not_read_the_answers_has_to_wait() {
     let kept = seat.outbox().waiting_bytes();
     assert!(kept <= 2 * config().window_bytes, "{kept} bytes wait");
     // An `ack` is never in the way, and whoever reads again is heard again.
-    seat.say(Ok(ClientMessage::Ack { seq: 0 })).await.unwrap();
+    seat.send(Ok(ClientMessage::Ack { seq: 0 })).await.unwrap();
     let mut read = take_all(&seat).await;
     ping().await.unwrap();
     settle().await;
@@ -120,7 +120,7 @@ async fn what_a_driver_answers_to_a_question_is_bounded() {
         code: "x".into(),
         cursor: 1,
     };
-    client.seat.say(Ok(ClientMessage::Query(query))).await.unwrap();
+    client.seat.send(Ok(ClientMessage::Query(query))).await.unwrap();
     let number = driver.expect(kind::REQUEST).await;
     let part = vec![b' '; 64 << 10];
     for _ in 0..32 {

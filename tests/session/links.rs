@@ -123,7 +123,7 @@ async fn a_link_that_goes_dead_under_an_interrupt() {
     broken.driver.send(kind::OUTPUT, 0, cell, b"alive").await;
     broken.client.until("stdout").await;
     broken.switch.go_dead();
-    broken.client.seat.say(Ok(ClientMessage::Interrupt { id: None })).await.unwrap();
+    broken.client.seat.send(Ok(ClientMessage::Interrupt { id: None })).await.unwrap();
     let began = Instant::now();
     let limit = Limits::default().interrupt_grace + ANSWER_TIME;
     let detail = broken.lost(&[("a", "lost")]).await;
@@ -136,7 +136,7 @@ async fn a_link_that_goes_dead_under_a_restart() {
     let mut broken = open().await;
     broken.run("a").await;
     broken.switch.go_dead();
-    broken.client.seat.say(Ok(ClientMessage::Restart)).await.unwrap();
+    broken.client.seat.send(Ok(ClientMessage::Restart)).await.unwrap();
     let began = Instant::now();
     let detail = broken.lost(&[("a", "lost")]).await;
     within(began, patience() / 2, 2 * patience());
@@ -226,7 +226,7 @@ async fn a_link_that_takes_nothing_and_goes_on_talking_is_found_by_an_interrupt(
     let mut broken = open().await;
     let cell = broken.run("a").await;
     broken.switch.take_nothing();
-    broken.client.seat.say(Ok(ClientMessage::Interrupt { id: None })).await.unwrap();
+    broken.client.seat.send(Ok(ClientMessage::Interrupt { id: None })).await.unwrap();
     let began = Instant::now();
     let mut driver = std::mem::replace(&mut broken.driver, nobody());
     let talk = async {
@@ -254,7 +254,7 @@ async fn what_waits_for_a_link_that_takes_nothing_is_bounded() {
     let mut cells = 0;
     loop {
         let execute = Execute { code: code.clone(), ..Execute::default() };
-        broken.client.seat.say(Ok(ClientMessage::Execute(execute))).await.ok();
+        broken.client.seat.send(Ok(ClientMessage::Execute(execute))).await.ok();
         cells += 1;
         assert!(cells < 200, "{cells} MiB wait");
         loop {

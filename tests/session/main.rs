@@ -26,8 +26,8 @@ use cellgate::protocol::event::EndReason;
 use cellgate::protocol::reply::Role;
 use cellgate::sandbox::EndCause;
 use cellgate::session::{
-    AttachError, Attachment, Delivery, Departure, DetachedOutput, Entry, Guest, SessionConfig,
-    SessionHandle,
+    AttachError, Attachment, Credential, Delivery, Departure, DetachedOutput, JoinRequest,
+    SessionConfig, SessionHandle,
 };
 use cellgate::template::Limits;
 use cellgate_driver::wire::{Outcome, flag, kind};
@@ -55,13 +55,13 @@ fn config() -> SessionConfig {
 }
 
 /// Another owner each time.
-fn guest(name: &str) -> Guest {
-    Guest { name: name.into(), entry: Entry::Gateway, after: None }
+fn join(name: &str) -> JoinRequest {
+    JoinRequest { name: name.into(), credential: Credential::Gateway, after: None }
 }
 
 /// The session's creator, who is one.
-fn creator() -> Guest {
-    Guest::owner("ada", Token::new("t"))
+fn creator() -> JoinRequest {
+    JoinRequest::owner("ada", Token::new("t"))
 }
 
 struct Stage {
@@ -111,13 +111,13 @@ fn ended_by(departure: &Departure, wanted: EndReason) -> bool {
 
 impl Client {
     async fn join(handle: &SessionHandle, after: Option<u64>) -> Client {
-        let seat = handle.attach(Guest { after, ..guest("ada") }).await.unwrap();
+        let seat = handle.attach(JoinRequest { after, ..join("ada") }).await.unwrap();
         Client { seat, read: Default::default() }
     }
 
     async fn execute(&self, id: &str) {
         let cell = Execute { code: "x".into(), id: Some(id.into()), ..Execute::default() };
-        self.seat.say(Ok(ClientMessage::Execute(cell))).await.unwrap();
+        self.seat.send(Ok(ClientMessage::Execute(cell))).await.unwrap();
     }
 
     /// The next event or reply that is no list of participants: those come when it is their time.
@@ -259,7 +259,7 @@ async fn a_client_that_reads_nothing_stops_the_driver_and_an_interrupt_still_pas
         sent += page.len();
         assert!(sent < 1 << 20, "nothing holds the driver back");
     }
-    client.seat.say(Ok(ClientMessage::Interrupt { id: None })).await.unwrap();
+    client.seat.send(Ok(ClientMessage::Interrupt { id: None })).await.unwrap();
     assert_eq!(driver.expect(kind::INTERRUPT).await, cell);
     // A client that reads again gets every byte that was sent.
     let mut received = 0;
@@ -428,7 +428,7 @@ async fn who_is_still_reading_from_the_disk_at_the_end_gets_it_all() {
     }
     driver.done(cell, Outcome::Ok).await;
     let mut back = Client::join(&handle, None).await;
-    back.seat.say(Ok(ClientMessage::End)).await.unwrap();
+    back.seat.send(Ok(ClientMessage::End)).await.unwrap();
     back.until("ready").await;
     let mut next = 1;
     loop {
@@ -479,7 +479,7 @@ async fn who_is_refused_keeps_no_session_awake() {
     for asks in 1..=3 {
         viewer.execute("a").await;
         viewer.until("protocol_error").await;
-        editor.seat.say(Ok(ClientMessage::End)).await.unwrap();
+        editor.seat.send(Ok(ClientMessage::End)).await.unwrap();
         editor.until("protocol_error").await;
         let next = began + idle / 4 * asks;
         assert!(
@@ -500,7 +500,7 @@ async fn an_abandoned_session_ends_and_takes_its_sandbox_along() {
     task.await.unwrap();
     assert!(before.elapsed() >= config().detach_timeout);
     assert!(ended.load(Ordering::SeqCst));
-    assert!(matches!(handle.attach(guest("late")).await, Err(AttachError::Over)));
+    assert!(matches!(handle.attach(join("late")).await, Err(AttachError::Over)));
     drop(driver);
 }
 
@@ -553,10 +553,10 @@ async fn a_full_session_refuses_and_a_seat_given_up_is_free() {
     let Stage { handle, driver, .. } = stage(two, Limits::default(), EndCause::Unknown).await;
     let first = Client::join(&handle, None).await;
     let _second = Client::join(&handle, None).await;
-    let third = handle.attach(guest("third")).await;
+    let third = handle.attach(join("third")).await;
     assert!(matches!(third, Err(AttachError::Full { seats: 2, role: Role::Owner })));
     drop(first);
-    handle.attach(guest("third")).await.unwrap();
+    handle.attach(join("third")).await.unwrap();
     drop(driver);
 }
 
@@ -590,14 +590,14 @@ async fn all_that_was_said_before_leaving_is_heard() {
 }
 
 /// Somebody with a share link of its own.
-fn role(handle: &SessionHandle, name: &str, role: Role) -> Guest {
-    let link = handle.grant(&Entry::Gateway, role, None).unwrap();
-    Guest { entry: Entry::Token(link.token), ..guest(name) }
+fn role(handle: &SessionHandle, name: &str, role: Role) -> JoinRequest {
+    let link = handle.grant(&Credential::Gateway, role, None).unwrap();
+    JoinRequest { credential: Credential::Token(link.token), ..join(name) }
 }
 
 impl Client {
-    async fn seated(handle: &SessionHandle, guest: Guest) -> Client {
-        Client { seat: handle.attach(guest).await.unwrap(), read: Default::default() }
+    async fn seated(handle: &SessionHandle, join: JoinRequest) -> Client {
+        Client { seat: handle.attach(join).await.unwrap(), read: Default::default() }
     }
 }
 
@@ -608,11 +608,11 @@ async fn a_viewer_only_watches_and_an_editor_may_neither_end_nor_restart() {
     assert_eq!(viewer.next().await.unwrap()["role"], "viewer");
     viewer.execute("a").await;
     assert_eq!(viewer.until("protocol_error").await["code"], "forbidden");
-    viewer.seat.say(Ok(ClientMessage::Ping { fields: Default::default() })).await.unwrap();
+    viewer.seat.send(Ok(ClientMessage::Ping { fields: Default::default() })).await.unwrap();
     viewer.until("pong").await;
     let mut editor = Client::seated(&handle, role(&handle, "ed", Role::Editor)).await;
     for owners in [ClientMessage::End, ClientMessage::Restart] {
-        editor.seat.say(Ok(owners)).await.unwrap();
+        editor.seat.send(Ok(owners)).await.unwrap();
         assert_eq!(editor.until("protocol_error").await["code"], "forbidden");
     }
     editor.execute("a").await;
@@ -690,7 +690,7 @@ async fn stopped_cell_overtakes(stops: Vec<ClientMessage>) {
         driver.send(kind::OUTPUT, 0, cell, &page).await;
     }
     for stop in stops {
-        client.seat.say(Ok(stop)).await.unwrap();
+        client.seat.send(Ok(stop)).await.unwrap();
     }
     let (order, _) = driver.receive().await;
     assert!([kind::INTERRUPT, kind::RESTART].contains(&order.kind));

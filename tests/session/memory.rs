@@ -51,7 +51,7 @@ async fn cells_that_wait_are_charged_and_refused_beyond_the_budget() {
     client.execute("first").await;
     assert_eq!(stage.driver.expect(kind::EXECUTE).await, 1);
     for _ in 0..6 {
-        client.seat.say(cell(MIB - 1)).await.unwrap();
+        client.seat.send(cell(MIB - 1)).await.unwrap();
     }
     // A quarter of the budget is one session's at most. Refusals overtake events.
     for _ in 0..3 {
@@ -64,7 +64,7 @@ async fn cells_that_wait_are_charged_and_refused_beyond_the_budget() {
     }
     assert!(memory.used() <= 4 * MIB, "{}", memory.used());
     // A cell of usual size is accepted as long as there is any room at all.
-    client.seat.say(cell(100)).await.unwrap();
+    client.seat.send(cell(100)).await.unwrap();
     client.until("queued").await;
     end(stage).await;
     drop(client);
@@ -80,7 +80,7 @@ async fn one_sessions_queue_has_a_bound_in_bytes() {
     stage.driver.expect(kind::EXECUTE).await;
     let mut reading = 0;
     for number in 0..18 {
-        client.seat.say(cell(MIB)).await.unwrap();
+        client.seat.send(cell(MIB)).await.unwrap();
         let event = loop {
             let event = client.next().await.unwrap();
             if ["queued", "protocol_error"].contains(&event["type"].as_str().unwrap())
@@ -220,7 +220,7 @@ async fn cells_that_wait_do_not_keep_the_running_one_from_writing() {
     client.execute("first").await;
     let first = stage.driver.expect(kind::EXECUTE).await;
     for _ in 0..3 {
-        client.seat.say(cell(MIB)).await.unwrap();
+        client.seat.send(cell(MIB)).await.unwrap();
     }
     // Others hold so much that the budget stays under pressure for as long as these cells wait.
     let others = memory.account().charge(12 * MIB);

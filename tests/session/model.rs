@@ -100,7 +100,7 @@ impl Model {
         std::mem::take(&mut self.told)
     }
 
-    pub(crate) fn say(&mut self, by: &'static str, role: Role, said: Said) {
+    pub(crate) fn send(&mut self, by: &'static str, role: Role, said: Said) {
         let allowed = match (&said, role) {
             (Said::Ping, _) | (_, Role::Owner) => true,
             (Said::End | Said::Restart, Role::Editor) | (_, Role::Viewer) => false,

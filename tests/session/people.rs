@@ -68,8 +68,8 @@ async fn a_newcomer_is_told_who_is_there_right_after_ready_however_much_is_repla
 }
 
 /// Comes back as who it was.
-fn back(ready: &Value) -> Guest {
-    Guest::owner("back", Token::new(ready["token"].as_str().unwrap()))
+fn back(ready: &Value) -> JoinRequest {
+    JoinRequest::owner("back", Token::new(ready["token"].as_str().unwrap()))
 }
 
 #[tokio::test(start_paused = true)]
@@ -91,7 +91,7 @@ async fn two_by_one_link_and_of_one_name_stay_and_one_who_comes_back_takes_its_o
     one.execute("b").await;
     drop(one);
     settle().await;
-    again.seat.say(Ok(ClientMessage::Ping { fields: Default::default() })).await.unwrap();
+    again.seat.send(Ok(ClientMessage::Ping { fields: Default::default() })).await.unwrap();
     while let Ok(message) = again.message().await {
         assert_ne!(message["id"], "b", "{message}");
         if message["type"] == "pong" {
@@ -104,14 +104,14 @@ async fn two_by_one_link_and_of_one_name_stay_and_one_who_comes_back_takes_its_o
 #[tokio::test(start_paused = true)]
 async fn who_is_shown_out_is_not_heard_any_more_and_does_not_come_back() {
     let Stage { handle, mut driver, ended, .. } = usual().await;
-    let link = handle.grant(&Entry::Gateway, Role::Owner, None).unwrap();
-    let by_link = Guest { entry: Entry::Token(link.token), ..guest("ada") };
+    let link = handle.grant(&Credential::Gateway, Role::Owner, None).unwrap();
+    let by_link = JoinRequest { credential: Credential::Token(link.token), ..join("ada") };
     let mut ada = Client::seated(&handle, by_link.clone()).await;
     let ready = ada.until("ready").await;
     // She lets somebody in, who leaves with her.
-    let own = Entry::Token(Token::new(ready["token"].as_str().unwrap()));
+    let own = Credential::Token(Token::new(ready["token"].as_str().unwrap()));
     let child = handle.grant(&own, Role::Viewer, None).unwrap();
-    let child = Guest { entry: Entry::Token(child.token), ..guest("vera") };
+    let child = JoinRequest { credential: Credential::Token(child.token), ..join("vera") };
     let mut vera = Client::seated(&handle, child.clone()).await;
     let number = u32::try_from(ready["participant"].as_u64().unwrap()).unwrap();
     handle.remove(number).await.unwrap();
@@ -119,8 +119,8 @@ async fn who_is_shown_out_is_not_heard_any_more_and_does_not_come_back() {
     for client in [&mut ada, &mut vera] {
         assert_eq!(client.until_departure().await, Departure::Removed);
     }
-    for guest in [back(&ready), child] {
-        assert!(matches!(handle.attach(guest).await, Err(AttachError::Invalid)));
+    for join in [back(&ready), child] {
+        assert!(matches!(handle.attach(join).await, Err(AttachError::Invalid)));
     }
     // The link is another matter, until it is revoked as well; one by it is out at once then.
     let mut again = Client::seated(&handle, by_link.clone()).await;

@@ -183,7 +183,7 @@ impl Play {
         let Supervisor { is_starting, cell, is_interrupted, is_to_restart } = self.supervisor;
         let runs = cell.filter(|_| !is_starting);
         match step {
-            Step::Say(who, said) => self.say(*who, said).await,
+            Step::Say(who, said) => self.send(*who, said).await,
             Step::Drain => {
                 self.model.drain();
                 self.handle.begin_drain().await;
@@ -220,7 +220,7 @@ impl Play {
             }
             Step::AtOnce(who, said, outcome) => {
                 // Commands are looked at first; nothing has been waited for in between.
-                self.say(*who, said).await;
+                self.send(*who, said).await;
                 self.finish(*outcome).await;
             }
             Step::Vanish => {
@@ -231,10 +231,10 @@ impl Play {
         }
     }
 
-    async fn say(&mut self, who: usize, said: &Said) {
+    async fn send(&mut self, who: usize, said: &Said) {
         let (name, role) = PEOPLE[who];
         self.speaker = who;
-        self.model.say(name, role, said.clone());
+        self.model.send(name, role, said.clone());
         let message = match said.clone() {
             Said::Execute { id, stop_on_error, silent } => {
                 let code = "x".into();
@@ -252,7 +252,7 @@ impl Play {
             Said::Ping => ClientMessage::Ping { fields: Default::default() },
             Said::End => ClientMessage::End,
         };
-        self.people[who].say(Ok(message)).await.unwrap();
+        self.people[who].send(Ok(message)).await.unwrap();
     }
 
     async fn finish(&mut self, outcome: Outcome) {

@@ -333,7 +333,7 @@ impl Reader {
 
     fn ack(&self) {
         if let Some(seat) = &self.seat {
-            let said = seat.say(Ok(ClientMessage::Ack { seq: self.newest }));
+            let said = seat.send(Ok(ClientMessage::Ack { seq: self.newest }));
             futures::FutureExt::now_or_never(said).unwrap().unwrap();
         }
     }
@@ -408,10 +408,10 @@ impl Play {
                 self.cells += 1;
                 let id = Some(format!("c{}", self.cells));
                 let cell = Execute { code: "x".into(), id, ..Execute::default() };
-                self.say(who, ClientMessage::Execute(cell)).await;
+                self.send(who, ClientMessage::Execute(cell)).await;
             }
             Step::Interrupt(who) if self.interrupts => {
-                self.say(who, ClientMessage::Interrupt { id: None }).await;
+                self.send(who, ClientMessage::Interrupt { id: None }).await;
             }
             Step::Interrupt(_) => return,
             Step::Write(is_stderr, bytes) => {
@@ -440,21 +440,21 @@ impl Play {
         let reader = &mut self.readers[who];
         reader.on_the_way.clear();
         let after = (reader.newest > 0).then_some(reader.newest);
-        let guest = match &reader.token {
-            Some(own) => Guest { entry: Entry::Token(own.clone()), ..guest("back") },
+        let join = match &reader.token {
+            Some(own) => JoinRequest { credential: Credential::Token(own.clone()), ..join("back") },
             None => role(&self.handle, ["ada", "ed", "vera"][who], ROLES[who]),
         };
-        let guest = Guest { after, ..guest };
+        let join = JoinRequest { after, ..join };
         // The seat before, if there is one, is taken over and stays with its dead connection.
-        reader.seat = Some(self.handle.attach(guest).await.unwrap());
+        reader.seat = Some(self.handle.attach(join).await.unwrap());
         if self.acks[who] {
             reader.ack();
         }
     }
 
-    async fn say(&self, who: usize, message: ClientMessage) {
+    async fn send(&self, who: usize, message: ClientMessage) {
         if let Some(seat) = &self.readers[who].seat {
-            seat.say(Ok(message)).await.unwrap();
+            seat.send(Ok(message)).await.unwrap();
         }
     }
 

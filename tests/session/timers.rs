@@ -46,7 +46,7 @@ async fn an_interpreter_that_does_not_come_ends_the_session() {
         client.execute("a").await;
         let cell = driver.expect(kind::EXECUTE).await;
         client.until("started").await;
-        client.seat.say(Ok(ClientMessage::Restart)).await.unwrap();
+        client.seat.send(Ok(ClientMessage::Restart)).await.unwrap();
         driver.expect(kind::RESTART).await;
         let began = Instant::now();
         match crossing {
@@ -123,7 +123,7 @@ async fn idle_is_who_runs_nothing_and_hears_nothing() {
     let done = Instant::now();
     pass(idle / 2).await;
     // A heartbeat is nobody doing something.
-    client.seat.say(Ok(ClientMessage::Ping { fields: Default::default() })).await.unwrap();
+    client.seat.send(Ok(ClientMessage::Ping { fields: Default::default() })).await.unwrap();
     assert_eq!(client.until("ended").await["reason"], "idle_timeout");
     took(done, idle);
     assert!(ended_by(&client.until_departure().await, EndReason::IdleTimeout));
@@ -193,7 +193,7 @@ async fn a_sandbox_that_nobody_can_end_loses_its_link() {
     let mut client = Client::join(&handle, None).await;
     client.until("participants").await;
     let began = Instant::now();
-    client.seat.say(Ok(ClientMessage::End)).await.unwrap();
+    client.seat.send(Ok(ClientMessage::End)).await.unwrap();
     assert!(ended_by(&client.until_departure().await, EndReason::Requested));
     took(began, Duration::ZERO);
     // The end of the link is what a driver ends itself by.
@@ -215,7 +215,7 @@ async fn who_takes_nothing_at_the_end_is_waited_for_ten_seconds() {
     driver.done(cell, Outcome::Ok).await;
     let mut back = Client::join(&handle, None).await;
     let began = Instant::now();
-    back.seat.say(Ok(ClientMessage::End)).await.unwrap();
+    back.seat.send(Ok(ClientMessage::End)).await.unwrap();
     task.await.unwrap();
     took(began, Duration::from_secs(10));
     assert!(ended.load(Ordering::SeqCst), "the sandbox was not ended meanwhile");

@@ -13,7 +13,9 @@ use cellgate::id::Token;
 use cellgate::metrics::Metrics;
 use cellgate::protocol::client::ClientMessage;
 use cellgate::sandbox::EndCause;
-use cellgate::session::{Attachment, DetachedOutput, Entry, Guest, SessionConfig, SessionHandle};
+use cellgate::session::{
+    Attachment, Credential, DetachedOutput, JoinRequest, SessionConfig, SessionHandle,
+};
 use cellgate::socket::{Incoming, SocketConfig};
 use cellgate::template::Limits;
 use cellgate_driver::wire::{Outcome, kind};
@@ -37,7 +39,7 @@ const WARM: u32 = 3;
 pub(crate) fn walk(times: u32, answer: Vec<Answer>) -> Result<()> {
     let (runtime, metrics, handle) = begin(answer)?;
     let mut client = runtime.block_on(async {
-        let seat = handle.attach(Guest::owner("ada", Token::new("t"))).await?;
+        let seat = handle.attach(JoinRequest::owner("ada", Token::new("t"))).await?;
         let (ours, theirs) = tokio::io::duplex(256 << 10);
         let config = socket_config();
         let websocket = Some(config.websocket());
@@ -57,14 +59,15 @@ pub(crate) fn fan_out(viewers: usize, times: u32, answer: Answer) -> Result<()> 
     let seats = runtime.block_on(async {
         let mut seats = Vec::new();
         let viewer = cellgate::protocol::reply::Role::Viewer;
-        let link = handle.grant(&Entry::Gateway, viewer, None)?.token;
-        let watching = Guest { name: "vera".into(), entry: Entry::Token(link), after: None };
+        let link = handle.grant(&Credential::Gateway, viewer, None)?.token;
+        let watching =
+            JoinRequest { name: "vera".into(), credential: Credential::Token(link), after: None };
         for _ in 0..=viewers {
-            let guest = match seats.is_empty() {
-                true => Guest::owner("ada", Token::new("t")),
+            let join = match seats.is_empty() {
+                true => JoinRequest::owner("ada", Token::new("t")),
                 false => watching.clone(),
             };
-            seats.push(handle.attach(guest).await?);
+            seats.push(handle.attach(join).await?);
         }
         show(&seats, WARM).await?;
         Ok::<_, anyhow::Error>(seats)
@@ -75,7 +78,7 @@ pub(crate) fn fan_out(viewers: usize, times: u32, answer: Answer) -> Result<()> 
 async fn show(seats: &[Attachment], times: u32) -> Result<()> {
     let mut batch = Vec::new();
     for _ in 0..times {
-        seats[0].say(ClientMessage::parse(EXECUTE)).await?;
+        seats[0].send(ClientMessage::parse(EXECUTE)).await?;
         for seat in seats {
             let mut ended = false;
             while !ended {

@@ -11,7 +11,7 @@ use crate::protocol::client::{ClientMessage, Execute};
 use crate::protocol::event::Event;
 use crate::protocol::{Reply, wire_name};
 use crate::registry::{Maker, Registry};
-use crate::session::{Attachment, Delivery, Guest};
+use crate::session::{Attachment, Delivery, JoinRequest};
 
 /// Sessions of a registry.
 pub(super) struct Sessions<'a> {
@@ -25,7 +25,7 @@ impl Place for Sessions<'_> {
     fn enter(&self) -> BoxFuture<'_, Result<Box<dyn Room>>> {
         Box::pin(async move {
             let session = self.registry.create(self.template, Maker::default()).await?;
-            let seat = session.attach(Guest::owner("doctor", session.owner_token())).await?;
+            let seat = session.attach(JoinRequest::owner("doctor", session.owner_token())).await?;
             Ok(Box::new(Session { seat, longest: self.longest }) as Box<dyn Room>)
         })
     }
@@ -47,7 +47,7 @@ impl Room for Session {
                 allow_input: false,
                 ..Execute::default()
             };
-            self.seat.say(Ok(ClientMessage::Execute(cell))).await?;
+            self.seat.send(Ok(ClientMessage::Execute(cell))).await?;
             let mut told = Told::default();
             // The session ends a cell at its timeout; this is for one that fails to.
             let read = tokio::time::timeout(self.longest * 2, self.read(&mut told));
@@ -59,7 +59,7 @@ impl Room for Session {
     fn leave(self: Box<Self>) -> BoxFuture<'static, ()> {
         Box::pin(async move {
             // One that has ended already is as good.
-            self.seat.say(Ok(ClientMessage::End)).await.ok();
+            self.seat.send(Ok(ClientMessage::End)).await.ok();
         })
     }
 }

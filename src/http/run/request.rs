@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::http::Doors;
+use crate::http::AppState;
 use crate::http::body::read_whole;
 use crate::http::problem::Problem;
 use crate::memory::Charge;
@@ -75,7 +75,7 @@ impl Order {
         query: RunQuery,
         headers: &HeaderMap,
         body: Body,
-        doors: &Doors,
+        app: &AppState,
     ) -> Result<Order, Problem> {
         let Some(kind) = BodyKind::of(headers) else {
             let accepted = HeaderValue::from_static("application/json, text/plain");
@@ -83,12 +83,12 @@ impl Order {
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
                 .with(HeaderName::from_static("accept-post"), accepted));
         };
-        let config = &doors.socket;
+        let config = &app.socket;
         let most = config.message_bytes;
         // As much as the body says it has, before any of it is read.
         let length = headers.get(header::CONTENT_LENGTH);
         let length = length.and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(most);
-        let charge = doors.requests.try_charge(length.min(most)).map_err(|exhausted| {
+        let charge = app.requests.try_charge(length.min(most)).map_err(|exhausted| {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, exhausted.to_string()).for_now()
         })?;
         let rule = format!("a cell has at most {most} bytes; --message-size says how many");

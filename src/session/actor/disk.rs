@@ -12,7 +12,8 @@ impl Actor {
         if let Some(batch) = self.log.take_batch() {
             self.spill.write(batch);
         }
-        self.pressed = self.log.is_pressed().then(|| self.pressed.unwrap_or_else(Instant::now));
+        self.full_since =
+            self.log.is_pressed().then(|| self.full_since.unwrap_or_else(Instant::now));
     }
 
     pub(super) fn catch_up(&mut self) {
@@ -32,8 +33,8 @@ impl Actor {
                 }
             }
             // What was written over meanwhile is lost, and so told when it is looked for.
-            Spilled::Read(block, Ok(entries)) if self.log.holds(&block) => {
-                if let Err(error) = self.fanout.take_block(&block, &entries) {
+            Spilled::Read(block, Ok(records)) if self.log.holds(&block) => {
+                if let Err(error) = self.fanout.take_block(&block, &records) {
                     tracing::error!(%error, "cannot encode a gap");
                 }
             }

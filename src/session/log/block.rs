@@ -17,7 +17,7 @@ const RECORD_BYTES: u64 = 16;
 
 /// One place in the log.
 #[derive(Clone, Debug)]
-pub enum Entry {
+pub enum Record {
     /// An event.
     Event(Sequenced),
     /// Events in whose place later ones are: first and last.
@@ -39,28 +39,28 @@ pub struct Block {
     pub only_output: bool,
 }
 
-impl Entry {
+impl Record {
     /// Its first seq.
     pub fn first(&self) -> u64 {
         match self {
-            Entry::Event(event) => event.seq,
-            Entry::Superseded(first, _) => *first,
+            Record::Event(event) => event.seq,
+            Record::Superseded(first, _) => *first,
         }
     }
 
     /// One past its last seq.
     pub fn next(&self) -> u64 {
         match self {
-            Entry::Event(event) => event.seq + 1,
-            Entry::Superseded(_, last) => last + 1,
+            Record::Event(event) => event.seq + 1,
+            Record::Superseded(_, last) => last + 1,
         }
     }
 
     /// Its message, if there is one.
     pub fn json(&self) -> Option<&ByteString> {
         match self {
-            Entry::Event(event) => Some(&event.json),
-            Entry::Superseded(..) => None,
+            Record::Event(event) => Some(&event.json),
+            Record::Superseded(..) => None,
         }
     }
 }
@@ -71,24 +71,24 @@ impl Block {
         Block { position, length: 0, first, next: first, only_output: true }
     }
 
-    /// Counts an entry in.
-    pub(super) fn add(&mut self, entry: &Entry) {
-        self.length += RECORD_BYTES + entry.json().map_or(0, |json| json.len() as u64);
-        self.next = entry.next();
-        self.only_output &= match entry {
-            Entry::Event(event) => event.is_output(),
-            Entry::Superseded(..) => true,
+    /// Counts a record in.
+    pub(super) fn add(&mut self, record: &Record) {
+        self.length += RECORD_BYTES + record.json().map_or(0, |json| json.len() as u64);
+        self.next = record.next();
+        self.only_output &= match record {
+            Record::Event(event) => event.is_output(),
+            Record::Superseded(..) => true,
         };
     }
 }
 
-/// Appends those of `entries` that are the block's.
-pub fn encode(block: &Block, entries: &[Entry], into: &mut Vec<u8>) {
-    let from = entries.partition_point(|entry| entry.first() < block.first);
-    for entry in entries[from..].iter().take_while(|entry| entry.first() < block.next) {
-        let (json, text, word) = match entry {
-            Entry::Event(event) => (event.json.as_bytes().as_ref(), event.text, event.kind as u32),
-            Entry::Superseded(first, last) => (&[][..], None, (last + 1 - first) as u32),
+/// Appends those of `records` that are the block's.
+pub fn encode(block: &Block, records: &[Record], into: &mut Vec<u8>) {
+    let from = records.partition_point(|record| record.first() < block.first);
+    for record in records[from..].iter().take_while(|record| record.first() < block.next) {
+        let (json, text, word) = match record {
+            Record::Event(event) => (event.json.as_bytes().as_ref(), event.text, event.kind as u32),
+            Record::Superseded(first, last) => (&[][..], None, (last + 1 - first) as u32),
         };
         let (start, end) = text.map_or((0, 0), |text| (text.start, text.end));
         for word in [json.len() as u32, start, end, word] {
@@ -99,8 +99,8 @@ pub fn encode(block: &Block, entries: &[Entry], into: &mut Vec<u8>) {
 }
 
 /// Reads a block's bytes. `None`: they are not what was written.
-pub fn decode(block: &Block, mut bytes: Bytes) -> Option<Vec<Entry>> {
-    let mut entries = Vec::new();
+pub fn decode(block: &Block, mut bytes: Bytes) -> Option<Vec<Record>> {
+    let mut records = Vec::new();
     let mut seq = block.first;
     while bytes.has_remaining() {
         let [length, start, end, word] = std::array::from_fn(|_| bytes.try_get_u32_le().ok());
@@ -109,16 +109,16 @@ pub fn decode(block: &Block, mut bytes: Bytes) -> Option<Vec<Entry>> {
             return None;
         }
         let json = ByteString::try_from(bytes.split_to(length)).ok()?;
-        let entry = if json.is_empty() {
-            Entry::Superseded(seq, (seq + u64::from(word)).checked_sub(1).filter(|_| word > 0)?)
+        let record = if json.is_empty() {
+            Record::Superseded(seq, (seq + u64::from(word)).checked_sub(1).filter(|_| word > 0)?)
         } else {
             let text = TextSpan { start: start?, end: end? };
             let kind = *EventKind::ALL.get(word as usize)?;
             let text = (text.end > 0).then_some(text);
-            Entry::Event(Sequenced { seq, kind, json, text })
+            Record::Event(Sequenced { seq, kind, json, text })
         };
-        seq = entry.next();
-        entries.push(entry);
+        seq = record.next();
+        records.push(record);
     }
-    (seq == block.next).then_some(entries)
+    (seq == block.next).then_some(records)
 }

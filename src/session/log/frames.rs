@@ -61,12 +61,12 @@ pub(super) fn follow(newer: &Sequenced, older: &Sequenced, start: Start) -> (boo
     }
     let Some(covered) = read(old).filter(|effect| !effect.leaves) else { return (false, next) };
     let is_neutral = match covered.style {
-        Style::Kept => true,
+        Style::OutputArchive => true,
         Style::Plain => start.plain,
         Style::Other => false,
     };
     next.plain = match covered.style {
-        Style::Kept => start.plain,
+        Style::OutputArchive => start.plain,
         style => style == Style::Plain,
     };
     let Some(covers) = read(new) else { return (false, next) };

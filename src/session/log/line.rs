@@ -29,7 +29,7 @@ pub(super) struct Effect {
 pub(super) enum Style {
     /// They stay what they were.
     #[default]
-    Kept,
+    OutputArchive,
     /// None are left.
     Plain,
     /// Some are left.

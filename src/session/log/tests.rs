@@ -23,32 +23,32 @@ fn fill(log: &mut EventLog, count: usize, size: usize) {
 fn replay(log: &EventLog, disk: &[u8], after: u64) -> (Vec<(u64, u64)>, Vec<u64>) {
     let (mut gaps, mut seqs) = (Vec::new(), Vec::new());
     let mut next = after.saturating_add(1);
-    let mut take = |next: &mut u64, entry: &Entry| {
-        if entry.next() <= *next {
+    let mut take = |next: &mut u64, record: &Record| {
+        if record.next() <= *next {
             return;
         }
-        assert_eq!(entry.first(), *next, "a hole that nothing names");
-        let json = entry.json().unwrap();
+        assert_eq!(record.first(), *next, "a hole that nothing names");
+        let json = record.json().unwrap();
         assert_eq!(json.parse::<u64>().unwrap(), *next);
         seqs.push(*next);
-        *next = entry.next();
+        *next = record.next();
     };
     loop {
         match log.place(next) {
-            Place::Ahead => return (gaps, seqs),
-            Place::Lost { to } => {
+            Location::Ahead => return (gaps, seqs),
+            Location::Lost { to } => {
                 gaps.push((next, to));
                 next = to + 1;
             }
-            Place::Disk(block) => {
+            Location::Disk(block) => {
                 assert!(log.holds(&block));
                 let at = (0..block.length).map(|at| (block.position + at) % disk.len() as u64);
                 let bytes: Vec<u8> = at.map(|at| disk[at as usize]).collect();
-                let entries = block::decode(&block, Bytes::from(bytes)).unwrap();
-                assert_eq!(block.only_output, entries.iter().all(|e| !e.first().is_multiple_of(5)));
-                entries.iter().for_each(|entry| take(&mut next, entry));
+                let records = block::decode(&block, Bytes::from(bytes)).unwrap();
+                assert_eq!(block.only_output, records.iter().all(|e| !e.first().is_multiple_of(5)));
+                records.iter().for_each(|record| take(&mut next, record));
             }
-            Place::Memory => log.held(next).for_each(|entry| take(&mut next, entry)),
+            Location::Memory => log.held(next).for_each(|record| take(&mut next, record)),
         }
     }
 }
@@ -58,7 +58,7 @@ fn write(log: &mut EventLog, disk: &mut [u8]) {
     while let Some(batch) = log.take_batch() {
         for block in &batch.blocks {
             let mut bytes = Vec::new();
-            block::encode(block, &batch.entries, &mut bytes);
+            block::encode(block, &batch.records, &mut bytes);
             assert_eq!(bytes.len() as u64, block.length);
             for (at, byte) in bytes.into_iter().enumerate() {
                 disk[(block.position as usize + at) % disk.len()] = byte;
@@ -164,9 +164,9 @@ fn a_disk_that_is_too_slow_loses_what_memory_cannot_hold() {
     fill(&mut log, 40, 300);
     log.on_written(true);
     // The batch is on the disk, the newest in memory, and between them is a hole.
-    assert_eq!(log.place(1), Place::Disk(batch.blocks[0]));
-    assert!(matches!(log.place(batch.blocks[0].next), Place::Lost { to } if to < 54));
-    assert_eq!(log.place(54), Place::Memory);
+    assert_eq!(log.place(1), Location::Disk(batch.blocks[0]));
+    assert!(matches!(log.place(batch.blocks[0].next), Location::Lost { to } if to < 54));
+    assert_eq!(log.place(54), Location::Memory);
 }
 
 fn say(log: &mut EventLog, event: &Event, wanted: u64) -> usize {
@@ -195,19 +195,19 @@ fn the_frames_of_a_progress_bar_are_kept_as_their_last() {
             say(&mut log, &usage(), u64::MAX);
         }
     }
-    let shown: Vec<&Entry> = log.held(1).filter(|entry| entry.json().is_some()).collect();
-    let output: Vec<&Entry> =
+    let shown: Vec<&Record> = log.held(1).filter(|record| record.json().is_some()).collect();
+    let output: Vec<&Record> =
         shown.iter().copied().filter(|e| e.json().unwrap().contains("stderr")).collect();
     assert_eq!((shown.len(), output.len()), (41, 1));
     assert!(output[0].json().unwrap().contains(" 40000 of 40000"));
-    // Every seq is accounted for, in order and in few entries.
+    // Every seq is accounted for, in order and in few records.
     let mut next = 1;
-    for entry in log.held(1) {
-        assert_eq!(entry.first(), next);
-        next = entry.next();
+    for record in log.held(1) {
+        assert_eq!(record.first(), next);
+        next = record.next();
     }
-    assert_eq!((next, log.entries.len()), (40_041, 81));
-    let bytes: usize = log.entries.iter().map(cost).sum();
+    assert_eq!((next, log.records.len()), (40_041, 81));
+    let bytes: usize = log.records.iter().map(cost).sum();
     assert_eq!(bytes, log.bytes);
 }
 
@@ -220,7 +220,7 @@ fn a_frame_is_kept_while_somebody_is_still_to_get_it_and_where_something_else_ca
     assert!(say(&mut log, &frame(3), 3) > 0, "the second is nobody's any more");
     assert_eq!(say(&mut log, &clear, u64::MAX), 0);
     assert_eq!(say(&mut log, &frame(5), u64::MAX), 0);
-    let kept: Vec<u64> = log.held(1).filter(|e| e.json().is_some()).map(Entry::first).collect();
+    let kept: Vec<u64> = log.held(1).filter(|e| e.json().is_some()).map(Record::first).collect();
     assert_eq!(kept, [1, 3, 4, 5]);
 }
 
@@ -236,11 +236,11 @@ fn superseded_frames_stand_on_the_disk_as_one() {
         say(&mut log, &status, u64::MAX);
         write(&mut log, &mut disk);
     }
-    let Place::Disk(block) = log.place(7) else { panic!("{:?}", log.place(7)) };
+    let Location::Disk(block) = log.place(7) else { panic!("{:?}", log.place(7)) };
     let bytes = disk[block.position as usize..][..block.length as usize].to_vec();
-    let entries = block::decode(&block, Bytes::from(bytes)).unwrap();
-    assert!(matches!(entries[0], Entry::Superseded(1, 49)));
-    assert!(matches!(&entries[1], Entry::Event(event) if event.seq == 50 && event.is_output()));
+    let records = block::decode(&block, Bytes::from(bytes)).unwrap();
+    assert!(matches!(records[0], Record::Superseded(1, 49)));
+    assert!(matches!(&records[1], Record::Event(event) if event.seq == 50 && event.is_output()));
 }
 
 #[test]
@@ -268,11 +268,11 @@ fn what_a_clear_removes_makes_room_only_for_what_nobody_has_seen() {
     let (before, new) = (log.bytes, log.held(42).map(cost).sum::<usize>());
     let unseen = take(&mut log, &clear);
     let newest = log.held(log.newest()).next().map(cost).unwrap();
-    assert_eq!(log.entries.len(), 4, "texts, a status, texts, a clear");
-    assert_eq!(log.bytes, log.entries.iter().map(cost).sum::<usize>());
+    assert_eq!(log.records.len(), 4, "texts, a status, texts, a clear");
+    assert_eq!(log.bytes, log.records.iter().map(cost).sum::<usize>());
     assert_eq!(unseen, new - OVERHEAD_BYTES);
     assert!(before + newest - log.bytes > unseen);
-    let ends: Vec<_> = log.entries.iter().map(|entry| (entry.first(), entry.next())).collect();
+    let ends: Vec<_> = log.records.iter().map(|record| (record.first(), record.next())).collect();
     assert_eq!(ends, [(1, 41), (41, 42), (42, 102), (102, 103)]);
 }
 
@@ -299,7 +299,7 @@ fn the_first_frame_of_a_cell_is_overwritten_like_any_other() {
     for event in [&started, &status, &text("10%  "), &status, &text("\r20%")] {
         say(&mut log, event, u64::MAX);
     }
-    let kept: Vec<u64> = log.held(1).filter(|e| e.json().is_some()).map(Entry::first).collect();
+    let kept: Vec<u64> = log.held(1).filter(|e| e.json().is_some()).map(Record::first).collect();
     assert_eq!(kept, [1, 2, 4, 5]);
 }
 

@@ -51,7 +51,7 @@ impl State {
                     let room = usize::try_from(room).unwrap_or(usize::MAX).min(bytes.len());
                     if room > 0 {
                         let (id, bytes) = (Arc::clone(&id), bytes.slice(..room));
-                        self.effects.push(Effect::Keep { id, bytes });
+                        self.effects.push(Effect::Archive { id, bytes });
                     }
                 }
                 running.take_output(stream, bytes)

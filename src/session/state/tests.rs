@@ -61,7 +61,7 @@ impl Story {
         Story(State::new(rules))
     }
 
-    fn say(&mut self, message: ClientMessage) -> Vec<String> {
+    fn send(&mut self, message: ClientMessage) -> Vec<String> {
         self.0.on_message(1, &by(), message);
         self.read()
     }
@@ -93,10 +93,10 @@ impl Story {
             Effect::Send(DriverCommand::Restart) => "→restart".to_owned(),
             Effect::ArmTimer(after) => format!("arm {}", after.as_millis()),
             Effect::DisarmTimer => "disarm".to_owned(),
-            Effect::Keep { id, bytes } => {
+            Effect::Archive { id, bytes } => {
                 format!("keep {id} {:?}", String::from_utf8_lossy(bytes))
             }
-            Effect::Kept { id, omitted } => {
+            Effect::EndArchive { id, omitted } => {
                 format!("{} {id}", if *omitted { "kept" } else { "forget" })
             }
             Effect::Log(_) => "log".to_owned(),
@@ -130,7 +130,7 @@ fn tell_event(event: &Event) -> String {
 #[test]
 fn a_cell_goes_from_queued_to_done() {
     let mut story = Story::new(rules());
-    assert_eq!(story.say(execute("a")), ["queued a 0", "busy", "→execute 1", "started a [1]"]);
+    assert_eq!(story.send(execute("a")), ["queued a 0", "busy", "→execute 1", "started a [1]"]);
     assert_eq!(story.hear(output(1, "hi\n", false)), ["stdout a \"hi\\n\""]);
     assert_eq!(story.hear(done(1, Outcome::Ok, 5)), ["done a Ok", "idle"]);
     assert_eq!(story.hear(output(1, "thread\n", true)), ["late a \"thread\\n\""]);
@@ -139,41 +139,41 @@ fn a_cell_goes_from_queued_to_done() {
 #[test]
 fn cells_wait_their_turn_and_stay_busy_between() {
     let mut story = Story::new(rules());
-    story.say(execute("a"));
-    assert_eq!(story.say(execute("b")), ["queued b 1"]);
-    assert_eq!(story.say(execute("b")), ["refused DuplicateId"]);
-    assert_eq!(story.say(execute("c")), ["queued c 2"]);
-    assert_eq!(story.say(execute("d")), ["queued d 3"]);
-    assert_eq!(story.say(execute("e")), ["refused QueueFull"]);
+    story.send(execute("a"));
+    assert_eq!(story.send(execute("b")), ["queued b 1"]);
+    assert_eq!(story.send(execute("b")), ["refused DuplicateId"]);
+    assert_eq!(story.send(execute("c")), ["queued c 2"]);
+    assert_eq!(story.send(execute("d")), ["queued d 3"]);
+    assert_eq!(story.send(execute("e")), ["refused QueueFull"]);
     assert_eq!(
         story.hear(done(1, Outcome::Error, 5)),
         ["done a Error", "→execute 2", "started b [2]"]
     );
-    assert_eq!(story.say(execute("e")), ["queued e 3"], "a refused id is not taken");
+    assert_eq!(story.send(execute("e")), ["queued e 3"], "a refused id is not taken");
 }
 
 #[test]
 fn a_silent_cell_counts_nothing() {
     let mut story = Story::new(rules());
     let silent = Execute { code: "1".into(), silent: true, ..Execute::default() };
-    let told = story.say(ClientMessage::Execute(silent));
+    let told = story.send(ClientMessage::Execute(silent));
     assert_eq!(told.last().unwrap(), "started cell-1");
     story.hear(done(1, Outcome::Ok, 5));
-    assert_eq!(story.say(execute("a")).last().unwrap(), "started a [1]");
+    assert_eq!(story.send(execute("a")).last().unwrap(), "started a [1]");
 }
 
 #[test]
 fn interrupting_is_idempotent_and_cancels_what_waits() {
     let mut story = Story::new(rules());
     let interrupt = |id: Option<&str>| ClientMessage::Interrupt { id: id.map(str::to_owned) };
-    assert_eq!(story.say(interrupt(None)), Vec::<String>::new(), "nothing runs");
-    assert_eq!(story.say(interrupt(Some("a"))), ["refused NotRunning"]);
-    story.say(execute("a"));
-    story.say(execute("b"));
-    assert_eq!(story.say(interrupt(Some("b"))), ["done b Cancelled"]);
-    assert_eq!(story.say(interrupt(Some("b"))), Vec::<String>::new(), "it has ended");
-    assert_eq!(story.say(interrupt(Some("a"))), ["→interrupt 1", "arm 32000"]);
-    assert_eq!(story.say(interrupt(None)), Vec::<String>::new(), "it was told already");
+    assert_eq!(story.send(interrupt(None)), Vec::<String>::new(), "nothing runs");
+    assert_eq!(story.send(interrupt(Some("a"))), ["refused NotRunning"]);
+    story.send(execute("a"));
+    story.send(execute("b"));
+    assert_eq!(story.send(interrupt(Some("b"))), ["done b Cancelled"]);
+    assert_eq!(story.send(interrupt(Some("b"))), Vec::<String>::new(), "it has ended");
+    assert_eq!(story.send(interrupt(Some("a"))), ["→interrupt 1", "arm 32000"]);
+    assert_eq!(story.send(interrupt(None)), Vec::<String>::new(), "it was told already");
     assert_eq!(
         story.hear(done(1, Outcome::Interrupted, 9)),
         ["disarm", "done a Interrupted", "idle"]
@@ -187,10 +187,10 @@ fn every_end_of_a_cell_has_its_status() {
     let none: Stop = |_| {};
     let time_out: Stop = |story| story.0.on_timer();
     let interrupt: Stop = |story| {
-        story.say(ClientMessage::Interrupt { id: None });
+        story.send(ClientMessage::Interrupt { id: None });
     };
     let restart: Stop = |story| {
-        story.say(ClientMessage::Restart);
+        story.send(ClientMessage::Restart);
     };
     for (stop, end, expected) in [
         (none, done(1, Outcome::Ok, 1), "done a Ok"),
@@ -211,7 +211,7 @@ fn every_end_of_a_cell_has_its_status() {
         (restart, exited(1, ExitCause::Restart, true, 9), "done a Interrupted state lost"),
     ] {
         let mut story = Story::new(Rules { timeout, ..rules() });
-        story.say(execute("a"));
+        story.send(execute("a"));
         stop(&mut story);
         story.read();
         let told = story.hear(end);
@@ -232,7 +232,7 @@ fn the_shorter_timeout_counts() {
         let timeout = template.map(Duration::from_millis);
         let mut story = Story::new(Rules { timeout, ..rules() });
         let cell = Execute { code: "1".into(), timeout_ms: asked, ..Execute::default() };
-        let told = story.say(ClientMessage::Execute(cell));
+        let told = story.send(ClientMessage::Execute(cell));
         let arm = told.iter().find(|line| line.starts_with("arm")).map(String::as_str);
         assert_eq!(arm, armed);
     }
@@ -241,13 +241,13 @@ fn the_shorter_timeout_counts() {
 #[test]
 fn a_dead_interpreter_cancels_what_waits_and_a_fresh_one_takes_over() {
     let mut story = Story::new(rules());
-    story.say(execute("a"));
-    story.say(execute("b"));
+    story.send(execute("a"));
+    story.send(execute("b"));
     assert_eq!(
         story.hear(exited(1, ExitCause::Own, true, 11)),
         ["done a Exited state lost", "done b Cancelled", "restarting", "arm 60000"]
     );
-    assert_eq!(story.say(execute("c")), ["queued c 0"], "it waits for the fresh one");
+    assert_eq!(story.send(execute("c")), ["queued c 0"], "it waits for the fresh one");
     assert_eq!(
         story.hear(DriverEvent::Ready(Bytes::new())),
         ["disarm", "restarted by None", "busy", "→execute 3", "started c [1]"]
@@ -269,7 +269,7 @@ fn an_interpreter_that_cannot_start_again_ends_the_session() {
     story.hear(exited(0, ExitCause::Own, false, 1));
     let told = story.hear(exited(0, ExitCause::Own, false, 1));
     assert_eq!(told, ["ended", "ended InterpreterFailed"]);
-    assert_eq!(story.say(execute("a")), Vec::<String>::new());
+    assert_eq!(story.send(execute("a")), Vec::<String>::new());
 }
 
 #[test]
@@ -284,7 +284,7 @@ fn an_interpreter_that_cannot_start_for_lack_of_memory_ends_the_session_too() {
 #[test]
 fn an_interpreter_that_ends_while_a_restart_is_on_its_way_ends_nothing_else() {
     let mut story = Story::new(rules());
-    story.say(ClientMessage::Restart);
+    story.send(ClientMessage::Restart);
     // It ended by itself before the RESTART came, and had been ready: another follows.
     assert!(!story.hear(exited(0, ExitCause::Own, false, 1)).contains(&"ended".to_owned()));
     assert!(!story.hear(exited(0, ExitCause::Restart, true, 9)).contains(&"ended".to_owned()));
@@ -294,13 +294,13 @@ fn an_interpreter_that_ends_while_a_restart_is_on_its_way_ends_nothing_else() {
 #[test]
 fn a_restart_cancels_the_queue_and_says_who_asked() {
     let mut story = Story::new(rules());
-    story.say(execute("a"));
-    story.say(execute("b"));
+    story.send(execute("a"));
+    story.send(execute("b"));
     assert_eq!(
-        story.say(ClientMessage::Restart),
+        story.send(ClientMessage::Restart),
         ["done b Cancelled", "→restart", "arm 60000", "restarting"]
     );
-    assert_eq!(story.say(ClientMessage::Restart), Vec::<String>::new());
+    assert_eq!(story.send(ClientMessage::Restart), Vec::<String>::new());
     assert_eq!(
         story.hear(exited(1, ExitCause::Restart, true, 9)),
         ["done a Interrupted state lost", "arm 60000"]
@@ -312,17 +312,17 @@ fn a_restart_cancels_the_queue_and_says_who_asked() {
 #[test]
 fn an_end_that_crosses_a_restart_or_an_interrupt_in_it_leaves_the_restart_its_deadline() {
     let mut story = Story::new(rules());
-    story.say(execute("a"));
-    story.say(ClientMessage::Restart);
+    story.send(execute("a"));
+    story.send(ClientMessage::Restart);
     // The driver said so before it heard of the restart. Nothing but EXITED takes the deadline away.
     assert_eq!(story.hear(done(1, Outcome::Ok, 5)), ["done a Ok"]);
-    assert_eq!(story.say(ClientMessage::Interrupt { id: None }), Vec::<String>::new());
+    assert_eq!(story.send(ClientMessage::Interrupt { id: None }), Vec::<String>::new());
     story.hear(exited(0, ExitCause::Restart, true, 9));
     story.hear(DriverEvent::Ready(Bytes::new()));
     // A cell on its way to an interpreter that ends, and its interrupt: its own time begins later.
-    story.say(execute("b"));
+    story.send(execute("b"));
     story.hear(exited(0, ExitCause::Own, false, 1));
-    assert_eq!(story.say(ClientMessage::Interrupt { id: None }), ["→interrupt 2"]);
+    assert_eq!(story.send(ClientMessage::Interrupt { id: None }), ["→interrupt 2"]);
     let told = story.hear(DriverEvent::Ready(Bytes::new()));
     assert_eq!(told, ["arm 32000", "restarted by None", "busy"]);
 }
@@ -336,8 +336,8 @@ fn stop_on_error_cancels_what_is_queued_behind() {
         stop_on_error: true,
         ..Execute::default()
     };
-    story.say(ClientMessage::Execute(careful));
-    story.say(execute("b"));
+    story.send(ClientMessage::Execute(careful));
+    story.send(execute("b"));
     assert_eq!(
         story.hear(done(1, Outcome::Error, 1)),
         ["done a Error", "done b Cancelled", "idle"]
@@ -347,7 +347,7 @@ fn stop_on_error_cancels_what_is_queued_behind() {
 #[test]
 fn of_output_beyond_the_budget_head_and_tail_are_shown() {
     let mut story = Story::new(Rules { output_bytes: Some(6), output_kept_bytes: 100, ..rules() });
-    story.say(execute("a"));
+    story.send(execute("a"));
     assert_eq!(story.hear(output(1, "abc", false)), ["keep a \"abc\"", "stdout a \"abc\""]);
     let told = story.hear(output(1, "defgh", false));
     assert_eq!(told, ["keep a \"defgh\"", "notice output_budget"]);
@@ -357,7 +357,7 @@ fn of_output_beyond_the_budget_head_and_tail_are_shown() {
         ["truncated a 5", "stdout a \"ijk\"", "kept a", "done a Ok", "idle"]
     );
     // One that keeps within it is shown whole, its end when it ends.
-    story.say(execute("b"));
+    story.send(execute("b"));
     story.hear(output(2, "abcde", false));
     assert_eq!(
         story.hear(done(2, Outcome::Ok, 1)),
@@ -370,7 +370,7 @@ fn output_beyond_what_is_kept_stops_the_cell() {
     for (kept, most) in [(0, 6), (8, 8)] {
         let rules = Rules { output_bytes: Some(6), output_kept_bytes: kept, ..rules() };
         let mut story = Story::new(rules);
-        story.say(execute("a"));
+        story.send(execute("a"));
         story.hear(output(1, "abc", false));
         let told = story.hear(output(1, "defghijk", false));
         let keeps = format!("keep a {:?}", &"defghijk"[..most - 3]);
@@ -386,7 +386,7 @@ fn output_beyond_what_is_kept_stops_the_cell() {
 #[test]
 fn a_character_that_the_budget_cuts_is_omitted_whole() {
     let mut story = Story::new(Rules { output_bytes: Some(8), output_kept_bytes: 99, ..rules() });
-    story.say(execute("a"));
+    story.send(execute("a"));
     assert_eq!(
         story.hear(output(1, "abc€def€gh", false))[1..],
         ["stdout a \"abc\"", "notice output_budget"]
@@ -405,15 +405,15 @@ fn input_goes_to_the_cell_that_asked_and_to_no_other() {
         id: "a".to_owned(),
         text: text.map(str::to_owned),
     };
-    story.say(execute("a"));
-    assert_eq!(story.say(input(Some("early"))), ["refused NotRunning"]);
+    story.send(execute("a"));
+    assert_eq!(story.send(input(Some("early"))), ["refused NotRunning"]);
     let json = Bytes::from_static(b"{\"type\":\"input_request\",\"prompt\":\"? \"}");
     let asks = DriverEvent::Message { cell: 1, late: false, json };
     assert_eq!(story.hear(asks.clone()), ["asks a \"? \""]);
-    assert_eq!(story.say(input(Some("x"))), ["→input 1 {\"text\":\"x\"}"]);
-    assert_eq!(story.say(input(Some("twice"))), ["refused NotRunning"]);
+    assert_eq!(story.send(input(Some("x"))), ["→input 1 {\"text\":\"x\"}"]);
+    assert_eq!(story.send(input(Some("twice"))), ["refused NotRunning"]);
     story.hear(asks);
-    assert_eq!(story.say(input(None)), ["→input 1 {\"eof\":true}"]);
+    assert_eq!(story.send(input(None)), ["→input 1 {\"eof\":true}"]);
 }
 
 #[test]
@@ -423,20 +423,20 @@ fn questions_are_passed_on_or_answered_busy() {
         let query = Query { id: "q".into(), kind, code: "pri".into(), cursor: 3 };
         ClientMessage::Query(query)
     };
-    assert_eq!(story.say(ask(QueryKind::Complete)), ["→request 1"]);
+    assert_eq!(story.send(ask(QueryKind::Complete)), ["→request 1"]);
     let json = Bytes::from_static(br#"{"matches":["print"],"start":0,"end":3}"#);
     let answered = story.hear(DriverEvent::Reply { number: 1, json: Some(json) });
     assert_eq!(answered, ["completed [\"print\"] busy=false"]);
-    story.say(ask(QueryKind::Complete));
+    story.send(ask(QueryKind::Complete));
     let answered = story.hear(DriverEvent::Reply { number: 2, json: None });
     assert_eq!(answered, ["completed [] busy=true"]);
     let garbage = Bytes::from_static(b"[");
-    story.say(ask(QueryKind::Complete));
+    story.send(ask(QueryKind::Complete));
     let answered = story.hear(DriverEvent::Reply { number: 3, json: Some(garbage) });
     assert_eq!(answered, ["log", "completed [] busy=true"]);
 
-    story.say(execute("a"));
-    story.say(ask(QueryKind::IsComplete));
+    story.send(execute("a"));
+    story.send(ask(QueryKind::IsComplete));
     let answered = story.hear(DriverEvent::Reply { number: 4, json: None });
     assert_eq!(answered, ["complete Unknown busy=true"], "one rule for all questions");
     assert_eq!(story.hear(done(1, Outcome::Ok, 1)), ["done a Ok", "idle"]);
@@ -450,7 +450,7 @@ fn processes_killed_for_memory_are_told_with_the_cell() {
         (3, "3 processes that the code had started were killed"),
         (255, "255 processes or more that the code had started were killed"),
     ] {
-        story.say(execute(&format!("cell of {kills}")));
+        story.send(execute(&format!("cell of {kills}")));
         let number = [1, 3, 255].iter().position(|&other| other == kills).unwrap() as u32 + 1;
         let DriverEvent::Done { cell, done } = done(number, Outcome::Error, 1) else { panic!() };
         story.0.on_driver(DriverEvent::Done { cell, done: Done { memory_kills: kills, ..done } });
@@ -471,8 +471,8 @@ fn processes_killed_for_memory_are_told_with_the_cell() {
 #[test]
 fn losing_the_sandbox_leaves_no_cell_without_an_end() {
     let mut story = Story::new(rules());
-    story.say(execute("a"));
-    story.say(execute("b"));
+    story.send(execute("a"));
+    story.send(execute("b"));
     story.0.on_lost("the container was removed");
     assert_eq!(
         story.read(),
@@ -485,7 +485,7 @@ fn losing_the_sandbox_leaves_no_cell_without_an_end() {
 #[test]
 fn a_hostile_driver_cannot_make_a_second_end() {
     let mut story = Story::new(rules());
-    story.say(execute("a"));
+    story.send(execute("a"));
     story.hear(done(1, Outcome::Ok, 1));
     for event in
         [done(1, Outcome::Ok, 1), done(7, Outcome::Ok, 1), DriverEvent::Ready(Bytes::new())]
@@ -506,8 +506,8 @@ fn a_hostile_driver_cannot_speak_for_cells_that_do_not_run() {
     let asks = br#"{"type":"input_request"}"#;
     let display = br#"{"type":"display","data":{}}"#;
     let mut story = Story::new(rules());
-    story.say(execute("a"));
-    story.say(execute("b"));
+    story.send(execute("a"));
+    story.send(execute("b"));
     for event in [output(2, "early", false), output(2, "early", true), message(2, display)] {
         assert_eq!(story.hear(event), Vec::<String>::new());
     }
@@ -520,13 +520,13 @@ fn a_hostile_driver_cannot_speak_for_cells_that_do_not_run() {
     }
     let told = story.hear(message(1, display));
     assert!(told[0].contains("late: true"), "{told:?}");
-    story.say(ClientMessage::Input { id: "a".into(), text: None });
+    story.send(ClientMessage::Input { id: "a".into(), text: None });
 }
 
 #[test]
 fn what_cannot_be_passed_on_is_told() {
     let mut story = Story::new(rules());
-    story.say(execute("a"));
+    story.send(execute("a"));
     let deep = format!(r#"{{"type":"result","data":{{"x":{}1}}}}"#, "[".repeat(100_000));
     for json in [deep.as_str(), "{}", "[]", r#"{"type":"done"}"#, r#"{"type":"result","data":5}"#] {
         let json = Bytes::copy_from_slice(json.as_bytes());
@@ -539,15 +539,15 @@ fn what_cannot_be_passed_on_is_told() {
 fn a_driver_that_owes_an_answer_is_given_up() {
     let gone = "ended SandboxLost";
     let mut story = Story::new(rules());
-    story.say(execute("a"));
+    story.send(execute("a"));
     assert!(!story.0.awaits_answer());
-    story.say(ClientMessage::Interrupt { id: None });
+    story.send(ClientMessage::Interrupt { id: None });
     assert!(story.0.awaits_answer());
     story.0.on_timer();
     assert_eq!(story.read(), ["disarm", "done a Lost state lost", "ended", gone]);
 
     let mut story = Story::new(rules());
-    story.say(ClientMessage::Restart);
+    story.send(ClientMessage::Restart);
     assert!(story.0.awaits_answer());
     story.0.on_timer();
     assert_eq!(story.read(), ["ended", gone]);
@@ -557,7 +557,7 @@ fn a_driver_that_owes_an_answer_is_given_up() {
 fn a_cell_on_its_way_to_a_dying_interpreter_runs_in_the_next_with_its_time_limit() {
     let timeout = Some(Duration::from_millis(500));
     let mut story = Story::new(Rules { timeout, ..rules() });
-    story.say(execute("a"));
+    story.send(execute("a"));
     // The supervisor had not heard of the cell when it said so.
     story.hear(exited(0, ExitCause::Own, false, 0));
     let told = story.hear(DriverEvent::Ready(Bytes::new()));
@@ -572,12 +572,12 @@ fn a_drained_session_finishes_what_it_accepted_and_takes_no_more() {
     assert_eq!(idle.read(), ["ended", "ended Draining"]);
 
     let mut story = Story::new(rules());
-    story.say(execute("a"));
-    story.say(execute("b"));
+    story.send(execute("a"));
+    story.send(execute("b"));
     story.0.on_drain();
     story.0.on_drain();
     assert_eq!(story.read().len(), 1, "one notice");
-    assert_eq!(story.say(execute("c")), ["refused QueueFull"]);
+    assert_eq!(story.send(execute("c")), ["refused QueueFull"]);
     assert_eq!(story.hear(done(1, Outcome::Ok, 1)), ["done a Ok", "→execute 2", "started b [2]"]);
     assert_eq!(story.hear(done(2, Outcome::Ok, 1)), ["done b Ok", "ended", "ended Draining"]);
 }

@@ -168,7 +168,7 @@ async fn read_all(client: &mut Reader) -> (Vec<String>, Departure) {
             Err(departure) => break (lines.into_iter().map(counted).collect(), departure),
         };
         if event["type"] == "usage" && event["processes"] == 4242 {
-            client.seat.say(Ok(ClientMessage::End)).await.unwrap();
+            client.seat.send(Ok(ClientMessage::End)).await.unwrap();
             continue;
         }
         let Some(line) = line(&event) else { continue };

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::backoff::Backoff;
 use super::demand::Demand;
-use super::{Parked, PrepareError, Prepared, ShelfStatus};
+use super::{Parked, PrepareError, Prepared, TemplatePoolStatus};
 use crate::id::SessionId;
 use crate::link::{DriverEvent, LinkError};
 use crate::template::Template;
@@ -20,7 +20,7 @@ use crate::template::Template;
 pub(super) type Answer = Result<Parked, PrepareError>;
 
 /// A template's sandboxes.
-pub(super) struct Shelf {
+pub(super) struct TemplatePool {
     pub(super) template: Arc<Template>,
     /// Oldest first.
     parked: VecDeque<Parked>,
@@ -32,11 +32,11 @@ pub(super) struct Shelf {
     pub(super) backoff: Backoff,
 }
 
-impl Shelf {
+impl TemplatePool {
     /// An empty one.
-    pub(super) fn new(template: Arc<Template>, now: Instant) -> Shelf {
+    pub(super) fn new(template: Arc<Template>, now: Instant) -> TemplatePool {
         let demand = Demand::new(template.pool, now);
-        Shelf {
+        TemplatePool {
             template,
             parked: VecDeque::new(),
             waiting: VecDeque::new(),
@@ -155,8 +155,8 @@ impl Shelf {
     }
 
     /// What others may know.
-    pub(super) fn status(&self, now: Instant) -> ShelfStatus {
-        ShelfStatus {
+    pub(super) fn status(&self, now: Instant) -> TemplatePoolStatus {
+        TemplatePoolStatus {
             template: Arc::clone(&self.template),
             parked: self.parked.len(),
             target: self.demand.target(now),

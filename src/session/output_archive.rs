@@ -2,10 +2,10 @@
 //!
 //! ```text
 //!   rules ── Keep ─► buffer ── 64 KiB ─► blocking pool ─► a file without a name, one a cell
-//!         └─ Kept ─► forgotten, or ended ── all is written ─► Full (whoever asked)
+//!         └─ OutputArchive ─► forgotten, or ended ── all is written ─► Full (whoever asked)
 //! ```
 //! A short cell costs no file. The actor never waits for a disk; while it is slow, the link is not
-//! read ([`Kept::is_full`]). Older cells' output goes where newer one needs its room.
+//! read ([`OutputArchive::is_full`]). Older cells' output goes where newer one needs its room.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -68,7 +68,7 @@ type Writing = JoinHandle<io::Result<(Arc<File>, usize)>>;
 
 /// The output of the newest cells of a session.
 #[derive(Debug)]
-pub(super) struct Kept {
+pub(super) struct OutputArchive {
     directory: Arc<PathBuf>,
     /// For all cells together.
     capacity: u64,
@@ -103,11 +103,11 @@ impl SessionHandle {
     }
 }
 
-impl Kept {
+impl OutputArchive {
     /// At most `capacity` bytes, in files in `directory`, on whose disk `reserve` bytes stay free.
-    pub(super) fn new(directory: PathBuf, capacity: u64, reserve: u64) -> Kept {
+    pub(super) fn new(directory: PathBuf, capacity: u64, reserve: u64) -> OutputArchive {
         let directory = Arc::new(directory);
-        Kept { directory, capacity, cells: VecDeque::new(), writing: None, reserve }
+        OutputArchive { directory, capacity, cells: VecDeque::new(), writing: None, reserve }
     }
 
     /// Bytes in memory that wait for the disk or are on their way to it.
@@ -298,7 +298,7 @@ mod tests {
         name.into()
     }
 
-    async fn asked(kept: &mut Kept, name: &str) -> Result<Full, OutputError> {
+    async fn asked(kept: &mut OutputArchive, name: &str) -> Result<Full, OutputError> {
         let (asked, mut answer) = oneshot::channel();
         kept.ask(name, asked);
         loop {
@@ -320,7 +320,7 @@ mod tests {
     #[tokio::test]
     async fn a_cell_that_was_not_shown_whole_can_be_read_whole() {
         let directory = tempfile::tempdir().unwrap();
-        let mut kept = Kept::new(directory.path().into(), 64 << 20, 0);
+        let mut kept = OutputArchive::new(directory.path().into(), 64 << 20, 0);
         let mut all = Vec::new();
         for number in 0..3000 {
             let line = format!("{number:0>999}\n");
@@ -341,7 +341,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_shown_is_not_kept_and_costs_no_file() {
-        let mut kept = Kept::new("/nonexistent".into(), 64 << 20, 0);
+        let mut kept = OutputArchive::new("/nonexistent".into(), 64 << 20, 0);
         kept.push(&id("a"), b"short");
         kept.end(&id("a"), false);
         assert!(kept.writing.is_none() && kept.cells.is_empty());
@@ -351,7 +351,7 @@ mod tests {
     #[tokio::test]
     async fn older_output_goes_where_newer_needs_its_room() {
         let directory = tempfile::tempdir().unwrap();
-        let mut kept = Kept::new(directory.path().into(), 100, 0);
+        let mut kept = OutputArchive::new(directory.path().into(), 100, 0);
         for name in ["a", "b", "c"] {
             kept.push(&id(name), &[b'x'; 40]);
             kept.end(&id(name), true);
@@ -364,7 +364,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_disk_that_fails_is_told_to_who_asks() {
-        let mut kept = Kept::new("/nonexistent".into(), 64 << 20, 0);
+        let mut kept = OutputArchive::new("/nonexistent".into(), 64 << 20, 0);
         kept.push(&id("a"), b"lost");
         kept.end(&id("a"), true);
         let error = asked(&mut kept, "a").await.unwrap_err();

@@ -12,12 +12,12 @@ use crate::protocol::reply::{ErrorCode, Ready, ReadyLimits, Role};
 use crate::protocol::{self, Reply};
 use crate::session::state::ParticipantId;
 use crate::session::tokens::{self, Granted};
-use crate::session::{AttachError, Command, Guest, Joined, Seat, Seats};
+use crate::session::{AttachError, Command, JoinRequest, Joined, Seat, Seats};
 
 impl Actor {
     pub(super) fn on_command(&mut self, command: Command) {
         match command {
-            Command::Attach { guest, joined } => self.attach(guest, joined),
+            Command::Attach { join, joined } => self.attach(join, joined),
             Command::Remove { participants, departure } => {
                 self.fanout.remove(&participants, &departure);
                 self.note_emptiness();
@@ -37,7 +37,7 @@ impl Actor {
                     Err(refusal) => self.reply(from, refusal.into()),
                 }
             }
-            Command::Output { cell, asked } => self.kept.ask(&cell, asked),
+            Command::Output { cell, asked } => self.archive.ask(&cell, asked),
             Command::File(step) => {
                 self.last_activity = Instant::now();
                 self.transfers.take(step, &mut self.link);
@@ -48,8 +48,8 @@ impl Actor {
     }
 
     /// Joining and what is replayed are settled in one turn, so that nothing falls between.
-    fn attach(&mut self, guest: Guest, joined: oneshot::Sender<Joined>) {
-        let own = match self.admit(&guest) {
+    fn attach(&mut self, join: JoinRequest, joined: oneshot::Sender<Joined>) {
+        let own = match self.admit(&join) {
             Ok(own) => own,
             Err(error) => {
                 // Whoever asked and is gone already need not be told.
@@ -58,14 +58,14 @@ impl Actor {
             }
         };
         let ready = Reply::Ready(Box::new(self.ready(self.fanout.next_id(), &own)));
-        let (participant, outbox) = match self.fanout.join(&guest.name, &own, guest.after, ready) {
+        let (participant, outbox) = match self.fanout.join(&join.name, &own, join.after, ready) {
             Ok(seat) => seat,
             Err(error) => {
                 tracing::error!(%error, "cannot encode `ready`");
                 return;
             }
         };
-        self.unwatched = None;
+        self.unattended_since = None;
         let expires = own.info.expires;
         if joined.send(Ok(Seat { participant, outbox: Arc::clone(&outbox), expires })).is_err() {
             // The socket went away while we answered; its seat must not stay taken.
@@ -74,15 +74,15 @@ impl Actor {
     }
 
     /// The token of somebody who comes in as the next participant: its own from before, or a new one.
-    fn admit(&self, guest: &Guest) -> Result<Granted, AttachError> {
+    fn admit(&self, join: &JoinRequest) -> Result<Granted, AttachError> {
         let now = SystemTime::now();
         let mut tokens = tokens::lock(&self.tokens);
-        let (role, own) = tokens.who(&guest.entry, now).ok_or(AttachError::Invalid)?;
+        let (role, own) = tokens.who(&join.credential, now).ok_or(AttachError::Invalid)?;
         let seats = Seats(self.config.participants);
         if !self.fanout.has_seat(role, own, seats) {
             return Err(AttachError::Full { seats: seats.most(role), role });
         }
-        let admitted = tokens.admit(&guest.entry, self.fanout.next_id(), now)?;
+        let admitted = tokens.admit(&join.credential, self.fanout.next_id(), now)?;
         admitted.ok_or(AttachError::Invalid)
     }
 

@@ -6,7 +6,7 @@ use super::Actor;
 use crate::error::Chain;
 use crate::link::{DriverEvent, LinkError};
 use crate::sandbox::EndCause;
-use crate::session::vigil::Finding;
+use crate::session::watchdog::Verdict;
 
 /// Longest wait for a backend's word on why a sandbox is gone.
 const CAUSE_DEADLINE: Duration = Duration::from_secs(5);
@@ -21,7 +21,7 @@ const UNSENT_BYTES: usize = 16 << 20; // 16 MiB
 const EVENTS_A_TURN: usize = 16;
 
 impl Actor {
-    pub(super) fn hear(&mut self, event: DriverEvent) {
+    pub(super) fn handle_driver_event(&mut self, event: DriverEvent) {
         match event {
             DriverEvent::File { number, answer } => self.transfers.on_answer(number, answer),
             event => self.state.on_driver(event),
@@ -29,7 +29,7 @@ impl Actor {
     }
 
     pub(super) fn on_driver(&mut self, event: DriverEvent) {
-        self.hear(event);
+        self.handle_driver_event(event);
         // What was read with it comes along; the room is looked at again for each.
         for _ in 1..EVENTS_A_TURN {
             self.apply();
@@ -37,7 +37,7 @@ impl Actor {
                 return;
             }
             match self.link.ready_event() {
-                Ok(Some(event)) => self.hear(event),
+                Ok(Some(event)) => self.handle_driver_event(event),
                 // The next turn meets the error again and handles it.
                 Ok(None) | Err(_) => return,
             }
@@ -64,12 +64,12 @@ impl Actor {
         self.state.on_lost(&detail);
     }
 
-    pub(super) fn look_after_driver(&mut self) {
-        match self.vigil.look(self.link.heard()) {
-            Finding::Well => {}
-            Finding::Ask => self.link.send_ping(),
-            Finding::Silent => {
-                let patience = self.vigil.patience();
+    pub(super) fn check_driver(&mut self) {
+        match self.watchdog.check(self.link.heard()) {
+            Verdict::Alive => {}
+            Verdict::Ask => self.link.send_ping(),
+            Verdict::Silent => {
+                let patience = self.watchdog.patience();
                 tracing::warn!(?patience, "the driver is silent and given up");
                 let detail = format!("the sandbox was given up: it said nothing for {patience:?}");
                 self.state.on_lost(&detail);
@@ -77,7 +77,7 @@ impl Actor {
         }
     }
 
-    pub(super) fn look_after_link(&mut self) {
+    pub(super) fn check_link(&mut self) {
         let most = UNSENT_BYTES.saturating_add(8 * self.config.message_bytes);
         if self.link.unsent() > most {
             tracing::warn!(unsent = self.link.unsent(), "the driver takes nothing and is given up");

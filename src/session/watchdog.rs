@@ -14,9 +14,9 @@ use tokio::time::Instant;
 
 /// What a look finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Finding {
+pub(super) enum Verdict {
     /// Something was heard, or nothing is expected.
-    Well,
+    Alive,
     /// Nothing was heard: ask.
     Ask,
     /// It was asked and said nothing.
@@ -25,7 +25,7 @@ pub(super) enum Finding {
 
 /// The watch over one driver.
 #[derive(Debug)]
-pub(super) struct Vigil {
+pub(super) struct Watchdog {
     patience: Duration,
     watch: Option<Watch>,
 }
@@ -38,10 +38,10 @@ struct Watch {
     asked: bool,
 }
 
-impl Vigil {
+impl Watchdog {
     /// A watch that gives up after `patience` without a byte.
-    pub(super) fn new(patience: Duration) -> Vigil {
-        Vigil { patience, watch: None }
+    pub(super) fn new(patience: Duration) -> Watchdog {
+        Watchdog { patience, watch: None }
     }
 
     /// How long a driver may be silent.
@@ -51,7 +51,7 @@ impl Vigil {
 
     /// Whether anything is expected now: not of a driver that has nothing to do, nor of one whose
     /// link we do not read. `heard` counts reads of the link.
-    pub(super) fn keep(&mut self, expected: bool, heard: u64) {
+    pub(super) fn expect(&mut self, expected: bool, heard: u64) {
         if !expected {
             self.watch = None;
         } else if self.watch.is_none() {
@@ -64,15 +64,15 @@ impl Vigil {
         self.watch.as_ref()?.since.checked_add(self.patience / 2)
     }
 
-    /// Looks, at the time that [`Vigil::due`] named.
-    pub(super) fn look(&mut self, heard: u64) -> Finding {
-        let Some(watch) = &mut self.watch else { return Finding::Well };
+    /// Looks, at the time that [`Watchdog::due`] named.
+    pub(super) fn check(&mut self, heard: u64) -> Verdict {
+        let Some(watch) = &mut self.watch else { return Verdict::Alive };
         if watch.heard == heard && watch.asked {
-            return Finding::Silent;
+            return Verdict::Silent;
         }
         let asked = watch.heard == heard;
         *watch = Watch { since: Instant::now(), heard, asked };
-        if asked { Finding::Ask } else { Finding::Well }
+        if asked { Verdict::Ask } else { Verdict::Alive }
     }
 }
 
@@ -84,29 +84,29 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn silence_is_asked_about_and_then_final() {
-        let mut vigil = Vigil::new(PATIENCE);
-        assert_eq!(vigil.due(), None);
-        vigil.keep(true, 7);
+        let mut watchdog = Watchdog::new(PATIENCE);
+        assert_eq!(watchdog.due(), None);
+        watchdog.expect(true, 7);
         let began = Instant::now();
         let mut findings = Vec::new();
         // A byte in the first half, none later.
         for heard in [8, 8, 8] {
-            tokio::time::advance(vigil.due().unwrap() - Instant::now()).await;
-            vigil.keep(true, heard);
-            findings.push((vigil.look(heard), began.elapsed().as_secs()));
+            tokio::time::advance(watchdog.due().unwrap() - Instant::now()).await;
+            watchdog.expect(true, heard);
+            findings.push((watchdog.check(heard), began.elapsed().as_secs()));
         }
-        assert_eq!(findings, [(Finding::Well, 15), (Finding::Ask, 30), (Finding::Silent, 45)]);
+        assert_eq!(findings, [(Verdict::Alive, 15), (Verdict::Ask, 30), (Verdict::Silent, 45)]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_has_nothing_to_do_may_be_silent() {
-        let mut vigil = Vigil::new(PATIENCE);
-        vigil.keep(true, 0);
+        let mut watchdog = Watchdog::new(PATIENCE);
+        watchdog.expect(true, 0);
         tokio::time::advance(PATIENCE / 2).await;
-        assert_eq!(vigil.look(0), Finding::Ask);
-        vigil.keep(false, 0);
-        assert_eq!((vigil.due(), vigil.look(0)), (None, Finding::Well));
-        vigil.keep(true, 0);
-        assert_eq!(vigil.look(0), Finding::Ask, "the clock begins anew");
+        assert_eq!(watchdog.check(0), Verdict::Ask);
+        watchdog.expect(false, 0);
+        assert_eq!((watchdog.due(), watchdog.check(0)), (None, Verdict::Alive));
+        watchdog.expect(true, 0);
+        assert_eq!(watchdog.check(0), Verdict::Ask, "the clock begins anew");
     }
 }
