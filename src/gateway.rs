@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::admission::Admission;
 use crate::config::{self, Config, DEFAULT_TEMPLATE};
 use crate::http::{self, AccessConfig, AppState, Clients, ClientsConfig, Page, ServerConfig};
 use crate::id::Token;
@@ -132,13 +133,15 @@ impl Gateway {
         };
         let metrics = Metrics::recording()?;
         let requests = registry_config.session.memory.account();
+        let registry = Registry::new(backend, config.templates, registry_config, metrics.clone());
+        let default_template = DEFAULT_TEMPLATE.to_owned();
         let app = AppState {
             requests,
             clients: Arc::new(clients),
-            registry: Registry::new(backend, config.templates, registry_config, metrics.clone()),
+            admission: Admission::new(Arc::clone(&registry), tokens, default_template),
+            registry,
             metrics,
             metrics_public: config.access.metrics_public,
-            tokens,
             access: AccessConfig {
                 hosts: config.access.allow_host,
                 origins: config.access.allow_origin,
@@ -152,7 +155,6 @@ impl Gateway {
                 write_timeout: config.socket.write_timeout,
             },
             upload_bytes: config.listen.upload_bytes,
-            default_template: DEFAULT_TEMPLATE.to_owned(),
             connections: TaskTracker::new(),
         };
         let drain_timeout = config.listen.drain_timeout;
@@ -175,7 +177,7 @@ impl Gateway {
                 SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
             });
         }
-        Ok(match self.app.tokens.first() {
+        Ok(match self.app.admission.first_token() {
             // After `#`, so that it stays out of requests, proxies' logs and referrers.
             Some(token) if self.random_token => {
                 format!("http://{address}/#token={}", token.reveal())

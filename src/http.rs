@@ -30,10 +30,10 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::id::Token;
+use crate::admission::Admission;
 use crate::memory::Account;
 use crate::metrics::Metrics;
-use crate::registry::{Maker, Registry};
+use crate::registry::Registry;
 use crate::socket::SocketConfig;
 
 mod access;
@@ -66,10 +66,10 @@ use problem::Problem;
 
 /// What the handlers share.
 pub struct AppState {
-    /// Where sessions are made and found.
+    /// Who may make and join sessions.
+    pub admission: Admission,
+    /// Where sessions are kept.
     pub registry: Arc<Registry>,
-    /// Each opens new sessions; none: everybody may, which the settings allow on loopback only.
-    pub tokens: Vec<Token>,
     /// Who may come from where.
     pub access: AccessConfig,
     /// The console.
@@ -84,8 +84,6 @@ pub struct AppState {
     pub socket: SocketConfig,
     /// Longest file that may be put into a session, in bytes.
     pub upload_bytes: u64,
-    /// Template of a client that names none.
-    pub default_template: String,
     /// What requests outside of sessions hold in memory.
     pub requests: Account,
     /// Connections that were upgraded; the server waits for them at its end.
@@ -94,28 +92,6 @@ pub struct AppState {
 
 /// Path of the WebSocket endpoint.
 const WEBSOCKET: &str = "/ws";
-
-impl AppState {
-    /// Whether this token opens new sessions.
-    fn opens_to(&self, offered: &str) -> bool {
-        self.tokens.is_empty() || self.place_of(offered).is_some()
-    }
-
-    /// Who makes a session with this token.
-    fn maker(&self, offered: &str, client: Client) -> Maker {
-        Maker { address: Some(client.0), token: self.place_of(offered) }
-    }
-
-    /// The place of a token among the gateway's. Looks at every one, so that the time it takes
-    /// does not tell which was nearly right.
-    fn place_of(&self, offered: &str) -> Option<usize> {
-        let places = self.tokens.iter().enumerate();
-        places
-            .filter(|(_, token)| token.matches(offered))
-            .map(|(place, _)| place)
-            .fold(None, |found, place| found.or(Some(place)))
-    }
-}
 
 /// All routes. Fails only if their description cannot be encoded.
 pub fn router(app: Arc<AppState>) -> Result<Router, serde_json::Error> {

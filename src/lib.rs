@@ -1,5 +1,6 @@
 //! cellgate: a WebSocket streaming gateway for code.
 
+pub mod admission;
 pub mod backends;
 pub mod cli;
 pub mod config;

@@ -31,6 +31,7 @@ const ROWS: &[(&str, u8, &[&str])] = &[
     ("http", 4, &["socket"]),
     ("socket", 4, &[]),
     // Heart.
+    ("admission", 3, &["registry", "session"]),
     ("registry", 3, &["session", "pool"]),
     ("session", 3, &["pool"]),
     ("pool", 3, &[]),

@@ -12,6 +12,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -505,9 +506,14 @@ fn a_gateway_that_is_asked_to_end_while_it_starts_ends_well() {
     let host = format!("unix://{}", path.display());
     let flags = ["serve", "--listen", "127.0.0.1:0", "--backend", "docker", "--docker-host", &host];
     let mut command = Command::new(env!("CARGO_BIN_EXE_cellgate"));
-    command.args(flags).arg("--runtime-dir").arg(stage.path().join("run"));
+    command.args(flags).arg("--runtime-dir").arg(stage.path().join("run")).env_clear();
     let mut gateway = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     // An engine that is asked and does not answer: the gateway waits for it.
+    let asked = poll(
+        &mut [PollFd::new(&listener, PollFlags::IN)],
+        Some(&Timespec { tv_sec: 60, tv_nsec: 0 }),
+    );
+    assert_eq!(asked.unwrap(), 1, "the gateway does not ask the engine");
     let _asked = listener.accept().unwrap();
     kill_process(Pid::from_child(&gateway), Signal::TERM).unwrap();
     let mut said = String::new();

@@ -1,23 +1,17 @@
-//! Who asks, and what that lets them do.
-//!
-//! The gateway's token opens sessions, lists them, and stands for their owner in each. A session's
-//! token gives its role in that session alone. A gateway without a token lets everybody do
-//! everything, which the settings allow on loopback only.
+//! The token that a request came with. What it opens is decided by [`crate::admission`].
 
 use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use serde::Deserialize;
 
 use super::AppState;
 use super::clients::Client;
 use super::problem::Problem;
-use crate::id::{SessionId, Token};
 use crate::protocol::reply::Role;
-use crate::registry::Maker;
 use crate::session::{Credential, SessionHandle};
 
 /// The token a request came with, if any.
@@ -54,23 +48,22 @@ pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 impl Caller {
-    /// Lets whoever may make sessions pass.
+    /// Lets a holder of the gateway's token pass.
     pub(super) fn may_make_sessions(&self, app: &AppState) -> Result<(), Problem> {
-        if app.opens_to(&self.token) {
-            return Ok(());
-        }
-        Err(unauthorised(
-            "this needs the gateway's token, as `Authorization: Bearer` or `token=`; it stands in \
-             the URL printed at start",
-        ))
+        Ok(app.admission.admits_to_gateway(&self.token)?)
     }
 
-    /// Who makes a session with what the request came with.
-    pub(super) fn maker(&self, app: &AppState, client: Client) -> Maker {
-        app.maker(&self.token, client)
+    /// Makes a session from a template, or from the default one.
+    pub(super) async fn create(
+        &self,
+        app: &AppState,
+        client: Client,
+        template: Option<&str>,
+    ) -> Result<SessionHandle, Problem> {
+        Ok(app.admission.create(&self.token, client.0, template).await?)
     }
 
-    /// The session of this id, for whoever has at least this role in it.
+    /// The session of this id, for a caller who has at least this role in it.
     pub(super) fn session(
         &self,
         app: &AppState,
@@ -80,59 +73,22 @@ impl Caller {
         self.enter(app, id, least).map(|(session, _)| session)
     }
 
-    /// The same, and what lets whoever asks in.
+    /// The same, and the credential that the caller has in it.
     pub(super) fn enter(
         &self,
         app: &AppState,
         id: &str,
         least: Role,
     ) -> Result<(SessionHandle, Credential), Problem> {
-        let found = SessionId::parse(id).and_then(|id| app.registry.find(&id));
-        let entry = found.as_ref().and_then(|session| entry(app, session, &self.token));
-        match (found, entry) {
-            (Some(session), Some((role, entry))) if role.covers(least) => Ok((session, entry)),
-            // Who has no token for it cannot learn whether it exists.
-            (None, _) if app.opens_to(&self.token) => {
-                Err(Problem::not_found("there is no session of this id"))
-            }
-            (Some(_), Some((role, _))) => Err(Problem::new(
-                StatusCode::FORBIDDEN,
-                format!(
-                    "this needs the role {}, and the token gives {}",
-                    least.name(),
-                    role.name()
-                ),
-            )),
-            _ => Err(unauthorised(
-                "this needs a token of a session of this id that is not over, or the gateway's, as \
-                 `Authorization: Bearer` or `token=`",
-            )),
-        }
+        let (session, _, credential) = app.admission.find(&self.token, id, least)?;
+        Ok((session, credential))
     }
-}
-
-/// What a token opens in a session, by whichever door it comes: one of the session's what it was
-/// made for, the gateway's what its owner may do. The session's is looked at first, so that a share
-/// link gives its role on a gateway that asks for no token, too.
-pub(super) fn entry(
-    app: &AppState,
-    session: &SessionHandle,
-    offered: &str,
-) -> Option<(Role, Credential)> {
-    match session.role(offered) {
-        Some(role) => Some((role, Credential::Token(Token::new(offered)))),
-        None => app.opens_to(offered).then_some((Role::Owner, Credential::Gateway)),
-    }
-}
-
-fn unauthorised(detail: &str) -> Problem {
-    let challenge = HeaderValue::from_static("Bearer realm=\"cellgate\"");
-    Problem::new(StatusCode::UNAUTHORIZED, detail).with(header::WWW_AUTHENTICATE, challenge)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::http::HeaderValue;
 
     #[test]
     fn a_bearer_is_read_whatever_its_case() {

@@ -7,9 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::error::Chain;
-use crate::id::SessionId;
-use crate::registry::CreateError;
+use crate::admission::{self, Refused, RefusedKind};
 use crate::session::files::{FileError, Refusal};
 
 /// Seconds after which to ask again a gateway that is full: about what a short session takes.
@@ -55,10 +53,7 @@ impl Problem {
 
     /// 500 with a reference to the log, where the cause stands.
     pub(super) fn internal(what: &str, cause: &(dyn std::error::Error + 'static)) -> Problem {
-        let reference = SessionId::random().map(|id| id.to_string()).unwrap_or_default();
-        tracing::error!(reference, error = %Chain(cause), "{what}");
-        let detail = format!("{what}; the gateway's log says why: {reference}");
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, admission::failed(what, cause))
     }
 
     /// 429, with the whole seconds after which another request may come.
@@ -96,23 +91,22 @@ impl IntoResponse for Problem {
     }
 }
 
-impl From<CreateError> for Problem {
-    fn from(error: CreateError) -> Problem {
-        match error {
-            CreateError::NoTemplate { .. } => Problem::not_found(error.to_string()),
-            CreateError::TooMany(_) | CreateError::TooManyOfToken(_) => {
-                Problem::new(StatusCode::TOO_MANY_REQUESTS, error.to_string()).for_now()
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Problem {
+        let sentence = refused.sentence();
+        match refused.kind() {
+            RefusedKind::Unauthorised | RefusedKind::NotFoundForToken => {
+                let challenge = HeaderValue::from_static("Bearer realm=\"cellgate\"");
+                let problem = Problem::new(StatusCode::UNAUTHORIZED, sentence);
+                problem.with(header::WWW_AUTHENTICATE, challenge)
             }
-            CreateError::Full(_)
-            | CreateError::LineFull(_)
-            | CreateError::Failing(_)
-            | CreateError::NotReady(_)
-            | CreateError::Draining => {
-                Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).for_now()
+            RefusedKind::Forbidden => Problem::new(StatusCode::FORBIDDEN, sentence),
+            RefusedKind::NotFound => Problem::not_found(sentence),
+            RefusedKind::TooMany => Problem::new(StatusCode::TOO_MANY_REQUESTS, sentence).for_now(),
+            RefusedKind::NoCapacity | RefusedKind::Draining => {
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, sentence).for_now()
             }
-            CreateError::Prepare(_) | CreateError::Random(_) => {
-                Problem::internal("cannot start a session", &error)
-            }
+            RefusedKind::Failed => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, sentence),
         }
     }
 }

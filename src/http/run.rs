@@ -27,6 +27,7 @@ use super::AppState;
 use super::auth::Caller;
 use super::clients::Client;
 use super::problem::{Document, Problem};
+use crate::admission::Refused;
 use crate::memory::{Account, Charge};
 use crate::protocol::Reply;
 use crate::protocol::client::{ClientMessage, Execute};
@@ -98,8 +99,7 @@ pub(super) async fn run(
     let form = Form::wanted(&headers)?;
     let Query(query) = query.map_err(|error| Problem::bad_request(error.body_text()))?;
     let order = Order::read(query, &headers, body, &app).await?;
-    let template = order.template.as_deref().unwrap_or(&app.default_template);
-    let session = app.registry.create(template, caller.maker(&app, client)).await?;
+    let session = caller.create(&app, client, order.template.as_deref()).await?;
 
     let (tell, mut told) = mpsc::channel(1);
     let patience = app.socket.write_timeout;
@@ -109,7 +109,8 @@ pub(super) async fn run(
     // The cell is queued at once, or will never be: then there is a status to say so.
     let first = told.recv().await.unwrap_or_else(|| Err(broken_off(UNSAID)));
     let first = first.map_err(|problem| match app.registry.is_draining() {
-        true => CreateError::Draining.into(), // made just before, and ended at once
+        // The session was made just before, and ended at once.
+        true => Refused::Create(CreateError::Draining).into(),
         false => problem,
     })?;
     if form == Form::Json {

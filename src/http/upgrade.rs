@@ -26,16 +26,11 @@ use super::auth;
 use super::clients::{Client, ConnectionSlot, Peer};
 use super::problem::{Document, Problem};
 use super::server::WriteDeadline;
+use crate::admission::{OpenRequest, Refused, RefusedKind, Wanted};
 use crate::error::Chain;
-use crate::id::SessionId;
-use crate::protocol::reply::Role;
 use crate::protocol::{BEARER_SUBPROTOCOL, Close, CloseCode, SUBPROTOCOL};
-use crate::registry::CreateError;
-use crate::session::{AttachError, Attachment, Credential, JoinRequest};
+use crate::session::Attachment;
 use crate::socket::{self, Incoming};
-
-/// Longest name of a participant, in characters.
-const NAME_CHARS: usize = 64;
 
 /// Length of a handshake's key (RFC 6455 §4.1).
 const NONCE_BYTES: usize = 16;
@@ -275,82 +270,33 @@ async fn take_seat(
         let text = "too many connections from this address in too short a time; try again later";
         return Err(Close::new(CloseCode::TooMany, text));
     }
-    let offered = token.unwrap_or_default();
-    let (session, role, credential) = match &query.session {
-        Some(id) => {
-            let found = SessionId::parse(id).and_then(|id| app.registry.find(&id));
-            let missing = || Close::new(CloseCode::NoSuchSession, "no such session");
-            let session = found.ok_or_else(missing)?;
-            let Some((role, credential)) = auth::entry(app, &session, &offered) else {
-                let text = "this needs a token of the session, from `ready` or a share link, or the \
-                            gateway's";
-                return Err(Close::new(CloseCode::Unauthorised, text));
-            };
-            (session, role, credential)
-        }
-        None => {
-            if !app.opens_to(&offered) {
-                let text = "this needs the gateway's token; it stands in the URL printed at start";
-                return Err(Close::new(CloseCode::Unauthorised, text));
-            }
-            let template = query.template.as_deref().unwrap_or(&app.default_template);
-            let created = app.registry.create(template, app.maker(&offered, client)).await;
-            let session = created.map_err(|error| close_for(&error))?;
-            let credential = Credential::Token(session.owner_token());
-            (session, Role::Owner, credential)
-        }
+    let request = OpenRequest {
+        token: token.as_deref().unwrap_or_default(),
+        address: client.0,
+        session: match &query.session {
+            Some(id) => Wanted::Existing(id),
+            None => Wanted::New(query.template.as_deref()),
+        },
+        name: query.name.as_deref(),
+        after: query.after,
     };
-    let name = participant_name(query.name.as_deref(), role);
-    let join = JoinRequest { name, credential, after: query.after };
-    let seated = session.attach(join).await;
-    seated.map(|seat| (seat, session.span())).map_err(|error| {
-        let code = match error {
-            AttachError::Over => CloseCode::NoSuchSession,
-            AttachError::Full { .. } => CloseCode::NoCapacity,
-            AttachError::Invalid => CloseCode::Unauthorised,
-            AttachError::Random(_) => CloseCode::Internal,
-        };
-        Close::new(code, error.to_string())
-    })
-}
-
-fn close_for(error: &CreateError) -> Close {
-    match error {
-        CreateError::NoTemplate { .. } => Close::new(CloseCode::NoSuchSession, error.to_string()),
-        CreateError::Full(_)
-        | CreateError::LineFull(_)
-        | CreateError::Failing(_)
-        | CreateError::NotReady(_) => Close::new(CloseCode::NoCapacity, error.to_string()),
-        CreateError::TooMany(_) | CreateError::TooManyOfToken(_) => {
-            Close::new(CloseCode::TooMany, error.to_string())
-        }
-        CreateError::Draining => Close::new(CloseCode::Draining, error.to_string()),
-        CreateError::Prepare(_) | CreateError::Random(_) => {
-            let reference = SessionId::random().map(|id| id.to_string()).unwrap_or_default();
-            tracing::error!(reference, error = %Chain(error), "cannot start a session");
-            let text = format!("cannot start a session; the gateway's log says why: {reference}");
-            Close::new(CloseCode::Internal, text)
-        }
+    match app.admission.open(request).await {
+        Ok((session, seat)) => Ok((seat, session.span())),
+        Err(refused) => Err(close_for(&refused)),
     }
 }
 
-/// Whether a character of a name is more than an order to whoever shows it: control characters, and
-/// those that turn the direction of what follows, which lets one name look like another.
-fn is_shown(character: char) -> bool {
-    let bidirectional = matches!(character,
-        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let separators = matches!(character, '\u{2028}' | '\u{2029}' | '\u{feff}');
-    !character.is_control() && !bidirectional && !separators
-}
-
-/// A name fit to be shown: printable, short, never empty.
-fn participant_name(wanted: Option<&str>, role: Role) -> Arc<str> {
-    let name: String =
-        wanted.unwrap_or_default().chars().filter(|c| is_shown(*c)).take(NAME_CHARS).collect();
-    match name.trim() {
-        "" => role.name().into(),
-        name => name.into(),
-    }
+fn close_for(refused: &Refused) -> Close {
+    let code = match refused.kind() {
+        RefusedKind::Unauthorised => CloseCode::Unauthorised,
+        RefusedKind::Forbidden => CloseCode::Forbidden,
+        RefusedKind::NotFound | RefusedKind::NotFoundForToken => CloseCode::NoSuchSession,
+        RefusedKind::TooMany => CloseCode::TooMany,
+        RefusedKind::NoCapacity => CloseCode::NoCapacity,
+        RefusedKind::Draining => CloseCode::Draining,
+        RefusedKind::Failed => CloseCode::Internal,
+    };
+    Close::new(code, refused.sentence())
 }
 
 #[cfg(test)]
@@ -410,16 +356,5 @@ mod tests {
         let offered = offered_protocols(&offered);
         assert_eq!(bearer(&HeaderMap::new(), &offered).as_deref(), Some("é~~~"));
         assert_eq!(bearer(&HeaderMap::new(), &["cellgate.bearer.!".to_owned()]), None);
-    }
-
-    #[test]
-    fn names_are_made_fit_to_be_shown() {
-        let name = |wanted| participant_name(wanted, Role::Viewer);
-        assert_eq!(&*name(None), "viewer");
-        assert_eq!(&*name(Some(" \u{7}\n ")), "viewer");
-        assert_eq!(&*name(Some(" Ada\n")), "Ada");
-        assert_eq!(&*name(Some("A\u{202e}d\u{2066}a\u{200f}\u{feff}\u{9f}")), "Ada");
-        assert_eq!(&*name(Some("עדה")), "עדה", "letters have a direction of their own");
-        assert_eq!(name(Some(&"x".repeat(999))).len(), NAME_CHARS);
     }
 }
