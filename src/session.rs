@@ -25,9 +25,12 @@ use crate::protocol::event::EndReason;
 use crate::protocol::reply::Role;
 
 mod actor;
+mod audience;
 mod delivery;
 mod fanout;
 pub mod files;
+mod flow;
+mod journal;
 pub mod log;
 mod meter;
 pub mod names;
@@ -44,6 +47,7 @@ mod watchdog;
 
 use actor::Actor;
 pub use delivery::{Delivery, Departure};
+use fanout::Fanout;
 pub use fanout::Seats;
 use outbox::Outbox;
 use state::ParticipantId;

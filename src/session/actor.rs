@@ -1,36 +1,39 @@
 //! The task that owns a session: it waits for what happens, asks the rules, does what they say.
 //!
 //! ```text
-//!   participants ── people ──┐                   ┌─► log, fanout
-//!   link ────────── driver ──┼─► State ─ apply ──┼─► link
-//!   time ────────────────────┘                   └─► kept, timer
-//!   spill ── disk ──► log, fanout
+//!   participants ── commands ──────┐                   ┌─► journal, audience
+//!   driver ──────── driver_events ─┼─► State ─ apply ──┼─► driver
+//!   time ──────────────────────────┘                   └─► archive, timer
+//!   disk ── disk ──► journal, audience
 //! ```
+//! Each part owns its fields: the [`Journal`] the log and its disk, the [`Audience`] the participants,
+//! [`Driver`] the sandbox and the link. What is read from the driver, [`Flow`] decides.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::audience::Audience;
 use super::delivery::Departure;
-use super::fanout::Fanout;
-use super::log::{EventLog, OVERHEAD_BYTES};
+use super::fanout::{Fanout, Seats};
+use super::flow::Flow;
+use super::journal::Journal;
 use super::meter::Meter;
 use super::output_archive::OutputArchive;
-use super::spill::{Spill, Spilled};
+use super::spill::Spilled;
 use super::state::{Effect, ParticipantId, Rules, State};
-use super::tokens::{self, Tokens};
 use super::transfers::Transfers;
 use super::watchdog::Watchdog;
-use super::{Command, DetachedOutput, SessionConfig, Shared, Summary};
+use super::{Command, SessionConfig, Shared, Summary};
 use crate::id::SessionId;
 use crate::link::{DriverEvent, Link, LinkError};
-use crate::memory::{Account, Charge, Pressure, charged_text};
+use crate::memory::{Account, Charge, Pressure};
 use crate::metrics::Metrics;
 use crate::pool::Prepared;
 use crate::protocol::Reply;
-use crate::protocol::event::{CellStatus, EndReason, Event, Sequenced, SessionState};
+use crate::protocol::event::{CellStatus, EndReason, Event, SessionState};
 use crate::protocol::reply::LanguageInfo;
 use crate::sandbox::{BackendKind, SandboxHandle};
 use crate::template::Template;
@@ -49,44 +52,21 @@ const FAREWELL: Duration = Duration::from_secs(10);
 
 /// A session's owner.
 pub(super) struct Actor {
-    id: SessionId,
-    template: Arc<Template>,
-    backend: BackendKind,
-    language: LanguageInfo,
+    about: Identity,
     config: SessionConfig,
-    /// Shared with the handles.
-    tokens: Arc<Mutex<Tokens>>,
     commands: mpsc::Receiver<Command>,
-    link: Link,
-    handle: Box<dyn SandboxHandle>,
+    driver: Driver,
     state: State,
-    log: EventLog,
-    spill: Spill,
-    /// Since when the log's memory is full and waits for the disk.
-    full_since: Option<Instant>,
-    fanout: Fanout,
-    /// Since when everybody may be told again who is attached.
-    next_list: Instant,
+    journal: Journal,
+    audience: Audience,
     archive: OutputArchive,
     transfers: Transfers,
-    watchdog: Watchdog,
-    /// The sandbox has ended: what its link still holds is little, and then comes the link's end.
-    sandbox_ended: bool,
+    clock: Clock,
     /// Cells that have ended.
     cells: u64,
     summary: watch::Sender<Summary>,
-    /// When the rules want to be asked: the running cell's time is up, or the driver's to answer.
-    timer: Option<Instant>,
-    /// Since when nobody is attached.
-    unattended_since: Option<Instant>,
-    /// Bytes of the log that may have been sent to no editor and no owner, for whom output is held
-    /// back. One who comes and goes without taking anything was sent nothing.
-    unsent_bytes: u64,
     /// The running cell was told to stop: its end goes before the output that waits.
     skips_backlog: bool,
-    /// When somebody last said something or a cell ended.
-    last_activity: Instant,
-    began: Instant,
     /// Why participants are let go, once the session is over.
     departure: Option<Departure>,
     meter: Meter,
@@ -96,9 +76,31 @@ pub(super) struct Actor {
     pressure: Pressure,
 }
 
-/// From one list of participants that everybody is told to the next: four a second, so that one who
-/// comes and goes all the time costs the others little.
-const LIST_INTERVAL: Duration = Duration::from_millis(250);
+/// What never changes of a session.
+struct Identity {
+    id: SessionId,
+    template: Arc<Template>,
+    backend: BackendKind,
+    language: LanguageInfo,
+}
+
+/// The sandbox, the link to its driver, and whether that still gives signs of life.
+struct Driver {
+    link: Link,
+    handle: Box<dyn SandboxHandle>,
+    watchdog: Watchdog,
+    /// The sandbox has ended: what its link still holds is little, and then comes the link's end.
+    has_ended: bool,
+}
+
+/// The times from which the session's own deadlines count.
+struct Clock {
+    began: Instant,
+    /// When a participant last did something or a cell ended.
+    last_activity: Instant,
+    /// When the rules are to be asked: the running cell's time is up, or the driver's to answer.
+    timer: Option<Instant>,
+}
 
 /// How long an ending may take before the sandbox is left to its dead-man switch.
 const STUCK: Duration = Duration::from_secs(2);
@@ -158,43 +160,38 @@ impl Actor {
             memory_bytes: limits.memory_bytes,
             memory: memory.clone(),
         };
-        let reserve = config.log_disk_reserve_bytes;
-        let archive =
-            OutputArchive::new(config.log_directory.clone(), limits.output_kept_bytes, reserve);
+        let archive = OutputArchive::new(
+            config.log_directory.clone(),
+            limits.output_kept_bytes,
+            config.log_disk_reserve_bytes,
+        );
         let mut link = prepared.link;
         link.charge_to(&memory);
+        let fanout = Fanout::new(config.window_bytes, memory.clone());
+        let now = Instant::now();
         Actor {
-            id: prepared.id,
-            template: prepared.template,
-            backend: prepared.backend,
-            language: prepared.language,
-            tokens,
+            about: Identity {
+                id: prepared.id,
+                template: prepared.template,
+                backend: prepared.backend,
+                language: prepared.language,
+            },
             commands,
-            link,
-            handle: prepared.handle,
+            driver: Driver {
+                link,
+                handle: prepared.handle,
+                watchdog: Watchdog::new(config.silence_timeout),
+                has_ended: false,
+            },
             state: State::new(rules),
-            log: EventLog::new(config.log_bytes, config.log_disk_bytes),
-            spill: Spill::new(
-                config.log_directory.clone(),
-                config.log_disk_bytes,
-                reserve,
-                memory.clone(),
-            ),
-            full_since: None,
-            fanout: Fanout::new(config.window_bytes, memory.clone()),
-            next_list: Instant::now(),
+            journal: Journal::new(&config, memory.clone()),
+            audience: Audience::new(fanout, tokens, Seats(config.participants)),
             archive,
             transfers: Transfers::new(transfer_left),
-            watchdog: Watchdog::new(config.silence_timeout),
-            sandbox_ended: false,
+            clock: Clock { began: now, last_activity: now, timer: None },
             cells: 0,
             summary,
-            timer: None,
-            unattended_since: Some(Instant::now()),
-            unsent_bytes: 0,
             skips_backlog: false,
-            last_activity: Instant::now(),
-            began: Instant::now(),
             departure: None,
             meter: Meter::new(metrics),
             waiting: memory.charge(0),
@@ -206,12 +203,12 @@ impl Actor {
 
     /// Lives until the session is over and nothing of its sandbox is left.
     pub(super) async fn run(mut self) {
-        tracing::info!(template = self.template.name, "session begins");
+        tracing::info!(template = self.about.template.name, "session begins");
         while self.departure.is_none() {
             match self.turn().await {
                 Turn::Command(Some(command)) => {
                     // What was given up before goes before: a cell is not to see half a file.
-                    self.transfers.sweep(&mut self.link);
+                    self.transfers.sweep(&mut self.driver.link);
                     self.on_command(command);
                 }
                 // Every handle and every seat is gone, so nobody can come back.
@@ -221,18 +218,17 @@ impl Actor {
                 | Turn::Archived
                 | Turn::Pressure
                 | Turn::Deadline(Deadline::List) => {}
-                Turn::SandboxEnded => self.sandbox_ended = true,
-                Turn::TransferLeft => self.transfers.sweep(&mut self.link),
+                Turn::SandboxEnded => self.driver.has_ended = true,
+                Turn::TransferLeft => self.transfers.sweep(&mut self.driver.link),
                 Turn::Driver(Ok(event)) => self.on_driver(event),
                 Turn::Driver(Err(error)) => self.on_link_lost(error).await,
                 Turn::Deadline(Deadline::Timer) => {
-                    self.timer = None;
+                    self.clock.timer = None;
                     self.state.on_timer();
                 }
                 Turn::Deadline(Deadline::Silence) => self.check_driver(),
                 Turn::Deadline(Deadline::Disk) => {
-                    self.spill.give_up();
-                    self.log.on_written(false);
+                    self.journal.give_up_writing();
                     self.tell_of_disk("it takes too long");
                 }
                 Turn::Deadline(Deadline::End(reason)) => self.end(reason),
@@ -241,21 +237,22 @@ impl Actor {
             self.apply();
             self.check_link();
             self.note_leavers();
-            self.waiting.set(self.link.unsent() + self.archive.waiting_bytes());
-            self.log.squeeze(self.memory.is_pressed(), self.fanout.wanted());
+            self.waiting.set(self.driver.link.unsent() + self.archive.waiting_bytes());
+            self.journal.squeeze(self.memory.is_pressed(), self.audience.fanout.wanted());
             self.tell_list();
-            self.spill_over();
+            self.journal.spill_over();
             self.catch_up();
-            self.fanout.wake();
+            self.audience.fanout.wake();
             self.summarise();
         }
-        let Actor { mut log, mut spill, mut fanout, link, handle, departure, .. } = self;
+        let Actor { mut journal, audience, driver, departure, .. } = self;
+        let (mut fanout, Driver { link, handle, .. }) = (audience.fanout, driver);
         let goodbye = async {
-            // Who has gone or takes nothing any more is waited for no longer than that.
-            let rest = timeout(FAREWELL, fanout.empty(&mut log, &mut spill)).await;
+            // A participant who has gone or takes nothing any more is waited for no longer than that.
+            let rest = timeout(FAREWELL, journal.empty_into(&mut fanout)).await;
             let rest = rest.unwrap_or(Ok(()));
             let closed = match &departure {
-                Some(departure) => fanout.close(departure, &log),
+                Some(departure) => fanout.close(departure, journal.log()),
                 None => Ok(()),
             };
             if let Err(error) = rest.and(closed) {
@@ -278,7 +275,8 @@ impl Actor {
         let may_read = self.may_read();
         self.meter.reading(may_read);
         let expected = self.state.expects_answer() || !self.transfers.is_empty();
-        self.watchdog.expect(may_read && expected, self.link.heard());
+        let heard = self.driver.link.heard();
+        self.driver.watchdog.expect(may_read && expected, heard);
         let next = self.next_deadline();
         let deadline = async move {
             match next {
@@ -293,53 +291,51 @@ impl Actor {
             // Commands first: an interrupt must not wait behind a flood.
             biased;
             command = self.commands.recv() => Turn::Command(command),
-            event = self.link.turn(may_read) => Turn::Driver(event),
-            () = self.fanout.relieved() => Turn::RoomAgain,
+            event = self.driver.link.turn(may_read) => Turn::Driver(event),
+            () = self.audience.fanout.relieved() => Turn::RoomAgain,
             () = self.transfers.left() => Turn::TransferLeft,
-            () = self.handle.ended(), if !may_read => Turn::SandboxEnded,
-            spilled = self.spill.turn() => Turn::Spilled(spilled),
+            () = self.driver.handle.ended(), if !may_read => Turn::SandboxEnded,
+            spilled = self.journal.turn() => Turn::Spilled(spilled),
             () = self.archive.turn() => Turn::Archived,
             () = self.pressure.changed() => Turn::Pressure,
             deadline = deadline => Turn::Deadline(deadline),
         }
     }
 
-    /// Whether output has somewhere to go: to somebody who keeps up or, while nobody is there to
-    /// hold it for, into a log that would lose nothing that was sent to nobody. A cell that was
-    /// told to stop, and an interpreter that is to be replaced, are read on whatever becomes of
-    /// their output, so that their end is not held up by it; and so is what a sandbox that has
-    /// ended left behind.
     fn may_read(&self) -> bool {
-        if self.state.awaits_answer() || self.sandbox_ended {
-            true
-        } else if self.log.is_pressed() || self.archive.is_full() || self.memory.is_pressed() {
-            false
-        } else if self.fanout.has_holders() {
-            self.fanout.has_room()
-        } else {
-            self.config.detached_output == DetachedOutput::Drop
-                || self.unsent_bytes < self.log.hold_bytes()
-        }
+        let log = self.journal.log();
+        let flow = Flow {
+            awaits_answer: self.state.awaits_answer(),
+            sandbox_ended: self.driver.has_ended,
+            is_full: log.is_pressed() || self.archive.is_full() || self.memory.is_pressed(),
+            holders: self.audience.holders(),
+            detached_output: self.config.detached_output,
+            unsent_bytes: self.journal.unsent_bytes(),
+            hold_bytes: log.hold_bytes(),
+        };
+        flow.may_read()
     }
 
     fn next_deadline(&self) -> Option<(Instant, Deadline)> {
-        let config = &self.config;
+        let (config, clock) = (&self.config, &self.clock);
         let after = |from: Instant, limit: Option<Duration>| from.checked_add(limit?);
         let idle = self.state.phase() == SessionState::Idle;
+        let full_since = self.journal.full_since();
+        let unattended_since = self.audience.unattended_since();
         [
-            (self.timer, Deadline::Timer),
-            (self.full_since.and_then(|since| after(since, Some(DISK_DEADLINE))), Deadline::Disk),
-            (self.watchdog.due(), Deadline::Silence),
-            (self.fanout.owes_list().then_some(self.next_list), Deadline::List),
+            (clock.timer, Deadline::Timer),
+            (full_since.and_then(|since| after(since, Some(DISK_DEADLINE))), Deadline::Disk),
+            (self.driver.watchdog.due(), Deadline::Silence),
+            (self.audience.next_list(), Deadline::List),
             (
-                self.unattended_since.and_then(|since| after(since, Some(config.detach_timeout))),
+                unattended_since.and_then(|since| after(since, Some(config.detach_timeout))),
                 Deadline::End(EndReason::Abandoned),
             ),
             (
-                idle.then_some(()).and_then(|()| after(self.last_activity, config.idle_timeout)),
+                idle.then_some(()).and_then(|()| after(clock.last_activity, config.idle_timeout)),
                 Deadline::End(EndReason::IdleTimeout),
             ),
-            (after(self.began, config.lifetime), Deadline::End(EndReason::Lifetime)),
+            (after(clock.began, config.lifetime), Deadline::End(EndReason::Lifetime)),
         ]
         .into_iter()
         .filter_map(|(at, deadline)| Some((at?, deadline)))
@@ -348,7 +344,7 @@ impl Actor {
 
     /// Tells whoever lists sessions, if there is anything new to tell.
     fn summarise(&self) {
-        let (state, participants) = (self.state.phase(), self.fanout.len());
+        let (state, participants) = (self.state.phase(), self.audience.fanout.len());
         let now = Summary { state, participants, cells: self.cells };
         self.summary.send_if_modified(|told| std::mem::replace(told, now) != now);
     }
@@ -360,10 +356,10 @@ impl Actor {
                 Effect::Reply(to, reply) => self.reply(to, reply),
                 Effect::Send(command) => {
                     self.skips_backlog |= self.state.is_stopping();
-                    self.link.send(&command);
+                    self.driver.link.send(&command);
                 }
-                Effect::ArmTimer(after) => self.timer = Instant::now().checked_add(after),
-                Effect::DisarmTimer => self.timer = None,
+                Effect::ArmTimer(after) => self.clock.timer = Instant::now().checked_add(after),
+                Effect::DisarmTimer => self.clock.timer = None,
                 Effect::Archive { id, bytes } => self.archive.push(&id, &bytes),
                 Effect::EndArchive { id, omitted } => self.archive.end(&id, omitted),
                 Effect::Log(line) => tracing::debug!(line, "driver"),
@@ -375,25 +371,17 @@ impl Actor {
         self.meter.event(event);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let ts = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-        let hold = |text| charged_text(text, &self.memory);
-        match Sequenced::encode_into(event, self.log.next_seq(), ts, hold) {
-            Ok(sequenced) => {
-                let wanted = self.fanout.wanted();
-                let freed =
-                    self.log.push(event, &sequenced, wanted) + self.log.outdate(event, wanted);
-                let cost = sequenced.json.len() + OVERHEAD_BYTES;
-                self.unsent_bytes = (self.unsent_bytes + cost as u64).saturating_sub(freed as u64);
-                self.fanout.broadcast(&sequenced);
-            }
+        match self.journal.push(event, ts, self.audience.fanout.wanted()) {
+            Ok(sequenced) => self.audience.fanout.broadcast(&sequenced),
             Err(error) => tracing::error!(%error, "cannot encode an event"),
         }
         if let Event::Done { status, .. } = event {
             self.cells += 1;
-            self.last_activity = Instant::now();
+            self.clock.last_activity = Instant::now();
             // One that leaves the queue meanwhile is not the one that was told to stop.
             if *status != CellStatus::Cancelled
                 && std::mem::take(&mut self.skips_backlog)
-                && let Err(error) = self.fanout.skip_backlog(&self.log)
+                && let Err(error) = self.audience.fanout.skip_backlog(self.journal.log())
             {
                 tracing::error!(%error, "cannot encode a gap");
             }
@@ -406,46 +394,21 @@ impl Actor {
 
     fn reply(&self, to: ParticipantId, reply: Reply) {
         self.meter.reply(&reply);
-        if let Err(error) = self.fanout.reply(to, reply) {
+        if let Err(error) = self.audience.fanout.reply(to, reply) {
             tracing::error!(%error, "cannot encode a reply");
         }
     }
 
     fn note_leavers(&mut self) {
-        if let Some(owed) = self.fanout.owed()
-            && owed < self.unsent_bytes
-        {
-            self.unsent_bytes = owed;
-            self.log.mark_sent();
-        }
-        // What somebody said before leaving may still wait, and is said by a participant.
-        if !self.commands.is_empty() {
-            return;
-        }
-        let gone = self.fanout.sweep();
-        if gone.is_empty() {
-            return;
-        }
-        for participant in gone {
-            tokens::lock(&self.tokens).leave(participant);
-        }
-        self.note_emptiness();
-    }
-
-    /// The time that a session lives on without participants begins when the last one is gone.
-    fn note_emptiness(&mut self) {
-        if self.fanout.is_empty() {
-            self.unattended_since.get_or_insert(Instant::now());
+        self.journal.on_owed(self.audience.fanout.owed());
+        // Messages that a participant sent before leaving may still wait, and are a participant's.
+        if self.commands.is_empty() {
+            self.audience.forget_leavers();
         }
     }
 
-    /// Tells everybody who is attached, if that has changed and it is time again.
     fn tell_list(&mut self) {
-        if !self.fanout.owes_list() || Instant::now() < self.next_list {
-            return;
-        }
-        self.next_list = Instant::now() + LIST_INTERVAL;
-        if let Err(error) = self.fanout.tell_list() {
+        if let Err(error) = self.audience.tell_list() {
             tracing::error!(%error, "cannot encode the list of participants");
         }
     }

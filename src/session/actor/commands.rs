@@ -1,7 +1,7 @@
 //! What the actor does when somebody says something.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -11,26 +11,26 @@ use crate::protocol::client::{ClientMessage, Refusal};
 use crate::protocol::reply::{ErrorCode, Ready, ReadyLimits, Role};
 use crate::protocol::{self, Reply};
 use crate::session::state::ParticipantId;
-use crate::session::tokens::{self, Granted};
-use crate::session::{AttachError, Command, JoinRequest, Joined, Seat, Seats};
+use crate::session::tokens::Granted;
+use crate::session::{Command, JoinRequest, Joined, Seat};
 
 impl Actor {
     pub(super) fn on_command(&mut self, command: Command) {
         match command {
             Command::Attach { join, joined } => self.attach(join, joined),
             Command::Remove { participants, departure } => {
-                self.fanout.remove(&participants, &departure);
-                self.note_emptiness();
+                self.audience.fanout.remove(&participants, &departure);
+                self.audience.note_emptiness();
             }
             Command::Message { from, message, _charge } => {
-                let Some(participant) = self.fanout.get(from) else { return };
+                let Some(participant) = self.audience.fanout.get(from) else { return };
                 let name = Arc::clone(&participant.name);
                 match message.and_then(|message| permitted(participant.role, message)) {
                     Ok(message) => {
                         // A page's heartbeat is not somebody doing something, nor is what was
                         // refused.
                         if !matches!(message, ClientMessage::Ping { .. }) {
-                            self.last_activity = Instant::now();
+                            self.clock.last_activity = Instant::now();
                         }
                         self.state.on_message(from, &name, message);
                     }
@@ -39,8 +39,8 @@ impl Actor {
             }
             Command::Output { cell, asked } => self.archive.ask(&cell, asked),
             Command::File(step) => {
-                self.last_activity = Instant::now();
-                self.transfers.take(step, &mut self.link);
+                self.clock.last_activity = Instant::now();
+                self.transfers.take(step, &mut self.driver.link);
             }
             Command::Drain => self.state.on_drain(),
             Command::End { reason } => self.end(reason),
@@ -49,7 +49,7 @@ impl Actor {
 
     /// Joining and what is replayed are settled in one turn, so that nothing falls between.
     fn attach(&mut self, join: JoinRequest, joined: oneshot::Sender<Joined>) {
-        let own = match self.admit(&join) {
+        let own = match self.audience.admit(&join) {
             Ok(own) => own,
             Err(error) => {
                 // Whoever asked and is gone already need not be told.
@@ -57,15 +57,16 @@ impl Actor {
                 return;
             }
         };
-        let ready = Reply::Ready(Box::new(self.ready(self.fanout.next_id(), &own)));
-        let (participant, outbox) = match self.fanout.join(&join.name, &own, join.after, ready) {
-            Ok(seat) => seat,
-            Err(error) => {
-                tracing::error!(%error, "cannot encode `ready`");
-                return;
-            }
-        };
-        self.unattended_since = None;
+        let ready = Reply::Ready(Box::new(self.ready(self.audience.fanout.next_id(), &own)));
+        let (participant, outbox) =
+            match self.audience.fanout.join(&join.name, &own, join.after, ready) {
+                Ok(seat) => seat,
+                Err(error) => {
+                    tracing::error!(%error, "cannot encode `ready`");
+                    return;
+                }
+            };
+        self.audience.on_joined();
         let expires = own.info.expires;
         if joined.send(Ok(Seat { participant, outbox: Arc::clone(&outbox), expires })).is_err() {
             // The socket went away while we answered; its seat must not stay taken.
@@ -73,32 +74,19 @@ impl Actor {
         }
     }
 
-    /// The token of somebody who comes in as the next participant: its own from before, or a new one.
-    fn admit(&self, join: &JoinRequest) -> Result<Granted, AttachError> {
-        let now = SystemTime::now();
-        let mut tokens = tokens::lock(&self.tokens);
-        let (role, own) = tokens.who(&join.credential, now).ok_or(AttachError::Invalid)?;
-        let seats = Seats(self.config.participants);
-        if !self.fanout.has_seat(role, own, seats) {
-            return Err(AttachError::Full { seats: seats.most(role), role });
-        }
-        let admitted = tokens.admit(&join.credential, self.fanout.next_id(), now)?;
-        admitted.ok_or(AttachError::Invalid)
-    }
-
     fn ready(&self, participant: ParticipantId, own: &Granted) -> Ready {
-        let limits = &self.template.limits;
+        let limits = &self.about.template.limits;
         let timeout_ms = |limit: Duration| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         Ready {
             protocol: protocol::VERSION,
-            session: self.id.to_string(),
+            session: self.about.id.to_string(),
             token: own.token.reveal().to_owned(),
             participant,
             role: own.info.role,
-            template: self.template.name.clone(),
-            language: self.language.clone(),
+            template: self.about.template.name.clone(),
+            language: self.about.language.clone(),
             state: self.state.phase(),
-            seq: self.log.newest(),
+            seq: self.journal.log().newest(),
             limits: ReadyLimits {
                 message_bytes: self.config.message_bytes as u64,
                 queue: self.config.queue as u64,
@@ -110,7 +98,7 @@ impl Actor {
                 processes: u64::from(limits.processes),
                 disk_bytes: limits.disk_bytes,
             },
-            backend: self.backend.name(),
+            backend: self.about.backend.name(),
         }
     }
 }

@@ -1,24 +1,13 @@
 //! What the actor does for its log's disk.
 
-use tokio::time::Instant;
-
 use super::Actor;
 use crate::protocol::event::{Event, NoticeLevel};
 use crate::session::spill::Spilled;
 
 impl Actor {
-    /// Lets the log's disk have what its memory cannot hold.
-    pub(super) fn spill_over(&mut self) {
-        if let Some(batch) = self.log.take_batch() {
-            self.spill.write(batch);
-        }
-        self.full_since =
-            self.log.is_pressed().then(|| self.full_since.unwrap_or_else(Instant::now));
-    }
-
     pub(super) fn catch_up(&mut self) {
-        match self.fanout.catch_up(&self.log) {
-            Ok(Some(block)) => self.spill.read(block),
+        match self.audience.fanout.catch_up(self.journal.log()) {
+            Ok(Some(block)) => self.journal.read(block),
             Ok(None) => {}
             Err(error) => tracing::error!(%error, "cannot encode a gap"),
         }
@@ -27,20 +16,20 @@ impl Actor {
     pub(super) fn on_spilled(&mut self, spilled: Spilled) {
         match spilled {
             Spilled::Written(result) => {
-                self.log.on_written(result.is_ok());
+                self.journal.on_written(&result);
                 if let Err(error) = result {
                     self.tell_of_disk(&error.to_string());
                 }
             }
             // What was written over meanwhile is lost, and so told when it is looked for.
-            Spilled::Read(block, Ok(records)) if self.log.holds(&block) => {
-                if let Err(error) = self.fanout.take_block(&block, &records) {
+            Spilled::Read(block, Ok(records)) if self.journal.log().holds(&block) => {
+                if let Err(error) = self.audience.fanout.take_block(&block, &records) {
                     tracing::error!(%error, "cannot encode a gap");
                 }
             }
             Spilled::Read(_, Ok(_)) => {}
             Spilled::Read(_, Err(error)) => {
-                self.log.lose_disk();
+                self.journal.lose_disk();
                 self.tell_of_disk(&error.to_string());
             }
         }

@@ -36,7 +36,7 @@ impl Actor {
             if self.departure.is_some() || !self.may_read() {
                 return;
             }
-            match self.link.ready_event() {
+            match self.driver.link.ready_event() {
                 Ok(Some(event)) => self.handle_driver_event(event),
                 // The next turn meets the error again and handles it.
                 Ok(None) | Err(_) => return,
@@ -45,7 +45,7 @@ impl Actor {
     }
 
     pub(super) async fn on_link_lost(&mut self, error: LinkError) {
-        let cause = tokio::time::timeout(CAUSE_DEADLINE, self.handle.cause())
+        let cause = tokio::time::timeout(CAUSE_DEADLINE, self.driver.handle.cause())
             .await
             .unwrap_or(EndCause::Unknown);
         tracing::warn!(error = %Chain(&error), ?cause, "the link is lost");
@@ -65,11 +65,11 @@ impl Actor {
     }
 
     pub(super) fn check_driver(&mut self) {
-        match self.watchdog.check(self.link.heard()) {
+        match self.driver.watchdog.check(self.driver.link.heard()) {
             Verdict::Alive => {}
-            Verdict::Ask => self.link.send_ping(),
+            Verdict::Ask => self.driver.link.send_ping(),
             Verdict::Silent => {
-                let patience = self.watchdog.patience();
+                let patience = self.driver.watchdog.patience();
                 tracing::warn!(?patience, "the driver is silent and given up");
                 let detail = format!("the sandbox was given up: it said nothing for {patience:?}");
                 self.state.on_lost(&detail);
@@ -79,8 +79,11 @@ impl Actor {
 
     pub(super) fn check_link(&mut self) {
         let most = UNSENT_BYTES.saturating_add(8 * self.config.message_bytes);
-        if self.link.unsent() > most {
-            tracing::warn!(unsent = self.link.unsent(), "the driver takes nothing and is given up");
+        if self.driver.link.unsent() > most {
+            tracing::warn!(
+                unsent = self.driver.link.unsent(),
+                "the driver takes nothing and is given up"
+            );
             self.state.on_lost("the sandbox was given up: it takes no commands");
             self.apply();
         }
