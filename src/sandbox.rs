@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   pool ─► Backend::create ─► Sandbox { link, setup, handle }
-//!                                │       │      └ asks why it ended, ends it; Drop tells the reaper
+//!                                │       │      └ asks why it ended, ends it; Drop gives that to a reaper
 //!                                │       └ first frame the gateway sends
 //!                                └ the byte stream the supervisor answers on
 //! ```
@@ -36,7 +36,7 @@ pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
-/// What a sandbox is wanted for.
+/// The request for a sandbox.
 #[derive(Clone, Debug)]
 pub struct SandboxSpec {
     /// Names the sandbox in labels, cgroups and logs.
@@ -49,21 +49,22 @@ pub struct SandboxSpec {
 pub struct Sandbox {
     /// The stream to the supervisor; the supervisor's HELLO is its first frame.
     pub link: Box<dyn Duplex>,
-    /// What the supervisor needs to know; the gateway's first frame.
+    /// Settings for the supervisor; the first frame that the gateway sends.
     pub setup: Setup,
-    /// Power over the sandbox.
+    /// Waits for the sandbox's end and ends it.
     pub handle: Box<dyn SandboxHandle>,
 }
 
-/// Power over one sandbox. Dropping it ends the sandbox too: a reaper is told, which awaits what
-/// `Drop` cannot.
+/// Control over one sandbox. Dropping the handle ends the sandbox too: `Drop` cannot await, so it
+/// gives the work to the backend's reaper.
 pub trait SandboxHandle: Send {
-    /// Waits until the sandbox's first process has ended, for whoever does not read the link, which
-    /// would tell. Never answers where that cannot be known. Safe to drop and call again.
+    /// Waits until the sandbox's first process has ended, for a caller that does not read the link and
+    /// so does not see it close. Never returns where the backend cannot know. Safe to drop and call
+    /// again.
     fn ended(&mut self) -> BoxFuture<'_, ()>;
 
-    /// Tells, once the link has closed, why the sandbox is no more. Answers within a second or
-    /// two whatever the backend does.
+    /// Says why the sandbox ended; called once the link has closed. Returns within two seconds
+    /// whatever the backend does.
     fn cause(&mut self) -> BoxFuture<'_, EndCause>;
 
     /// Ends the sandbox and waits until nothing of it is left.
@@ -78,7 +79,7 @@ pub enum EndCause {
         /// The limit that was reached, in bytes.
         limit_bytes: u64,
     },
-    /// Somebody removed or stopped the sandbox from outside: an operator, the engine.
+    /// The sandbox was removed or stopped from outside, by an operator or the engine. With the details.
     Removed(String),
     /// The supervisor ended: its exit code, or minus the number of the signal.
     Supervisor(i32),
@@ -93,12 +94,12 @@ pub trait Backend: Send + Sync + 'static {
     /// Which one it is.
     fn kind(&self) -> BackendKind;
 
-    /// In which way, in a word or two for people: `root`, `runsc`. Empty: there is only one.
+    /// How it works here, in a few words for people: `as root`, `runsc`. Empty: there is only one way.
     fn flavour(&self) -> String {
         String::new()
     }
 
-    /// Whose kernel code in its sandboxes talks to.
+    /// The kernel whose system calls code in its sandboxes makes.
     fn kernel(&self) -> Kernel {
         Kernel::Shared
     }
@@ -107,32 +108,32 @@ pub trait Backend: Send + Sync + 'static {
     /// half-way, nothing is left behind.
     fn create<'a>(&'a self, spec: &'a SandboxSpec) -> BoxFuture<'a, Result<Sandbox, SandboxError>>;
 
-    /// Whether what `template` names for this backend is there: its interpreter, its root, its
-    /// image. Asked once for every template before a gateway starts.
+    /// Checks that the interpreter, root or image that `template` names for this backend exists. Called
+    /// once for every template before a gateway starts.
     fn check_template<'a>(
         &'a self,
         template: &'a Template,
     ) -> BoxFuture<'a, Result<(), SandboxError>>;
 
-    /// Whether a sandbox could be made right now; for `/readyz`.
+    /// Checks that a sandbox could be made right now; for `/readyz`.
     fn check(&self) -> BoxFuture<'_, Result<(), SandboxError>>;
 
     /// What this machine lets the backend enforce, one entry for every protection it knows.
     fn enforcement(&self) -> Vec<Enforcement>;
 
-    /// Removes what gateways that are no longer alive left behind. Answers how many sandboxes.
+    /// Removes what gateways that have ended left behind. Returns how many sandboxes it removed.
     fn sweep(&self) -> BoxFuture<'_, Result<usize, SandboxError>>;
 
     /// Waits until every sandbox whose handle was dropped is gone.
     fn drained(&self) -> BoxFuture<'_, ()>;
 }
 
-/// Whose kernel code in a sandbox talks to.
+/// The kernel whose system calls code in a sandbox makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kernel {
-    /// That of the machine, which every sandbox has.
+    /// The machine's, which all sandboxes share.
     Shared,
-    /// One of the sandbox's own: gVisor's, a program without privileges.
+    /// One for each sandbox: gVisor's, a program without privileges.
     Own,
 }
 

@@ -1,6 +1,6 @@
-//! What has to be right before a gateway starts: that files and directories of the settings are
-//! there, and that a backend can make sandboxes of every template. Whatever is not is told as a
-//! problem of the setting that asks for it, with the place where that was set.
+//! The checks before a gateway starts: files and directories that the settings name must exist, and a
+//! backend must be able to make sandboxes of every template. Each failure becomes a problem of the
+//! setting that asks for it, with the place where the setting was made.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ const ENGINE_VARIABLE: &str = "DOCKER_HOST";
 pub struct Refusal(pub Vec<Problem>);
 
 impl Refusal {
-    /// Whether other settings, or what they name, would mend it; else the machine is at fault.
+    /// Whether other settings, or the files they name, would solve it; else the machine is at fault.
     pub fn is_of_settings(&self) -> bool {
         self.0.iter().any(|problem| problem.key.is_some())
     }
@@ -31,14 +31,14 @@ impl Refusal {
 /// What a backend is wanted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// To serve whoever comes.
+    /// To serve clients.
     Serve,
     /// To run one file of the user's own.
     Run,
 }
 
-/// Limits without which one session takes the machine from all others, and why sandboxes are made
-/// all the same.
+/// Limits without which one session can use up the machine, and why sandboxes are made all the
+/// same.
 #[derive(Debug, serde::Serialize)]
 pub struct WeakLimits {
     /// `memory limit`, `CPU limit`.
@@ -69,7 +69,7 @@ pub async fn choose(
 /// Which vital limits a backend does not have, if sandboxes may be made without them.
 ///
 /// A gateway that others may reach has to limit what they take. On a loopback address, with a token
-/// that stands in its own output alone, it serves the person who started it.
+/// that is printed in its own output alone, it serves the person who started it.
 pub fn weak_limits(
     loaded: &Loaded,
     enforcement: &[Enforcement],
@@ -110,8 +110,8 @@ fn unlimited(missing: &[&str], entries: &[&Enforcement]) -> String {
         }
     }
     format!(
-        "this machine gives no {} ({}), so that one session could take all of it from everybody \
-         else; {}; or say that it may be so with --allow-weak-limits; a gateway that listens on a \
+        "this machine gives no {} ({}), so that one session could take all of it from all \
+         others; {}; or say that it may be so with --allow-weak-limits; a gateway that listens on a \
          loopback address, with the random token of its start, needs none of this",
         missing.join(" and no "),
         reasons.join("; "),
@@ -123,7 +123,7 @@ fn unlimited(missing: &[&str], entries: &[&Enforcement]) -> String {
 pub fn unusable(loaded: &Loaded, refused: &[&Examined]) -> Refusal {
     let auto = loaded.config.sandbox.backend == BackendChoice::Auto;
     let mut problems = Vec::new();
-    // Where there is a choice the last one is what most people get to work.
+    // With `auto`, the backend tried last is the one that is easier to get to work.
     for (number, found) in refused.iter().rev().enumerate() {
         if auto && number > 0 {
             let message = format!(

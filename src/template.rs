@@ -1,4 +1,4 @@
-//! What a sandbox is made from: a language, where it comes from, and limits.
+//! Templates: the language of a sandbox, where its interpreter comes from, and its limits.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -27,9 +27,9 @@ pub struct Template {
 /// Bounds on the sandboxes that are parked, ready for a visitor each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolSize {
-    /// Parked even if nobody comes; `max` bounds it.
+    /// Number kept parked even without visitors; at most `max`.
     pub min: usize,
-    /// Parked at most, however many come. 0: none ever is.
+    /// Largest number parked, however many visitors come. 0: none is ever parked.
     pub max: usize,
 }
 
@@ -39,8 +39,8 @@ impl PoolSize {
 }
 
 impl Default for PoolSize {
-    /// The first visitor waits for nothing, a small class does not wait either; an idle Python
-    /// takes about 10 MiB.
+    /// The first visitor does not wait, nor do the members of a small class; an idle Python takes
+    /// about 10 MiB.
     fn default() -> PoolSize {
         PoolSize { min: 1, max: 8 }
     }

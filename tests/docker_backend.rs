@@ -337,7 +337,7 @@ async fn a_sweep_removes_what_the_dead_left_and_nothing_else() {
     let dead = SessionId::random().unwrap();
     std::fs::create_dir(root.path().join(dead.as_str())).unwrap();
     std::fs::write(root.path().join(format!("{dead}.lock")), "").unwrap();
-    let realm = std::fs::read_to_string(root.path().join("realm")).unwrap();
+    let directory_id = std::fs::read_to_string(root.path().join("runtime-dir-id")).unwrap();
     let name = format!("cellgate-{dead}-leftover");
     let body = ContainerCreateBody {
         image: Some(IMAGE.into()),
@@ -345,7 +345,7 @@ async fn a_sweep_removes_what_the_dead_left_and_nothing_else() {
         labels: Some(HashMap::from([
             ("cellgate.instance".to_owned(), dead.to_string()),
             ("cellgate.session".to_owned(), "leftover".to_owned()),
-            ("cellgate.realm".to_owned(), realm),
+            ("cellgate.runtime-dir".to_owned(), directory_id),
         ])),
         ..Default::default()
     };

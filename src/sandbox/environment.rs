@@ -5,16 +5,17 @@ use crate::template::Limits;
 /// The working directory, which is the home too.
 pub(super) const WORKDIR: &str = "/work";
 
-/// The host's name within.
+/// The host name in a sandbox.
 pub(super) const HOSTNAME: &str = "sandbox";
 
-/// `/etc/hosts`: programs and tests ask for `localhost`, and there is nobody else to ask.
+/// `/etc/hosts`: programs look up `localhost`, and a sandbox has no name server.
 pub(super) fn hosts() -> String {
     format!("127.0.0.1 localhost {HOSTNAME}\n::1 localhost\n")
 }
 
-/// Where libraries read how many threads to start. They would count the machine's processors, of
-/// which a sandbox may have a part: more threads than that only wait for each other.
+/// Variables from which libraries read how many threads to start. Without them they count the
+/// machine's processors, of which a sandbox may have only a part, and surplus threads only wait for
+/// each other.
 const THREAD_COUNTS: [&str; 9] = [
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -27,9 +28,9 @@ const THREAD_COUNTS: [&str; 9] = [
     "PYTHON_CPU_COUNT", // what os.cpu_count answers, from Python 3.13 on
 ];
 
-/// What a login of the sandbox's user would have, and what programs need to know of where they run.
-/// Later entries of the same name outweigh earlier ones: what a backend finds stands before, what
-/// the template says behind.
+/// The variables that every sandbox has: those of a login, and those that tell programs about the
+/// sandbox. Of several entries with one name the last counts: a backend puts its own before these and
+/// the template's after them.
 pub(super) fn of_user_code(limits: &Limits) -> Vec<(&'static str, String)> {
     let cores = limits.cpu_millis.div_ceil(1000).max(1).to_string();
     let fixed = [
@@ -37,13 +38,13 @@ pub(super) fn of_user_code(limits: &Limits) -> Vec<(&'static str, String)> {
         ("USER", "sandbox"),
         ("LANG", "C.UTF-8"),
         ("TMPDIR", "/tmp"),
-        // Who watches wants each line when it is written, of Python's children too.
+        // Clients see each line when it is written, from Python's child processes too.
         ("PYTHONUNBUFFERED", "1"),
         // As in notebooks: colours can be shown, although there is no terminal.
         ("TERM", "xterm-256color"),
         ("FORCE_COLOR", "1"),
         ("CLICOLOR_FORCE", "1"),
-        // There is nobody to turn the pages.
+        // A pager would wait for a key.
         ("PAGER", "cat"),
         ("GIT_PAGER", "cat"),
     ];

@@ -37,7 +37,7 @@ pub(super) fn table(limits: &Limits, memory_is_limited: bool) -> [Resource; 16] 
         // addresses (legacy layout).
         resource("stack", libc::RLIMIT_STACK, Some(8 * MIB)),
         resource("core", libc::RLIMIT_CORE, Some(0)),
-        // The kernel heeds it no more (getrlimit(2)).
+        // The kernel ignores it today (getrlimit(2)).
         resource("rss", libc::RLIMIT_RSS, None),
         // Processes and threads of the user, the supervisor included.
         resource("nproc", libc::RLIMIT_NPROC, Some(u64::from(limits.processes))),
@@ -46,7 +46,7 @@ pub(super) fn table(limits: &Limits, memory_is_limited: bool) -> [Resource; 16] 
         resource("memlock", libc::RLIMIT_MEMLOCK, Some(64 * KIB)),
         // Not memory: numpy reserves far more of it than it ever touches.
         resource("as", libc::RLIMIT_AS, None),
-        // The kernel heeds it no more (getrlimit(2)).
+        // The kernel ignores it today (getrlimit(2)).
         resource("locks", libc::RLIMIT_LOCKS, None),
         // Signals and timers, each of which is kernel memory.
         resource("sigpending", libc::RLIMIT_SIGPENDING, Some(1024)),

@@ -1,4 +1,4 @@
-//! The stream to a supervisor over a Unix socket, which wakes nobody without need.
+//! The stream to a supervisor over a Unix socket, without needless wake-ups.
 //!
 //! A Unix socket is reported writable whenever its other end has read, so one that is registered
 //! for both directions, as tokio's is, wakes its task for every command that a supervisor takes.

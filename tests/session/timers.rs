@@ -196,7 +196,7 @@ const TIMERS: &[(&str, usize, Timers)] = &[
         )],
     ),
     (
-        "src/sandbox/local/live.rs",
+        "src/sandbox/local/handle.rs",
         2,
         &[
             (
@@ -232,12 +232,12 @@ const TIMERS: &[(&str, usize, Timers)] = &[
         )],
     ),
     (
-        "src/sandbox/docker/fates.rs",
+        "src/sandbox/docker/exits.rs",
         2,
         &[
             (
                 "the kernel's report on a killed process",
-                Virtual("src/sandbox/docker/fates.rs", "every_end_has_its_cause"),
+                Virtual("src/sandbox/docker/exits.rs", "every_end_has_its_cause"),
             ),
             (
                 "a broken stream of events",
@@ -271,7 +271,7 @@ const TIMERS: &[(&str, usize, Timers)] = &[
         )],
     ),
     (
-        "src/sandbox/docker/rendezvous.rs",
+        "src/sandbox/docker/link_listener.rs",
         1,
         &[("a pause of accept(2)", Not("comes when descriptors have run out, and then again"))],
     ),

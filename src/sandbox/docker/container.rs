@@ -1,6 +1,6 @@
-//! What the engine is asked for: one container, with everything it may not do.
+//! The request for a container, with every restriction, and the SETUP message of its supervisor.
 //!
-//! Pure: a template, the engine's facts and the way to the driver go in, the request comes out.
+//! Pure: a template, the engine's facts and the placement of driver and link go in.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -26,18 +26,18 @@ pub(super) const DRIVER_NAME: &str = "cellgate-driver";
 pub(super) const HOSTS_NAME: &str = "hosts";
 /// The link's socket in its directory.
 pub(super) const SOCKET_NAME: &str = "link.sock";
-/// Everything in a container is the first to die when memory runs out. An engine whose root has
-/// CAP_SYS_RESOURCE fixes it, so that no session makes its neighbours die before itself; of several
-/// processes with one score the largest dies, which the supervisor is not.
+/// The OOM killer takes processes of containers before all others. An engine with CAP_SYS_RESOURCE
+/// fixes the score, so that no session can lower its own below its neighbours'. Of processes with the
+/// same score the kernel kills the largest, which is never the supervisor.
 const OOM_SCORE: i64 = 1000;
 /// The engine refuses less than a hundredth of a processor.
 const LEAST_CPU_MILLIS: u32 = 10;
 /// About once a second while a cell runs.
 const USAGE_INTERVAL_MS: u32 = 1000;
 
-/// What of /proc and /sys is not there at all. A list replaces the engine's own, so that stands here
-/// too, as of Docker 28; the rest tells of the machine: its kernel's parameters and addresses, its
-/// disks and its hardware's numbers.
+/// Files of /proc and /sys that a container must not read. This list replaces the engine's own, so it
+/// repeats that of Docker 28; the rest describes the machine: its kernel's parameters and addresses,
+/// its disks and its hardware's serial numbers.
 const MASKED: [&str; 21] = [
     "/proc/acpi",
     "/proc/asound",
@@ -66,11 +66,11 @@ const MASKED: [&str; 21] = [
 pub(super) mod label {
     /// The gateway that made it.
     pub(in super::super) const INSTANCE: &str = "cellgate.instance";
-    /// Who can see whether that gateway lives.
-    pub(in super::super) const REALM: &str = "cellgate.realm";
+    /// Id of that gateway's runtime directory: gateways that share it can tell whether it runs.
+    pub(in super::super) const RUNTIME_DIR_ID: &str = "cellgate.runtime-dir";
     /// The session it was made for; parked sandboxes have one too.
     pub(in super::super) const SESSION: &str = "cellgate.session";
-    /// Unix seconds after which anyone may remove it.
+    /// Unix seconds after which every gateway may remove it.
     pub(in super::super) const EXPIRES: &str = "cellgate.expires";
 }
 
@@ -170,7 +170,7 @@ fn host_config(limits: &Limits, user: u32, facts: &Facts, placement: &Placement)
         readonly_rootfs: Some(true),
         masked_paths: Some(MASKED.map(str::to_owned).to_vec()),
         network_mode: Some("none".to_owned()),
-        // No segment is shared with anybody; /dev/shm is a tmpfs of ours.
+        // No shared memory segments of the host; /dev/shm is a tmpfs of the container's own.
         ipc_mode: Some("none".to_owned()),
         cgroupns_mode: Some(HostConfigCgroupnsModeEnum::PRIVATE),
 
@@ -201,8 +201,8 @@ fn mounts(placement: &Placement) -> Vec<Mount> {
         DriverSource::Bind(file) => bind(file, DRIVER_BIND),
         DriverSource::Volume(name) => volume(name, true),
     }];
-    // Without a network of the engine's the image's own is empty. An engine that cannot see our files
-    // cannot be given one.
+    // Without a network of the engine's the image's own /etc/hosts is empty. An engine that cannot see
+    // our files cannot mount one.
     if let DriverSource::Bind(file) = &placement.driver {
         mounts.push(bind(&file.with_file_name(HOSTS_NAME), "/etc/hosts"));
     }
@@ -248,7 +248,7 @@ fn security_options(facts: &Facts) -> Vec<String> {
     options
 }
 
-/// For everything in the container, whoever starts it; the supervisor sets the same on user code.
+/// Limits for every process of the container; the supervisor sets the same on user code.
 fn ulimits(limits: &Limits, facts: &Facts) -> Vec<ResourcesUlimits> {
     let ulimit = |resource: rlimits::Resource| {
         let value = i64::try_from(resource.value?).unwrap_or(i64::MAX);

@@ -1,4 +1,4 @@
-//! What an engine enforces of what we ask, said honestly.
+//! Which protections an engine enforces, derived from what it says about itself.
 
 use super::facts::Facts;
 use crate::sandbox::{Enforcement, EnforcementState};

@@ -1,9 +1,9 @@
-//! What is in force on this machine, in words for the operator.
+//! Which protections the local backend enforces on this machine, in words for the operator.
 
 use std::fs;
 
 use super::host::Privilege;
-use super::jailer::Standing;
+use super::jailer::JailStarted;
 use crate::sandbox::cgroup::Cgroups;
 use crate::sandbox::{Enforcement, EnforcementState};
 
@@ -12,10 +12,10 @@ pub(super) fn list(
     privilege: Privilege,
     further_groups: usize,
     cgroups: &Cgroups,
-    trial: &Result<Standing, String>,
+    probed: &Result<JailStarted, String>,
 ) -> Vec<Enforcement> {
-    let standing = match trial {
-        Ok(standing) => standing,
+    let started = match probed {
+        Ok(started) => started,
         Err(why) => {
             return vec![entry("sandbox", missing(why.clone(), "see above; or use Docker"))];
         }
@@ -27,7 +27,7 @@ pub(super) fn list(
         entry("read-only system", full("read-only, nosuid mounts and a masked /proc")),
         entry("nothing of others visible", full("mount, process, IPC and cgroup namespaces")),
         entry("system call filter", full("seccomp, on all user code")),
-        entry("landlock", landlock(standing)),
+        entry("landlock", landlock(started)),
         entry("user of its own", user(privilege)),
         entry("no further groups", groups(further_groups)),
         entry("disk limit", full("one sized tmpfs with an inode limit for all writable places")),
@@ -50,9 +50,9 @@ fn missing(why: String, remedy: &str) -> EnforcementState {
     EnforcementState::Missing { why, remedy: remedy.into() }
 }
 
-fn landlock(standing: &Standing) -> EnforcementState {
+fn landlock(started: &JailStarted) -> EnforcementState {
     const SCOPED: u32 = 6; // the first version with everything used
-    match standing.landlock {
+    match started.landlock {
         0 => missing(
             "this kernel has no Landlock; the mounts are the only wall around files".into(),
             "Linux 5.13 with CONFIG_SECURITY_LANDLOCK and `landlock` in lsm=",
@@ -165,8 +165,8 @@ mod tests {
     #[test]
     fn nothing_is_dropped_silently() {
         let none = Cgroups::default();
-        let trial = Ok(Standing { landlock: 0 });
-        let list = list(Privilege::User, 2, &none, &trial);
+        let probed = Ok(JailStarted { landlock: 0 });
+        let list = list(Privilege::User, 2, &none, &probed);
         let state = |what| &list.iter().find(|entry| entry.what == what).unwrap().state;
         for what in ["process limit", "user of its own", "no further groups"] {
             assert!(matches!(state(what), EnforcementState::Partial { .. }), "{what}");
@@ -181,8 +181,8 @@ mod tests {
 
     #[test]
     fn a_machine_without_sandboxes_says_only_why() {
-        let trial = Err("user namespaces are forbidden".to_owned());
-        let list = list(Privilege::User, 0, &Cgroups::default(), &trial);
+        let probed = Err("user namespaces are forbidden".to_owned());
+        let list = list(Privilege::User, 0, &Cgroups::default(), &probed);
         let [Enforcement { state: EnforcementState::Missing { why, .. }, .. }] = &list[..] else {
             panic!("{list:?}")
         };

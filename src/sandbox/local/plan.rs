@@ -9,7 +9,7 @@
 //!   /dev                    null zero full random urandom, and links into /proc
 //!   /sys                    empty
 //! ```
-//! Nothing else of the host has a name inside: not /home, /root, /var, /run, /srv, /mnt, /opt.
+//! Nothing else of the host is visible inside: not /home, /root, /var, /run, /srv, /mnt, /opt.
 
 use std::fs;
 use std::io;
@@ -28,8 +28,8 @@ const SYSTEM: [&str; 8] = ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx3
 
 const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
 
-/// What programs read below /etc and what says nothing about this host or its people: the
-/// linker's cache, alternatives, public certificates, time zone, fonts, the interpreter's own.
+/// Files of /etc that programs read and that hold nothing private of this host or its users: the
+/// linker's cache, alternatives, public certificates, time zone, fonts, interpreters' settings.
 const ETC: [&str; 22] = [
     "alternatives",
     "bash.bashrc",
@@ -55,7 +55,7 @@ const ETC: [&str; 22] = [
     "terminfo",
 ];
 
-/// As Docker: read-only.
+/// Read-only below /proc, as with Docker.
 const PROC_READ_ONLY: [&str; 5] = ["bus", "fs", "irq", "sys", "sysrq-trigger"];
 
 /// Not there at all: what Docker hides, and what tells of the machine and is of no use to code: how
@@ -84,7 +84,7 @@ pub(super) fn plan(template: &Template, python: &Python) -> io::Result<Spec> {
         Some(root) => tree(root)?,
         None => host()?,
     };
-    // Empty, and what hides directories of /proc.
+    // An empty /sys, which also serves as the mount over masked directories of /proc.
     steps.push(Step::Dir("sys".into()));
     let limits = &template.limits;
     steps.push(Step::Scratch {
@@ -172,8 +172,8 @@ fn host() -> io::Result<Vec<Step>> {
     Ok(steps)
 }
 
-/// The steps for a tree that stands in for the host: everything at its top, except what the
-/// sandbox has of its own.
+/// The steps for a directory tree used instead of the host: every entry at its top, except those
+/// that each sandbox has of its own.
 fn tree(root: &Path) -> io::Result<Vec<Step>> {
     const OWN: [&str; 6] = ["dev", "proc", "sys", "tmp", "work", "run"];
     let mut names: Vec<String> = fs::read_dir(root)?

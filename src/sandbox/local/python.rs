@@ -1,8 +1,8 @@
 //! Finds the interpreter a template means, and what of the host it needs to run.
 //!
-//! The interpreter itself is asked, outside the sandbox, once a template: it knows its prefix, the
-//! prefix a virtual environment was made from, and its search path. It is the operator's choice
-//! and as trusted as the gateway.
+//! The interpreter is run once for each template, outside of a sandbox, and prints its prefix, the
+//! prefix that a virtual environment was made from, and its search path. The operator chose it, so
+//! it is as trusted as the gateway.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use crate::template::Template;
 const OLDEST: (u32, u32) = (3, 9);
 
 /// How long an interpreter may take to answer. A cold disk needs seconds.
-const PATIENCE: Duration = Duration::from_secs(20);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Answers in JSON; works on every Python 3.
 const QUESTION: &str = "\
@@ -36,7 +36,7 @@ print(json.dumps({
 const SYSTEM: [&str; 6] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64"];
 
 /// Directories no prefix may be: showing them would show what is not the interpreter's.
-const TOO_MUCH: [&str; 16] = [
+const NEVER_SHOWN: [&str; 16] = [
     "/", "/home", "/root", "/etc", "/var", "/tmp", "/work", "/proc", "/sys", "/dev", "/run",
     "/srv", "/mnt", "/media", "/boot", "/opt",
 ];
@@ -77,12 +77,12 @@ pub(super) async fn find(template: &Template) -> Result<Python, SandboxError> {
         let path = std::path::absolute(python)
             .map_err(|error| wrong(format!("{}: {error}", python.display())))?;
         let answer = ask(&path).await.map_err(&wrong)?;
-        return judge(answer, Some(path), &homes).map_err(wrong);
+        return check(answer, Some(path), &homes).map_err(wrong);
     }
     let mut refused = Vec::new();
     for candidate in candidates(std::env::var_os("PATH")) {
         let found = match ask(&candidate).await {
-            Ok(answer) => judge(answer, None, &homes),
+            Ok(answer) => check(answer, None, &homes),
             Err(why) => Err(why),
         };
         match found {
@@ -135,9 +135,9 @@ async fn ask(python: &Path) -> Result<Answer, String> {
     // Isolated: what the gateway's user has in its environment and home is not the sandbox's.
     command.args(["-I", "-c", QUESTION]).stdin(std::process::Stdio::null()).kill_on_drop(true);
     let shown = python.display();
-    let output = tokio::time::timeout(PATIENCE, command.output())
+    let output = tokio::time::timeout(ANSWER_TIMEOUT, command.output())
         .await
-        .map_err(|_| format!("{shown} does not answer within {} s", PATIENCE.as_secs()))?
+        .map_err(|_| format!("{shown} does not answer within {} s", ANSWER_TIMEOUT.as_secs()))?
         .map_err(|error| format!("{shown} cannot be started: {error}"))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
@@ -148,7 +148,7 @@ async fn ask(python: &Path) -> Result<Answer, String> {
 }
 
 /// Decides whether a sandbox can run what answered; `named` is the path the operator wrote.
-fn judge(answer: Answer, named: Option<PathBuf>, homes: &[PathBuf]) -> Result<Python, String> {
+fn check(answer: Answer, named: Option<PathBuf>, homes: &[PathBuf]) -> Result<Python, String> {
     let interpreter = match named {
         // Kept as written if a sandbox will see it there: that is how a virtual environment is
         // recognised. A link from elsewhere is followed by the interpreter itself.
@@ -176,7 +176,7 @@ fn judge(answer: Answer, named: Option<PathBuf>, homes: &[PathBuf]) -> Result<Py
     }
     outside.sort();
     for path in outside {
-        if TOO_MUCH.iter().any(|directory| path == Path::new(directory)) {
+        if NEVER_SHOWN.iter().any(|directory| path == Path::new(directory)) {
             return Err(format!(
                 "{shown} has {} on its path, which a sandbox must not see as a whole; use a virtual \
                  environment in a directory of its own",
@@ -201,8 +201,8 @@ fn judge(answer: Answer, named: Option<PathBuf>, homes: &[PathBuf]) -> Result<Py
 fn shows_home(path: &Path, home: &Path) -> String {
     let path = path.display();
     let what = match path.to_string() == home.display().to_string() {
-        true => format!("{path} is somebody's home directory"),
-        false => format!("{path} shows somebody's home directory, {}", home.display()),
+        true => format!("{path} is a user's home directory"),
+        false => format!("{path} shows a user's home directory, {}", home.display()),
     };
     format!(
         "{what}, all of which every sandbox could read; use an environment in a directory of its own, \
@@ -231,20 +231,20 @@ mod tests {
     async fn an_interpreter_that_does_not_answer_is_not_waited_for() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("python3");
-        // Written by another process, so that nobody can find it open for writing.
+        // Written by another process, so that starting it does not fail because this process has it open for writing.
         let write = "printf '#!/bin/sh\\nexec sleep 1000\\n' > \"$0\"; chmod +x \"$0\"";
         let written = std::process::Command::new("sh").args(["-c", write]).arg(&path).status();
         assert!(written.unwrap().success());
         let began = tokio::time::Instant::now();
         let error = ask(&path).await.err().unwrap();
         assert!(error.contains("does not answer within 20 s"), "{error}");
-        assert_eq!(began.elapsed().as_secs(), PATIENCE.as_secs());
+        assert_eq!(began.elapsed().as_secs(), ANSWER_TIMEOUT.as_secs());
     }
 
     #[test]
     fn the_systems_python_needs_nothing_more() {
         let python =
-            judge(answer((3, 11), "/usr/bin/python3", &["/usr", "/usr/lib/python3"]), None, &[]);
+            check(answer((3, 11), "/usr/bin/python3", &["/usr", "/usr/lib/python3"]), None, &[]);
         let python = python.unwrap();
         assert_eq!(python.interpreter, Path::new("/usr/bin/python3"));
         assert!(python.directories.is_empty());
@@ -258,7 +258,7 @@ mod tests {
             &["/home/me/venv", "/opt/python/3.12", "/opt/python/3.12/lib/python3.12"],
         );
         let python =
-            judge(found, Some("/home/me/venv/bin/python3".into()), &["/home/me".into()]).unwrap();
+            check(found, Some("/home/me/venv/bin/python3".into()), &["/home/me".into()]).unwrap();
         assert_eq!(python.interpreter, Path::new("/home/me/venv/bin/python3"));
         assert_eq!(python.directories, [Path::new("/home/me/venv"), Path::new("/opt/python/3.12")]);
     }
@@ -266,15 +266,15 @@ mod tests {
     #[test]
     fn a_shim_gives_way_to_what_it_starts() {
         let found = answer((3, 12), "/opt/py/bin/python3", &["/opt/py"]);
-        let python = judge(found, Some("/home/me/shims/python3".into()), &[]).unwrap();
+        let python = check(found, Some("/home/me/shims/python3".into()), &[]).unwrap();
         assert_eq!(python.interpreter, Path::new("/opt/py/bin/python3"));
     }
 
     #[test]
     fn what_would_show_too_much_or_is_too_old_is_refused_with_a_reason() {
-        let home = judge(answer((3, 12), "/home/bin/python3", &["/home"]), None, &[]).unwrap_err();
+        let home = check(answer((3, 12), "/home/bin/python3", &["/home"]), None, &[]).unwrap_err();
         assert!(home.contains("/home"), "{home}");
-        let old = judge(answer((3, 8), "/usr/bin/python3", &["/usr"]), None, &[]).unwrap_err();
+        let old = check(answer((3, 8), "/usr/bin/python3", &["/usr"]), None, &[]).unwrap_err();
         assert!(old.contains("3.8") && old.contains("3.9"), "{old}");
     }
 
@@ -282,20 +282,20 @@ mod tests {
     fn a_prefix_that_is_or_contains_a_home_is_refused_with_a_way_out() {
         let homes = ["/srv/people/ada".into(), "/home/bob".into()];
         for (prefix, says) in [
-            ("/home/bob", "/home/bob is somebody's home directory"),
-            ("/srv/people/ada", "/srv/people/ada is somebody's home directory"),
-            ("/srv/people", "/srv/people shows somebody's home directory, /srv/people/ada"),
+            ("/home/bob", "/home/bob is a user's home directory"),
+            ("/srv/people/ada", "/srv/people/ada is a user's home directory"),
+            ("/srv/people", "/srv/people shows a user's home directory, /srv/people/ada"),
         ] {
             let python = PathBuf::from(prefix).join("bin/python3");
             let found = answer((3, 12), python.to_str().unwrap(), &[prefix]);
-            let error = judge(found, Some(python), &homes).unwrap_err();
+            let error = check(found, Some(python), &homes).unwrap_err();
             assert!(error.contains(says) && error.contains("python3 -m venv"), "{error}");
         }
         // As an environment whose path file names a home.
         let found = answer((3, 12), "/opt/v/bin/python3", &["/opt/v", "/home/bob"]);
-        assert!(judge(found, None, &homes).unwrap_err().contains("/home/bob is"));
+        assert!(check(found, None, &homes).unwrap_err().contains("/home/bob is"));
         let below = answer((3, 12), "/home/bob/venv/bin/python3", &["/home/bob/venv"]);
-        assert!(judge(below, None, &homes).is_ok());
+        assert!(check(below, None, &homes).is_ok());
     }
 
     #[tokio::test]
