@@ -131,19 +131,18 @@ async fn docker(config: &Config) -> Result<Arc<dyn Backend>, SandboxError> {
     let backend = DockerBackend::connect(docker::DockerConfig {
         host: config.docker.host.clone(),
         runtime: config.docker.runtime.clone(),
-        runtime_dir: config.sandbox.runtime_dir.join("docker"),
         data_path: match config.docker.data_path {
             DataPath::Auto => docker::DataPath::Auto,
             DataPath::Socket => docker::DataPath::Socket,
             DataPath::Stdio => docker::DataPath::Stdio,
         },
         images: config.templates.iter().map(|template| template.image.clone()).collect(),
-        ..docker::DockerConfig::default()
+        ..docker::DockerConfig::new(config.sandbox.runtime_dir.join("docker"))
     });
     Ok(Arc::new(backend.await?))
 }
 
 async fn local(config: &Config) -> Result<Arc<dyn Backend>, SandboxError> {
-    let runtime_dir = Some(config.sandbox.runtime_dir.join("local"));
+    let runtime_dir = config.sandbox.runtime_dir.join("local");
     Ok(Arc::new(LocalBackend::new(LocalConfig { runtime_dir }).await?))
 }

@@ -20,16 +20,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::id::SessionId;
 use crate::template::Template;
 
-pub mod cgroup;
+pub mod common;
 pub mod docker;
-pub mod embedded;
-mod environment;
-pub mod homes;
 pub mod local;
-pub mod policy;
-pub mod reaper;
-mod rlimits;
-mod stream;
+mod protection;
+
+pub use protection::{Enforcement, EnforcementState, Protection, missing_limits};
 
 /// A byte stream to a driver.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -118,8 +114,17 @@ pub trait Backend: Send + Sync + 'static {
     /// Checks that a sandbox could be made right now; for `/readyz`.
     fn check(&self) -> BoxFuture<'_, Result<(), SandboxError>>;
 
-    /// What this machine lets the backend enforce, one entry for every protection it knows.
-    fn enforcement(&self) -> Vec<Enforcement>;
+    /// How this backend enforces `protection` on this machine; `None` if it is none of this backend's.
+    fn protection(&self, protection: Protection) -> Option<EnforcementState>;
+
+    /// Every protection of this backend, and whether it is in force.
+    fn enforcement(&self) -> Vec<Enforcement> {
+        let entry = |protection: &Protection| {
+            let (protection, name) = (*protection, protection.name(self.kind()));
+            Some(Enforcement { protection, name, state: self.protection(protection)? })
+        };
+        Protection::ALL.iter().filter_map(entry).collect()
+    }
 
     /// Removes what gateways that have ended left behind. Returns how many sandboxes it removed.
     fn sweep(&self) -> BoxFuture<'_, Result<usize, SandboxError>>;
@@ -161,48 +166,6 @@ impl fmt::Display for BackendKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
-}
-
-/// One protection and whether it is in force.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Enforcement {
-    /// What is protected, in a few words: `memory limit`, `no network`.
-    pub what: &'static str,
-    /// How it is enforced here, or why it is not and what to do about it.
-    pub state: EnforcementState,
-}
-
-/// Whether a protection is in force.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EnforcementState {
-    /// In force; by what means.
-    Full(String),
-    /// In force by weaker means; which, and how to get the full one.
-    Partial {
-        /// What is done instead.
-        by: String,
-        /// What would give the full protection.
-        remedy: String,
-    },
-    /// Not in force.
-    Missing {
-        /// Why not.
-        why: String,
-        /// What would give it.
-        remedy: String,
-    },
-}
-
-/// Protections without which one session takes the machine from all others.
-const VITAL: [&str; 2] = ["memory limit", "cpu limit"];
-
-/// Those of the vital limits that are not in force.
-pub fn missing_limits(enforcement: &[Enforcement]) -> Vec<&Enforcement> {
-    let vital = |entry: &&Enforcement| {
-        VITAL.iter().any(|what| entry.what.eq_ignore_ascii_case(what))
-            && matches!(entry.state, EnforcementState::Missing { .. })
-    };
-    enforcement.iter().filter(vital).collect()
 }
 
 /// Why a sandbox could not be made.

@@ -80,7 +80,7 @@ pub fn weak_limits(
         return Ok(None);
     }
     let config = &loaded.config;
-    let missing: Vec<&'static str> = entries.iter().map(|entry| entry.what).collect();
+    let missing: Vec<&'static str> = entries.iter().map(|entry| entry.name).collect();
     let own = config.listen.address.ip().to_canonical().is_loopback() && config.makes_token();
     let allowed = match purpose {
         _ if config.sandbox.allow_weak_limits => "the setting allow_weak_limits says so",

@@ -7,7 +7,7 @@
 //!                  ├─ Images      what an image brings along
 //!                  ├─ DriverVolume    the driver, for engines that do not see our files
 //!                  ├─ UserIds     a user id for each container
-//!                  └─ Reaper      owns every creation and removal under way
+//!                  └─ Remover     owns every creation and removal under way
 //! ```
 //! A creation runs in a task of its own. If its caller gives up, the task still sees the engine's
 //! answer and removes the container that the engine was about to make. The way to the driver is found by
@@ -28,7 +28,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    Backend, BackendKind, Enforcement, Kernel, Sandbox, SandboxError, SandboxHandle, SandboxSpec,
+    Backend, BackendKind, EnforcementState, Kernel, Protection, Sandbox, SandboxError,
+    SandboxHandle, SandboxSpec,
 };
 use crate::template::Template;
 
@@ -43,7 +44,7 @@ mod handle;
 mod images;
 mod instance;
 mod link_listener;
-mod reaper;
+mod removal;
 mod stdio;
 mod sweep;
 mod users;
@@ -56,7 +57,7 @@ use engine::{Address, Engine, QUICK_TIMEOUT, call};
 use exits::ExitWatcher;
 use images::Images;
 use instance::Instance;
-use reaper::Reaper;
+use removal::Remover;
 use users::UserIds;
 use volume::DriverVolume;
 
@@ -79,29 +80,17 @@ pub struct DockerConfig {
     pub images: Vec<String>,
 }
 
-impl Default for DockerConfig {
-    fn default() -> DockerConfig {
+impl DockerConfig {
+    /// The defaults, with this directory for runtime files.
+    pub fn new(runtime_dir: PathBuf) -> DockerConfig {
         DockerConfig {
             host: None,
             runtime: None,
-            runtime_dir: default_runtime_dir(),
+            runtime_dir,
             data_path: DataPath::Auto,
             lifetime: Duration::from_secs(24 * 60 * 60),
             images: Vec::new(),
         }
-    }
-}
-
-/// Directory for runtime files: below `/run` for root, else below XDG_RUNTIME_DIR or the temporary
-/// directory.
-fn default_runtime_dir() -> PathBuf {
-    let uid = rustix::process::geteuid();
-    if uid.is_root() {
-        return PathBuf::from("/run/cellgate/docker");
-    }
-    match std::env::var_os("XDG_RUNTIME_DIR") {
-        Some(directory) => PathBuf::from(directory).join("cellgate-docker"),
-        None => std::env::temp_dir().join(format!("cellgate-docker-{}", uid.as_raw())),
     }
 }
 
@@ -132,7 +121,7 @@ struct Context {
     exits: ExitWatcher,
     images: Images,
     volume: DriverVolume,
-    reaper: Reaper,
+    remover: Remover,
     users: UserIds,
     /// The best way to a driver known so far. Held for a copy, never across an await.
     route: Mutex<Route>,
@@ -188,7 +177,7 @@ impl DockerBackend {
         let exits = ExitWatcher::default();
         let label = format!("{}={}", label::INSTANCE, instance.id);
         let events = tokio::spawn(exits.clone().follow(engine.client.clone(), label));
-        let reaper = Reaper::new(engine.clone());
+        let remover = Remover::new(engine.clone());
         let users = UserIds::of(&engine.facts);
         let context = Context {
             config,
@@ -197,7 +186,7 @@ impl DockerBackend {
             exits,
             images: Images::default(),
             volume: DriverVolume::default(),
-            reaper,
+            remover,
             users,
             route: Mutex::new(route),
         };
@@ -266,11 +255,12 @@ impl Backend for DockerBackend {
             let cancelled = CancellationToken::new();
             let _cancel_on_drop = cancelled.clone().drop_guard();
             let (context, spec) = (self.context.clone(), spec.clone());
-            self.context.reaper.tasks().spawn(async move {
+            let creation = async move {
                 let result = creation::create(context, spec, cancelled).await;
                 // If the caller is gone, `send` returns the sandbox, and dropping it ends it.
                 drop(result_tx.send(result));
-            });
+            };
+            drop(self.context.remover.tasks().run(creation));
             result_rx.await.unwrap_or_else(|_| {
                 Err(SandboxError::Unsupported("the gateway's runtime is shutting down".into()))
             })
@@ -295,13 +285,13 @@ impl Backend for DockerBackend {
         })
     }
 
-    fn enforcement(&self) -> Vec<Enforcement> {
+    fn protection(&self, protection: Protection) -> Option<EnforcementState> {
         let mut facts = self.context.engine.facts.clone();
         let route = self.context.route();
         if route.proven && !route.files {
             facts.buffers_hierarchy = None; // the engine runs on another machine
         }
-        enforcement::enforcement(&facts)
+        enforcement::state(protection, &facts)
     }
 
     fn sweep(&self) -> BoxFuture<'_, Result<usize, SandboxError>> {
@@ -310,9 +300,9 @@ impl Backend for DockerBackend {
 
     fn drained(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            self.context.reaper.drained().await;
+            self.context.remover.drained().await;
             self.context.volume.release(&self.context.engine).await;
-            self.context.reaper.drained().await;
+            self.context.remover.drained().await;
             sweep::own(&self.context).await;
         })
     }

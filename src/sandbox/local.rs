@@ -16,7 +16,7 @@
 //! container, starts an intermediate process, and has 135 packages below it. Here a sandbox costs
 //! one exec and one clone, and starts in the time `bwrap` takes. Landlock is three system calls
 //! and made directly, so the driver needs `libc` alone; the seccomp program is compiled here too
-//! (see [`crate::sandbox::policy`]).
+//! (see [`crate::sandbox::common::policy`]).
 //!
 //! As root every sandbox gets a user id of its own; unprivileged, all have the gateway's, and what
 //! the kernel then cannot enforce is named by [`Backend::enforcement`].
@@ -30,14 +30,14 @@ use cellgate_driver::spec::{Cgroup, Spec};
 use cellgate_driver::wire::Setup;
 use futures::future::BoxFuture;
 use tokio::sync::OnceCell;
-use tokio_util::task::TaskTracker;
 
-use super::cgroup::{Cgroups, Layout};
-use super::environment;
-use super::policy;
-use super::reaper::Reaper;
-use super::rlimits;
-use super::{Backend, BackendKind, Enforcement, Sandbox, SandboxError, SandboxSpec};
+use super::common::cgroup::{Cgroups, Layout};
+use super::common::policy;
+use super::common::reaper::Reaper;
+use super::common::setup::{self, Found};
+use super::{
+    Backend, BackendKind, EnforcementState, Protection, Sandbox, SandboxError, SandboxSpec,
+};
 use crate::error::Chain;
 use crate::template::{Limits, Template};
 
@@ -60,22 +60,17 @@ const FIRST_ID: u32 = 1_900_000_000;
 
 const _: () = assert!(FIRST_ID as u64 + INSTANCES as u64 * (IDS_EACH as u64) < 2_147_352_575);
 
-/// How often USAGE is sent while a cell runs, in milliseconds: "about once a second".
-const USAGE_INTERVAL_MS: u32 = 1000;
-
-/// Settings of the backend itself.
-#[derive(Clone, Debug, Default)]
+/// Settings of the local backend.
+#[derive(Clone, Debug)]
 pub struct LocalConfig {
-    /// Where the records of live gateways are. `None`: `/run/cellgate` for root, below
-    /// XDG_RUNTIME_DIR or the temporary directory for others. A sweep sees those of its directory.
-    pub runtime_dir: Option<PathBuf>,
+    /// Directory for the records of live gateways. A sweep considers the gateways recorded in it.
+    pub runtime_dir: PathBuf,
 }
 
 /// Makes sandboxes of namespaces.
 #[derive(Debug)]
 pub struct LocalBackend {
     context: Arc<Context>,
-    creations: TaskTracker,
     probed: Result<JailStarted, String>,
 }
 
@@ -114,7 +109,7 @@ impl LocalBackend {
         };
         let filter = policy::runner_filter()
             .map_err(|error| SandboxError::Unsupported(error.to_string()))?;
-        let dir = config.runtime_dir.unwrap_or_else(instance::runtime_dir);
+        let dir = config.runtime_dir;
         let program = Program::new().map_err(step("put the driver into memory"))?;
         let instance = Instance::new(&dir).map_err(|error| SandboxError::Setting {
             setting: "runtime_dir",
@@ -149,11 +144,7 @@ impl LocalBackend {
             reaper: Reaper::new(),
             prepared: Mutex::default(),
         });
-        let mut backend = LocalBackend {
-            context,
-            creations: TaskTracker::new(),
-            probed: Err("no sandbox was tried yet".into()),
-        };
+        let mut backend = LocalBackend { context, probed: Err("no sandbox was tried yet".into()) };
         backend.probed = backend.context.probe().await.map_err(|error| Chain(&error).to_string());
         Ok(backend)
     }
@@ -242,19 +233,14 @@ impl Context {
     }
 
     fn setup(&self, template: &Template, prepared: &PreparedTemplate) -> Setup {
-        let limits = &template.limits;
-        let controllers = self.cgroups.controllers();
-        Setup {
-            language: template.language.name().into(),
+        let path = search_path(&prepared.interpreter);
+        let found = Found {
             interpreter: prepared.interpreter.clone(),
-            env: variables(template, &prepared.interpreter),
-            workdir: environment::WORKDIR.into(),
-            rlimits: rlimits::of_runner(limits, controllers.memory),
+            variables: vec![("PATH", &path)],
             seccomp: self.filter.clone(),
-            memory_limit_bytes: limits.memory_bytes,
-            watch_memory: !controllers.memory,
-            usage_interval_ms: USAGE_INTERVAL_MS,
-        }
+            memory_is_limited: self.cgroups.controllers().memory,
+        };
+        setup::setup(template, found)
     }
 }
 
@@ -273,17 +259,14 @@ impl PreparedTemplate {
     }
 }
 
-/// The runner's environment: where programs are, what every backend says, then the template's.
-fn variables(template: &Template, interpreter: &str) -> Vec<Vec<u8>> {
-    let bin = interpreter.rsplit_once('/').map_or("", |(bin, _)| bin);
-    let mut path = String::from("/usr/local/bin:/usr/bin:/bin");
-    if !path.split(':').any(|known| known == bin) {
-        path = format!("{bin}:{path}");
+/// The value of PATH: the host's usual directories, and before them the interpreter's own.
+fn search_path(interpreter: &str) -> String {
+    const USUAL: &str = "/usr/local/bin:/usr/bin:/bin";
+    let own = interpreter.rsplit_once('/').map_or("", |(directory, _)| directory);
+    match USUAL.split(':').any(|usual| usual == own) {
+        true => USUAL.to_owned(),
+        false => format!("{own}:{USUAL}"),
     }
-    let ours = environment::of_user_code(&template.limits);
-    let ours = ours.iter().map(|(name, value)| (*name, value.as_str()));
-    let given = template.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    environment::encode([("PATH", path.as_str())].into_iter().chain(ours).chain(given))
 }
 
 impl Backend for LocalBackend {
@@ -303,7 +286,7 @@ impl Backend for LocalBackend {
         let (context, spec) = (self.context.clone(), spec.clone());
         // A task of its own: if the caller drops this future, the task still completes the sandbox,
         // and dropping the unused result ends it.
-        let creation = self.creations.spawn(async move { context.create(&spec).await });
+        let creation = self.context.reaper.run(async move { context.create(&spec).await });
         Box::pin(async move {
             creation.await.unwrap_or_else(|cause| {
                 Err(SandboxError::Step { operation: "make a sandbox".into(), cause: cause.into() })
@@ -323,7 +306,7 @@ impl Backend for LocalBackend {
 
     fn check(&self) -> BoxFuture<'_, Result<(), SandboxError>> {
         let context = self.context.clone();
-        let probe = self.creations.spawn(async move { context.probe().await });
+        let probe = self.context.reaper.run(async move { context.probe().await });
         Box::pin(async move {
             probe.await.unwrap_or_else(|cause| {
                 Err(SandboxError::Step { operation: "try a sandbox".into(), cause: cause.into() })
@@ -332,10 +315,10 @@ impl Backend for LocalBackend {
         })
     }
 
-    fn enforcement(&self) -> Vec<Enforcement> {
+    fn protection(&self, protection: Protection) -> Option<EnforcementState> {
         let context = &self.context;
         let groups = host::further_groups(context.privilege);
-        enforcement::list(context.privilege, groups, &context.cgroups, &self.probed)
+        enforcement::state(protection, context.privilege, groups, &context.cgroups, &self.probed)
     }
 
     fn sweep(&self) -> BoxFuture<'_, Result<usize, SandboxError>> {
@@ -350,8 +333,6 @@ impl Backend for LocalBackend {
 
     fn drained(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
-            self.creations.close();
-            self.creations.wait().await;
             self.context.reaper.drained().await;
             self.context.jailer.ensure_janitor();
         })

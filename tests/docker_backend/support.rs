@@ -52,7 +52,7 @@ pub(crate) fn config(runtime_dir: &Path) -> DockerConfig {
     DockerConfig {
         host: Some(format!("unix://{SOCKET}")),
         runtime_dir: runtime_dir.to_owned(),
-        ..DockerConfig::default()
+        ..DockerConfig::new(runtime_dir.to_owned())
     }
 }
 

@@ -161,12 +161,12 @@ const TIMERS: &[(&str, usize, Timers)] = &[
         ],
     ),
     (
-        "src/sandbox/cgroup.rs",
+        "src/sandbox/common/cgroup.rs",
         1,
         &[(
             "the kernel that lets go of a cgroup",
             Virtual(
-                "src/sandbox/cgroup/tests.rs",
+                "src/sandbox/common/cgroup/tests.rs",
                 "removal_gives_up_at_its_deadline_and_says_what_is_left",
             ),
         )],
@@ -221,12 +221,12 @@ const TIMERS: &[(&str, usize, Timers)] = &[
         ],
     ),
     (
-        "src/sandbox/docker/reaper.rs",
+        "src/sandbox/docker/removal.rs",
         1,
         &[(
             "a removal",
             Virtual(
-                "src/sandbox/docker/reaper.rs",
+                "src/sandbox/docker/removal.rs",
                 "a_removal_is_tried_for_a_minute_with_longer_and_longer_pauses",
             ),
         )],

@@ -13,8 +13,11 @@ use bollard::models::{
 use cellgate_driver::wire::Setup;
 
 use super::facts::Facts;
-use crate::sandbox::environment::{self, WORKDIR};
-use crate::sandbox::{SandboxError, policy, rlimits};
+use crate::sandbox::SandboxError;
+use crate::sandbox::common::environment::{self, WORKDIR};
+use crate::sandbox::common::masked::PROC_MASKED;
+use crate::sandbox::common::setup::{self, Found};
+use crate::sandbox::common::{policy, rlimits};
 use crate::template::{Limits, Template};
 
 /// Where the link's directory and the driver's volume appear in a sandbox.
@@ -32,28 +35,10 @@ pub(super) const SOCKET_NAME: &str = "link.sock";
 const OOM_SCORE: i64 = 1000;
 /// The engine refuses less than a hundredth of a processor.
 const LEAST_CPU_MILLIS: u32 = 10;
-/// About once a second while a cell runs.
-const USAGE_INTERVAL_MS: u32 = 1000;
 
-/// Files of /proc and /sys that a container must not read. This list replaces the engine's own, so it
-/// repeats that of Docker 28; the rest describes the machine: its kernel's parameters and addresses,
-/// its disks and its hardware's serial numbers.
-const MASKED: [&str; 21] = [
-    "/proc/acpi",
-    "/proc/asound",
-    "/proc/cmdline",
-    "/proc/config.gz",
-    "/proc/diskstats",
-    "/proc/interrupts",
-    "/proc/kallsyms",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/partitions",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/proc/timer_list",
-    "/proc/timer_stats",
+/// Files of /sys that a container cannot read: those that Docker 28 hides, and those that describe the
+/// machine's disks and hardware.
+const SYS_MASKED: [&str; 6] = [
     "/sys/block",
     "/sys/class/dmi",
     "/sys/devices/virtual/dmi",
@@ -168,7 +153,7 @@ fn host_config(limits: &Limits, user: u32, facts: &Facts, placement: &Placement)
         cap_drop: Some(vec!["ALL".to_owned()]),
         security_opt: Some(security_options(facts)),
         readonly_rootfs: Some(true),
-        masked_paths: Some(MASKED.map(str::to_owned).to_vec()),
+        masked_paths: Some(masked_paths()),
         network_mode: Some("none".to_owned()),
         // No shared memory segments of the host; /dev/shm is a tmpfs of the container's own.
         ipc_mode: Some("none".to_owned()),
@@ -183,6 +168,12 @@ fn host_config(limits: &Limits, user: u32, facts: &Facts, placement: &Placement)
         oom_score_adj: Some(OOM_SCORE),
         ..Default::default()
     }
+}
+
+/// Every hidden path. The list replaces the engine's own.
+fn masked_paths() -> Vec<String> {
+    let of_proc = PROC_MASKED.iter().map(|name| format!("/proc/{name}"));
+    of_proc.chain(SYS_MASKED.map(str::to_owned)).collect()
 }
 
 fn mounts(placement: &Placement) -> Vec<Mount> {
@@ -269,32 +260,24 @@ pub(super) fn setup(
         operation: "make the filter for system calls".into(),
         cause: error.into(),
     })?;
-    let limits = &template.limits;
     let interpreter = match &template.python {
         Some(path) => path.to_string_lossy().into_owned(),
         None => "python3".to_owned(),
     };
-    Ok(Setup {
-        language: template.language.name().to_owned(),
+    let found = Found {
         interpreter,
-        env: variables(image_env, template),
-        workdir: WORKDIR.to_owned(),
-        rlimits: rlimits::of_runner(limits, facts.memory_is_enforced()),
+        variables: variables(image_env),
         seccomp,
-        memory_limit_bytes: limits.memory_bytes,
-        watch_memory: !facts.memory_is_enforced(),
-        usage_interval_ms: USAGE_INTERVAL_MS,
-    })
+        memory_is_limited: facts.memory_is_enforced(),
+    };
+    Ok(setup::setup(template, found))
 }
 
-/// The image's variables, ours over them, the template's over both.
-fn variables(image: &[String], template: &Template) -> Vec<Vec<u8>> {
+/// The image's variables, and a PATH for images that have none.
+fn variables(image: &[String]) -> Vec<(&str, &str)> {
     let usual_path = ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     let image = image.iter().filter_map(|entry| entry.split_once('='));
-    let ours = environment::of_user_code(&template.limits);
-    let ours = ours.iter().map(|(name, value)| (*name, value.as_str()));
-    let given = template.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    environment::encode([usual_path].into_iter().chain(image).chain(ours).chain(given))
+    [usual_path].into_iter().chain(image).collect()
 }
 
 #[cfg(test)]
@@ -337,7 +320,7 @@ mod tests {
     #[test]
     fn the_template_has_the_last_word_on_the_environment() {
         let image = ["PATH=/image/bin".to_owned(), "LANG=en".to_owned(), "odd".to_owned()];
-        let env = variables(&image, &template());
+        let env = setup(&template(), &image, &facts()).unwrap().env;
         let env: Vec<String> = env.into_iter().map(|v| String::from_utf8(v).unwrap()).collect();
         for expected in ["PATH=/opt/bin", "A=1", "LANG=C.UTF-8", "HOME=/work"] {
             assert!(env.contains(&expected.to_owned()), "{expected} in {env:?}");

@@ -20,10 +20,10 @@ use super::engine::{CallError, QUICK_TIMEOUT, SLOW_TIMEOUT, call};
 use super::handle::DockerHandle;
 use super::images::Image;
 use super::link_listener::{LinkListener, cgroup_names};
-use super::reaper::Creation;
+use super::removal::Creation;
 use super::{Context, DataPath, Route, stdio};
 use crate::error::Chain;
-use crate::sandbox::stream::LinkStream;
+use crate::sandbox::common::stream::LinkStream;
 use crate::sandbox::{Duplex, EndCause, Sandbox, SandboxError, SandboxHandle, SandboxSpec};
 
 /// How long a started driver may take to connect. It needs a millisecond; a host that swaps or
@@ -109,9 +109,9 @@ async fn attempt(
     let driver = if route.files {
         DriverSource::Bind(context.instance.driver())
     } else {
-        let (engine, reaper) = (&context.engine, &context.reaper);
+        let (engine, remover) = (&context.engine, &context.remover);
         let (instance, labels) = (&context.instance.id, context.labels(None));
-        let volume = context.volume.get(engine, reaper, instance, &image.id, &labels).await?;
+        let volume = context.volume.get(engine, remover, instance, &image.id, &labels).await?;
         let name = volume.name.clone();
         handle.volume = Some(volume);
         DriverSource::Volume(name)

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 
 use super::engine::call;
 use super::exits::ExitWatch;
-use super::reaper::Creation;
+use super::removal::Creation;
 use super::stdio::AttachCloser;
 use super::users::UserId;
 use super::volume::VolumeUse;
@@ -104,10 +104,10 @@ impl SandboxHandle for DockerHandle {
                 closer.close();
             }
             // This future owns the handle. If it is dropped early or runs out of time, the handle's
-            // Drop gives the removal to the reaper.
+            // Drop gives the removal to the remover.
             if let Some(creation) = self.creation {
-                let reaper = self.context.reaper.clone();
-                let removal = reaper.remove(&self.name, creation);
+                let remover = self.context.remover.clone();
+                let removal = remover.remove(&self.name, creation);
                 if tokio::time::timeout(END_TIMEOUT, removal).await.is_ok() {
                     self.creation = None;
                 }
@@ -122,7 +122,7 @@ impl Drop for DockerHandle {
             closer.close();
         }
         if let Some(creation) = self.creation {
-            self.context.reaper.begin_removal(std::mem::take(&mut self.name), creation);
+            self.context.remover.begin_removal(std::mem::take(&mut self.name), creation);
         }
     }
 }

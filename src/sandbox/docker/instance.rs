@@ -13,14 +13,16 @@
 //! another `runtime-dir-id`: its locks cannot be tested, so what it made is removed only once it has
 //! expired.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::container::HOSTS_NAME;
 use crate::id::SessionId;
-use crate::sandbox::{SandboxError, embedded, environment};
+use crate::sandbox::SandboxError;
+use crate::sandbox::common::lock::{self, Lock};
+use crate::sandbox::common::{embedded, environment};
 
 /// The directory and lock of one running gateway.
 #[derive(Debug)]
@@ -44,7 +46,13 @@ impl Instance {
         let step = |operation: String| {
             move |cause: io::Error| SandboxError::Step { operation, cause: cause.into() }
         };
-        prepare(root, mode)?;
+        lock::own_directory(root, mode).map_err(|error| SandboxError::Setting {
+            setting: "runtime_dir",
+            what: format!(
+                "cannot use the runtime directory {}: {error}; choose another with --runtime-dir",
+                root.display()
+            ),
+        })?;
         // Engines and mounts need an absolute path without links.
         let root = fs::canonicalize(root)
             .map_err(step(format!("find the runtime directory {}", root.display())))?;
@@ -53,8 +61,8 @@ impl Instance {
         let directory_id = read_directory_id(&root)
             .map_err(step(format!("read {}/runtime-dir-id", root.display())))?;
         let id = random_name()?;
-        let lock = open_lock(&root.join(format!("{id}.lock")))
-            .and_then(|lock| lock.lock().map(|()| lock))
+        let lock = lock::create(&root.join(format!("{id}.lock")))
+            .and_then(|lock| lock.ok_or_else(|| io::ErrorKind::AlreadyExists.into()))
             .map_err(step(format!("lock instance {id} in {}", root.display())))?;
         let directory = root.join(&id);
         let made = DirBuilder::new().mode(mode).create(&directory).and_then(|()| {
@@ -99,10 +107,11 @@ impl Instance {
         if SessionId::parse(id).is_none() {
             return false;
         }
-        match File::open(self.root.join(format!("{id}.lock"))) {
-            Ok(lock) => matches!(lock.try_lock(), Err(TryLockError::WouldBlock)),
-            Err(error) => error.kind() != io::ErrorKind::NotFound,
-        }
+        // An error says nothing about the gateway, so it counts as running.
+        !matches!(
+            lock::try_take(&self.root.join(format!("{id}.lock"))),
+            Ok(Lock::Free(_) | Lock::Gone)
+        )
     }
 
     /// Removes directories and locks of gateways that have ended.
@@ -132,43 +141,14 @@ impl Drop for Instance {
     }
 }
 
-/// Makes `root` if it is missing, and refuses one that another user owns or may write.
-fn prepare(root: &Path, mode: u32) -> Result<(), SandboxError> {
-    let unusable = |what: String| SandboxError::Setting { setting: "runtime_dir", what };
-    let step = |cause: io::Error| {
-        unusable(format!(
-            "cannot make the runtime directory {}: {cause}; choose another with --runtime-dir",
-            root.display()
-        ))
-    };
-    let mut parents = DirBuilder::new();
-    parents.recursive(true).mode(mode).create(root).map_err(step)?;
-    let metadata = fs::symlink_metadata(root).map_err(step)?;
-    let ours = metadata.uid() == rustix::process::geteuid().as_raw();
-    if !metadata.is_dir() || !ours || metadata.mode() & 0o022 != 0 {
-        return Err(unusable(format!(
-            "the runtime directory {} is not safe: it must be a directory that belongs to this \
-             user and that no other user may write; remove it or choose another with \
-             --runtime-dir",
-            root.display()
-        )));
-    }
-    if metadata.mode() & mode == mode {
-        return Ok(()); // another gateway may need permissions beyond `mode`
-    }
-    fs::set_permissions(root, Permissions::from_mode(mode)).map_err(step)
-}
-
 /// Locks the runtime directory: while the file is open, no other gateway makes or removes instances
 /// in it. Never held across a call of the engine.
 fn lock_directory(root: &Path) -> io::Result<File> {
-    let lock = open_lock(&root.join("directory.lock"))?;
+    let path = root.join("directory.lock");
+    let lock =
+        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
     lock.lock()?;
     Ok(lock)
-}
-
-fn open_lock(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
 /// Reads the runtime directory's id; the first gateway of the directory makes it.
@@ -198,6 +178,8 @@ pub(super) fn random_name() -> Result<String, SandboxError> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
 
     #[test]
@@ -237,7 +219,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         fs::set_permissions(root.path(), Permissions::from_mode(0o777)).unwrap();
         let error = Instance::create(root.path(), false).unwrap_err();
-        assert!(error.to_string().contains("not safe"), "{error}");
+        assert!(error.to_string().contains("no other user may write"), "{error}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use futures::{StreamExt, stream};
 use super::container::label;
 use super::engine::{QUICK_TIMEOUT, SLOW_TIMEOUT, call};
 use super::instance::Instance;
-use super::reaper::Creation;
+use super::removal::Creation;
 use super::{Context, volume};
 use crate::sandbox::SandboxError;
 
@@ -42,7 +42,7 @@ pub(super) async fn sweep(context: &Context) -> Result<usize, SandboxError> {
     let removed = stream::iter(dead)
         .map(|(id, sandbox)| async move {
             // The container that filled a volume is removed too, and is not a sandbox.
-            context.reaper.remove(&id, Creation::Confirmed).await && sandbox
+            context.remover.remove(&id, Creation::Confirmed).await && sandbox
         })
         .buffer_unordered(AT_ONCE)
         .filter(|counted| std::future::ready(*counted))
@@ -76,7 +76,7 @@ pub(super) async fn own(context: &Context) {
             let left = containers.into_iter().filter(|container| !is_held(&container.names));
             for id in left.filter_map(|container| container.id) {
                 tracing::warn!(container = id, "a container that was removed is still there");
-                context.reaper.remove(&id, Creation::Confirmed).await;
+                context.remover.remove(&id, Creation::Confirmed).await;
             }
         }
         // Other calls report an engine that is gone.

@@ -19,8 +19,9 @@ use tokio::sync::OnceCell;
 
 use super::container::{DRIVER_NAME, volume};
 use super::engine::{Engine, QUICK_TIMEOUT, SLOW_TIMEOUT, call};
-use super::reaper::{Creation, Reaper};
-use crate::sandbox::{SandboxError, embedded};
+use super::removal::{Creation, Remover};
+use crate::sandbox::SandboxError;
+use crate::sandbox::common::embedded;
 
 /// The driver's volume, made when first needed.
 #[derive(Debug, Default)]
@@ -60,7 +61,7 @@ impl DriverVolume {
     pub(super) async fn get(
         &self,
         engine: &Engine,
-        reaper: &Reaper,
+        remover: &Remover,
         instance: &str,
         image: &str,
         labels: &HashMap<String, String>,
@@ -73,7 +74,7 @@ impl DriverVolume {
         };
         let name = made
             .get_or_try_init(|| async {
-                fill(engine, reaper, &name, image, labels).await.map(|()| name.clone())
+                fill(engine, remover, &name, image, labels).await.map(|()| name.clone())
             })
             .await?
             .clone();
@@ -110,7 +111,7 @@ pub(super) async fn remove(engine: &Engine, name: &str) -> Result<(), String> {
 
 async fn fill(
     engine: &Engine,
-    reaper: &Reaper,
+    remover: &Remover,
     name: &str,
     image: &str,
     labels: &HashMap<String, String>,
@@ -143,7 +144,7 @@ async fn fill(
         Err(error) => Err(error.into()),
     };
     let creation = if filled.is_ok() { Creation::Confirmed } else { Creation::Unanswered };
-    reaper.begin_removal(carrier, creation);
+    remover.begin_removal(carrier, creation);
     filled
 }
 

@@ -20,9 +20,9 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::timeout;
 
-use crate::sandbox::cgroup::SessionCgroup;
-use crate::sandbox::reaper::Reaper;
-use crate::sandbox::stream::LinkStream;
+use crate::sandbox::common::cgroup::SessionCgroup;
+use crate::sandbox::common::reaper::Reaper;
+use crate::sandbox::common::stream::LinkStream;
 use crate::sandbox::{EndCause, SandboxHandle};
 
 /// How long [`SandboxHandle::cause`] waits for the first process to end after its link did.

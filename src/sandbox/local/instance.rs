@@ -9,22 +9,22 @@
 //! gateways share any. A process that gets the lock of a record knows that neither the record's
 //! gateway nor its janitor runs, and sweeps.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, IoSlice, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, MemfdFlags, SealFlags, flock};
+use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use tokio::process::{Child, Command};
 
-use crate::sandbox::embedded::DRIVER;
+use crate::sandbox::common::embedded::DRIVER;
+use crate::sandbox::common::lock::{self, Lock};
 
 /// How many gateways can live beside each other: blocks of [`IDS_EACH`] in the range that
 /// systemd's table of user ids calls unused (1879048192 to 2147352575).
@@ -64,28 +64,6 @@ impl Program {
     }
 }
 
-/// The directory of records: `/run/cellgate` for root, below XDG_RUNTIME_DIR for others.
-pub(super) fn runtime_dir() -> PathBuf {
-    let uid = rustix::process::geteuid();
-    if uid.is_root() {
-        return PathBuf::from("/run/cellgate");
-    }
-    match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from) {
-        Some(dir) if dir.is_absolute() && dir.is_dir() => dir.join("cellgate"),
-        _ => std::env::temp_dir().join(format!("cellgate-{}", uid.as_raw())),
-    }
-}
-
-/// Makes the directory, or checks that it is this user's and closes it to others.
-fn own_directory(path: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    let found = path.symlink_metadata()?;
-    if !found.is_dir() || found.uid() != rustix::process::geteuid().as_raw() {
-        return Err(io::Error::other(format!("{} belongs to another user", path.display())));
-    }
-    fs::set_permissions(path, fs::Permissions::from_mode(0o700))
-}
-
 /// This gateway's number and record.
 #[derive(Debug)]
 pub(super) struct Instance {
@@ -101,22 +79,13 @@ pub(super) struct Instance {
 impl Instance {
     /// Takes a number that no live gateway of this directory has.
     pub(super) fn new(dir: &Path) -> io::Result<Instance> {
-        own_directory(dir)?;
+        lock::own_directory(dir, 0o700)?;
         let first = getrandom::u32().map_err(io::Error::other)? % INSTANCES;
         let tag = getrandom::u64().map_err(io::Error::other)?;
         for step in 0..INSTANCES {
             let number = (first + step) % INSTANCES;
             let path = dir.join(format!("{number}.instance"));
-            let opened =
-                OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(&path);
-            let record = match opened {
-                Ok(record) => record,
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
-                Err(error) => return Err(error),
-            };
-            // A sweep may have looked at the file before we locked it, and removed it.
-            let locked = flock(&record, FlockOperation::NonBlockingLockExclusive).is_ok();
-            if locked && is_at(&record, &path) {
+            if let Some(record) = lock::create(&path)? {
                 return Ok(Instance { number, tag, dir: dir.to_owned(), path, record });
             }
         }
@@ -151,12 +120,8 @@ impl Instance {
             {
                 continue;
             }
-            let Ok(record) = OpenOptions::new().read(true).open(&path) else { continue };
-            if flock(&record, FlockOperation::NonBlockingLockExclusive).is_err()
-                || !is_at(&record, &path)
-            {
-                continue; // its gateway or janitor lives, or has just finished
-            }
+            // Otherwise its gateway or janitor is running, or has just finished.
+            let Ok(Lock::Free(record)) = lock::try_take(&path) else { continue };
             count += sandboxes(&fs::read_to_string(&path)?);
             let (mut child, socket) = start_janitor(program, &path, &record)?;
             drop(socket); // end-of-file at once
@@ -178,14 +143,6 @@ fn sandboxes(record: &str) -> usize {
         entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).count()
     };
     record.lines().filter_map(|line| line.strip_prefix("cgroup ")).map(children).max().unwrap_or(0)
-}
-
-/// Whether an open file is still what its path names.
-fn is_at(file: &File, path: &Path) -> bool {
-    match (file.metadata(), path.metadata()) {
-        (Ok(open), Ok(named)) => (open.dev(), open.ino()) == (named.dev(), named.ino()),
-        _ => false,
-    }
 }
 
 fn start_janitor(program: &Program, path: &Path, record: &File) -> io::Result<(Child, UnixStream)> {

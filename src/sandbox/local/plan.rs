@@ -18,7 +18,8 @@ use std::path::{Path, PathBuf};
 use cellgate_driver::spec::{Access, INSIDE_ID, Spec, Step};
 
 use super::python::Python;
-use crate::sandbox::environment::{self, HOSTNAME, WORKDIR};
+use crate::sandbox::common::environment::{self, HOSTNAME, WORKDIR};
+use crate::sandbox::common::masked::{PROC_MASKED, PROC_READ_ONLY};
 use crate::template::{Language, Limits, PoolSize, Template};
 
 /// Where user code can write.
@@ -53,29 +54,6 @@ const ETC: [&str; 22] = [
     "ssl/certs",
     "ssl/openssl.cnf",
     "terminfo",
-];
-
-/// Read-only below /proc, as with Docker.
-const PROC_READ_ONLY: [&str; 5] = ["bus", "fs", "irq", "sys", "sysrq-trigger"];
-
-/// Not there at all: what Docker hides, and what tells of the machine and is of no use to code: how
-/// its kernel was started and built, and its disks.
-const PROC_MASKED: [&str; 15] = [
-    "acpi",
-    "asound",
-    "cmdline",
-    "config.gz",
-    "diskstats",
-    "interrupts",
-    "kallsyms",
-    "kcore",
-    "keys",
-    "latency_stats",
-    "partitions",
-    "sched_debug",
-    "scsi",
-    "timer_list",
-    "timer_stats",
 ];
 
 /// The part of a spec that is the same for every session of a template.

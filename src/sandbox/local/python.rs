@@ -11,7 +11,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::process::Command;
 
-use crate::sandbox::{SandboxError, homes};
+use crate::sandbox::SandboxError;
+use crate::sandbox::common::homes;
 use crate::template::Template;
 
 /// The oldest Python the runner is written for.

@@ -1,15 +1,15 @@
 //! The environment of user code: one table for every backend.
 
-use crate::template::Limits;
+use crate::template::{Limits, Template};
 
 /// The working directory, which is the home too.
-pub(super) const WORKDIR: &str = "/work";
+pub(in crate::sandbox) const WORKDIR: &str = "/work";
 
 /// The host name in a sandbox.
-pub(super) const HOSTNAME: &str = "sandbox";
+pub(in crate::sandbox) const HOSTNAME: &str = "sandbox";
 
 /// `/etc/hosts`: programs look up `localhost`, and a sandbox has no name server.
-pub(super) fn hosts() -> String {
+pub(in crate::sandbox) fn hosts() -> String {
     format!("127.0.0.1 localhost {HOSTNAME}\n::1 localhost\n")
 }
 
@@ -29,9 +29,8 @@ const THREAD_COUNTS: [&str; 9] = [
 ];
 
 /// The variables that every sandbox has: those of a login, and those that tell programs about the
-/// sandbox. Of several entries with one name the last counts: a backend puts its own before these and
-/// the template's after them.
-pub(super) fn of_user_code(limits: &Limits) -> Vec<(&'static str, String)> {
+/// sandbox.
+fn of_user_code(limits: &Limits) -> Vec<(&'static str, String)> {
     let cores = limits.cpu_millis.div_ceil(1000).max(1).to_string();
     let fixed = [
         ("HOME", WORKDIR),
@@ -52,8 +51,17 @@ pub(super) fn of_user_code(limits: &Limits) -> Vec<(&'static str, String)> {
     fixed.chain(THREAD_COUNTS.map(|name| (name, cores.clone()))).collect()
 }
 
+/// `NAME=VALUE` of all variables of user code: those that a backend found, those that every sandbox has,
+/// and the template's, each replacing those of the same name before it.
+pub(in crate::sandbox) fn variables(found: Vec<(&str, &str)>, template: &Template) -> Vec<Vec<u8>> {
+    let ours = of_user_code(&template.limits);
+    let ours = ours.iter().map(|(name, value)| (*name, value.as_str()));
+    let given = template.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    encode(found.into_iter().chain(ours).chain(given))
+}
+
 /// `NAME=VALUE` for each name, with its last value.
-pub(super) fn encode<'a>(variables: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<Vec<u8>> {
+fn encode<'a>(variables: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<Vec<u8>> {
     let mut last: Vec<(&str, &str)> = Vec::new();
     for (name, value) in variables {
         match last.iter_mut().find(|(known, _)| *known == name) {

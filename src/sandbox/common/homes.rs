@@ -36,7 +36,7 @@ fn list(users: &str, own: Option<PathBuf>, others: Vec<PathBuf>) -> Vec<PathBuf>
 }
 
 /// The home that `directory` is, or that lies below it.
-pub(super) fn shown_by<'a>(directory: &Path, homes: &'a [PathBuf]) -> Option<&'a Path> {
+pub(in crate::sandbox) fn shown_by<'a>(directory: &Path, homes: &'a [PathBuf]) -> Option<&'a Path> {
     let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let places = [directory.to_owned(), real(directory)];
     let shows = |home: &&PathBuf| {

@@ -12,17 +12,17 @@ const MIB: u64 = 1 << 20;
 
 /// One resource of setrlimit(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Resource {
+pub(in crate::sandbox) struct Resource {
     /// The name engines have for it.
-    pub(super) name: &'static str,
+    pub(in crate::sandbox) name: &'static str,
     /// The kernel's number.
-    pub(super) number: u32,
+    pub(in crate::sandbox) number: u32,
     /// Soft and hard limit; `None`: as it is.
-    pub(super) value: Option<u64>,
+    pub(in crate::sandbox) value: Option<u64>,
 }
 
 /// All sixteen. `memory_is_limited` says whether a cgroup limits the sandbox's memory.
-pub(super) fn table(limits: &Limits, memory_is_limited: bool) -> [Resource; 16] {
+pub(in crate::sandbox) fn table(limits: &Limits, memory_is_limited: bool) -> [Resource; 16] {
     let resource = |name, number, value| Resource { name, number, value };
     [
         // The share of the processors is limited for the sandbox as a whole, and a cell's time by
@@ -61,7 +61,7 @@ pub(super) fn table(limits: &Limits, memory_is_limited: bool) -> [Resource; 16] 
 }
 
 /// What the supervisor sets on user code.
-pub(super) fn of_runner(limits: &Limits, memory_is_limited: bool) -> Vec<Rlimit> {
+pub(in crate::sandbox) fn of_runner(limits: &Limits, memory_is_limited: bool) -> Vec<Rlimit> {
     let set = |resource: Resource| {
         resource.value.map(|value| Rlimit { resource: resource.number, value })
     };

@@ -1,6 +1,6 @@
 //! Removes containers and retries until they are gone.
 //!
-//! `Drop` cannot await, so it gives the removal to the reaper, whose tasks [`Reaper::drained`] waits
+//! `Drop` cannot await, so it gives the removal to the [`Remover`], whose tasks [`Remover::drained`] waits
 //! for. A removal ends when the engine no longer knows the container, or after [`REMOVAL_TIMEOUT`].
 //! If the engine does not answer until then, the driver's dead-man switch ends the processes and the
 //! next sweep removes the container.
@@ -8,12 +8,11 @@
 use std::time::Duration;
 
 use bollard::query_parameters::RemoveContainerOptionsBuilder;
-use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::engine::{CallError, Engine, SLOW_TIMEOUT, call};
+use crate::sandbox::common::reaper::Reaper;
 
 /// How long a removal is tried.
 const REMOVAL_TIMEOUT: Duration = Duration::from_secs(60);
@@ -32,35 +31,31 @@ pub(super) enum Creation {
 
 /// Owns every removal under way.
 #[derive(Clone, Debug)]
-pub(super) struct Reaper {
+pub(super) struct Remover {
     engine: Engine,
-    tasks: TaskTracker,
-    runtime: Handle,
+    reaper: Reaper,
     /// Cancelled when the gateway is about to end: from then on "not found" is final.
     draining: CancellationToken,
 }
 
-impl Reaper {
-    /// A reaper whose tasks run on the current runtime.
-    pub(super) fn new(engine: Engine) -> Reaper {
-        let tasks = TaskTracker::new();
-        // Only says that `wait` may return when nothing is left; new tasks are still taken.
-        tasks.close();
-        Reaper { engine, tasks, runtime: Handle::current(), draining: CancellationToken::new() }
+impl Remover {
+    /// A remover whose tasks run on the current runtime.
+    pub(super) fn new(engine: Engine) -> Remover {
+        Remover { engine, reaper: Reaper::new(), draining: CancellationToken::new() }
     }
 
-    /// The tasks that [`Reaper::drained`] waits for.
-    pub(super) fn tasks(&self) -> &TaskTracker {
-        &self.tasks
+    /// The tasks that [`Remover::drained`] waits for.
+    pub(super) fn tasks(&self) -> &Reaper {
+        &self.reaper
     }
 
     /// Begins to remove the container; returns at once. May be called from `Drop`, anywhere.
     pub(super) fn begin_removal(&self, name: String, creation: Creation) {
-        let reaper = self.clone();
+        let remover = self.clone();
         let removal = async move {
-            reaper.remove(&name, creation).await;
+            remover.remove(&name, creation).await;
         };
-        self.tasks.spawn_on(removal, &self.runtime);
+        drop(self.reaper.run(removal));
     }
 
     /// Removes the container and waits until it is gone; `false` if it may still be there.
@@ -106,7 +101,7 @@ impl Reaper {
     /// afterwards (see [`super::sweep::own`]).
     pub(super) async fn drained(&self) {
         self.draining.cancel();
-        self.tasks.wait().await;
+        self.reaper.drained().await;
     }
 }
 
@@ -127,14 +122,14 @@ mod tests {
         let client =
             Docker::connect_with_unix(&path.to_string_lossy(), 3600, API_DEFAULT_VERSION).unwrap();
         let address = Address::Unix(path);
-        let reaper = Reaper::new(Engine { client, address, facts: Facts::default() });
+        let remover = Remover::new(Engine { client, address, facts: Facts::default() });
         let began = Instant::now();
-        assert!(!reaper.remove("gone", Creation::Confirmed).await);
+        assert!(!remover.remove("gone", Creation::Confirmed).await);
         let took = began.elapsed();
         assert!(took >= REMOVAL_TIMEOUT && took <= REMOVAL_TIMEOUT + PAUSE_LONGEST, "{took:?}");
         // A removal that `Drop` began is waited for too.
-        reaper.begin_removal("left".into(), Creation::Unanswered);
-        reaper.drained().await;
+        remover.begin_removal("left".into(), Creation::Unanswered);
+        remover.drained().await;
         assert!(began.elapsed() >= 2 * REMOVAL_TIMEOUT);
     }
 }
