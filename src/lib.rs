@@ -9,6 +9,7 @@ pub mod error;
 pub mod gateway;
 pub mod http;
 pub mod id;
+pub mod language;
 pub mod link;
 pub mod memory;
 pub mod metrics;

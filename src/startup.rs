@@ -7,6 +7,7 @@ use std::path::Path;
 use crate::backends::{self, Chosen, Examined};
 use crate::config::{BackendChoice, Loaded, Problem, Source};
 use crate::error::Chain;
+use crate::language::Language;
 use crate::sandbox::{Enforcement, EnforcementState, SandboxError, missing_limits};
 
 /// The variable that names the engine where no setting does.
@@ -175,10 +176,12 @@ pub fn files(loaded: &Loaded) -> Vec<Problem> {
                 problems.push(problem);
             }
         };
-        match (&template.root, &template.python) {
+        match (&template.root, &template.interpreter) {
             // Its interpreter is a path inside of it, which the backend looks for.
             (Some(root), _) => check("root", no_directory(root)),
-            (None, Some(python)) => check("python", no_file(python)),
+            (None, Some(path)) => {
+                check(template.language.host.setting, no_file(path, template.language))
+            }
             (None, None) => {}
         }
     }
@@ -186,10 +189,12 @@ pub fn files(loaded: &Loaded) -> Vec<Problem> {
     problems
 }
 
-fn no_file(path: &Path) -> Option<String> {
+fn no_file(path: &Path, language: &Language) -> Option<String> {
     let shown = path.display();
-    let advice =
-        "name an interpreter, Python 3.9 or newer, or leave the setting out and have one found";
+    let advice = format!(
+        "name an interpreter, {}, or leave the setting out and have one found",
+        language.wanted()
+    );
     match path.metadata() {
         Ok(found) if found.is_dir() => Some(format!("{shown} is a directory: {advice}")),
         Ok(_) => None,

@@ -43,7 +43,8 @@ const ROWS: &[(&str, u8, &[&str])] = &[
     ("metrics", 1, &[]),
     ("protocol", 1, &["template", "id"]),
     ("tally", 1, &[]),
-    ("template", 1, &[]),
+    ("template", 1, &["language"]),
+    ("language", 1, &[]),
     ("id", 1, &[]),
     ("error", 1, &[]),
 ];

@@ -1,7 +1,7 @@
 //! The `local` backend: sandboxes of Linux namespaces, made by ourselves.
 //!
 //! ```text
-//!   LocalBackend ─ create ─► python (which interpreter) ─► plan (what the sandbox sees)
+//!   LocalBackend ─ create ─► interpreter (which) ─► plan (what the sandbox sees)
 //!        │                   cgroup (limits) ─► jailer ─exec─► driver: jail ─► supervisor
 //!        ├ handle    one sandbox: ended by its handle, by the reaper, or by …
 //!        └ instance  … the janitor, a process that outlives the gateway
@@ -45,9 +45,9 @@ mod enforcement;
 mod handle;
 mod host;
 mod instance;
+mod interpreter;
 mod jailer;
 mod plan;
-mod python;
 
 use handle::{LivePidfds, LocalHandle, UserId, UserIds};
 use host::Privilege;
@@ -86,8 +86,8 @@ struct Context {
     prepared: Mutex<HashMap<PreparedKey, Arc<OnceCell<PreparedTemplate>>>>,
 }
 
-/// What a [`PreparedTemplate`] depends on: interpreter, root, bytes and inodes of the disk.
-type PreparedKey = (Option<PathBuf>, Option<PathBuf>, u64, u64);
+/// What a [`PreparedTemplate`] depends on: language, interpreter, root, bytes and inodes of the disk.
+type PreparedKey = (&'static str, Option<PathBuf>, Option<PathBuf>, u64, u64);
 
 /// What is looked up once for a template: its interpreter and what its sandboxes see.
 #[derive(Clone, Debug)]
@@ -153,8 +153,13 @@ impl LocalBackend {
 impl Context {
     async fn prepared(&self, template: &Template) -> Result<PreparedTemplate, SandboxError> {
         let limits = &template.limits;
-        let key =
-            (template.python.clone(), template.root.clone(), limits.disk_bytes, limits.disk_inodes);
+        let key = (
+            template.language.name,
+            template.interpreter.clone(),
+            template.root.clone(),
+            limits.disk_bytes,
+            limits.disk_inodes,
+        );
         let cell = {
             let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
             prepared.entry(key).or_default().clone()
@@ -246,16 +251,13 @@ impl Context {
 
 impl PreparedTemplate {
     async fn find(template: &Template) -> Result<PreparedTemplate, SandboxError> {
-        let python = python::find(template).await?;
-        let spec = plan::plan(template, &python).map_err(|error| SandboxError::Template {
+        let interpreter = interpreter::find(template).await?;
+        let spec = plan::plan(template, &interpreter).map_err(|error| SandboxError::Template {
             template: template.name.clone(),
-            setting: if template.root.is_some() { "root" } else { "python" },
+            setting: if template.root.is_some() { "root" } else { template.language.host.setting },
             what: format!("cannot look at what its sandboxes would see: {error}"),
         })?;
-        Ok(PreparedTemplate {
-            spec,
-            interpreter: python.interpreter.to_string_lossy().into_owned(),
-        })
+        Ok(PreparedTemplate { spec, interpreter: interpreter.path.to_string_lossy().into_owned() })
     }
 }
 
@@ -341,15 +343,6 @@ impl Backend for LocalBackend {
 
 /// A template whose every choice is the default.
 #[cfg(test)]
-pub(crate) fn test_template() -> Template {
-    Template {
-        name: "python".into(),
-        language: crate::template::Language::Python,
-        python: None,
-        root: None,
-        image: "python:3-slim".into(),
-        env: Vec::new(),
-        limits: Limits::default(),
-        pool: crate::template::PoolSize::OFF,
-    }
+fn test_template() -> Template {
+    Template::new("python", crate::language::DEFAULT)
 }

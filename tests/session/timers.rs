@@ -172,12 +172,12 @@ const TIMERS: &[(&str, usize, Timers)] = &[
         )],
     ),
     (
-        "src/sandbox/local/python.rs",
+        "src/sandbox/local/interpreter.rs",
         1,
         &[(
             "an interpreter that is asked what it is",
             Virtual(
-                "src/sandbox/local/python.rs",
+                "src/sandbox/local/interpreter.rs",
                 "an_interpreter_that_does_not_answer_is_not_waited_for",
             ),
         )],

@@ -238,7 +238,7 @@ pub(crate) const SECTIONS: &[Section] = &[
             setting!(
                 "python",
                 Some("python"),
-                Template.python,
+                Template.interpreter,
                 Maybe { word: "auto", some: Location { metavar: "PATH" } },
                 "Local backend: the interpreter, a virtual environment's too; auto finds one"
             ),

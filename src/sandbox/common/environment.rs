@@ -1,6 +1,6 @@
 //! The environment of user code: one table for every backend.
 
-use crate::template::{Limits, Template};
+use crate::template::Template;
 
 /// The working directory, which is the home too.
 pub(in crate::sandbox) const WORKDIR: &str = "/work";
@@ -16,7 +16,7 @@ pub(in crate::sandbox) fn hosts() -> String {
 /// Variables from which libraries read how many threads to start. Without them they count the
 /// machine's processors, of which a sandbox may have only a part, and surplus threads only wait for
 /// each other.
-const THREAD_COUNTS: [&str; 9] = [
+const THREAD_COUNTS: [&str; 8] = [
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -25,20 +25,18 @@ const THREAD_COUNTS: [&str; 9] = [
     "POLARS_MAX_THREADS",
     "GOMAXPROCS",
     "LOKY_MAX_CPU_COUNT",
-    "PYTHON_CPU_COUNT", // what os.cpu_count answers, from Python 3.13 on
 ];
 
 /// The variables that every sandbox has: those of a login, and those that tell programs about the
 /// sandbox.
-fn of_user_code(limits: &Limits) -> Vec<(&'static str, String)> {
-    let cores = limits.cpu_millis.div_ceil(1000).max(1).to_string();
+fn of_user_code(template: &Template) -> Vec<(&'static str, String)> {
+    let language = template.language;
+    let cores = template.limits.cpu_millis.div_ceil(1000).max(1).to_string();
     let fixed = [
         ("HOME", WORKDIR),
         ("USER", "sandbox"),
         ("LANG", "C.UTF-8"),
         ("TMPDIR", "/tmp"),
-        // Clients see each line when it is written, from Python's child processes too.
-        ("PYTHONUNBUFFERED", "1"),
         // As in notebooks: colours can be shown, although there is no terminal.
         ("TERM", "xterm-256color"),
         ("FORCE_COLOR", "1"),
@@ -47,14 +45,16 @@ fn of_user_code(limits: &Limits) -> Vec<(&'static str, String)> {
         ("PAGER", "cat"),
         ("GIT_PAGER", "cat"),
     ];
-    let fixed = fixed.into_iter().map(|(name, value)| (name, value.to_owned()));
-    fixed.chain(THREAD_COUNTS.map(|name| (name, cores.clone()))).collect()
+    let fixed = fixed.iter().chain(language.variables);
+    let fixed = fixed.map(|(name, value)| (*name, (*value).to_owned()));
+    let counts = THREAD_COUNTS.iter().chain(language.processor_counts);
+    fixed.chain(counts.map(|name| (*name, cores.clone()))).collect()
 }
 
 /// `NAME=VALUE` of all variables of user code: those that a backend found, those that every sandbox has,
 /// and the template's, each replacing those of the same name before it.
 pub(in crate::sandbox) fn variables(found: Vec<(&str, &str)>, template: &Template) -> Vec<Vec<u8>> {
-    let ours = of_user_code(&template.limits);
+    let ours = of_user_code(template);
     let ours = ours.iter().map(|(name, value)| (*name, value.as_str()));
     let given = template.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     encode(found.into_iter().chain(ours).chain(given))
@@ -75,14 +75,16 @@ fn encode<'a>(variables: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<Vec<u8
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::language;
 
     #[test]
     fn threads_are_as_many_as_there_are_processors() {
         for (cpu_millis, threads) in [(100, "1"), (1000, "1"), (1001, "2"), (4000, "4")] {
-            let limits = Limits { cpu_millis, ..Limits::default() };
-            let found = of_user_code(&limits);
-            for name in THREAD_COUNTS {
-                let value = found.iter().find(|(known, _)| *known == name);
+            let mut template = Template::new("t", language::DEFAULT);
+            template.limits.cpu_millis = cpu_millis;
+            let found = of_user_code(&template);
+            for name in THREAD_COUNTS.iter().chain(&["PYTHON_CPU_COUNT"]) {
+                let value = found.iter().find(|(known, _)| known == name);
                 assert_eq!(value.map(|(_, value)| value.as_str()), Some(threads), "{name}");
             }
         }

@@ -26,7 +26,7 @@ pub(in crate::sandbox) struct Found<'a> {
 pub(in crate::sandbox) fn setup(template: &Template, found: Found<'_>) -> Setup {
     let limits = &template.limits;
     Setup {
-        language: template.language.name().to_owned(),
+        language: template.language.name.to_owned(),
         interpreter: found.interpreter,
         env: environment::variables(found.variables, template),
         workdir: WORKDIR.to_owned(),

@@ -260,9 +260,9 @@ pub(super) fn setup(
         operation: "make the filter for system calls".into(),
         cause: error.into(),
     })?;
-    let interpreter = match &template.python {
+    let interpreter = match &template.interpreter {
         Some(path) => path.to_string_lossy().into_owned(),
-        None => "python3".to_owned(),
+        None => template.language.image_command.to_owned(),
     };
     let found = Found {
         interpreter,
@@ -283,21 +283,13 @@ fn variables(image: &[String]) -> Vec<(&str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::template::{Language, PoolSize};
+    use crate::language;
 
     const USER: u32 = 2_100_000_007;
 
     fn template() -> Template {
-        Template {
-            name: "python".into(),
-            language: Language::Python,
-            python: None,
-            root: None,
-            image: "cellgate-python".into(),
-            env: vec![("PATH".into(), "/opt/bin".into()), ("A".into(), "1".into())],
-            limits: Limits::default(),
-            pool: PoolSize::OFF,
-        }
+        let env = vec![("PATH".into(), "/opt/bin".into()), ("A".into(), "1".into())];
+        Template { env, ..Template::new("python", language::DEFAULT) }
     }
 
     fn facts() -> Facts {
