@@ -1,4 +1,4 @@
-//! Which backends there are, and which one a gateway uses.
+//! Makes the backends and chooses the one that a gateway uses.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ pub struct Chosen {
     pub reason: String,
 }
 
-/// One backend as it was found.
+/// One backend, and whether it is usable.
 pub struct Examined {
     /// Which.
     pub kind: BackendKind,
@@ -33,15 +33,15 @@ impl Examined {
     }
 }
 
-/// Takes the backend the settings name, proven to be able to make sandboxes of every template.
-/// `auto` takes Docker when an engine and every template's image are there, else local.
+/// Returns the backend that the settings name, after checking that it can make sandboxes of every
+/// template. `auto` means Docker if an engine and every template's image exist, else local.
 ///
 /// # Errors
-/// What was looked at, in that order, if none of it is usable.
+/// The backends that were examined, in that order, if none is usable.
 pub async fn choose(config: &Config) -> Result<Chosen, Vec<Examined>> {
     let mut refused = Vec::new();
     for kind in order(config.sandbox.backend) {
-        let found = look_at(*kind, config).await;
+        let found = examine_one(*kind, config).await;
         match found.backend {
             Some(backend) if found.problems.is_empty() => {
                 let reason = reason(config.sandbox.backend, *kind, refused.first());
@@ -53,7 +53,7 @@ pub async fn choose(config: &Config) -> Result<Chosen, Vec<Examined>> {
     Err(refused)
 }
 
-/// What [`choose`] would take of these, and why; or those that it would look at in vain.
+/// The backend that [`choose`] would return, and why; or those that it would examine in vain.
 pub fn would_choose(
     wanted: BackendChoice,
     examined: &[Examined],
@@ -90,12 +90,15 @@ fn reason(wanted: BackendChoice, taken: BackendKind, refused: Option<&Examined>)
     }
 }
 
-/// Looks at every backend there is, whatever the settings choose.
+/// Examines every backend, whatever the settings choose.
 pub async fn examine(config: &Config) -> Vec<Examined> {
-    vec![look_at(BackendKind::Docker, config).await, look_at(BackendKind::Local, config).await]
+    vec![
+        examine_one(BackendKind::Docker, config).await,
+        examine_one(BackendKind::Local, config).await,
+    ]
 }
 
-async fn look_at(kind: BackendKind, config: &Config) -> Examined {
+async fn examine_one(kind: BackendKind, config: &Config) -> Examined {
     let reached = match kind {
         BackendKind::Docker => docker(config).await,
         BackendKind::Local => local(config).await,
@@ -108,7 +111,7 @@ async fn look_at(kind: BackendKind, config: &Config) -> Examined {
     for template in &config.templates {
         problems.extend(backend.check_template(template).await.err());
     }
-    // Whether images are there is a part of Docker's own check: it would say so once more.
+    // Docker's own check covers images too and would report a missing one twice.
     if problems.is_empty() || kind == BackendKind::Local {
         problems.extend(backend.check().await.err());
     }
@@ -119,7 +122,7 @@ async fn look_at(kind: BackendKind, config: &Config) -> Examined {
 pub async fn gvisor(config: &Config) -> Option<Arc<dyn Backend>> {
     let mut config = config.clone();
     config.docker.runtime = Some("runsc".to_owned());
-    // An engine without it says so, and then there is nothing to look at.
+    // An engine without `runsc` gives an error, and then there is no such backend.
     let backend = docker(&config).await.ok()?;
     backend.check().await.ok().map(|()| backend)
 }
@@ -128,19 +131,18 @@ async fn docker(config: &Config) -> Result<Arc<dyn Backend>, SandboxError> {
     let backend = DockerBackend::connect(docker::DockerConfig {
         host: config.docker.host.clone(),
         runtime: config.docker.runtime.clone(),
-        runtime_dir: config.sandbox.runtime_dir.join("docker"),
         data_path: match config.docker.data_path {
             DataPath::Auto => docker::DataPath::Auto,
             DataPath::Socket => docker::DataPath::Socket,
             DataPath::Stdio => docker::DataPath::Stdio,
         },
         images: config.templates.iter().map(|template| template.image.clone()).collect(),
-        ..docker::DockerConfig::default()
+        ..docker::DockerConfig::new(config.sandbox.runtime_dir.join("docker"))
     });
     Ok(Arc::new(backend.await?))
 }
 
 async fn local(config: &Config) -> Result<Arc<dyn Backend>, SandboxError> {
-    let runtime_dir = Some(config.sandbox.runtime_dir.join("local"));
+    let runtime_dir = config.sandbox.runtime_dir.join("local");
     Ok(Arc::new(LocalBackend::new(LocalConfig { runtime_dir }).await?))
 }

@@ -38,7 +38,7 @@ pub(crate) use show::default_of;
 pub use show::{reference, show, show_json};
 
 use codec::Raw;
-use settings::{Place, Setting};
+use settings::{Scope, Setting};
 
 /// What the command line sets.
 #[derive(Clone, Default)]
@@ -177,9 +177,9 @@ impl Loading {
         let mut access = Vec::new();
         for (setting, raw, source) in values {
             let config = &mut self.loaded.config;
-            let set = match &setting.place {
-                Place::Gateway(place) => (place.set)(config, &raw, base),
-                Place::Template(place) => (place.set)(&mut config.templates[0], &raw, base),
+            let set = match &setting.scope {
+                Scope::Gateway(place) => (place.set)(config, &raw, base),
+                Scope::Template(place) => (place.set)(&mut config.templates[0], &raw, base),
             };
             match set {
                 Ok(()) => {
@@ -224,7 +224,7 @@ impl Loading {
             self.loaded.config.templates.push(template);
         }
         for entry in entries {
-            let Place::Template(place) = &entry.setting.place else { continue };
+            let Scope::Template(place) = &entry.setting.scope else { continue };
             let key = file::full(entry.template.as_deref(), entry.setting.key);
             let mut templates = self.loaded.config.templates[first..].iter_mut();
             let Some(template) = templates.find(|t| Some(&t.name) == entry.template.as_ref())

@@ -41,7 +41,7 @@ struct BackendFinding {
     usable: bool,
     /// Why it is not.
     problem: Option<String>,
-    protections: Vec<Protection>,
+    protections: Vec<ProtectionFinding>,
 }
 
 /// A problem, and the setting to look at.
@@ -66,7 +66,7 @@ impl From<Problem> for Wrong {
 }
 
 #[derive(Debug, Serialize)]
-struct Protection {
+struct ProtectionFinding {
     what: &'static str,
     state: &'static str,
     detail: String,
@@ -106,7 +106,7 @@ pub async fn examine(loaded: &Loaded, inside: bool) -> Result<Diagnosis> {
             name: found.kind.name(),
             usable,
             problem: (!usable).then(|| found.text()),
-            protections: enforcement.into_iter().flatten().map(Protection::from).collect(),
+            protections: enforcement.into_iter().flatten().map(ProtectionFinding::from).collect(),
         });
     }
     let verdict = verdict(loaded, &examined);
@@ -161,15 +161,15 @@ async fn look_inside(config: &Config, examined: Vec<Examined>) -> Result<Vec<Pro
     Ok(probed)
 }
 
-impl From<Enforcement> for Protection {
-    fn from(enforcement: Enforcement) -> Protection {
-        let what = enforcement.what;
+impl From<Enforcement> for ProtectionFinding {
+    fn from(enforcement: Enforcement) -> ProtectionFinding {
+        let what = enforcement.name;
         let (state, detail, remedy) = match enforcement.state {
             EnforcementState::Full(by) => ("full", by, None),
             EnforcementState::Partial { by, remedy } => ("partial", by, Some(remedy)),
             EnforcementState::Missing { why, remedy } => ("missing", why, Some(remedy)),
         };
-        Protection { what, state, detail, remedy }
+        ProtectionFinding { what, state, detail, remedy }
     }
 }
 
@@ -184,7 +184,7 @@ pub fn tell(diagnosis: &Diagnosis) -> String {
             writeln!(text, "  {problem}").ok();
         }
         let width = backend.protections.iter().map(|one| one.what.len()).max().unwrap_or(0);
-        for Protection { what, state, detail, remedy } in &backend.protections {
+        for ProtectionFinding { what, state, detail, remedy } in &backend.protections {
             writeln!(text, "  {state:<8} {what:<width$}  {detail}").ok();
             if let Some(remedy) = remedy {
                 writeln!(text, "  {:<8} {:<width$}  → {remedy}", "", "").ok();

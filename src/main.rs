@@ -146,7 +146,7 @@ async fn start(loaded: Loaded) -> Result<Result<Gateway, startup::Refusal>> {
         tracing::warn!(missing, allowed, "one session can take the whole machine");
     }
     for enforcement in backend.enforcement() {
-        let what = enforcement.what;
+        let what = enforcement.name;
         match enforcement.state {
             EnforcementState::Full(_) => {}
             EnforcementState::Partial { by, remedy } => {

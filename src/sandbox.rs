@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   pool ─► Backend::create ─► Sandbox { link, setup, handle }
-//!                                │       │      └ asks why it ended, ends it; Drop tells the reaper
+//!                                │       │      └ asks why it ended, ends it; Drop gives that to a reaper
 //!                                │       └ first frame the gateway sends
 //!                                └ the byte stream the supervisor answers on
 //! ```
@@ -20,23 +20,19 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::id::SessionId;
 use crate::template::Template;
 
-pub mod cgroup;
+pub mod common;
 pub mod docker;
-pub mod embedded;
-mod environment;
-pub mod homes;
 pub mod local;
-pub mod policy;
-pub mod reaper;
-mod rlimits;
-mod stream;
+mod protection;
+
+pub use protection::{Enforcement, EnforcementState, Protection, missing_limits};
 
 /// A byte stream to a driver.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
-/// What a sandbox is wanted for.
+/// The request for a sandbox.
 #[derive(Clone, Debug)]
 pub struct SandboxSpec {
     /// Names the sandbox in labels, cgroups and logs.
@@ -49,21 +45,22 @@ pub struct SandboxSpec {
 pub struct Sandbox {
     /// The stream to the supervisor; the supervisor's HELLO is its first frame.
     pub link: Box<dyn Duplex>,
-    /// What the supervisor needs to know; the gateway's first frame.
+    /// Settings for the supervisor; the first frame that the gateway sends.
     pub setup: Setup,
-    /// Power over the sandbox.
+    /// Waits for the sandbox's end and ends it.
     pub handle: Box<dyn SandboxHandle>,
 }
 
-/// Power over one sandbox. Dropping it ends the sandbox too: a reaper is told, which awaits what
-/// `Drop` cannot.
+/// Control over one sandbox. Dropping the handle ends the sandbox too: `Drop` cannot await, so it
+/// gives the work to the backend's reaper.
 pub trait SandboxHandle: Send {
-    /// Waits until the sandbox's first process has ended, for whoever does not read the link, which
-    /// would tell. Never answers where that cannot be known. Safe to drop and call again.
+    /// Waits until the sandbox's first process has ended, for a caller that does not read the link and
+    /// so does not see it close. Never returns where the backend cannot know. Safe to drop and call
+    /// again.
     fn ended(&mut self) -> BoxFuture<'_, ()>;
 
-    /// Tells, once the link has closed, why the sandbox is no more. Answers within a second or
-    /// two whatever the backend does.
+    /// Says why the sandbox ended; called once the link has closed. Returns within two seconds
+    /// whatever the backend does.
     fn cause(&mut self) -> BoxFuture<'_, EndCause>;
 
     /// Ends the sandbox and waits until nothing of it is left.
@@ -78,7 +75,7 @@ pub enum EndCause {
         /// The limit that was reached, in bytes.
         limit_bytes: u64,
     },
-    /// Somebody removed or stopped the sandbox from outside: an operator, the engine.
+    /// The sandbox was removed or stopped from outside, by an operator or the engine. With the details.
     Removed(String),
     /// The supervisor ended: its exit code, or minus the number of the signal.
     Supervisor(i32),
@@ -93,12 +90,12 @@ pub trait Backend: Send + Sync + 'static {
     /// Which one it is.
     fn kind(&self) -> BackendKind;
 
-    /// In which way, in a word or two for people: `root`, `runsc`. Empty: there is only one.
+    /// How it works here, in a few words for people: `as root`, `runsc`. Empty: there is only one way.
     fn flavour(&self) -> String {
         String::new()
     }
 
-    /// Whose kernel code in its sandboxes talks to.
+    /// The kernel whose system calls code in its sandboxes makes.
     fn kernel(&self) -> Kernel {
         Kernel::Shared
     }
@@ -107,32 +104,41 @@ pub trait Backend: Send + Sync + 'static {
     /// half-way, nothing is left behind.
     fn create<'a>(&'a self, spec: &'a SandboxSpec) -> BoxFuture<'a, Result<Sandbox, SandboxError>>;
 
-    /// Whether what `template` names for this backend is there: its interpreter, its root, its
-    /// image. Asked once for every template before a gateway starts.
+    /// Checks that the interpreter, root or image that `template` names for this backend exists. Called
+    /// once for every template before a gateway starts.
     fn check_template<'a>(
         &'a self,
         template: &'a Template,
     ) -> BoxFuture<'a, Result<(), SandboxError>>;
 
-    /// Whether a sandbox could be made right now; for `/readyz`.
+    /// Checks that a sandbox could be made right now; for `/readyz`.
     fn check(&self) -> BoxFuture<'_, Result<(), SandboxError>>;
 
-    /// What this machine lets the backend enforce, one entry for every protection it knows.
-    fn enforcement(&self) -> Vec<Enforcement>;
+    /// How this backend enforces `protection` on this machine; `None` if it is none of this backend's.
+    fn protection(&self, protection: Protection) -> Option<EnforcementState>;
 
-    /// Removes what gateways that are no longer alive left behind. Answers how many sandboxes.
+    /// Every protection of this backend, and whether it is in force.
+    fn enforcement(&self) -> Vec<Enforcement> {
+        let entry = |protection: &Protection| {
+            let (protection, name) = (*protection, protection.name(self.kind()));
+            Some(Enforcement { protection, name, state: self.protection(protection)? })
+        };
+        Protection::ALL.iter().filter_map(entry).collect()
+    }
+
+    /// Removes what gateways that have ended left behind. Returns how many sandboxes it removed.
     fn sweep(&self) -> BoxFuture<'_, Result<usize, SandboxError>>;
 
     /// Waits until every sandbox whose handle was dropped is gone.
     fn drained(&self) -> BoxFuture<'_, ()>;
 }
 
-/// Whose kernel code in a sandbox talks to.
+/// The kernel whose system calls code in a sandbox makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kernel {
-    /// That of the machine, which every sandbox has.
+    /// The machine's, which all sandboxes share.
     Shared,
-    /// One of the sandbox's own: gVisor's, a program without privileges.
+    /// One for each sandbox: gVisor's, a program without privileges.
     Own,
 }
 
@@ -160,48 +166,6 @@ impl fmt::Display for BackendKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
-}
-
-/// One protection and whether it is in force.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Enforcement {
-    /// What is protected, in a few words: `memory limit`, `no network`.
-    pub what: &'static str,
-    /// How it is enforced here, or why it is not and what to do about it.
-    pub state: EnforcementState,
-}
-
-/// Whether a protection is in force.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EnforcementState {
-    /// In force; by what means.
-    Full(String),
-    /// In force by weaker means; which, and how to get the full one.
-    Partial {
-        /// What is done instead.
-        by: String,
-        /// What would give the full protection.
-        remedy: String,
-    },
-    /// Not in force.
-    Missing {
-        /// Why not.
-        why: String,
-        /// What would give it.
-        remedy: String,
-    },
-}
-
-/// Protections without which one session takes the machine from all others.
-const VITAL: [&str; 2] = ["memory limit", "cpu limit"];
-
-/// Those of the vital limits that are not in force.
-pub fn missing_limits(enforcement: &[Enforcement]) -> Vec<&Enforcement> {
-    let vital = |entry: &&Enforcement| {
-        VITAL.iter().any(|what| entry.what.eq_ignore_ascii_case(what))
-            && matches!(entry.state, EnforcementState::Missing { .. })
-    };
-    enforcement.iter().filter(vital).collect()
 }
 
 /// Why a sandbox could not be made.

@@ -1,12 +1,13 @@
-//! What has to be right before a gateway starts: that files and directories of the settings are
-//! there, and that a backend can make sandboxes of every template. Whatever is not is told as a
-//! problem of the setting that asks for it, with the place where that was set.
+//! The checks before a gateway starts: files and directories that the settings name must exist, and a
+//! backend must be able to make sandboxes of every template. Each failure becomes a problem of the
+//! setting that asks for it, with the place where the setting was made.
 
 use std::path::Path;
 
 use crate::backends::{self, Chosen, Examined};
 use crate::config::{BackendChoice, Loaded, Problem, Source};
 use crate::error::Chain;
+use crate::language::Language;
 use crate::sandbox::{Enforcement, EnforcementState, SandboxError, missing_limits};
 
 /// The variable that names the engine where no setting does.
@@ -17,7 +18,7 @@ const ENGINE_VARIABLE: &str = "DOCKER_HOST";
 pub struct Refusal(pub Vec<Problem>);
 
 impl Refusal {
-    /// Whether other settings, or what they name, would mend it; else the machine is at fault.
+    /// Whether other settings, or the files they name, would solve it; else the machine is at fault.
     pub fn is_of_settings(&self) -> bool {
         self.0.iter().any(|problem| problem.key.is_some())
     }
@@ -31,14 +32,14 @@ impl Refusal {
 /// What a backend is wanted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// To serve whoever comes.
+    /// To serve clients.
     Serve,
     /// To run one file of the user's own.
     Run,
 }
 
-/// Limits without which one session takes the machine from all others, and why sandboxes are made
-/// all the same.
+/// Limits without which one session can use up the machine, and why sandboxes are made all the
+/// same.
 #[derive(Debug, serde::Serialize)]
 pub struct WeakLimits {
     /// `memory limit`, `CPU limit`.
@@ -69,7 +70,7 @@ pub async fn choose(
 /// Which vital limits a backend does not have, if sandboxes may be made without them.
 ///
 /// A gateway that others may reach has to limit what they take. On a loopback address, with a token
-/// that stands in its own output alone, it serves the person who started it.
+/// that is printed in its own output alone, it serves the person who started it.
 pub fn weak_limits(
     loaded: &Loaded,
     enforcement: &[Enforcement],
@@ -80,7 +81,7 @@ pub fn weak_limits(
         return Ok(None);
     }
     let config = &loaded.config;
-    let missing: Vec<&'static str> = entries.iter().map(|entry| entry.what).collect();
+    let missing: Vec<&'static str> = entries.iter().map(|entry| entry.name).collect();
     let own = config.listen.address.ip().to_canonical().is_loopback() && config.makes_token();
     let allowed = match purpose {
         _ if config.sandbox.allow_weak_limits => "the setting allow_weak_limits says so",
@@ -110,8 +111,8 @@ fn unlimited(missing: &[&str], entries: &[&Enforcement]) -> String {
         }
     }
     format!(
-        "this machine gives no {} ({}), so that one session could take all of it from everybody \
-         else; {}; or say that it may be so with --allow-weak-limits; a gateway that listens on a \
+        "this machine gives no {} ({}), so that one session could take all of it from all \
+         others; {}; or say that it may be so with --allow-weak-limits; a gateway that listens on a \
          loopback address, with the random token of its start, needs none of this",
         missing.join(" and no "),
         reasons.join("; "),
@@ -123,7 +124,7 @@ fn unlimited(missing: &[&str], entries: &[&Enforcement]) -> String {
 pub fn unusable(loaded: &Loaded, refused: &[&Examined]) -> Refusal {
     let auto = loaded.config.sandbox.backend == BackendChoice::Auto;
     let mut problems = Vec::new();
-    // Where there is a choice the last one is what most people get to work.
+    // With `auto`, the backend tried last is the one that is easier to get to work.
     for (number, found) in refused.iter().rev().enumerate() {
         if auto && number > 0 {
             let message = format!(
@@ -175,10 +176,12 @@ pub fn files(loaded: &Loaded) -> Vec<Problem> {
                 problems.push(problem);
             }
         };
-        match (&template.root, &template.python) {
+        match (&template.root, &template.interpreter) {
             // Its interpreter is a path inside of it, which the backend looks for.
             (Some(root), _) => check("root", no_directory(root)),
-            (None, Some(python)) => check("python", no_file(python)),
+            (None, Some(path)) => {
+                check(template.language.host.setting, no_file(path, template.language))
+            }
             (None, None) => {}
         }
     }
@@ -186,10 +189,12 @@ pub fn files(loaded: &Loaded) -> Vec<Problem> {
     problems
 }
 
-fn no_file(path: &Path) -> Option<String> {
+fn no_file(path: &Path, language: &Language) -> Option<String> {
     let shown = path.display();
-    let advice =
-        "name an interpreter, Python 3.9 or newer, or leave the setting out and have one found";
+    let advice = format!(
+        "name an interpreter, {}, or leave the setting out and have one found",
+        language.wanted()
+    );
     match path.metadata() {
         Ok(found) if found.is_dir() => Some(format!("{shown} is a directory: {advice}")),
         Ok(_) => None,

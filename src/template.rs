@@ -1,17 +1,20 @@
-//! What a sandbox is made from: a language, where it comes from, and limits.
+//! Templates: the language of a sandbox, where its interpreter comes from, and its limits.
 
 use std::path::PathBuf;
 use std::time::Duration;
+
+use crate::language::{self, Language};
 
 /// A named recipe for sandboxes. Read from the settings once and never changed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Template {
     /// The name clients ask for with `template=`.
     pub name: String,
-    /// Which embedded runner executes the cells.
-    pub language: Language,
-    /// Interpreter for the local backend; a virtual environment's too. `None`: found at start-up.
-    pub python: Option<PathBuf>,
+    /// The language of its cells.
+    pub language: &'static Language,
+    /// Interpreter for the local backend, as that of a virtual environment; in an image its command.
+    /// `None`: the language's usual one.
+    pub interpreter: Option<PathBuf>,
     /// A directory tree the local backend uses instead of the host's system directories.
     pub root: Option<PathBuf>,
     /// Image for the Docker backend.
@@ -24,12 +27,28 @@ pub struct Template {
     pub pool: PoolSize,
 }
 
+impl Template {
+    /// A template with the defaults of its language.
+    pub fn new(name: impl Into<String>, language: &'static Language) -> Template {
+        Template {
+            name: name.into(),
+            language,
+            interpreter: None,
+            root: None,
+            image: language.image.to_owned(),
+            env: Vec::new(),
+            limits: Limits::of(language),
+            pool: PoolSize::default(),
+        }
+    }
+}
+
 /// Bounds on the sandboxes that are parked, ready for a visitor each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolSize {
-    /// Parked even if nobody comes; `max` bounds it.
+    /// Number kept parked even without visitors; at most `max`.
     pub min: usize,
-    /// Parked at most, however many come. 0: none ever is.
+    /// Largest number parked, however many visitors come. 0: none is ever parked.
     pub max: usize,
 }
 
@@ -39,26 +58,10 @@ impl PoolSize {
 }
 
 impl Default for PoolSize {
-    /// The first visitor waits for nothing, a small class does not wait either; an idle Python
-    /// takes about 10 MiB.
+    /// The first visitor does not wait, nor do the members of a small class; an idle Python takes
+    /// about 10 MiB.
     fn default() -> PoolSize {
         PoolSize { min: 1, max: 8 }
-    }
-}
-
-/// A language that has an embedded runner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Language {
-    /// CPython 3.9 or newer.
-    Python,
-}
-
-impl Language {
-    /// The name used on the wire and in settings.
-    pub fn name(self) -> &'static str {
-        match self {
-            Language::Python => "python",
-        }
     }
 }
 
@@ -88,10 +91,11 @@ pub struct Limits {
     pub interrupt_grace: Duration,
 }
 
-impl Default for Limits {
-    fn default() -> Limits {
+impl Limits {
+    /// The limits of templates of this language that set none.
+    pub fn of(language: &Language) -> Limits {
         Limits {
-            memory_bytes: 512 << 20, // 512 MiB: numpy, pandas and a plot with room to work
+            memory_bytes: language.memory_bytes,
             cpu_millis: 1000,
             processes: 128,
             open_files: 1024,
@@ -102,5 +106,12 @@ impl Default for Limits {
             output_kept_bytes: 256 << 20, // 256 MiB
             interrupt_grace: Duration::from_secs(2),
         }
+    }
+}
+
+impl Default for Limits {
+    /// Those of the default language.
+    fn default() -> Limits {
+        Limits::of(language::DEFAULT)
     }
 }

@@ -2,7 +2,8 @@
 //! keep away from, and what nobody does.
 //!
 //! A finding names file, line and reason. To add a module, give it a row in [`ROWS`]: one below
-//! everything that uses it, above everything it uses.
+//! everything that uses it, above everything it uses. To give the parts of a module rows, list them in
+//! [`INNER`].
 
 // A test that cannot read the sources has failed.
 #![allow(clippy::unwrap_used)]
@@ -14,9 +15,12 @@ use std::path::Path;
 #[path = "architecture/source.rs"]
 mod source;
 
-/// A top-level module, its row, and whom it may use in the same row. A module uses rows below its
+/// A module's name, its row, and the modules of the same row that it may use.
+type Row = (&'static str, u8, &'static [&'static str]);
+
+/// The top-level modules, each with its row, and whom it may use in the same row. A module uses rows below its
 /// own, and itself. Within a row users come before the used, so that there is no circle.
-const ROWS: &[(&str, u8, &[&str])] = &[
+const ROWS: &[Row] = &[
     // Composition: the only place that knows every part.
     ("main", 5, &["gateway", "run", "doctor", "startup", "cli", "config"]),
     ("lib", 5, &[]),
@@ -44,10 +48,18 @@ const ROWS: &[(&str, u8, &[&str])] = &[
     ("metrics", 1, &[]),
     ("protocol", 1, &["template", "id"]),
     ("tally", 1, &[]),
-    ("template", 1, &[]),
+    ("template", 1, &["language"]),
+    ("language", 1, &[]),
     ("id", 1, &[]),
     ("error", 1, &[]),
 ];
+
+/// Rows inside of modules: the module's path and the rows of everything directly in it. A part uses rows
+/// below its own, itself, and what the module's own file defines. The module's own file uses all.
+const INNER: &[(&str, &[Row])] = &[(
+    "sandbox",
+    &[("docker", 2, &[]), ("local", 2, &[]), ("common", 1, &[]), ("protection", 1, &[])],
+)];
 
 /// Modules that decide and do nothing else: they take an event and return effects.
 const PURE: &[&str] = &["src/session/state", "src/session/log"];
@@ -93,6 +105,7 @@ fn check(path: &str, text: &str) -> Vec<Finding> {
         let program = if is_test { String::new() } else { source::without_tests(&code) };
         if is_under(path, &["src"]) {
             places.extend(layers(path, &code));
+            places.extend(inner_layers(path, &code));
         }
         if is_under(path, &["src/http"]) {
             places.extend(bodies(&program));
@@ -138,7 +151,7 @@ fn module_of(path: &str) -> Vec<&str> {
     inner.trim_end_matches(".rs").trim_end_matches("/mod").split('/').collect()
 }
 
-fn row(module: &str) -> Option<&'static (&'static str, u8, &'static [&'static str])> {
+fn row(module: &str) -> Option<&'static Row> {
     ROWS.iter().find(|(name, ..)| *name == module)
 }
 
@@ -171,6 +184,54 @@ fn layers(path: &str, code: &str) -> Vec<(usize, String)> {
         }
     }
     places
+}
+
+/// Uses inside of a module of parts that are not below the file's own, for every module in [`INNER`].
+fn inner_layers(path: &str, code: &str) -> Vec<(usize, String)> {
+    let module = module_of(path);
+    let mut places = Vec::new();
+    for (parent, rows) in INNER {
+        let outer: Vec<&str> = parent.split("::").collect();
+        let Some([part, ..]) = module.strip_prefix(outer.as_slice()) else { continue };
+        let row = |name: &str| rows.iter().find(|(part, ..)| *part == name);
+        let Some((own, own_row, beside)) = row(part) else {
+            let why = format!("{part} has no row inside of {parent} in tests/architecture.rs");
+            places.push((0, why));
+            continue;
+        };
+        for (at, used) in used_paths(&module, code) {
+            let used: Vec<&str> = used.iter().map(String::as_str).collect();
+            let Some(used) = used.strip_prefix(outer.as_slice()) else { continue };
+            let why = match used.first().map(|name| (*name, row(name))) {
+                None | Some(("*" | "self", _)) => {
+                    format!("name what you use of {parent} instead of taking all of it")
+                }
+                Some((name, _)) if name == *own || beside.contains(&name) => continue,
+                Some((_, None)) => continue, // defined by the module's own file
+                Some((_, Some((_, used_row, _)))) if used_row < own_row => continue,
+                Some((name, Some((_, used_row, _)))) => format!(
+                    "{own} (row {own_row} of {parent}) must not know {name} (row {used_row}): \
+                     a part uses rows below its own"
+                ),
+            };
+            places.push((at, why));
+        }
+    }
+    places
+}
+
+/// Every path that a file uses by `crate` or `super`, written from the crate's root.
+fn used_paths(module: &[&str], code: &str) -> Vec<(usize, Vec<String>)> {
+    let mut found = source::paths_after_root(code, "crate");
+    for (at, path, inline) in source::paths_after_super(code) {
+        let climbs = path.iter().take_while(|segment| *segment == "super").count();
+        // Within modules of the same file it climbs to a part of that file.
+        let Some(up) = climbs.checked_sub(inline).filter(|up| *up > 0) else { continue };
+        let Some(depth) = module.len().checked_sub(up) else { continue };
+        let above = module[..depth].iter().map(|name| (*name).to_owned());
+        found.push((at, above.chain(path.into_iter().skip(climbs)).collect()));
+    }
+    found
 }
 
 /// Clocks, waiting and I/O in a module that must have none.
@@ -262,10 +323,13 @@ fn the_sources_keep_the_rules() {
 
 #[test]
 fn within_a_row_users_come_before_the_used() {
-    for (at, (name, own, beside)) in ROWS.iter().enumerate() {
-        for used in *beside {
-            let found = ROWS.iter().skip(at + 1).any(|(name, row, _)| name == used && row == own);
-            assert!(found, "{name} uses {used}, which does not follow it in its row");
+    for rows in INNER.iter().map(|(_, rows)| *rows).chain([ROWS]) {
+        for (at, (name, own, beside)) in rows.iter().enumerate() {
+            for used in *beside {
+                let found =
+                    rows.iter().skip(at + 1).any(|(name, row, _)| name == used && row == own);
+                assert!(found, "{name} uses {used}, which does not follow it in its row");
+            }
         }
     }
 }
@@ -312,6 +376,46 @@ fn a_use_of_a_higher_row_is_found_however_it_is_written() {
     expect("src/protocol/server.rs", "use crate::id::SessionId;\n");
     expect("src/config.rs", "use crate::cli::Cli; //!!\nuse crate::id::Token;\n");
     expect("src/cli.rs", "use crate::config::Config;\n");
+}
+
+#[test]
+fn a_use_of_a_higher_part_inside_of_a_module_is_found_however_it_is_written() {
+    expect(
+        "src/sandbox/docker/creation.rs",
+        "use crate::sandbox::common::stream::LinkStream;
+         use crate::sandbox::{SandboxError, common::lock};
+         use super::engine::Engine;
+         use super::super::common::lock;
+         use crate::sandbox::local::LocalBackend; //!!
+         use crate::sandbox::{Backend, local::LocalConfig}; //!!
+         use super::super::local; //!!
+         use super::super::{Backend, local::LocalConfig}; //!!
+         use crate::sandbox; //!!
+         use crate::sandbox::{self, Backend}; //!!
+         use crate::sandbox::*; //!!
+         fn f() -> crate::sandbox::local::LocalBackend {} //!!
+         pub(in crate::sandbox) fn g() {}
+         pub(in super::super) fn h() {}
+         pub(super) fn i() {}
+         // crate::sandbox::local
+         mod inner {
+             use super::super::engine;
+             use super::super::super::local; //!!
+             use super::LinkStream;
+         }
+        ",
+    );
+    expect("src/sandbox/common/cgroup.rs", "use crate::sandbox::docker::DockerBackend; //!!\n");
+    expect("src/sandbox/common/cgroup/tests.rs", "use super::*;\nuse super::super::lock;\n");
+    expect(
+        "src/sandbox/common.rs",
+        "use super::local; //!!\nuse super::SandboxError;\npub(super) mod lock;\n",
+    );
+    expect("src/sandbox.rs", "use crate::sandbox::docker::DockerBackend;\n");
+    expect("src/backends.rs", "use crate::sandbox::{docker, local::LocalBackend};\n");
+    let findings = check("src/sandbox/kubernetes.rs", "fn f() {}\n");
+    assert_eq!(findings.len(), 1);
+    assert!(findings[0].why.contains("no row inside of sandbox"), "{}", findings[0]);
 }
 
 #[test]

@@ -169,9 +169,9 @@ fn relative_paths_start_where_they_are_written() {
     let loaded = stage.good();
     let python = loaded.config.template("python").unwrap();
     assert_eq!(python.root.as_deref(), Some(stage.path("etc/tree").as_path()));
-    assert_eq!(python.python.as_deref(), Some(stage.path("py").as_path()));
+    assert_eq!(python.interpreter.as_deref(), Some(stage.path("py").as_path()));
     let other = loaded.config.template("t").unwrap();
-    assert_eq!(other.python.as_deref(), Some(stage.path("etc/p").as_path()));
+    assert_eq!(other.interpreter.as_deref(), Some(stage.path("etc/p").as_path()));
 }
 
 #[test]

@@ -17,7 +17,7 @@ use bollard::query_parameters::{
 };
 use cellgate::id::SessionId;
 use cellgate::sandbox::docker::{DataPath, DockerBackend, DockerConfig};
-use cellgate::sandbox::{Backend, BackendKind, EndCause, EnforcementState};
+use cellgate::sandbox::{Backend, BackendKind, EndCause, EnforcementState, Protection};
 use cellgate::template::Template;
 use cellgate_driver::wire::{append_message, kind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -103,9 +103,8 @@ async fn gvisor_is_reached_over_stdio() {
     let arguments = runtimes["runsc"].runtime_args.clone().unwrap_or_default();
     let ignored = arguments.iter().any(|argument| argument.contains("ignore-cgroups"));
     assert_eq!(sandbox.setup.watch_memory, ignored);
-    let enforcement = backend.enforcement();
-    let memory = enforcement.iter().find(|entry| entry.what == "memory limit").unwrap();
-    assert_eq!(matches!(memory.state, EnforcementState::Missing { .. }), ignored);
+    let memory = backend.protection(Protection::MemoryLimit).unwrap();
+    assert_eq!(matches!(memory, EnforcementState::Missing { .. }), ignored);
     let id = of_session(&docker, &spec).await.remove(0);
     drop(sandbox.link);
     tokio::time::timeout(DEAD_MAN * 2, removed(&docker, &id)).await.expect("the dead-man switch");
@@ -337,7 +336,7 @@ async fn a_sweep_removes_what_the_dead_left_and_nothing_else() {
     let dead = SessionId::random().unwrap();
     std::fs::create_dir(root.path().join(dead.as_str())).unwrap();
     std::fs::write(root.path().join(format!("{dead}.lock")), "").unwrap();
-    let realm = std::fs::read_to_string(root.path().join("realm")).unwrap();
+    let directory_id = std::fs::read_to_string(root.path().join("runtime-dir-id")).unwrap();
     let name = format!("cellgate-{dead}-leftover");
     let body = ContainerCreateBody {
         image: Some(IMAGE.into()),
@@ -345,7 +344,7 @@ async fn a_sweep_removes_what_the_dead_left_and_nothing_else() {
         labels: Some(HashMap::from([
             ("cellgate.instance".to_owned(), dead.to_string()),
             ("cellgate.session".to_owned(), "leftover".to_owned()),
-            ("cellgate.realm".to_owned(), realm),
+            ("cellgate.runtime-dir".to_owned(), directory_id),
         ])),
         ..Default::default()
     };

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cellgate::sandbox::local::{LocalBackend, LocalConfig};
-use cellgate::sandbox::{Backend, EndCause, Enforcement, EnforcementState};
+use cellgate::sandbox::{Backend, EndCause, EnforcementState, Protection};
 use cellgate::template::{Limits, Template};
 
 #[path = "jail/client.rs"]
@@ -29,7 +29,7 @@ const GONE_WITHIN: Duration = Duration::from_secs(10);
 
 async fn backend() -> Option<(Arc<LocalBackend>, tempfile::TempDir)> {
     let dir = tempfile::tempdir().unwrap();
-    let config = LocalConfig { runtime_dir: Some(dir.path().join("run")) };
+    let config = LocalConfig { runtime_dir: dir.path().join("run") };
     let backend = LocalBackend::new(config).await.unwrap();
     match backend.check().await {
         Ok(()) => Some((Arc::new(backend), dir)),
@@ -47,9 +47,9 @@ fn skip(why: &str) {
     eprintln!("skipped: {why}");
 }
 
-fn is_full(list: &[Enforcement], what: &str) -> bool {
-    let found = list.iter().find(|entry| entry.what == what);
-    matches!(found.expect("a known protection").state, EnforcementState::Full(_))
+fn is_full(backend: &LocalBackend, protection: Protection) -> bool {
+    let state = backend.protection(protection).expect("a protection of this backend");
+    matches!(state, EnforcementState::Full(_))
 }
 
 /// Tries system calls directly; each answers the name of its error, or `ok`.
@@ -143,7 +143,7 @@ print(json.dumps({
     let outside: u32 = found["maps"][0][1].as_str().unwrap().parse().unwrap();
     assert_ne!(outside, 0, "nobody inside is root outside");
     assert_eq!(found["maps"][0][2], "1", "and there is one user only");
-    if is_full(&backend.enforcement(), "user of its own") {
+    if is_full(&backend, Protection::OwnUser) {
         assert!(outside >= 1_900_000_000, "{outside}");
         assert_eq!(found["groups"], serde_json::json!([]));
     }
@@ -337,7 +337,7 @@ print(json.dumps({'found': found, 'uid': open('/proc/self/uid_map').read().split
     assert_eq!(second["found"], serde_json::json!([]));
     assert_ne!(first["pid"], second["pid"]);
     assert!(second["processes"].as_array().unwrap().len() <= 3, "{second}");
-    if is_full(&backend.enforcement(), "user of its own") {
+    if is_full(&backend, Protection::OwnUser) {
         assert_ne!(first["uid"], second["uid"]);
     }
     one.end().await;

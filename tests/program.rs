@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use cellgate::sandbox::embedded::DRIVER;
+use cellgate::sandbox::common::embedded::DRIVER;
 use serde_json::Value;
 
 #[path = "common/require.rs"]

@@ -89,13 +89,13 @@ const LOCAL: &[Row] = &[
     },
     Row {
         flags: &["--root", "/"],
-        says: ["--root: ", "/ shows somebody's home directory, /"],
+        says: ["--root: ", "/ shows a user's home directory, /"],
         told: ["root", "flag --root"],
         ..NONE
     },
     Row {
         variables: &[("HOME", "@/home"), ("CELLGATE_PYTHON", "@/home/bin/python3")],
-        says: ["CELLGATE_PYTHON: ", "@/home is somebody's home directory, all of which"],
+        says: ["CELLGATE_PYTHON: ", "@/home is a user's home directory, all of which"],
         told: ["python", "environment CELLGATE_PYTHON"],
         ..NONE
     },

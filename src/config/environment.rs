@@ -5,11 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::codec::Raw;
 use super::error::{Problem, Source};
-use super::settings::{self, Setting};
+use super::settings::{self, PREFIX, Setting};
 use super::suggest;
-
-/// What every variable of ours begins with.
-pub(crate) const PREFIX: &str = "CELLGATE_";
 
 /// Names the file of settings, as `--config` does.
 pub(super) const CONFIG_VARIABLE: &str = "CELLGATE_CONFIG";

@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::codec::Raw;
 use super::error::{Problem, Source};
-use super::settings::{self, Place, SECTIONS, Setting};
+use super::settings::{self, SECTIONS, Scope, Setting};
 use super::{check, suggest};
 
 /// The table of templates.
@@ -161,7 +161,7 @@ pub(super) fn full(template: Option<&str>, key: &str) -> String {
 }
 
 fn is_of_templates(setting: &Setting) -> bool {
-    matches!(setting.place, Place::Template(_))
+    matches!(setting.scope, Scope::Template(_))
 }
 
 /// A TOML value as codecs take it, or the place and fault of an element that is no text.

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::id::Token;
-use crate::template::{Language, Limits, PoolSize, Template};
+use crate::language;
+use crate::template::Template;
 
 /// The template that always exists; the keys outside `[templates]` describe it.
 pub const DEFAULT_TEMPLATE: &str = "python";
@@ -274,16 +275,7 @@ impl Config {
             },
             docker: DockerConfig::default(),
             log: LogConfig { filter: "info".into(), format: LogFormat::Text },
-            templates: vec![Template {
-                name: DEFAULT_TEMPLATE.into(),
-                language: Language::Python,
-                python: None,
-                root: None,
-                image: "cellgate-python".into(),
-                env: Vec::new(),
-                limits: Limits::default(),
-                pool: PoolSize::default(),
-            }],
+            templates: vec![Template::new(DEFAULT_TEMPLATE, language::DEFAULT)],
         }
     }
 

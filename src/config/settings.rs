@@ -14,6 +14,9 @@ mod table;
 
 pub(crate) use table::SECTIONS;
 
+/// Prefix of every environment variable that sets a setting.
+pub(super) const PREFIX: &str = "CELLGATE_";
+
 /// One setting.
 pub(crate) struct Setting {
     /// Its key in the file, table included: `limits.memory`.
@@ -24,12 +27,12 @@ pub(crate) struct Setting {
     pub(crate) doc: &'static str,
     /// How its value is written.
     pub(crate) form: fn() -> Form,
-    /// Where its value lives.
-    pub(super) place: Place,
+    /// The structure that holds its value.
+    pub(super) scope: Scope,
 }
 
 /// What a value belongs to.
-pub(super) enum Place {
+pub(super) enum Scope {
     /// The gateway as a whole.
     Gateway(Access<Config>),
     /// Each template; a template without a value of its own takes the default template's.
@@ -60,7 +63,7 @@ impl Setting {
     /// The setting's environment variable.
     pub(crate) fn variable(&self) -> Option<String> {
         let name = self.flag?.replace('-', "_").to_ascii_uppercase();
-        Some(format!("{}{name}", super::environment::PREFIX))
+        Some(format!("{}{name}", PREFIX))
     }
 
     /// The key without its table.

@@ -8,7 +8,7 @@ use crate::template::Template;
 use super::error::Source;
 use super::file;
 use super::model::{Config, DEFAULT_TEMPLATE};
-use super::settings::{Place, SECTIONS, Section, Setting};
+use super::settings::{SECTIONS, Scope, Section, Setting};
 use super::{Environment, Loaded};
 
 /// All effective settings as a file that gives the same settings, the source of each value behind
@@ -31,7 +31,7 @@ pub fn show(loaded: &Loaded) -> String {
     for template in others(loaded) {
         let settings = |section: &'static Section| {
             let settings = section.settings.iter();
-            settings.filter(|setting| matches!(setting.place, Place::Template(_)))
+            settings.filter(|setting| matches!(setting.scope, Scope::Template(_)))
         };
         for section in SECTIONS.iter().filter(|section| settings(section).next().is_some()) {
             let header = file::full(Some(&template.name), section.table);
@@ -119,11 +119,11 @@ fn others(loaded: &Loaded) -> impl Iterator<Item = &Template> {
 
 /// The value of a setting, of that template or of the gateway. `None`: templates do not have it.
 fn value(config: &Config, setting: &Setting, template: Option<&Template>) -> Option<Value> {
-    match (&setting.place, template) {
-        (Place::Gateway(access), None) => Some((access.get)(config)),
-        (Place::Gateway(_), Some(_)) => None,
-        (Place::Template(access), Some(template)) => Some((access.get)(template)),
-        (Place::Template(access), None) => config.template(DEFAULT_TEMPLATE).map(access.get),
+    match (&setting.scope, template) {
+        (Scope::Gateway(access), None) => Some((access.get)(config)),
+        (Scope::Gateway(_), Some(_)) => None,
+        (Scope::Template(access), Some(template)) => Some((access.get)(template)),
+        (Scope::Template(access), None) => config.template(DEFAULT_TEMPLATE).map(access.get),
     }
 }
 

@@ -2,21 +2,20 @@
 //!
 //! ```text
 //!   DockerBackend ─┬─ Engine      one connection, every call with a deadline; Facts read once
-//!                  ├─ Instance    this gateway's directory and lock; who is dead
-//!                  ├─ Fates       one event stream: why containers ended
+//!                  ├─ Instance    this gateway's directory and lock; which other gateways are alive
+//!                  ├─ ExitWatcher one event stream: why containers ended
 //!                  ├─ Images      what an image brings along
 //!                  ├─ DriverVolume    the driver, for engines that do not see our files
-//!                  ├─ Users       a user id for each container
-//!                  └─ Reaper      owns every creation and removal under way
+//!                  ├─ UserIds     a user id for each container
+//!                  └─ Remover     owns every creation and removal under way
 //! ```
-//! A creation runs in a task of its own, so that a caller who gives up never leaves a container the
-//! engine was just about to make: the task ends what it began. The way to the driver is found by
+//! A creation runs in a task of its own. If its caller gives up, the task still sees the engine's
+//! answer and removes the container that the engine was about to make. The way to the driver is found by
 //! the first sandbox: a socket in a shared directory if that connects, else the container's stdio
 //! through the engine, and the driver from a volume if the engine does not see our files at all.
 //!
-//! Two gateways on one engine leave each other alone: whatever one makes carries its instance, and
-//! [`Backend::sweep`] removes only what belongs to an instance that is known to be dead, or has
-//! expired.
+//! Several gateways may use one engine. Everything a gateway makes carries a label with its instance
+//! id, and [`Backend::sweep`] removes only what belongs to an instance that has ended, or has expired.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -29,7 +28,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    Backend, BackendKind, Enforcement, Kernel, Sandbox, SandboxError, SandboxHandle, SandboxSpec,
+    Backend, BackendKind, EnforcementState, Kernel, Protection, Sandbox, SandboxError,
+    SandboxHandle, SandboxSpec,
 };
 use crate::template::Template;
 
@@ -38,13 +38,13 @@ mod container;
 mod creation;
 mod enforcement;
 mod engine;
+mod exits;
 mod facts;
-mod fates;
 mod handle;
 mod images;
 mod instance;
-mod reaper;
-mod rendezvous;
+mod link_listener;
+mod removal;
 mod stdio;
 mod sweep;
 mod users;
@@ -53,12 +53,12 @@ mod volume;
 pub use enforcement::known_runc_vulnerabilities;
 
 use container::label;
-use engine::{Address, Engine, QUICK, call};
-use fates::Fates;
+use engine::{Address, Engine, QUICK_TIMEOUT, call};
+use exits::ExitWatcher;
 use images::Images;
 use instance::Instance;
-use reaper::Reaper;
-use users::Users;
+use removal::Remover;
+use users::UserIds;
 use volume::DriverVolume;
 
 /// Settings of the docker backend.
@@ -71,7 +71,7 @@ pub struct DockerConfig {
     /// A directory of this user's own for the driver and the links' sockets. Best on the engine's
     /// machine and seen by it under the same name; the backend finds out.
     pub runtime_dir: PathBuf,
-    /// How the driver is talked to.
+    /// How gateway and driver are connected.
     pub data_path: DataPath,
     /// The longest a sandbox may live, parked time included. After this, any gateway's sweep may
     /// remove it, even one that cannot see whether its owner lives.
@@ -80,28 +80,17 @@ pub struct DockerConfig {
     pub images: Vec<String>,
 }
 
-impl Default for DockerConfig {
-    fn default() -> DockerConfig {
+impl DockerConfig {
+    /// The defaults, with this directory for runtime files.
+    pub fn new(runtime_dir: PathBuf) -> DockerConfig {
         DockerConfig {
             host: None,
             runtime: None,
-            runtime_dir: default_runtime_dir(),
+            runtime_dir,
             data_path: DataPath::Auto,
             lifetime: Duration::from_secs(24 * 60 * 60),
             images: Vec::new(),
         }
-    }
-}
-
-/// Where runtime files go on this system: `/run` for root, else the user's own place.
-fn default_runtime_dir() -> PathBuf {
-    let uid = rustix::process::geteuid();
-    if uid.is_root() {
-        return PathBuf::from("/run/cellgate/docker");
-    }
-    match std::env::var_os("XDG_RUNTIME_DIR") {
-        Some(directory) => PathBuf::from(directory).join("cellgate-docker"),
-        None => std::env::temp_dir().join(format!("cellgate-docker-{}", uid.as_raw())),
     }
 }
 
@@ -119,21 +108,21 @@ pub enum DataPath {
 
 /// Makes sandboxes on one Docker engine.
 pub struct DockerBackend {
-    shared: Arc<Shared>,
+    context: Arc<Context>,
     /// Reads the engine's events as long as the backend lives.
     _events: AbortOnDropHandle<()>,
 }
 
-/// What the backend, its creations and its handles have in common.
-struct Shared {
+/// State that the backend shares with the creations under way and with its handles.
+struct Context {
     config: DockerConfig,
     engine: Engine,
     instance: Instance,
-    fates: Fates,
+    exits: ExitWatcher,
     images: Images,
     volume: DriverVolume,
-    reaper: Reaper,
-    users: Users,
+    remover: Remover,
+    users: UserIds,
     /// The best way to a driver known so far. Held for a copy, never across an await.
     route: Mutex<Route>,
 }
@@ -145,7 +134,7 @@ struct Route {
     files: bool,
     /// The link is a socket, not stdio.
     socket: bool,
-    /// A sandbox was reached this way: a failure from now on is a failure.
+    /// A sandbox was reached this way before, so a failure is no reason to try another route.
     proven: bool,
 }
 
@@ -172,7 +161,7 @@ impl Route {
 }
 
 impl DockerBackend {
-    /// Connects to the engine and takes this gateway's place on disk.
+    /// Connects to the engine and makes this gateway's instance directory.
     ///
     /// # Errors
     /// [`SandboxError::Setting`] says what to change if there is no engine, its socket may not be
@@ -185,34 +174,34 @@ impl DockerBackend {
         let root = config.runtime_dir.clone();
         let traversable = engine.facts.user_namespace;
         let instance = blocking(move || Instance::create(&root, traversable)).await?;
-        let fates = Fates::default();
+        let exits = ExitWatcher::default();
         let label = format!("{}={}", label::INSTANCE, instance.id);
-        let events = tokio::spawn(fates.clone().follow(engine.client.clone(), label));
-        let reaper = Reaper::new(engine.clone());
-        let users = Users::of(&engine.facts);
-        let shared = Shared {
+        let events = tokio::spawn(exits.clone().follow(engine.client.clone(), label));
+        let remover = Remover::new(engine.clone());
+        let users = UserIds::of(&engine.facts);
+        let context = Context {
             config,
             engine,
             instance,
-            fates,
+            exits,
             images: Images::default(),
             volume: DriverVolume::default(),
-            reaper,
+            remover,
             users,
             route: Mutex::new(route),
         };
-        Ok(DockerBackend { shared: Arc::new(shared), _events: AbortOnDropHandle::new(events) })
+        Ok(DockerBackend { context: Arc::new(context), _events: AbortOnDropHandle::new(events) })
     }
 
     /// Names this gateway in its containers' labels and names.
     pub fn instance(&self) -> &str {
-        &self.shared.instance.id
+        &self.context.instance.id
     }
 
     /// How sandboxes are reached as far as known: once one was made, [`DataPath::Socket`] or
     /// [`DataPath::Stdio`]; before, [`DataPath::Auto`].
     pub fn data_path(&self) -> DataPath {
-        match self.shared.route() {
+        match self.context.route() {
             Route { proven: false, .. } => DataPath::Auto,
             Route { socket: true, .. } => DataPath::Socket,
             Route { socket: false, .. } => DataPath::Stdio,
@@ -220,7 +209,7 @@ impl DockerBackend {
     }
 }
 
-impl Shared {
+impl Context {
     fn route(&self) -> Route {
         *self.route.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -235,7 +224,7 @@ impl Shared {
         let expires = now.saturating_add(self.config.lifetime).as_secs();
         let mut labels = HashMap::from([
             (label::INSTANCE.to_owned(), self.instance.id.clone()),
-            (label::REALM.to_owned(), self.instance.realm.clone()),
+            (label::RUNTIME_DIR_ID.to_owned(), self.instance.directory_id.clone()),
             (label::EXPIRES.to_owned(), expires.to_string()),
         ]);
         if let Some(session) = session {
@@ -251,13 +240,13 @@ impl Backend for DockerBackend {
     }
 
     fn flavour(&self) -> String {
-        let facts = &self.shared.engine.facts;
+        let facts = &self.context.engine.facts;
         let rootless = if facts.rootless { ", rootless" } else { "" };
         format!("{}{rootless}", facts.runtime)
     }
 
     fn kernel(&self) -> Kernel {
-        if self.shared.engine.facts.gvisor { Kernel::Own } else { Kernel::Shared }
+        if self.context.engine.facts.gvisor { Kernel::Own } else { Kernel::Shared }
     }
 
     fn create<'a>(&'a self, spec: &'a SandboxSpec) -> BoxFuture<'a, Result<Sandbox, SandboxError>> {
@@ -265,12 +254,13 @@ impl Backend for DockerBackend {
             let (result_tx, result_rx) = oneshot::channel();
             let cancelled = CancellationToken::new();
             let _cancel_on_drop = cancelled.clone().drop_guard();
-            let (shared, spec) = (self.shared.clone(), spec.clone());
-            self.shared.reaper.tasks().spawn(async move {
-                let result = creation::create(shared, spec, cancelled).await;
-                // Nobody waits any more: the sandbox in the refused message is dropped, and ends.
+            let (context, spec) = (self.context.clone(), spec.clone());
+            let creation = async move {
+                let result = creation::create(context, spec, cancelled).await;
+                // If the caller is gone, `send` returns the sandbox, and dropping it ends it.
                 drop(result_tx.send(result));
-            });
+            };
+            drop(self.context.remover.tasks().run(creation));
             result_rx.await.unwrap_or_else(|_| {
                 Err(SandboxError::Unsupported("the gateway's runtime is shutting down".into()))
             })
@@ -282,43 +272,43 @@ impl Backend for DockerBackend {
         template: &'a Template,
     ) -> BoxFuture<'a, Result<(), SandboxError>> {
         Box::pin(async move {
-            self.shared.images.get(&self.shared.engine, template).await?;
+            self.context.images.get(&self.context.engine, template).await?;
             Ok(())
         })
     }
 
     fn check(&self) -> BoxFuture<'_, Result<(), SandboxError>> {
         Box::pin(async move {
-            let engine = &self.shared.engine;
-            call("ping the docker engine", QUICK, engine.client.ping()).await?;
-            self.shared.images.check(engine, &self.shared.config.images).await
+            let engine = &self.context.engine;
+            call("ping the docker engine", QUICK_TIMEOUT, engine.client.ping()).await?;
+            self.context.images.check(engine, &self.context.config.images).await
         })
     }
 
-    fn enforcement(&self) -> Vec<Enforcement> {
-        let mut facts = self.shared.engine.facts.clone();
-        let route = self.shared.route();
+    fn protection(&self, protection: Protection) -> Option<EnforcementState> {
+        let mut facts = self.context.engine.facts.clone();
+        let route = self.context.route();
         if route.proven && !route.files {
-            facts.buffers_hierarchy = None; // it is another machine's
+            facts.buffers_hierarchy = None; // the engine runs on another machine
         }
-        enforcement::enforcement(&facts)
+        enforcement::state(protection, &facts)
     }
 
     fn sweep(&self) -> BoxFuture<'_, Result<usize, SandboxError>> {
-        Box::pin(sweep::sweep(&self.shared))
+        Box::pin(sweep::sweep(&self.context))
     }
 
     fn drained(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            self.shared.reaper.drained().await;
-            self.shared.volume.release(&self.shared.engine).await;
-            self.shared.reaper.drained().await;
-            sweep::own(&self.shared).await;
+            self.context.remover.drained().await;
+            self.context.volume.release(&self.context.engine).await;
+            self.context.remover.drained().await;
+            sweep::own(&self.context).await;
         })
     }
 }
 
-/// Runs what waits for the file system aside from the tasks that must not wait.
+/// Runs `work`, which waits for the file system, on a thread for blocking work.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, SandboxError> + Send + 'static,
 ) -> Result<T, SandboxError> {

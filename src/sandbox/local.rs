@@ -1,10 +1,10 @@
 //! The `local` backend: sandboxes of Linux namespaces, made by ourselves.
 //!
 //! ```text
-//!   LocalBackend ─ create ─► python (which interpreter) ─► plan (what the sandbox sees)
+//!   LocalBackend ─ create ─► interpreter (which) ─► plan (what the sandbox sees)
 //!        │                   cgroup (limits) ─► jailer ─exec─► driver: jail ─► supervisor
-//!        ├ live      one sandbox: ended by its handle, by the reaper, or by …
-//!        └ instance  … the janitor, a process that outlives us
+//!        ├ handle    one sandbox: ended by its handle, by the reaper, or by …
+//!        └ instance  … the janitor, a process that outlives the gateway
 //! ```
 //! The jail itself is in the driver (`driver/src/jail.rs`): a gateway with many threads cannot
 //! fork. It leaves no process outside the sandbox.
@@ -16,7 +16,7 @@
 //! container, starts an intermediate process, and has 135 packages below it. Here a sandbox costs
 //! one exec and one clone, and starts in the time `bwrap` takes. Landlock is three system calls
 //! and made directly, so the driver needs `libc` alone; the seccomp program is compiled here too
-//! (see [`crate::sandbox::policy`]).
+//! (see [`crate::sandbox::common::policy`]).
 //!
 //! As root every sandbox gets a user id of its own; unprivileged, all have the gateway's, and what
 //! the kernel then cannot enforce is named by [`Backend::enforcement`].
@@ -30,28 +30,29 @@ use cellgate_driver::spec::{Cgroup, Spec};
 use cellgate_driver::wire::Setup;
 use futures::future::BoxFuture;
 use tokio::sync::OnceCell;
-use tokio_util::task::TaskTracker;
 
-use super::cgroup::{Cgroups, Layout};
-use super::environment;
-use super::policy;
-use super::reaper::Reaper;
-use super::rlimits;
-use super::{Backend, BackendKind, Enforcement, Sandbox, SandboxError, SandboxSpec};
+use super::common::cgroup::{Cgroups, Layout};
+use super::common::policy;
+use super::common::reaper::Reaper;
+use super::common::setup::{self, Found};
+use super::{
+    Backend, BackendKind, EnforcementState, Protection, Sandbox, SandboxError, SandboxSpec,
+};
+use crate::error::Chain;
 use crate::template::{Limits, Template};
 
 mod enforcement;
+mod handle;
 mod host;
 mod instance;
+mod interpreter;
 mod jailer;
-mod live;
 mod plan;
-mod python;
 
+use handle::{LivePidfds, LocalHandle, UserId, UserIds};
 use host::Privilege;
 use instance::{IDS_EACH, INSTANCES, Instance, Program};
-use jailer::{Jailer, Standing};
-use live::{Id, Ids, Live, Registry};
+use jailer::{JailStarted, Jailer};
 
 /// The first user id for sandboxes of a root gateway. systemd's table of ids calls 1879048192 to
 /// 2147352575 unused; 3,000 blocks of 65,536 from here fit into it.
@@ -59,50 +60,45 @@ const FIRST_ID: u32 = 1_900_000_000;
 
 const _: () = assert!(FIRST_ID as u64 + INSTANCES as u64 * (IDS_EACH as u64) < 2_147_352_575);
 
-/// How often USAGE is sent while a cell runs, in milliseconds: "about once a second".
-const USAGE_INTERVAL_MS: u32 = 1000;
-
-/// Settings of the backend itself.
-#[derive(Clone, Debug, Default)]
+/// Settings of the local backend.
+#[derive(Clone, Debug)]
 pub struct LocalConfig {
-    /// Where the records of live gateways are. `None`: `/run/cellgate` for root, below
-    /// XDG_RUNTIME_DIR or the temporary directory for others. A sweep sees those of its directory.
-    pub runtime_dir: Option<PathBuf>,
+    /// Directory for the records of live gateways. A sweep considers the gateways recorded in it.
+    pub runtime_dir: PathBuf,
 }
 
 /// Makes sandboxes of namespaces.
 #[derive(Debug)]
 pub struct LocalBackend {
-    shared: Arc<Shared>,
-    creations: TaskTracker,
-    trial: Result<Standing, String>,
+    context: Arc<Context>,
+    probed: Result<JailStarted, String>,
 }
 
-/// What creations in progress need.
+/// State that the backend shares with the creations under way.
 #[derive(Debug)]
-struct Shared {
+struct Context {
     jailer: Jailer,
     cgroups: Cgroups,
     privilege: Privilege,
-    ids: Option<Arc<Ids>>,
+    ids: Option<Arc<UserIds>>,
     filter: Vec<u8>,
     reaper: Reaper,
-    recipes: Mutex<HashMap<RecipeKey, Arc<OnceCell<Recipe>>>>,
+    prepared: Mutex<HashMap<PreparedKey, Arc<OnceCell<PreparedTemplate>>>>,
 }
 
-/// What a recipe depends on.
-type RecipeKey = (Option<PathBuf>, Option<PathBuf>, u64, u64);
+/// What a [`PreparedTemplate`] depends on: language, interpreter, root, bytes and inodes of the disk.
+type PreparedKey = (&'static str, Option<PathBuf>, Option<PathBuf>, u64, u64);
 
-/// What is found out once a template.
+/// What is looked up once for a template: its interpreter and what its sandboxes see.
 #[derive(Clone, Debug)]
-struct Recipe {
+struct PreparedTemplate {
     spec: Spec,
     interpreter: String,
 }
 
 impl LocalBackend {
-    /// Takes a place among this machine's gateways and tries what it allows. A machine that does
-    /// not allow sandboxes at all gives a backend whose [`Backend::check`] says why; an error
+    /// Registers this gateway on this machine and makes a sandbox to see what the machine allows. If it
+    /// allows none, the backend exists all the same and its [`Backend::check`] says why; an error
     /// means that not even that could be found out.
     ///
     /// Must be called in a tokio runtime, on which the endings of sandboxes will run.
@@ -113,7 +109,7 @@ impl LocalBackend {
         };
         let filter = policy::runner_filter()
             .map_err(|error| SandboxError::Unsupported(error.to_string()))?;
-        let dir = config.runtime_dir.unwrap_or_else(instance::runtime_dir);
+        let dir = config.runtime_dir;
         let program = Program::new().map_err(step("put the driver into memory"))?;
         let instance = Instance::new(&dir).map_err(|error| SandboxError::Setting {
             setting: "runtime_dir",
@@ -123,7 +119,7 @@ impl LocalBackend {
                 dir.display()
             ),
         })?;
-        // A machine without cgroups is one that limits less.
+        // Without cgroups the backend limits less, and `enforcement` says so.
         let layout = Layout::of_this_process().unwrap_or_default();
         instance
             .record(&Cgroups::candidates(&layout, &instance.name()))
@@ -133,68 +129,58 @@ impl LocalBackend {
         let privilege = Privilege::of_this_process();
         let ids = match privilege {
             Privilege::Root => {
-                Some(Arc::new(Ids::new(FIRST_ID + instance.number * IDS_EACH, IDS_EACH)))
+                Some(Arc::new(UserIds::new(FIRST_ID + instance.number * IDS_EACH, IDS_EACH)))
             }
-            Privilege::SharedId(id) => Some(Arc::new(Ids::shared(id))),
+            Privilege::SharedId(id) => Some(Arc::new(UserIds::shared(id))),
             Privilege::User => None,
         };
-        let registry = Arc::new(Registry::default());
-        let shared = Arc::new(Shared {
-            jailer: Jailer { program, instance, janitor, registry },
+        let pidfds = Arc::new(LivePidfds::default());
+        let context = Arc::new(Context {
+            jailer: Jailer { program, instance, janitor, pidfds },
             cgroups,
             privilege,
             ids,
             filter,
             reaper: Reaper::new(),
-            recipes: Mutex::default(),
+            prepared: Mutex::default(),
         });
-        let mut backend = LocalBackend {
-            shared,
-            creations: TaskTracker::new(),
-            trial: Err("no sandbox was tried yet".into()),
-        };
-        backend.trial = backend.shared.probe().await.map_err(|error| describe(&error));
+        let mut backend = LocalBackend { context, probed: Err("no sandbox was tried yet".into()) };
+        backend.probed = backend.context.probe().await.map_err(|error| Chain(&error).to_string());
         Ok(backend)
     }
 }
 
-/// An error with its causes, in one line.
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
-}
-
-impl Shared {
-    async fn recipe(&self, template: &Template) -> Result<Recipe, SandboxError> {
+impl Context {
+    async fn prepared(&self, template: &Template) -> Result<PreparedTemplate, SandboxError> {
         let limits = &template.limits;
-        let key =
-            (template.python.clone(), template.root.clone(), limits.disk_bytes, limits.disk_inodes);
+        let key = (
+            template.language.name,
+            template.interpreter.clone(),
+            template.root.clone(),
+            limits.disk_bytes,
+            limits.disk_inodes,
+        );
         let cell = {
-            let mut recipes = self.recipes.lock().unwrap_or_else(PoisonError::into_inner);
-            recipes.entry(key).or_default().clone()
+            let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+            prepared.entry(key).or_default().clone()
         };
-        cell.get_or_try_init(|| Recipe::find(template)).await.cloned()
+        cell.get_or_try_init(|| PreparedTemplate::find(template)).await.cloned()
     }
 
-    /// Builds a sandbox and hands its parts over.
+    /// Builds a sandbox for a session.
     async fn create(&self, spec: &SandboxSpec) -> Result<Sandbox, SandboxError> {
         let template = &spec.template;
-        let recipe = self.recipe(template).await?;
-        let (link, theirs) = live::link().map_err(|cause| SandboxError::Step {
+        let prepared = self.prepared(template).await?;
+        let (link, theirs) = handle::link().map_err(|cause| SandboxError::Step {
             operation: "make a socket pair".into(),
             cause: cause.into(),
         })?;
-        let (live, _) =
-            self.build(&recipe.spec, spec.session.as_str(), &template.limits, theirs).await?;
+        let (handle, _) =
+            self.build(&prepared.spec, spec.session.as_str(), &template.limits, theirs).await?;
         Ok(Sandbox {
             link: Box::new(link),
-            setup: self.setup(template, &recipe),
-            handle: Box::new(live),
+            setup: self.setup(template, &prepared),
+            handle: Box::new(handle),
         })
     }
 
@@ -205,8 +191,8 @@ impl Shared {
         name: &str,
         limits: &Limits,
         link: std::os::unix::net::UnixStream,
-    ) -> Result<(Live, Standing), SandboxError> {
-        let id: Option<Id> = match &self.ids {
+    ) -> Result<(LocalHandle, JailStarted), SandboxError> {
+        let id: Option<UserId> = match &self.ids {
             None => None,
             Some(ids) => Some(ids.take().ok_or_else(|| {
                 SandboxError::Unsupported(format!(
@@ -219,21 +205,21 @@ impl Shared {
             cause: cause.into(),
         })?;
         let mut plan = plan.clone();
-        plan.outer_id = id.as_ref().map(Id::value);
+        plan.outer_id = id.as_ref().map(UserId::value);
         plan.cgroups = cgroup
             .dirs()
             .map(|(path, unified)| Cgroup { path: path.to_string_lossy().into_owned(), unified })
             .collect();
-        let mut live = Live::new(cgroup, id, limits.memory_bytes, self.reaper.clone());
-        match self.jailer.start(&plan, link, &mut live).await {
-            Ok(standing) => Ok((live, standing)),
+        let mut handle = LocalHandle::new(cgroup, id, limits.memory_bytes, self.reaper.clone());
+        match self.jailer.start(&plan, link, &mut handle).await {
+            Ok(started) => Ok((handle, started)),
             Err(error) if error.is_refusal() => Err(host::explain(error.into())),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Builds a sandbox that ends by itself: whether one can be built, and what is in force.
-    async fn probe(&self) -> Result<Standing, SandboxError> {
+    /// Builds a sandbox that ends by itself, to learn whether one can be built and what is in force.
+    async fn probe(&self) -> Result<JailStarted, SandboxError> {
         let spec = plan::probe().map_err(|cause| SandboxError::Step {
             operation: "look at the host's system directories".into(),
             cause: cause.into(),
@@ -246,51 +232,43 @@ impl Shared {
             SandboxError::Step { operation: "make a socket pair".into(), cause: cause.into() }
         })?;
         let name = format!("{id}-probe");
-        let (live, standing) = self.build(&spec, &name, &Limits::default(), far).await?;
-        super::SandboxHandle::end(Box::new(live)).await;
-        Ok(standing)
+        let (handle, started) = self.build(&spec, &name, &Limits::default(), far).await?;
+        super::SandboxHandle::end(Box::new(handle)).await;
+        Ok(started)
     }
 
-    fn setup(&self, template: &Template, recipe: &Recipe) -> Setup {
-        let limits = &template.limits;
-        let controllers = self.cgroups.controllers();
-        Setup {
-            language: template.language.name().into(),
-            interpreter: recipe.interpreter.clone(),
-            env: variables(template, &recipe.interpreter),
-            workdir: environment::WORKDIR.into(),
-            rlimits: rlimits::of_runner(limits, controllers.memory),
+    fn setup(&self, template: &Template, prepared: &PreparedTemplate) -> Setup {
+        let path = search_path(&prepared.interpreter);
+        let found = Found {
+            interpreter: prepared.interpreter.clone(),
+            variables: vec![("PATH", &path)],
             seccomp: self.filter.clone(),
-            memory_limit_bytes: limits.memory_bytes,
-            watch_memory: !controllers.memory,
-            usage_interval_ms: USAGE_INTERVAL_MS,
-        }
+            memory_is_limited: self.cgroups.controllers().memory,
+        };
+        setup::setup(template, found)
     }
 }
 
-impl Recipe {
-    async fn find(template: &Template) -> Result<Recipe, SandboxError> {
-        let python = python::find(template).await?;
-        let spec = plan::plan(template, &python).map_err(|error| SandboxError::Template {
+impl PreparedTemplate {
+    async fn find(template: &Template) -> Result<PreparedTemplate, SandboxError> {
+        let interpreter = interpreter::find(template).await?;
+        let spec = plan::plan(template, &interpreter).map_err(|error| SandboxError::Template {
             template: template.name.clone(),
-            setting: if template.root.is_some() { "root" } else { "python" },
+            setting: if template.root.is_some() { "root" } else { template.language.host.setting },
             what: format!("cannot look at what its sandboxes would see: {error}"),
         })?;
-        Ok(Recipe { spec, interpreter: python.interpreter.to_string_lossy().into_owned() })
+        Ok(PreparedTemplate { spec, interpreter: interpreter.path.to_string_lossy().into_owned() })
     }
 }
 
-/// The runner's environment: where programs are, what every backend says, then the template's.
-fn variables(template: &Template, interpreter: &str) -> Vec<Vec<u8>> {
-    let bin = interpreter.rsplit_once('/').map_or("", |(bin, _)| bin);
-    let mut path = String::from("/usr/local/bin:/usr/bin:/bin");
-    if !path.split(':').any(|known| known == bin) {
-        path = format!("{bin}:{path}");
+/// The value of PATH: the host's usual directories, and before them the interpreter's own.
+fn search_path(interpreter: &str) -> String {
+    const USUAL: &str = "/usr/local/bin:/usr/bin:/bin";
+    let own = interpreter.rsplit_once('/').map_or("", |(directory, _)| directory);
+    match USUAL.split(':').any(|usual| usual == own) {
+        true => USUAL.to_owned(),
+        false => format!("{own}:{USUAL}"),
     }
-    let ours = environment::of_user_code(&template.limits);
-    let ours = ours.iter().map(|(name, value)| (*name, value.as_str()));
-    let given = template.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    environment::encode([("PATH", path.as_str())].into_iter().chain(ours).chain(given))
 }
 
 impl Backend for LocalBackend {
@@ -299,7 +277,7 @@ impl Backend for LocalBackend {
     }
 
     fn flavour(&self) -> String {
-        match self.shared.privilege {
+        match self.context.privilege {
             Privilege::Root => "as root".to_owned(),
             Privilege::SharedId(_) => "as root with few user ids".to_owned(),
             Privilege::User => "as an ordinary user".to_owned(),
@@ -307,10 +285,10 @@ impl Backend for LocalBackend {
     }
 
     fn create<'a>(&'a self, spec: &'a SandboxSpec) -> BoxFuture<'a, Result<Sandbox, SandboxError>> {
-        let (shared, spec) = (self.shared.clone(), spec.clone());
-        // A task of its own: dropped half-way, it goes on to where the sandbox can be ended
-        // properly, and the unclaimed result ends it.
-        let creation = self.creations.spawn(async move { shared.create(&spec).await });
+        let (context, spec) = (self.context.clone(), spec.clone());
+        // A task of its own: if the caller drops this future, the task still completes the sandbox,
+        // and dropping the unused result ends it.
+        let creation = self.context.reaper.run(async move { context.create(&spec).await });
         Box::pin(async move {
             creation.await.unwrap_or_else(|cause| {
                 Err(SandboxError::Step { operation: "make a sandbox".into(), cause: cause.into() })
@@ -323,14 +301,14 @@ impl Backend for LocalBackend {
         template: &'a Template,
     ) -> BoxFuture<'a, Result<(), SandboxError>> {
         Box::pin(async move {
-            self.shared.recipe(template).await?;
+            self.context.prepared(template).await?;
             Ok(())
         })
     }
 
     fn check(&self) -> BoxFuture<'_, Result<(), SandboxError>> {
-        let shared = self.shared.clone();
-        let probe = self.creations.spawn(async move { shared.probe().await });
+        let context = self.context.clone();
+        let probe = self.context.reaper.run(async move { context.probe().await });
         Box::pin(async move {
             probe.await.unwrap_or_else(|cause| {
                 Err(SandboxError::Step { operation: "try a sandbox".into(), cause: cause.into() })
@@ -339,15 +317,15 @@ impl Backend for LocalBackend {
         })
     }
 
-    fn enforcement(&self) -> Vec<Enforcement> {
-        let shared = &self.shared;
-        let groups = host::further_groups(shared.privilege);
-        enforcement::list(shared.privilege, groups, &shared.cgroups, &self.trial)
+    fn protection(&self, protection: Protection) -> Option<EnforcementState> {
+        let context = &self.context;
+        let groups = host::further_groups(context.privilege);
+        enforcement::state(protection, context.privilege, groups, &context.cgroups, &self.probed)
     }
 
     fn sweep(&self) -> BoxFuture<'_, Result<usize, SandboxError>> {
         Box::pin(async {
-            let jailer = &self.shared.jailer;
+            let jailer = &self.context.jailer;
             jailer.instance.sweep(&jailer.program).await.map_err(|cause| SandboxError::Step {
                 operation: "remove what dead gateways left".into(),
                 cause: cause.into(),
@@ -357,25 +335,14 @@ impl Backend for LocalBackend {
 
     fn drained(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
-            self.creations.close();
-            self.creations.wait().await;
-            self.shared.reaper.drained().await;
-            self.shared.jailer.keep_janitor();
+            self.context.reaper.drained().await;
+            self.context.jailer.ensure_janitor();
         })
     }
 }
 
 /// A template whose every choice is the default.
 #[cfg(test)]
-pub(crate) fn test_template() -> Template {
-    Template {
-        name: "python".into(),
-        language: crate::template::Language::Python,
-        python: None,
-        root: None,
-        image: "python:3-slim".into(),
-        env: Vec::new(),
-        limits: Limits::default(),
-        pool: crate::template::PoolSize::OFF,
-    }
+fn test_template() -> Template {
+    Template::new("python", crate::language::DEFAULT)
 }

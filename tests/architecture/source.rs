@@ -129,8 +129,19 @@ pub(crate) fn find_word(code: &str, pattern: &str) -> Vec<usize> {
     whole.collect()
 }
 
-/// The segments that follow `root::`, groups in braces taken apart, each with its place.
+/// The first segments that follow `root::`, groups in braces taken apart, each with its place.
 pub(crate) fn after_root(code: &str, root: &str) -> Vec<(usize, String)> {
+    let mut found: Vec<(usize, String)> = paths_after_root(code, root)
+        .into_iter()
+        .filter_map(|(at, path)| Some((at, path.into_iter().next()?)))
+        .collect();
+    found.dedup();
+    found
+}
+
+/// The paths that follow `root::`, groups in braces taken apart, each with the place of its first
+/// segment.
+pub(crate) fn paths_after_root(code: &str, root: &str) -> Vec<(usize, Vec<String>)> {
     let mut found = Vec::new();
     for at in find_word(code, root) {
         // `other::crate_name::…`: here the word is no root. A leading `::` is one.
@@ -138,16 +149,28 @@ pub(crate) fn after_root(code: &str, root: &str) -> Vec<(usize, String)> {
         if before.strip_suffix("::").is_some_and(|path| path.ends_with(is_word)) {
             continue;
         }
+        // The visibility `pub(in crate::module)` uses nothing.
+        if before.ends_with("(in") {
+            continue;
+        }
         let after = &code[at + root.len()..];
         let rest = after.trim_start();
         let Some(path) = rest.strip_prefix("::") else { continue };
         let path_at = code.len() - path.len();
-        segments(path, path_at, &mut found);
+        walk(path, path_at, None, Vec::new(), &mut found);
     }
     found
 }
 
-fn segments(path: &str, at: usize, found: &mut Vec<(usize, String)>) {
+/// Collects the paths that begin at `at` in the code, as [`paths_after_root`] gives them. `first` is the
+/// place of the first segment and `before` are the segments that were read already.
+fn walk(
+    path: &str,
+    at: usize,
+    first: Option<usize>,
+    mut before: Vec<String>,
+    found: &mut Vec<(usize, Vec<String>)>,
+) {
     let trimmed = path.trim_start();
     let at = at + path.len() - trimmed.len();
     if let Some(group) = trimmed.strip_prefix('{') {
@@ -160,7 +183,7 @@ fn segments(path: &str, at: usize, found: &mut Vec<(usize, String)>) {
                 '}' => depth -= 1,
                 ',' if depth == 0 => {
                     if !group[start..offset].trim().is_empty() {
-                        segments(&group[start..offset], at + 1 + start, found);
+                        walk(&group[start..offset], at + 1 + start, first, before.clone(), found);
                     }
                     start = offset + 1;
                 }
@@ -171,7 +194,31 @@ fn segments(path: &str, at: usize, found: &mut Vec<(usize, String)>) {
     }
     let length = trimmed.find(|c| !is_word(c)).unwrap_or(trimmed.len());
     // A `*` is a segment too: it takes everything.
-    found.push((at, trimmed[..length.max(usize::from(trimmed.starts_with('*')))].to_owned()));
+    let length = length.max(usize::from(trimmed.starts_with('*')));
+    let first = first.unwrap_or(at);
+    if length > 0 {
+        before.push(trimmed[..length].to_owned());
+    }
+    match trimmed[length..].strip_prefix("::") {
+        Some(rest) if length > 0 => walk(rest, at + length + 2, Some(first), before, found),
+        _ => found.push((first, before)),
+    }
+}
+
+/// The paths that begin with `super`, each with its place and how deep it is in modules of the same file.
+pub(crate) fn paths_after_super(code: &str) -> Vec<(usize, Vec<String>, usize)> {
+    let mut found = Vec::new();
+    for (at, _, inline) in supers(code) {
+        // The visibilities `pub(super)` and `pub(in super::super)` use nothing.
+        let before = code[..at].trim_end();
+        if before.ends_with("(in") || before.ends_with("pub(") {
+            continue;
+        }
+        let mut paths = Vec::new();
+        walk(&code[at..], at, None, Vec::new(), &mut paths);
+        found.extend(paths.into_iter().map(|(at, path)| (at, path, inline)));
+    }
+    found
 }
 
 /// Chains of `super::` as their length, their place and how deep in modules of the same file.

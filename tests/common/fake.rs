@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use cellgate::id::SessionId;
 use cellgate::sandbox::{
-    Backend, BackendKind, EndCause, Enforcement, Sandbox, SandboxError, SandboxSpec,
+    Backend, BackendKind, EndCause, EnforcementState, Protection, Sandbox, SandboxError,
+    SandboxSpec,
 };
 use cellgate::template::Template;
 use cellgate_driver::wire::{self, Setup, kind};
@@ -212,8 +213,8 @@ impl Backend for FakeBackend {
         .boxed()
     }
 
-    fn enforcement(&self) -> Vec<Enforcement> {
-        Vec::new()
+    fn protection(&self, _: Protection) -> Option<EnforcementState> {
+        None
     }
 
     fn sweep(&self) -> BoxFuture<'_, Result<usize, SandboxError>> {

@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::switch::{KillSwitch, Switched};
 use cellgate::id::SessionId;
+use cellgate::language;
 use cellgate::link::Link;
 use cellgate::pool::Prepared;
 use cellgate::protocol::reply::LanguageInfo;
 use cellgate::sandbox::{BackendKind, EndCause, SandboxHandle};
-use cellgate::template::{Language, Limits, PoolSize, Template};
+use cellgate::template::{Limits, PoolSize, Template};
 use cellgate_driver::wire::{self, HEADER_BYTES, Header, Setup, kind};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -52,14 +53,10 @@ impl Drop for FakeHandle {
 /// A template with these limits.
 pub(crate) fn template(limits: Limits) -> Template {
     Template {
-        name: "python".into(),
-        language: Language::Python,
-        python: None,
-        root: None,
         image: "none".into(),
-        env: Vec::new(),
         limits,
         pool: PoolSize::OFF,
+        ..Template::new("python", language::DEFAULT)
     }
 }
 

@@ -18,7 +18,7 @@ use rustix::process::Pid;
 use super::backend::{Backend, DOCKER_SOCKET};
 
 /// What stays in a runtime directory on purpose: it is shared by all gateways that ever use it.
-const SHARED_FILES: [&str; 4] = ["docker", "local", "realm", "judge.lock"];
+const SHARED_FILES: [&str; 4] = ["docker", "local", "runtime-dir-id", "directory.lock"];
 
 /// Leaves as much behind as a cell can: a daemon, a thread, children in sessions of their own.
 pub(crate) const ROOTS: &str = r#"
@@ -68,7 +68,7 @@ impl Traces {
                     let named = record.lines().filter_map(|line| line.strip_prefix("cgroup "));
                     cgroups.extend(named.map(PathBuf::from));
                 }
-                Some("lock") if stem != "judge" => instances.push(stem),
+                Some("lock") if stem != "directory" => instances.push(stem),
                 _ => {}
             }
         }

@@ -9,9 +9,10 @@ use bollard::Docker;
 use bollard::models::ContainerInspectResponse;
 use bollard::query_parameters::{ListContainersOptionsBuilder, WaitContainerOptionsBuilder};
 use cellgate::id::SessionId;
+use cellgate::language;
 use cellgate::sandbox::docker::{DockerBackend, DockerConfig};
 use cellgate::sandbox::{Backend, Duplex, Sandbox, SandboxSpec};
-use cellgate::template::{Language, Limits, PoolSize, Template};
+use cellgate::template::{PoolSize, Template};
 use cellgate_driver::wire::{HEADER_BYTES, Header, VERSION, append_message, kind};
 use futures::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -51,21 +52,16 @@ pub(crate) fn skip(reason: &str) {
 pub(crate) fn config(runtime_dir: &Path) -> DockerConfig {
     DockerConfig {
         host: Some(format!("unix://{SOCKET}")),
-        runtime_dir: runtime_dir.to_owned(),
-        ..DockerConfig::default()
+        ..DockerConfig::new(runtime_dir.to_owned())
     }
 }
 
 pub(crate) fn spec() -> SandboxSpec {
     let template = Template {
-        name: "python".into(),
-        language: Language::Python,
-        python: None,
-        root: None,
         image: IMAGE.into(),
         env: vec![("FROM_TEMPLATE".into(), "1".into())],
-        limits: Limits::default(),
         pool: PoolSize::OFF,
+        ..Template::new("python", language::DEFAULT)
     };
     SandboxSpec { session: SessionId::random().unwrap(), template: Arc::new(template) }
 }

@@ -161,7 +161,7 @@ async fn a_run_waits_for_what_a_program_waits_for(stage: &Stage) {
 fn walk(directory: &Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
     let paths = entries.flatten().map(|entry| entry.path());
-    let shared = ["docker", "local", "realm", "judge.lock"];
+    let shared = ["docker", "local", "runtime-dir-id", "directory.lock"];
     let found = paths.flat_map(|path| {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let mut all = walk(&path);

@@ -4,23 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cellgate::id::SessionId;
+use cellgate::language;
 use cellgate::sandbox::local::LocalBackend;
 use cellgate::sandbox::{Backend, Duplex, Sandbox, SandboxHandle, SandboxSpec};
-use cellgate::template::{Language, Limits, PoolSize, Template};
+use cellgate::template::{PoolSize, Template};
 use cellgate_driver::wire::{self, Exited, HEADER_BYTES, Header, kind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// A template whose every choice is the default.
 pub(crate) fn template() -> Template {
     Template {
-        name: "python".into(),
-        language: Language::Python,
-        python: None,
-        root: None,
         image: String::new(),
         env: vec![("GIVEN".into(), "1".into())],
-        limits: Limits::default(),
         pool: PoolSize::OFF,
+        ..Template::new("python", language::DEFAULT)
     }
 }
 

@@ -14,7 +14,7 @@ const ROLE: &str = "CELLGATE_TEST_GATEWAY";
 #[tokio::test]
 async fn gateway_that_waits_to_be_killed() {
     let Some(dir) = std::env::var_os(ROLE) else { return };
-    let backend = LocalBackend::new(LocalConfig { runtime_dir: Some(dir.into()) }).await.unwrap();
+    let backend = LocalBackend::new(LocalConfig { runtime_dir: dir.into() }).await.unwrap();
     let mut client = open(&backend).await;
     client.execute("import os,time\nif os.fork() == 0:\n  os.setsid(); os.close(1); os.close(2); time.sleep(600)").await;
     println!("GATEWAY {} {} {}", client.session, client.first_process(), janitor());
@@ -106,7 +106,7 @@ async fn a_sweep_removes_what_a_gateway_and_its_janitor_left() {
         // Nothing but the record names it then; its own end of the link does the rest.
         client::signal(gateway.first, rustix::process::Signal::CONT);
     }
-    let config = LocalConfig { runtime_dir: Some(runtime_dir.clone()) };
+    let config = LocalConfig { runtime_dir: runtime_dir.clone() };
     let next = LocalBackend::new(config).await.unwrap();
     let swept = next.sweep().await.unwrap();
     assert_eq!(swept, usize::from(had_cgroups));
@@ -122,7 +122,7 @@ async fn a_killed_janitor_is_replaced_with_the_next_sandbox() {
     let runtime_dir = dir.path().join("other");
     let mut gateway = gateway(&runtime_dir);
     // A sweep by another gateway leaves a living one alone.
-    let config = LocalConfig { runtime_dir: Some(runtime_dir.clone()) };
+    let config = LocalConfig { runtime_dir: runtime_dir.clone() };
     let other = LocalBackend::new(config).await.unwrap();
     assert_eq!(other.sweep().await.unwrap(), 0);
     assert!(runs(gateway.first));

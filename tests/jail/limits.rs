@@ -76,7 +76,7 @@ print(json.dumps({'children': len(children), 'refused': refused}))"#;
 #[tokio::test]
 async fn memory_is_limited() {
     let Some((backend, _dir)) = backend().await else { return };
-    let enforced = is_full(&backend.enforcement(), "memory limit");
+    let enforced = is_full(&backend, Protection::MemoryLimit);
     let mut client = open_with(&backend, small()).await;
     let run = client.execute("data = bytearray(512 << 20)\nprint('kept', len(data))").await;
     assert!(!run.output.contains("kept"), "{run:?}");
@@ -98,7 +98,7 @@ async fn memory_is_limited() {
 #[tokio::test]
 async fn cpu_time_is_limited() {
     let Some((backend, _dir)) = backend().await else { return };
-    if !is_full(&backend.enforcement(), "CPU limit") {
+    if !is_full(&backend, Protection::CpuLimit) {
         return skip("no CPU cgroup here");
     }
     let limits = Limits { cpu_millis: 200, ..Limits::default() };

@@ -10,9 +10,9 @@ use crate::config::codec::{
 use crate::config::model::{BackendChoice, Config, DataPath, DetachedOutput, LogFormat};
 use crate::template::Template;
 
-use super::{Access, Place, Section, Setting};
+use super::{Access, Scope, Section, Setting};
 
-/// The type behind [`Place::Gateway`], by the name the rows use.
+/// The type behind [`Scope::Gateway`], by the name the rows use.
 type Gateway = Config;
 
 /// A codec's form; the field only tells the compiler which number type the codec is for.
@@ -20,15 +20,15 @@ fn form_of<T, C: Codec>(codec: C, _field: fn(&T) -> &C::Value) -> Form {
     codec.form()
 }
 
-/// A row: key, flag, place and path of the value, codec, meaning.
+/// A row: key, flag, scope and path of the value, codec, meaning.
 macro_rules! setting {
-    ($key:literal, $flag:expr, $place:ident . $($field:ident).+, $codec:expr, $doc:literal) => {
+    ($key:literal, $flag:expr, $scope:ident . $($field:ident).+, $codec:expr, $doc:literal) => {
         Setting {
             key: $key,
             flag: $flag,
             doc: $doc,
-            form: || form_of::<$place, _>($codec, |target| &target.$($field).+),
-            place: Place::$place(Access {
+            form: || form_of::<$scope, _>($codec, |target| &target.$($field).+),
+            scope: Scope::$scope(Access {
                 set: |target, raw, base| {
                     target.$($field).+ = $codec.read(raw, base)?;
                     Ok(())
@@ -238,7 +238,7 @@ pub(crate) const SECTIONS: &[Section] = &[
             setting!(
                 "python",
                 Some("python"),
-                Template.python,
+                Template.interpreter,
                 Maybe { word: "auto", some: Location { metavar: "PATH" } },
                 "Local backend: the interpreter, a virtual environment's too; auto finds one"
             ),

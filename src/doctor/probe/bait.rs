@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::Setting;
 use crate::id::SessionId;
-use crate::sandbox::homes;
+use crate::sandbox::common::homes;
 
 /// Directories in which everybody may write.
 const PUBLIC: [&str; 3] = ["/tmp", "/var/tmp", "/dev/shm"];

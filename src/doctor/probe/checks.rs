@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::bait::Bait;
 use super::{Finding, Told, Verdict};
-use crate::sandbox::{Enforcement, EnforcementState};
+use crate::sandbox::{Enforcement, Protection};
 
 const PRELUDE: &str = include_str!("prelude.py");
 const NEIGHBOUR: &str = include_str!("neighbour.py");
@@ -136,19 +136,17 @@ impl Area {
     }
 }
 
-/// Why a protection is not wholly in force here.
-fn gap(what: &str, enforcement: &[Enforcement]) -> Option<String> {
-    let found = enforcement.iter().find(|entry| entry.what.eq_ignore_ascii_case(what))?;
-    match &found.state {
-        EnforcementState::Full(_) => None,
-        EnforcementState::Partial { by, .. } => Some(by.clone()),
-        EnforcementState::Missing { why, .. } => Some(why.clone()),
-    }
+/// Why the protection of that name is not fully in force here.
+fn gap(name: &str, enforcement: &[Enforcement]) -> Option<String> {
+    let protection = Protection::named(name)?;
+    let found = enforcement.iter().find(|entry| entry.protection == protection)?;
+    found.state.shortfall().map(str::to_owned)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sandbox::EnforcementState;
 
     const AREA: Area = Area { name: "limits", source: "@check('a', 'm')\n@check(\"b\", 'm')\n" };
 
@@ -195,7 +193,9 @@ mod tests {
 
     #[test]
     fn what_is_known_to_be_missing_is_named_and_nothing_else_is_excused() {
-        let entry = |state| [Enforcement { what: "Memory limit", state }];
+        let entry = |state| {
+            [Enforcement { protection: Protection::MemoryLimit, name: "memory limit", state }]
+        };
         let missing =
             entry(EnforcementState::Missing { why: "no cgroups".into(), remedy: String::new() });
         let lines = [BEGIN_A, OPEN_A, BEGIN_B, HELD_B];

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{Finding, Verdict};
-use crate::sandbox::{Enforcement, EnforcementState, Kernel};
+use crate::sandbox::{Enforcement, EnforcementState, Kernel, Protection};
 
 /// Whose code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -30,10 +30,11 @@ impl Label {
 }
 
 /// Without these one session can take the machine from all others, whatever kernel it has.
-const SHARED_RESOURCES: [&str; 3] = ["memory limit", "cpu limit", "process limit"];
+const SHARED_RESOURCES: [Protection; 3] =
+    [Protection::MemoryLimit, Protection::CpuLimit, Protection::ProcessLimit];
 
-/// What is said in other words already, or concerns no attacker.
-const BESIDE: [&str; 2] = ["user namespace", "user of its own"];
+/// Protections that say nothing more where the kernel is gVisor's.
+const COVERED_BY_GVISOR: [Protection; 2] = [Protection::UserNamespace, Protection::OwnUser];
 
 pub(super) fn judge(
     kernel: Kernel,
@@ -58,13 +59,13 @@ pub(super) fn judge(
             EnforcementState::Partial { by, .. } => (by, false),
             EnforcementState::Missing { why, .. } => (why, true),
         };
-        let shared = SHARED_RESOURCES.iter().any(|what| entry.what.eq_ignore_ascii_case(what));
+        let shared = SHARED_RESOURCES.contains(&entry.protection);
         if shared && label == Label::Untrusted {
             label = Label::SemiTrusted;
         }
         let strength = if missing { "not in force" } else { "only partly in force" };
-        if missing || !BESIDE.contains(&entry.what) || kernel == Kernel::Shared {
-            reasons.push(format!("{} {strength}: {why}", entry.what));
+        if missing || !COVERED_BY_GVISOR.contains(&entry.protection) || kernel == Kernel::Shared {
+            reasons.push(format!("{} {strength}: {why}", entry.name));
         }
     }
     let failed: Vec<&str> = findings
@@ -82,13 +83,14 @@ pub(super) fn judge(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sandbox::BackendKind;
 
-    fn entry(what: &'static str, full: bool) -> Enforcement {
+    fn entry(protection: Protection, full: bool) -> Enforcement {
         let state = match full {
             true => EnforcementState::Full(String::new()),
             false => EnforcementState::Missing { why: "x".into(), remedy: String::new() },
         };
-        Enforcement { what, state }
+        Enforcement { protection, name: protection.name(BackendKind::Local), state }
     }
 
     fn finding(verdict: Verdict) -> Finding {
@@ -98,11 +100,11 @@ mod tests {
 
     #[test]
     fn the_best_label_wants_a_kernel_of_its_own_and_every_limit() {
-        let full = [entry("memory limit", true), entry("cpu limit", true)];
+        let full = [entry(Protection::MemoryLimit, true), entry(Protection::CpuLimit, true)];
         let held = [finding(Verdict::Held), finding(Verdict::Unclaimed)];
         assert_eq!(judge(Kernel::Own, &full, &held).0, Label::Untrusted);
         assert_eq!(judge(Kernel::Shared, &full, &held).0, Label::SemiTrusted);
-        let (label, reasons) = judge(Kernel::Own, &[entry("CPU limit", false)], &held);
+        let (label, reasons) = judge(Kernel::Own, &[entry(Protection::CpuLimit, false)], &held);
         assert_eq!(label, Label::SemiTrusted);
         assert!(reasons.iter().any(|reason| reason.starts_with("CPU limit not in force")));
     }

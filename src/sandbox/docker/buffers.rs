@@ -9,7 +9,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::sandbox::cgroup::{BUFFERS_FILE, Layout, buffer_bytes};
+use crate::sandbox::common::cgroup::{BUFFERS_FILE, Layout, buffer_bytes};
 
 /// Where this machine's version 1 memory hierarchy is, if limits on buffers can be written there.
 pub(super) fn writable_hierarchy() -> Option<PathBuf> {

@@ -1,6 +1,6 @@
-//! What the engine is asked for: one container, with everything it may not do.
+//! The request for a container, with every restriction, and the SETUP message of its supervisor.
 //!
-//! Pure: a template, the engine's facts and the way to the driver go in, the request comes out.
+//! Pure: a template, the engine's facts and the placement of driver and link go in.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -13,8 +13,11 @@ use bollard::models::{
 use cellgate_driver::wire::Setup;
 
 use super::facts::Facts;
-use crate::sandbox::environment::{self, WORKDIR};
-use crate::sandbox::{SandboxError, policy, rlimits};
+use crate::sandbox::SandboxError;
+use crate::sandbox::common::environment::{self, WORKDIR};
+use crate::sandbox::common::masked::PROC_MASKED;
+use crate::sandbox::common::setup::{self, Found};
+use crate::sandbox::common::{policy, rlimits};
 use crate::template::{Limits, Template};
 
 /// Where the link's directory and the driver's volume appear in a sandbox.
@@ -26,34 +29,16 @@ pub(super) const DRIVER_NAME: &str = "cellgate-driver";
 pub(super) const HOSTS_NAME: &str = "hosts";
 /// The link's socket in its directory.
 pub(super) const SOCKET_NAME: &str = "link.sock";
-/// Everything in a container is the first to die when memory runs out. An engine whose root has
-/// CAP_SYS_RESOURCE fixes it, so that no session makes its neighbours die before itself; of several
-/// processes with one score the largest dies, which the supervisor is not.
+/// The OOM killer takes processes of containers before all others. An engine with CAP_SYS_RESOURCE
+/// fixes the score, so that no session can lower its own below its neighbours'. Of processes with the
+/// same score the kernel kills the largest, which is never the supervisor.
 const OOM_SCORE: i64 = 1000;
 /// The engine refuses less than a hundredth of a processor.
 const LEAST_CPU_MILLIS: u32 = 10;
-/// About once a second while a cell runs.
-const USAGE_INTERVAL_MS: u32 = 1000;
 
-/// What of /proc and /sys is not there at all. A list replaces the engine's own, so that stands here
-/// too, as of Docker 28; the rest tells of the machine: its kernel's parameters and addresses, its
-/// disks and its hardware's numbers.
-const MASKED: [&str; 21] = [
-    "/proc/acpi",
-    "/proc/asound",
-    "/proc/cmdline",
-    "/proc/config.gz",
-    "/proc/diskstats",
-    "/proc/interrupts",
-    "/proc/kallsyms",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/partitions",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/proc/timer_list",
-    "/proc/timer_stats",
+/// Files of /sys that a container cannot read: those that Docker 28 hides, and those that describe the
+/// machine's disks and hardware.
+const SYS_MASKED: [&str; 6] = [
     "/sys/block",
     "/sys/class/dmi",
     "/sys/devices/virtual/dmi",
@@ -66,11 +51,11 @@ const MASKED: [&str; 21] = [
 pub(super) mod label {
     /// The gateway that made it.
     pub(in super::super) const INSTANCE: &str = "cellgate.instance";
-    /// Who can see whether that gateway lives.
-    pub(in super::super) const REALM: &str = "cellgate.realm";
+    /// Id of that gateway's runtime directory: gateways that share it can tell whether it runs.
+    pub(in super::super) const RUNTIME_DIR_ID: &str = "cellgate.runtime-dir";
     /// The session it was made for; parked sandboxes have one too.
     pub(in super::super) const SESSION: &str = "cellgate.session";
-    /// Unix seconds after which anyone may remove it.
+    /// Unix seconds after which every gateway may remove it.
     pub(in super::super) const EXPIRES: &str = "cellgate.expires";
 }
 
@@ -168,9 +153,9 @@ fn host_config(limits: &Limits, user: u32, facts: &Facts, placement: &Placement)
         cap_drop: Some(vec!["ALL".to_owned()]),
         security_opt: Some(security_options(facts)),
         readonly_rootfs: Some(true),
-        masked_paths: Some(MASKED.map(str::to_owned).to_vec()),
+        masked_paths: Some(masked_paths()),
         network_mode: Some("none".to_owned()),
-        // No segment is shared with anybody; /dev/shm is a tmpfs of ours.
+        // No shared memory segments of the host; /dev/shm is a tmpfs of the container's own.
         ipc_mode: Some("none".to_owned()),
         cgroupns_mode: Some(HostConfigCgroupnsModeEnum::PRIVATE),
 
@@ -183,6 +168,12 @@ fn host_config(limits: &Limits, user: u32, facts: &Facts, placement: &Placement)
         oom_score_adj: Some(OOM_SCORE),
         ..Default::default()
     }
+}
+
+/// Every hidden path. The list replaces the engine's own.
+fn masked_paths() -> Vec<String> {
+    let of_proc = PROC_MASKED.iter().map(|name| format!("/proc/{name}"));
+    of_proc.chain(SYS_MASKED.map(str::to_owned)).collect()
 }
 
 fn mounts(placement: &Placement) -> Vec<Mount> {
@@ -201,8 +192,8 @@ fn mounts(placement: &Placement) -> Vec<Mount> {
         DriverSource::Bind(file) => bind(file, DRIVER_BIND),
         DriverSource::Volume(name) => volume(name, true),
     }];
-    // Without a network of the engine's the image's own is empty. An engine that cannot see our files
-    // cannot be given one.
+    // Without a network of the engine's the image's own /etc/hosts is empty. An engine that cannot see
+    // our files cannot mount one.
     if let DriverSource::Bind(file) = &placement.driver {
         mounts.push(bind(&file.with_file_name(HOSTS_NAME), "/etc/hosts"));
     }
@@ -248,7 +239,7 @@ fn security_options(facts: &Facts) -> Vec<String> {
     options
 }
 
-/// For everything in the container, whoever starts it; the supervisor sets the same on user code.
+/// Limits for every process of the container; the supervisor sets the same on user code.
 fn ulimits(limits: &Limits, facts: &Facts) -> Vec<ResourcesUlimits> {
     let ulimit = |resource: rlimits::Resource| {
         let value = i64::try_from(resource.value?).unwrap_or(i64::MAX);
@@ -269,52 +260,36 @@ pub(super) fn setup(
         operation: "make the filter for system calls".into(),
         cause: error.into(),
     })?;
-    let limits = &template.limits;
-    let interpreter = match &template.python {
+    let interpreter = match &template.interpreter {
         Some(path) => path.to_string_lossy().into_owned(),
-        None => "python3".to_owned(),
+        None => template.language.image_command.to_owned(),
     };
-    Ok(Setup {
-        language: template.language.name().to_owned(),
+    let found = Found {
         interpreter,
-        env: variables(image_env, template),
-        workdir: WORKDIR.to_owned(),
-        rlimits: rlimits::of_runner(limits, facts.memory_is_enforced()),
+        variables: variables(image_env),
         seccomp,
-        memory_limit_bytes: limits.memory_bytes,
-        watch_memory: !facts.memory_is_enforced(),
-        usage_interval_ms: USAGE_INTERVAL_MS,
-    })
+        memory_is_limited: facts.memory_is_enforced(),
+    };
+    Ok(setup::setup(template, found))
 }
 
-/// The image's variables, ours over them, the template's over both.
-fn variables(image: &[String], template: &Template) -> Vec<Vec<u8>> {
+/// The image's variables, and a PATH for images that have none.
+fn variables(image: &[String]) -> Vec<(&str, &str)> {
     let usual_path = ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     let image = image.iter().filter_map(|entry| entry.split_once('='));
-    let ours = environment::of_user_code(&template.limits);
-    let ours = ours.iter().map(|(name, value)| (*name, value.as_str()));
-    let given = template.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    environment::encode([usual_path].into_iter().chain(image).chain(ours).chain(given))
+    [usual_path].into_iter().chain(image).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::template::{Language, PoolSize};
+    use crate::language;
 
     const USER: u32 = 2_100_000_007;
 
     fn template() -> Template {
-        Template {
-            name: "python".into(),
-            language: Language::Python,
-            python: None,
-            root: None,
-            image: "cellgate-python".into(),
-            env: vec![("PATH".into(), "/opt/bin".into()), ("A".into(), "1".into())],
-            limits: Limits::default(),
-            pool: PoolSize::OFF,
-        }
+        let env = vec![("PATH".into(), "/opt/bin".into()), ("A".into(), "1".into())];
+        Template { env, ..Template::new("python", language::DEFAULT) }
     }
 
     fn facts() -> Facts {
@@ -337,7 +312,7 @@ mod tests {
     #[test]
     fn the_template_has_the_last_word_on_the_environment() {
         let image = ["PATH=/image/bin".to_owned(), "LANG=en".to_owned(), "odd".to_owned()];
-        let env = variables(&image, &template());
+        let env = setup(&template(), &image, &facts()).unwrap().env;
         let env: Vec<String> = env.into_iter().map(|v| String::from_utf8(v).unwrap()).collect();
         for expected in ["PATH=/opt/bin", "A=1", "LANG=C.UTF-8", "HOME=/work"] {
             assert!(env.contains(&expected.to_owned()), "{expected} in {env:?}");

@@ -3,8 +3,8 @@
 //! ```text
 //! image ─► [socket] ─► create ─► [attach] ─► start ─► [the driver connects] ─► Sandbox
 //! ```
-//! The handle exists before the engine is asked for anything, so that every way out of here,
-//! an error or a caller who gave up, removes what was made so far.
+//! The handle exists before the first request to the engine, so that every early return, on an error
+//! or because the caller gave up, drops the handle and thereby removes what was made so far.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,140 +16,141 @@ use tokio_util::sync::CancellationToken;
 
 use super::buffers;
 use super::container::{self, DriverSource, LinkSource, Placement};
-use super::engine::{CallError, QUICK, SLOW, call};
+use super::engine::{CallError, QUICK_TIMEOUT, SLOW_TIMEOUT, call};
 use super::handle::DockerHandle;
 use super::images::Image;
-use super::reaper::Known;
-use super::rendezvous::{Rendezvous, cgroup_names};
-use super::{DataPath, Route, Shared, stdio};
-use crate::sandbox::stream::LinkStream;
+use super::link_listener::{LinkListener, cgroup_names};
+use super::removal::Creation;
+use super::{Context, DataPath, Route, stdio};
+use crate::error::Chain;
+use crate::sandbox::common::stream::LinkStream;
 use crate::sandbox::{Duplex, EndCause, Sandbox, SandboxError, SandboxHandle, SandboxSpec};
 
 /// How long a started driver may take to connect. It needs a millisecond; a host that swaps or
 /// starts a hundred sandboxes at once needs seconds.
-const CONNECT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What one attempt came to, if not to a sandbox.
-enum Attempt {
-    /// This way does not lead to a driver; that one may.
-    Elsewhere(Route, String),
-    /// The image was there a moment ago and is not any more.
+/// Why one attempt did not give a sandbox.
+enum AttemptError {
+    /// The driver cannot be reached by this route; the named one may work. With the reason.
+    OtherRoute(Route, String),
+    /// The image was removed after it was looked up.
     ImageGone,
     /// It cannot be made.
     Failed(SandboxError),
 }
 
-impl<E: Into<SandboxError>> From<E> for Attempt {
-    fn from(error: E) -> Attempt {
-        Attempt::Failed(error.into())
+impl<E: Into<SandboxError>> From<E> for AttemptError {
+    fn from(error: E) -> AttemptError {
+        AttemptError::Failed(error.into())
     }
 }
 
 /// Makes a sandbox, trying other ways to the driver as long as none is proven.
 pub(super) async fn create(
-    shared: Arc<Shared>,
+    context: Arc<Context>,
     spec: SandboxSpec,
     cancelled: CancellationToken,
 ) -> Result<Sandbox, SandboxError> {
-    let mut looked_again = false;
+    let mut retried = false;
     loop {
-        let route = shared.route();
-        let image = shared.images.get(&shared.engine, &spec.template).await?;
-        match attempt(&shared, &spec, route, &image, &cancelled).await {
+        let route = context.route();
+        let image = context.images.get(&context.engine, &spec.template).await?;
+        match attempt(&context, &spec, route, &image, &cancelled).await {
             Ok(sandbox) => {
                 if !route.proven {
-                    shared.set_route(Route { proven: true, ..route });
+                    context.set_route(Route { proven: true, ..route });
                 }
                 return Ok(sandbox);
             }
-            Err(Attempt::Elsewhere(next, why)) => {
+            Err(AttemptError::OtherRoute(next, why)) => {
                 tracing::info!(
                     why,
                     socket = next.socket,
                     files = next.files,
                     "another way to sandboxes"
                 );
-                // Of several first sandboxes only one decides.
-                if shared.route() == route {
-                    shared.set_route(next);
+                // Of several first sandboxes that run at once, only one changes the route.
+                if context.route() == route {
+                    context.set_route(next);
                 }
             }
-            Err(Attempt::ImageGone) => {
-                shared.images.forget(&spec.template.image);
-                if looked_again {
+            Err(AttemptError::ImageGone) => {
+                context.images.forget(&spec.template.image);
+                if retried {
                     return Err(SandboxError::Template {
                         template: spec.template.name.clone(),
                         setting: "image",
                         what: format!("image {} is being removed", spec.template.image),
                     });
                 }
-                looked_again = true;
+                retried = true;
             }
-            Err(Attempt::Failed(error)) => return Err(error),
+            Err(AttemptError::Failed(error)) => return Err(error),
         }
     }
 }
 
 async fn attempt(
-    shared: &Arc<Shared>,
+    context: &Arc<Context>,
     spec: &SandboxSpec,
     route: Route,
     image: &Image,
     cancelled: &CancellationToken,
-) -> Result<Sandbox, Attempt> {
+) -> Result<Sandbox, AttemptError> {
     let template = &spec.template;
-    let facts = &shared.engine.facts;
-    let name = format!("cellgate-{}-{}", shared.instance.id, spec.session);
+    let facts = &context.engine.facts;
+    let name = format!("cellgate-{}-{}", context.instance.id, spec.session);
     let memory_limit = template.limits.memory_bytes;
-    let user = shared.users.take()?;
+    let user = context.users.take()?;
     let uid = user.id;
-    let mut handle = DockerHandle::new(shared.clone(), name.clone(), memory_limit, user);
+    let mut handle = DockerHandle::new(context.clone(), name.clone(), memory_limit, user);
 
     let driver = if route.files {
-        DriverSource::Bind(shared.instance.driver())
+        DriverSource::Bind(context.instance.driver())
     } else {
-        let (engine, reaper) = (&shared.engine, &shared.reaper);
-        let (instance, labels) = (&shared.instance.id, shared.labels(None));
-        let volume = shared.volume.get(engine, reaper, instance, &image.id, &labels).await?;
+        let (engine, remover) = (&context.engine, &context.remover);
+        let (instance, labels) = (&context.instance.id, context.labels(None));
+        let volume = context.volume.get(engine, remover, instance, &image.id, &labels).await?;
         let name = volume.name.clone();
         handle.volume = Some(volume);
         DriverSource::Volume(name)
     };
-    let rendezvous = match route.socket {
-        true => Some(Rendezvous::open(shared.instance.secret_directory()?)?),
+    let listener = match route.socket {
+        true => Some(LinkListener::open(context.instance.secret_directory()?)?),
         false => None,
     };
-    let link = match &rendezvous {
-        Some(rendezvous) => LinkSource::Directory(rendezvous.directory().to_owned()),
+    let link = match &listener {
+        Some(listener) => LinkSource::Directory(listener.directory().to_owned()),
         None => LinkSource::Stdio,
     };
     let placement = Placement { driver, link };
-    let labels = shared.labels(Some(spec.session.as_str()));
+    let labels = context.labels(Some(spec.session.as_str()));
     let request = container::request(template, &image.id, uid, facts, &placement, labels);
 
-    let client = &shared.engine.client;
+    let client = &context.engine.client;
     let options = CreateContainerOptionsBuilder::default().name(&name).build();
-    handle.known = Some(Known::Perhaps);
-    let creation = client.create_container(Some(options), request);
-    let id = match call(format!("create container {name}"), SLOW, creation).await {
+    handle.creation = Some(Creation::Unanswered);
+    let request = client.create_container(Some(options), request);
+    let id = match call(format!("create container {name}"), SLOW_TIMEOUT, request).await {
         Ok(created) => created.id,
         Err(error) => {
             if error.status().is_some() {
-                handle.known = None; // refused: there is nothing to remove
+                handle.creation = None; // refused: there is nothing to remove
             }
-            return Err(refused(shared, route, error));
+            return Err(refused(context, route, error));
         }
     };
-    handle.known = Some(Known::Made);
+    handle.creation = Some(Creation::Confirmed);
 
-    let link: Box<dyn Duplex> = match rendezvous {
-        Some(rendezvous) => {
+    let link: Box<dyn Duplex> = match listener {
+        Some(listener) => {
             start(client, &name).await?;
             let met = tokio::select! {
-                stream = connected(shared, rendezvous, &id) => Ok(stream),
-                () = handle.fate.ended() => Err(ended_early(&mut handle, memory_limit).await),
-                () = tokio::time::sleep(CONNECT) => Err(never_connected()),
-                () = cancelled.cancelled() => return Err(given_up()),
+                stream = connected(context, listener, &id) => Ok(stream),
+                () = handle.exit.ended() => Err(ended_early(&mut handle, memory_limit).await),
+                () = tokio::time::sleep(CONNECT_TIMEOUT) => Err(never_connected()),
+                () = cancelled.cancelled() => return Err(cancelled_error()),
             };
             match met {
                 Ok(stream) => {
@@ -159,50 +160,51 @@ async fn attempt(
                         cause: cause.into(),
                     })?)
                 }
-                // A driver that cannot connect ends, or a kernel in between lets it wait.
-                Err(error) if shared.config.data_path == DataPath::Auto && !route.proven => {
+                // A driver that cannot connect ends; under gVisor it may wait until the timeout.
+                Err(error) if context.config.data_path == DataPath::Auto && !route.proven => {
                     // The next attempt has the same name, so this one has to be gone first.
                     Box::new(handle).end().await;
                     let next = Route { socket: false, ..route };
-                    return Err(Attempt::Elsewhere(next, describe(&error)));
+                    return Err(AttemptError::OtherRoute(next, Chain(&error).to_string()));
                 }
-                Err(error) => return Err(Attempt::Failed(error)),
+                Err(error) => return Err(AttemptError::Failed(error)),
             }
         }
         None => {
             let options =
                 AttachContainerOptionsBuilder::default().stdin(true).stdout(true).stderr(true);
             let attachment = client.attach_container(&name, Some(options.stream(true).build()));
-            let attached = call(format!("attach to container {name}"), QUICK, attachment).await?;
-            let (link, scissors) = stdio::link(attached, &name);
-            handle.scissors = Some(scissors);
+            let attached =
+                call(format!("attach to container {name}"), QUICK_TIMEOUT, attachment).await?;
+            let (link, closer) = stdio::link(attached, &name);
+            handle.closer = Some(closer);
             start(client, &name).await?;
             Box::new(link)
         }
     };
     if let Some(hierarchy) = facts.buffers_hierarchy.as_ref().filter(|_| route.files) {
-        limit_buffers(shared, hierarchy, &id, memory_limit).await?;
+        limit_buffers(context, hierarchy, &id, memory_limit).await?;
     }
     if cancelled.is_cancelled() {
-        return Err(given_up());
+        return Err(cancelled_error());
     }
     let setup = container::setup(template, &image.env, facts)?;
     Ok(Sandbox { link, setup, handle: Box::new(handle) })
 }
 
 async fn start(client: &bollard::Docker, name: &str) -> Result<(), CallError> {
-    call(format!("start container {name}"), SLOW, client.start_container(name, None)).await
+    call(format!("start container {name}"), SLOW_TIMEOUT, client.start_container(name, None)).await
 }
 
-/// Limits what the container's sockets hold; nothing of it runs user code yet.
+/// Limits the memory of the container's socket buffers, before any user code runs in it.
 async fn limit_buffers(
-    shared: &Shared,
+    context: &Context,
     hierarchy: &Path,
     id: &str,
     memory_limit: u64,
 ) -> Result<(), SandboxError> {
-    let inspection = shared.engine.client.inspect_container(id, None);
-    let found = call(format!("inspect container {id}"), QUICK, inspection).await?;
+    let inspection = context.engine.client.inspect_container(id, None);
+    let found = call(format!("inspect container {id}"), QUICK_TIMEOUT, inspection).await?;
     let pid = found.state.and_then(|state| state.pid).unwrap_or(0);
     buffers::limit(hierarchy, pid, id, memory_limit).map_err(|cause| SandboxError::Step {
         operation: format!("limit the socket buffers of container {id}"),
@@ -210,41 +212,43 @@ async fn limit_buffers(
     })
 }
 
-/// Sorts out why the engine refused to create a container.
-fn refused(shared: &Shared, route: Route, error: CallError) -> Attempt {
+/// Decides what follows from the engine's refusal to create a container.
+fn refused(context: &Context, route: Route, error: CallError) -> AttemptError {
     let message = error.message();
-    // Of a bind mount: the engine does not see our files, being in another machine or we in a
-    // container. Older and newer engines differ in status and in letter case.
+    // The engine says this of a bind mount whose file it does not see, because it runs on another
+    // machine or this gateway runs in a container. Status and letter case differ by engine version.
     let unseen = message.to_ascii_lowercase().contains("bind source path does not exist");
     if unseen && !route.proven {
-        if shared.config.data_path == DataPath::Socket {
-            return Attempt::Failed(SandboxError::Unsupported(format!(
+        if context.config.data_path == DataPath::Socket {
+            return AttemptError::Failed(SandboxError::Unsupported(format!(
                 "the data path is set to \"socket\" and the engine does not see {}: use the same \
                  directory on both sides, or set the data path to \"auto\"",
-                shared.config.runtime_dir.display()
+                context.config.runtime_dir.display()
             )));
         }
         let next = Route { files: false, socket: false, proven: false };
-        return Attempt::Elsewhere(next, message.to_owned());
+        return AttemptError::OtherRoute(next, message.to_owned());
     }
     if error.status() == Some(404) {
-        return Attempt::ImageGone;
+        return AttemptError::ImageGone;
     }
     error.into()
 }
 
 /// Waits until the driver of the container `id` is connected.
-async fn connected(shared: &Shared, rendezvous: Rendezvous, id: &str) -> UnixStream {
-    rendezvous
+async fn connected(context: &Context, listener: LinkListener, id: &str) -> UnixStream {
+    listener
         .accept(|pid| async move {
-            // Not visible: in a container beside ours. The secret name has to do.
+            // The peer is not visible, as when the gateway runs in a container itself. The secret
+            // name of the socket's directory is the only protection then.
             let Some(pid) = pid else { return true };
             if cgroup_names(pid, id) {
                 return true;
             }
-            // An engine without cgroups, or one that names them otherwise: ask.
-            let inspection = shared.engine.client.inspect_container(id, None);
-            let inspected = call(format!("inspect container {id}"), QUICK, inspection).await;
+            // The engine has no cgroups or names them differently: compare with its own answer.
+            let inspection = context.engine.client.inspect_container(id, None);
+            let inspected =
+                call(format!("inspect container {id}"), QUICK_TIMEOUT, inspection).await;
             let first = inspected.ok().and_then(|found| found.state).and_then(|state| state.pid);
             first == Some(i64::from(pid))
         })
@@ -252,7 +256,7 @@ async fn connected(shared: &Shared, rendezvous: Rendezvous, id: &str) -> UnixStr
 }
 
 async fn ended_early(handle: &mut DockerHandle, memory_limit: u64) -> SandboxError {
-    let what = match handle.fate.cause(memory_limit).await {
+    let what = match handle.exit.cause(memory_limit).await {
         EndCause::Supervisor(code) if code < 0 => format!("signal {}", -code),
         EndCause::Supervisor(code) => format!("exit code {code}"),
         EndCause::OutOfMemory { limit_bytes } => format!("the memory limit of {limit_bytes} bytes"),
@@ -268,18 +272,12 @@ async fn ended_early(handle: &mut DockerHandle, memory_limit: u64) -> SandboxErr
 fn never_connected() -> SandboxError {
     SandboxError::Deadline {
         operation: "waiting for the driver to connect".into(),
-        limit_ms: CONNECT.as_millis() as u64,
+        limit_ms: CONNECT_TIMEOUT.as_millis() as u64,
     }
 }
 
-/// An error and its cause in one line, for the log.
-fn describe(error: &SandboxError) -> String {
-    match std::error::Error::source(error) {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
-}
-
-fn given_up() -> Attempt {
-    Attempt::Failed(SandboxError::Unsupported("whoever wanted the sandbox is gone".into()))
+fn cancelled_error() -> AttemptError {
+    AttemptError::Failed(SandboxError::Unsupported(
+        "the caller gave up before the sandbox was ready".into(),
+    ))
 }

@@ -1,43 +1,39 @@
-//! What an engine enforces of what we ask, said honestly.
+//! Which protections an engine enforces, derived from what it says about itself.
 
 use super::facts::Facts;
-use crate::sandbox::{Enforcement, EnforcementState};
+use crate::sandbox::{EnforcementState, Protection};
 
-/// The protections of the docker backend on an engine with these facts.
-pub(super) fn enforcement(facts: &Facts) -> Vec<Enforcement> {
-    let full = |by: &str| EnforcementState::Full(by.to_owned());
-    let entry = |what, state| Enforcement { what, state };
-    vec![
-        entry("no network", full("a network namespace with nothing but loopback")),
-        entry("no privileges", full("no capabilities, no_new_privs")),
-        entry("user of its own", full("a user id for each container")),
-        entry("no further groups", full("the group of its user alone")),
-        entry("system calls", system_calls(facts)),
-        entry("access control", access_control(facts)),
-        entry("user namespace", user_namespace(facts)),
-        entry(
-            "read-only system",
-            full("read-only root file system; tmpfs for /work, /tmp, /dev/shm"),
-        ),
-        entry("disk limit", full("sized tmpfs, counted as memory")),
-        entry("memory limit", memory(facts)),
-        entry("no swap", swap(facts)),
-        entry(
-            "cpu limit",
-            cgroup(facts, facts.cpu_quota, "CFS quota", "the cgroup cpu controller"),
-        ),
-        entry(
-            "process limit",
-            cgroup(facts, facts.pids_limit, "pids cgroup", "the cgroup pids controller"),
-        ),
-        entry("open files limit", full("RLIMIT_NOFILE")),
-        entry("other sessions unseen", full("own pid, mount, ipc, uts and cgroup namespaces")),
-        entry(
-            "gone with the gateway",
-            full("dead-man switch of the driver; auto-removed container"),
-        ),
-        entry("runtime without known holes", runtime(facts)),
-    ]
+/// How an engine with these facts enforces `protection`; `None` if Docker has no such protection.
+pub(super) fn state(protection: Protection, facts: &Facts) -> Option<EnforcementState> {
+    let full = EnforcementState::full;
+    Some(match protection {
+        Protection::Sandbox | Protection::Landlock => return None,
+        Protection::NoNetwork => full("a network namespace with nothing but loopback"),
+        Protection::NoPrivileges => full("no capabilities, no_new_privs"),
+        Protection::OwnUser => full("a user id for each container"),
+        Protection::NoFurtherGroups => full("the group of its user alone"),
+        Protection::SystemCalls => system_calls(facts),
+        Protection::AccessControl => access_control(facts),
+        Protection::UserNamespace => user_namespace(facts),
+        Protection::ReadOnlySystem => {
+            full("read-only root file system; tmpfs for /work, /tmp, /dev/shm")
+        }
+        Protection::DiskLimit => full("sized tmpfs, counted as memory"),
+        Protection::MemoryLimit => memory(facts),
+        Protection::NoSwap => swap(facts),
+        Protection::CpuLimit => {
+            cgroup(facts, facts.cpu_quota, "CFS quota", "the cgroup cpu controller")
+        }
+        Protection::ProcessLimit => {
+            cgroup(facts, facts.pids_limit, "pids cgroup", "the cgroup pids controller")
+        }
+        Protection::OpenFilesLimit => full("RLIMIT_NOFILE"),
+        Protection::OthersInvisible => full("own pid, mount, ipc, uts and cgroup namespaces"),
+        Protection::EndsWithGateway => {
+            full("dead-man switch of the driver; auto-removed container")
+        }
+        Protection::SoundRuntime => runtime(facts),
+    })
 }
 
 fn system_calls(facts: &Facts) -> EnforcementState {
@@ -263,18 +259,19 @@ mod tests {
     fn what_an_engine_lacks_is_never_called_full() {
         let bare = Facts { runtime: "runc".into(), without_cgroups: true, ..Default::default() };
         let lacking = [
-            "system calls",
-            "access control",
-            "user namespace",
-            "memory limit",
-            "no swap",
-            "cpu limit",
-            "process limit",
-            "runtime without known holes",
+            Protection::SystemCalls,
+            Protection::AccessControl,
+            Protection::UserNamespace,
+            Protection::MemoryLimit,
+            Protection::NoSwap,
+            Protection::CpuLimit,
+            Protection::ProcessLimit,
+            Protection::SoundRuntime,
         ];
-        for entry in enforcement(&bare) {
-            let full = matches!(entry.state, EnforcementState::Full(_));
-            assert_eq!(full, !lacking.contains(&entry.what), "{entry:?}");
+        for protection in Protection::ALL {
+            let Some(state) = state(*protection, &bare) else { continue };
+            let full = matches!(state, EnforcementState::Full(_));
+            assert_eq!(full, !lacking.contains(protection), "{protection:?}: {state:?}");
         }
     }
 
@@ -293,8 +290,9 @@ mod tests {
             user_namespace: true,
             ..Default::default()
         };
-        for entry in enforcement(&complete) {
-            assert!(matches!(entry.state, EnforcementState::Full(_)), "{entry:?}");
+        for protection in Protection::ALL {
+            let Some(state) = state(*protection, &complete) else { continue };
+            assert!(matches!(state, EnforcementState::Full(_)), "{protection:?}: {state:?}");
         }
         // Version 1 counts socket buffers apart.
         let version_1 = Facts { cgroup_version: 1, ..complete };

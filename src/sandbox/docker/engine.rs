@@ -16,9 +16,9 @@ use super::facts::Facts;
 use crate::sandbox::SandboxError;
 
 /// Answers from the engine's memory: ping, inspect, list.
-pub(super) const QUICK: Duration = Duration::from_secs(5);
+pub(super) const QUICK_TIMEOUT: Duration = Duration::from_secs(5);
 /// Work on disk and in the kernel: create, start, remove. A loaded host takes seconds for one.
-pub(super) const SLOW: Duration = Duration::from_secs(30);
+pub(super) const SLOW_TIMEOUT: Duration = Duration::from_secs(30);
 /// The library's own deadline, in seconds. Above ours, which say what was being done.
 const LIBRARY_SECONDS: u64 = 120;
 
@@ -27,7 +27,7 @@ const LIBRARY_SECONDS: u64 = 120;
 pub(super) enum Address {
     /// A Unix socket: the engine may share this kernel and these files.
     Unix(PathBuf),
-    /// `tcp://host:port`: nothing is shared.
+    /// `tcp://host:port`: nothing is context.
     Tcp(String),
 }
 
@@ -100,7 +100,7 @@ impl Engine {
     ) -> Result<Engine, SandboxError> {
         let connected = match &address {
             Address::Unix(path) => {
-                knock(path).await?;
+                try_connect(path).await?;
                 Docker::connect_with_unix(
                     &path.to_string_lossy(),
                     LIBRARY_SECONDS,
@@ -120,13 +120,16 @@ impl Engine {
         let client = connected.map_err(|error| {
             unusable(format!("cannot connect to the engine at {address}: {error}"))
         })?;
-        let client =
-            call("agree on an API version with the engine", QUICK, client.negotiate_version())
-                .await
-                .map_err(|error| unreachable_engine(&address, error))?;
+        let client = call(
+            "agree on an API version with the engine",
+            QUICK_TIMEOUT,
+            client.negotiate_version(),
+        )
+        .await
+        .map_err(|error| unreachable_engine(&address, error))?;
         let (version, info) = tokio::try_join!(
-            call("ask the engine for its version", QUICK, client.version()),
-            call("ask the engine what it can do", SLOW, client.info()),
+            call("ask the engine for its version", QUICK_TIMEOUT, client.version()),
+            call("ask the engine what it can do", SLOW_TIMEOUT, client.info()),
         )?;
         let mut facts = Facts::read(&version, &info, runtime)?;
         if matches!(address, Address::Unix(_)) && facts.counts_buffers_apart() {
@@ -137,10 +140,10 @@ impl Engine {
 }
 
 /// Opens the socket once, for an error that says what is wrong with it.
-async fn knock(path: &Path) -> Result<(), SandboxError> {
+async fn try_connect(path: &Path) -> Result<(), SandboxError> {
     use std::io::ErrorKind;
     let opening = tokio::net::UnixStream::connect(path);
-    let error = match tokio::time::timeout(QUICK, opening).await {
+    let error = match tokio::time::timeout(QUICK_TIMEOUT, opening).await {
         Ok(Ok(_)) => return Ok(()),
         Ok(Err(error)) => error,
         Err(_) => ErrorKind::TimedOut.into(),
@@ -269,7 +272,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_silent_engine_is_a_deadline_that_says_what_was_tried() {
         let never = std::future::pending::<Result<(), BollardError>>();
-        let error = call("start container x", QUICK, never).await.unwrap_err();
+        let error = call("start container x", QUICK_TIMEOUT, never).await.unwrap_err();
         assert_eq!(error.status(), None);
         assert_eq!(
             SandboxError::from(error).to_string(),

@@ -140,7 +140,7 @@ impl Facts {
         self.cgroup_version == 1 && self.memory_is_enforced() && !self.gvisor
     }
 
-    /// Whether the kernel enforces the memory limit, so that nobody else has to watch it.
+    /// Whether the kernel enforces the memory limit, so that the supervisor does not have to watch it.
     pub(super) fn memory_is_enforced(&self) -> bool {
         self.memory_limit && !self.without_cgroups
     }

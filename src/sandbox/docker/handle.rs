@@ -1,4 +1,4 @@
-//! Power over one container.
+//! The handle of one container: waits for its end, explains it, and ends it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,50 +6,50 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 
 use super::engine::call;
-use super::fates::FateWatch;
-use super::reaper::Known;
-use super::stdio::Scissors;
-use super::users::User;
+use super::exits::ExitWatch;
+use super::removal::Creation;
+use super::stdio::AttachCloser;
+use super::users::UserId;
 use super::volume::VolumeUse;
-use super::{SandboxHandle, Shared};
+use super::{Context, SandboxHandle};
 use crate::sandbox::EndCause;
 
-/// How long the engine may take to report an end, and then to say whether it is there at all.
-const REPORT: Duration = Duration::from_millis(1000);
-const ANSWER: Duration = Duration::from_millis(800);
-/// How long whoever ends a sandbox waits for it; a removal takes a tenth of a second.
-const REMOVAL: Duration = Duration::from_secs(15);
+/// How long the engine may take to report an end, and then to answer an inspection.
+const EXIT_EVENT_TIMEOUT: Duration = Duration::from_millis(1000);
+const INSPECT_TIMEOUT: Duration = Duration::from_millis(800);
+/// How long [`SandboxHandle::end`] waits for the removal, which takes a tenth of a second.
+const END_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Ends the container when it is dropped, from before the engine is asked to make it.
 pub(super) struct DockerHandle {
-    shared: Arc<Shared>,
+    context: Arc<Context>,
     name: String,
     memory_limit: u64,
-    pub(super) fate: FateWatch,
-    /// `None`: nothing of it is or can come to be on the engine.
-    pub(super) known: Option<Known>,
-    /// Cuts the attached stdio first, or ending would wait for its reader.
-    pub(super) scissors: Option<Scissors>,
+    pub(super) exit: ExitWatch,
+    /// `None`: the engine has no such container and will not make one.
+    pub(super) creation: Option<Creation>,
+    /// Closes the attached stdio before the removal, which would wait for its reader otherwise.
+    pub(super) closer: Option<AttachCloser>,
     pub(super) volume: Option<VolumeUse>,
-    /// The container's own; nobody else gets it before.
-    _user: User,
+    /// Reserved for the container until this handle is dropped.
+    _user: UserId,
 }
 
 impl DockerHandle {
     pub(super) fn new(
-        shared: Arc<Shared>,
+        context: Arc<Context>,
         name: String,
         memory_limit: u64,
-        user: User,
+        user: UserId,
     ) -> DockerHandle {
-        let fate = shared.fates.watch(&name);
+        let exit = context.exits.watch(&name);
         DockerHandle {
-            shared,
+            context,
             name,
             memory_limit,
-            fate,
-            known: None,
-            scissors: None,
+            exit,
+            creation: None,
+            closer: None,
             volume: None,
             _user: user,
         }
@@ -60,10 +60,10 @@ impl DockerHandle {
         &self.name
     }
 
-    /// Asks the engine, which reported no end, what it knows.
-    async fn inquire(&self) -> EndCause {
-        let inspection = self.shared.engine.client.inspect_container(&self.name, None);
-        match call(format!("inspect container {}", self.name), ANSWER, inspection).await {
+    /// Inspects the container, for when the engine reported no exit event in time.
+    async fn inspect(&self) -> EndCause {
+        let inspection = self.context.engine.client.inspect_container(&self.name, None);
+        match call(format!("inspect container {}", self.name), INSPECT_TIMEOUT, inspection).await {
             Ok(found) => match found.state {
                 Some(state) if state.oom_killed == Some(true) => {
                     EndCause::OutOfMemory { limit_bytes: self.memory_limit }
@@ -84,32 +84,32 @@ impl DockerHandle {
 
 impl SandboxHandle for DockerHandle {
     fn ended(&mut self) -> BoxFuture<'_, ()> {
-        // Of a container whose attached stdio is not read the engine tells it only when it is.
-        Box::pin(self.fate.ended())
+        // If the attached stdio is not read, the engine reports the end only once it is read.
+        Box::pin(self.exit.ended())
     }
 
     fn cause(&mut self) -> BoxFuture<'_, EndCause> {
         Box::pin(async move {
-            let reported = self.fate.cause(self.memory_limit);
-            match tokio::time::timeout(REPORT, reported).await {
+            let reported = self.exit.cause(self.memory_limit);
+            match tokio::time::timeout(EXIT_EVENT_TIMEOUT, reported).await {
                 Ok(cause) => cause,
-                Err(_) => self.inquire().await,
+                Err(_) => self.inspect().await,
             }
         })
     }
 
     fn end(mut self: Box<Self>) -> BoxFuture<'static, ()> {
         Box::pin(async move {
-            if let Some(scissors) = &self.scissors {
-                scissors.cut();
+            if let Some(closer) = &self.closer {
+                closer.close();
             }
-            // While this future lives the handle does: dropped half-way, or out of time, its Drop
-            // leaves the rest to the reaper.
-            if let Some(known) = self.known {
-                let reaper = self.shared.reaper.clone();
-                let removal = reaper.remove(&self.name, known);
-                if tokio::time::timeout(REMOVAL, removal).await.is_ok() {
-                    self.known = None;
+            // This future owns the handle. If it is dropped early or runs out of time, the handle's
+            // Drop gives the removal to the remover.
+            if let Some(creation) = self.creation {
+                let remover = self.context.remover.clone();
+                let removal = remover.remove(&self.name, creation);
+                if tokio::time::timeout(END_TIMEOUT, removal).await.is_ok() {
+                    self.creation = None;
                 }
             }
         })
@@ -118,11 +118,11 @@ impl SandboxHandle for DockerHandle {
 
 impl Drop for DockerHandle {
     fn drop(&mut self) {
-        if let Some(scissors) = &self.scissors {
-            scissors.cut();
+        if let Some(closer) = &self.closer {
+            closer.close();
         }
-        if let Some(known) = self.known {
-            self.shared.reaper.begin_removal(std::mem::take(&mut self.name), known);
+        if let Some(creation) = self.creation {
+            self.context.remover.begin_removal(std::mem::take(&mut self.name), creation);
         }
     }
 }

@@ -8,13 +8,13 @@ use bollard::models::ImageInspect;
 use dashmap::DashMap;
 use tokio::time::Instant;
 
-use super::engine::{CallError, Engine, QUICK, call};
+use super::engine::{CallError, Engine, QUICK_TIMEOUT, call};
 use crate::sandbox::SandboxError;
 use crate::template::Template;
 
 /// How long an answer is used. An image that is built anew under the same name takes effect within
 /// this; asking costs a round trip before every sandbox.
-const FRESH: Duration = Duration::from_secs(30);
+const CACHE_TIME: Duration = Duration::from_secs(30);
 
 /// An image as it was when the engine was asked.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl Images {
         template: &Template,
     ) -> Result<Arc<Image>, SandboxError> {
         if let Some(entry) = self.known.get(&template.image)
-            && entry.0.elapsed() < FRESH
+            && entry.0.elapsed() < CACHE_TIME
         {
             return Ok(entry.1.clone());
         }
@@ -85,7 +85,7 @@ impl Images {
 }
 
 async fn inspect(engine: &Engine, name: &str) -> Result<ImageInspect, CallError> {
-    call(format!("look up image {name}"), QUICK, engine.client.inspect_image(name)).await
+    call(format!("look up image {name}"), QUICK_TIMEOUT, engine.client.inspect_image(name)).await
 }
 
 fn read(image: ImageInspect, name: &str) -> Image {

@@ -1,56 +1,68 @@
-//! This gateway's place on disk, and whose places are abandoned.
+//! This gateway's directory and lock, and which other gateways have ended.
 //!
 //! ```text
 //! runtime_dir/
-//!   realm                 who can judge whom: gateways that read the same id see the same locks
-//!   judge.lock            held while an instance is made and while the dead are told
-//!   INSTANCE.lock         locked by its gateway as long as that lives, kill -9 included
+//!   runtime-dir-id        random; gateways that read the same id see the same locks
+//!   directory.lock        held while an instance is made and while ended ones are removed
+//!   INSTANCE.lock         locked by its gateway; the kernel releases it even after kill -9
 //!   INSTANCE/driver       the driver's executable, bind-mounted into every sandbox
 //!   INSTANCE/SECRET/      a link's socket, only while its sandbox starts
 //! ```
-//! An instance whose lock can be taken is dead and stays so: ids are random and never used twice.
-//! A gateway with another runtime directory, be it on another machine or in another container, has
-//! another realm; what it made is judged by its expiry alone.
+//! An instance whose lock can be taken has ended for good: ids are random and never used twice.
+//! A gateway with another runtime directory, perhaps on another machine or in another container, has
+//! another `runtime-dir-id`: its locks cannot be tested, so what it made is removed only once it has
+//! expired.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::container::HOSTS_NAME;
 use crate::id::SessionId;
-use crate::sandbox::{SandboxError, embedded, environment};
+use crate::sandbox::SandboxError;
+use crate::sandbox::common::lock::{self, Lock};
+use crate::sandbox::common::{embedded, environment};
 
-/// The place of one living gateway.
+/// The directory and lock of one running gateway.
 #[derive(Debug)]
 pub(super) struct Instance {
     /// Names the gateway in labels and container names.
     pub(super) id: String,
-    /// Who can see this gateway's lock.
-    pub(super) realm: String,
+    /// Id of the runtime directory: gateways that read the same one can test each other's locks.
+    pub(super) directory_id: String,
     root: PathBuf,
     directory: PathBuf,
-    /// Held, never read: the kernel gives it back when this process ends, however it ends.
+    /// Held, never read: the kernel releases it when this process ends, however it ends.
     _lock: File,
 }
 
 impl Instance {
-    /// Makes a place below `root` and writes the driver into it. With `traversable`, other users
-    /// may pass through to what they are told of: an engine that maps users opens our files as one.
+    /// Makes an instance directory below `root` and writes the driver into it. With `traversable`,
+    /// other users may open files in it whose path they know; an engine that maps users opens them
+    /// as another user.
     pub(super) fn create(root: &Path, traversable: bool) -> Result<Instance, SandboxError> {
         let mode = if traversable { 0o711 } else { 0o700 };
         let step = |operation: String| {
             move |cause: io::Error| SandboxError::Step { operation, cause: cause.into() }
         };
-        prepare(root, mode)?;
-        // Engines and mounts want a path that means the same from everywhere.
+        lock::own_directory(root, mode).map_err(|error| SandboxError::Setting {
+            setting: "runtime_dir",
+            what: format!(
+                "cannot use the runtime directory {}: {error}; choose another with --runtime-dir",
+                root.display()
+            ),
+        })?;
+        // Engines and mounts need an absolute path without links.
         let root = fs::canonicalize(root)
             .map_err(step(format!("find the runtime directory {}", root.display())))?;
-        let _judge = judge(&root).map_err(step(format!("lock {}", root.display())))?;
-        let realm = read_realm(&root).map_err(step(format!("read {}/realm", root.display())))?;
+        let _lock_of_all =
+            lock_directory(&root).map_err(step(format!("lock {}", root.display())))?;
+        let directory_id = read_directory_id(&root)
+            .map_err(step(format!("read {}/runtime-dir-id", root.display())))?;
         let id = random_name()?;
-        let lock = open_lock(&root.join(format!("{id}.lock")))
-            .and_then(|lock| lock.lock().map(|()| lock))
+        let lock = lock::create(&root.join(format!("{id}.lock")))
+            .and_then(|lock| lock.ok_or_else(|| io::ErrorKind::AlreadyExists.into()))
             .map_err(step(format!("lock instance {id} in {}", root.display())))?;
         let directory = root.join(&id);
         let made = DirBuilder::new().mode(mode).create(&directory).and_then(|()| {
@@ -62,7 +74,7 @@ impl Instance {
             fs::write(&hosts, environment::hosts())?;
             fs::set_permissions(&hosts, Permissions::from_mode(0o444))
         });
-        let instance = Instance { id, realm, root, directory, _lock: lock };
+        let instance = Instance { id, directory_id, root, directory, _lock: lock };
         made.map_err(step(format!("write the driver to {}", instance.directory.display())))?;
         Ok(instance)
     }
@@ -86,28 +98,29 @@ impl Instance {
         Ok(path)
     }
 
-    /// Whether the gateway `id` of this realm lives. One without a lock file does not.
-    pub(super) fn lives(&self, id: &str) -> bool {
+    /// Whether the gateway `id` of this runtime directory is running. One without a lock file is not.
+    pub(super) fn is_alive(&self, id: &str) -> bool {
         if id == self.id {
             return true;
         }
-        // A label is only text until it looks like an id of ours.
+        // Labels are text from the engine, and the id becomes part of a path.
         if SessionId::parse(id).is_none() {
             return false;
         }
-        match File::open(self.root.join(format!("{id}.lock"))) {
-            Ok(lock) => matches!(lock.try_lock(), Err(TryLockError::WouldBlock)),
-            Err(error) => error.kind() != io::ErrorKind::NotFound,
-        }
+        // An error says nothing about the gateway, so it counts as running.
+        !matches!(
+            lock::try_take(&self.root.join(format!("{id}.lock"))),
+            Ok(Lock::Free(_) | Lock::Gone)
+        )
     }
 
-    /// Removes the places of gateways that no longer live.
-    pub(super) fn clear_dead(&self) -> io::Result<()> {
-        let _judge = judge(&self.root)?;
+    /// Removes directories and locks of gateways that have ended.
+    pub(super) fn remove_dead(&self) -> io::Result<()> {
+        let _lock_of_all = lock_directory(&self.root)?;
         for entry in fs::read_dir(&self.root)? {
             let path = entry?.path();
             let Some(id) = path.file_stem().and_then(|stem| stem.to_str()) else { continue };
-            if SessionId::parse(id).is_none() || self.lives(id) {
+            if SessionId::parse(id).is_none() || self.is_alive(id) {
                 continue;
             }
             if path.is_dir() {
@@ -122,61 +135,32 @@ impl Instance {
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        // Whatever stays is found by the next sweep: the lock is free from here on.
+        // The next sweep removes what stays, because the lock is released with this value.
         let _ = fs::remove_dir_all(&self.directory);
         let _ = fs::remove_file(self.root.join(format!("{}.lock", self.id)));
     }
 }
 
-/// Makes `root` if it is missing, and refuses one that others could have prepared for us.
-fn prepare(root: &Path, mode: u32) -> Result<(), SandboxError> {
-    let unusable = |what: String| SandboxError::Setting { setting: "runtime_dir", what };
-    let step = |cause: io::Error| {
-        unusable(format!(
-            "cannot make the runtime directory {}: {cause}; choose another with --runtime-dir",
-            root.display()
-        ))
-    };
-    let mut parents = DirBuilder::new();
-    parents.recursive(true).mode(mode).create(root).map_err(step)?;
-    let metadata = fs::symlink_metadata(root).map_err(step)?;
-    let ours = metadata.uid() == rustix::process::geteuid().as_raw();
-    if !metadata.is_dir() || !ours || metadata.mode() & 0o022 != 0 {
-        return Err(unusable(format!(
-            "the runtime directory {} is not safe: it must be a directory that belongs to this \
-             user and that nobody else may write; remove it or choose another with \
-             --runtime-dir",
-            root.display()
-        )));
-    }
-    if metadata.mode() & mode == mode {
-        return Ok(()); // wide enough; another gateway may need what is more than ours
-    }
-    fs::set_permissions(root, Permissions::from_mode(mode)).map_err(step)
-}
-
-/// Keeps others from judging or being made while the file lives. Never held across a call of the
-/// engine.
-fn judge(root: &Path) -> io::Result<File> {
-    let lock = open_lock(&root.join("judge.lock"))?;
+/// Locks the runtime directory: while the file is open, no other gateway makes or removes instances
+/// in it. Never held across a call of the engine.
+fn lock_directory(root: &Path) -> io::Result<File> {
+    let path = root.join("directory.lock");
+    let lock =
+        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
     lock.lock()?;
     Ok(lock)
 }
 
-fn open_lock(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)
-}
-
-/// The realm's id; the first gateway of a directory makes it.
-fn read_realm(root: &Path) -> io::Result<String> {
-    let path = root.join("realm");
+/// Reads the runtime directory's id; the first gateway of the directory makes it.
+fn read_directory_id(root: &Path) -> io::Result<String> {
+    let path = root.join("runtime-dir-id");
     match fs::read_to_string(&path) {
         Ok(text) if SessionId::parse(text.trim()).is_some() => Ok(text.trim().to_owned()),
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => {
-            let realm = SessionId::random().map_err(io::Error::other)?;
-            fs::write(&path, realm.as_str())?;
-            Ok(realm.as_str().to_owned())
+            let directory_id = SessionId::random().map_err(io::Error::other)?;
+            fs::write(&path, directory_id.as_str())?;
+            Ok(directory_id.as_str().to_owned())
         }
     }
 }
@@ -194,22 +178,24 @@ pub(super) fn random_name() -> Result<String, SandboxError> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
 
     #[test]
-    fn the_living_are_left_alone_and_the_dead_leave_nothing() {
+    fn running_gateways_are_left_alone_and_ended_ones_removed() {
         let root = tempfile::tempdir().unwrap();
         let first = Instance::create(root.path(), false).unwrap();
         let second = Instance::create(root.path(), false).unwrap();
-        assert_eq!(first.realm, second.realm);
-        assert!(first.lives(&second.id) && second.lives(&first.id));
+        assert_eq!(first.directory_id, second.directory_id);
+        assert!(first.is_alive(&second.id) && second.is_alive(&first.id));
 
-        // What kill -9 leaves: the files, and a lock nobody holds.
+        // What kill -9 leaves: the files, and a lock that no process holds.
         let dead = random_name().unwrap();
         fs::create_dir(root.path().join(&dead)).unwrap();
         fs::write(root.path().join(format!("{dead}.lock")), "").unwrap();
-        assert!(!first.lives(&dead));
-        first.clear_dead().unwrap();
+        assert!(!first.is_alive(&dead));
+        first.remove_dead().unwrap();
         assert!(!root.path().join(&dead).exists());
         assert!(!root.path().join(format!("{dead}.lock")).exists());
         assert!(second.driver().exists() && first.driver().exists());
@@ -220,11 +206,11 @@ mod tests {
     }
 
     #[test]
-    fn only_names_of_ours_are_looked_up() {
+    fn only_names_that_are_ids_are_looked_up() {
         let root = tempfile::tempdir().unwrap();
         let instance = Instance::create(root.path(), false).unwrap();
-        for odd in ["", "../judge", "judge", "/etc/passwd"] {
-            assert!(!instance.lives(odd), "{odd}");
+        for odd in ["", "../directory", "directory", "/etc/passwd"] {
+            assert!(!instance.is_alive(odd), "{odd}");
         }
     }
 
@@ -233,7 +219,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         fs::set_permissions(root.path(), Permissions::from_mode(0o777)).unwrap();
         let error = Instance::create(root.path(), false).unwrap_err();
-        assert!(error.to_string().contains("not safe"), "{error}");
+        assert!(error.to_string().contains("no other user may write"), "{error}");
     }
 
     #[test]

@@ -2,11 +2,11 @@
 //!
 //! For sandboxes that share no file system or no kernel with the gateway. The engine frames the
 //! two output streams (stream u8 · zero [3] · length u32 big endian · bytes); stdout is the link,
-//! stderr is for the operator's log. Nothing is read ahead: what the gateway does not read stays in
-//! the engine, whose pipes fill, and the driver waits.
+//! stderr goes to the operator's log. Nothing is read ahead: bytes that the gateway does not read stay
+//! in the engine, whose pipes fill until the driver waits.
 //!
-//! An attachment that is open and not read makes the engine wait when the container is ended. So
-//! the attachment is shared with the sandbox's handle, which cuts it first.
+//! An attachment that is open and not read makes the engine wait when the container is ended. So the
+//! sandbox's handle shares the attachment and closes it before it ends the container.
 
 use std::io;
 use std::pin::Pin;
@@ -17,37 +17,37 @@ use bollard::container::{AttachContainerResults, LogOutput};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Bytes of a driver's stderr that reach the log; the rest is dropped. A driver says a line or two
-/// when it fails; whoever says more wants to fill a disk.
+/// Bytes of a driver's stderr that reach the log; the rest is dropped. A driver that fails writes a
+/// line or two; more would let a sandbox fill the disk with log.
 const STDERR_BYTES: usize = 16 << 10;
 
 /// Shared between the link and the handle. The lock is held for one poll and never across an await.
-type Shared = Arc<Mutex<State>>;
+type SharedState = Arc<Mutex<State>>;
 
 struct State {
-    /// `None` once cut.
+    /// `None` once closed.
     attached: Option<AttachContainerResults>,
-    /// What was taken off the stream and not read yet.
+    /// Bytes received from the engine that the link's reader has not taken yet.
     rest: Bytes,
-    /// How much of stderr may still be logged.
+    /// Bytes of stderr that may still be logged.
     stderr_left: usize,
-    /// Who waits, to be told when the attachment is cut.
+    /// The tasks that wait, to be woken when the attachment is closed.
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
 
 /// The link's end in the gateway.
 pub(super) struct StdioLink {
-    shared: Shared,
+    shared: SharedState,
     container: String,
 }
 
-/// Cuts the link's attachment; nothing happens if it is cut already.
+/// Closes the link's attachment; does nothing if it is closed already.
 #[derive(Clone)]
-pub(super) struct Scissors(Shared);
+pub(super) struct AttachCloser(SharedState);
 
 /// Makes a link of an attachment made before the container was started.
-pub(super) fn link(attached: AttachContainerResults, container: &str) -> (StdioLink, Scissors) {
+pub(super) fn link(attached: AttachContainerResults, container: &str) -> (StdioLink, AttachCloser) {
     let shared = Arc::new(Mutex::new(State {
         attached: Some(attached),
         rest: Bytes::new(),
@@ -56,12 +56,12 @@ pub(super) fn link(attached: AttachContainerResults, container: &str) -> (StdioL
         writer: None,
     }));
     let link = StdioLink { shared: shared.clone(), container: container.to_owned() };
-    (link, Scissors(shared))
+    (link, AttachCloser(shared))
 }
 
-impl Scissors {
+impl AttachCloser {
     /// Closes the attachment. The link then reads as ended.
-    pub(super) fn cut(&self) {
+    pub(super) fn close(&self) {
         let mut state = lock(&self.0);
         let attached = state.attached.take();
         let wakers = [state.reader.take(), state.writer.take()];
@@ -72,14 +72,14 @@ impl Scissors {
 }
 
 impl Drop for StdioLink {
-    /// The engine then closes the driver's stdin: the dead-man switch.
+    /// The engine then closes the driver's stdin, and the driver ends with it (dead-man switch).
     fn drop(&mut self) {
-        Scissors(self.shared.clone()).cut();
+        AttachCloser(self.shared.clone()).close();
     }
 }
 
 /// A poisoned lock is taken all the same: no state here is half changed when a poll panics.
-fn lock(shared: &Shared) -> MutexGuard<'_, State> {
+fn lock(shared: &SharedState) -> MutexGuard<'_, State> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -128,7 +128,7 @@ impl State {
         }
     }
 
-    /// Polls the attachment's input; a cut one is a broken pipe.
+    /// Polls the attachment's input; a closed one gives a broken pipe.
     fn write<T>(
         &mut self,
         context: &mut Context<'_>,
@@ -193,7 +193,7 @@ mod tests {
     async fn stdout_is_the_link_and_stderr_is_not() {
         let noise = LogOutput::StdErr { message: Bytes::from(vec![b'x'; STDERR_BYTES * 2]) };
         let (attached, mut far) = attachment(vec![out("he"), noise, out("llo")]);
-        let (mut link, _scissors) = link(attached, "c");
+        let (mut link, _closer) = link(attached, "c");
         let mut text = [0; 5];
         link.read_exact(&mut text).await.unwrap();
         assert_eq!(&text, b"hello");
@@ -204,14 +204,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn cutting_wakes_a_reader_and_a_writer_that_wait() {
+    async fn closing_wakes_a_reader_and_a_writer_that_wait() {
         let (attached, _far) = attachment(vec![]);
-        let (link, scissors) = link(attached, "c");
+        let (link, closer) = link(attached, "c");
         let (mut reading, mut writing) = tokio::io::split(link);
         let reader = tokio::spawn(async move { reading.read(&mut [0; 1]).await });
         let writer = tokio::spawn(async move { writing.write_all(&[0; 64]).await });
         tokio::task::yield_now().await;
-        scissors.cut();
+        closer.close();
         let limit = Duration::from_secs(5);
         assert_eq!(tokio::time::timeout(limit, reader).await.unwrap().unwrap().unwrap(), 0);
         let error = tokio::time::timeout(limit, writer).await.unwrap().unwrap().unwrap_err();
@@ -222,7 +222,7 @@ mod tests {
     async fn a_stream_that_is_not_framed_is_an_error() {
         let console = LogOutput::Console { message: Bytes::from_static(b"?") };
         let (attached, _far) = attachment(vec![console]);
-        let (mut link, _scissors) = link(attached, "c");
+        let (mut link, _closer) = link(attached, "c");
         let error = link.read(&mut [0; 1]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     }

@@ -1,8 +1,9 @@
-//! A user id for each container, so that no two sessions share what the kernel counts by user: pending
-//! signals and timers, inotify, message queues, processes.
+//! Gives each container a user id of its own, so that no two sessions share what the kernel counts by
+//! user: pending signals and timers, inotify watches, message queues, processes.
 //!
-//! Ids are drawn at random, as gateways on one engine know nothing of each other: two of a thousand
-//! containers have the same one about once in a hundred times, and then share quotas and no more.
+//! Ids are drawn at random, because gateways on one engine do not know each other's. Among a thousand
+//! containers the chance that two have the same id is about one in a hundred; those two then share
+//! quotas and nothing else.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,14 +11,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::facts::Facts;
 use crate::sandbox::SandboxError;
 
-/// Where ids of containers begin on a machine that sees them as they are: behind those that the
-/// local backend gives away, and in what systemd's table of ids calls unused up to 2147352575.
+/// First user id of containers where ids are not mapped: above those of the local backend, and in the
+/// range that systemd's table of ids calls unused, up to 2147352575.
 const FIRST: u32 = 2_100_000_000;
 /// Up to below 2147352576, and below 2^31, where runtimes stop counting.
 const COUNT: u32 = 47_000_000;
 
-/// Where they begin for an engine that maps users, who has 65,536 of them in most cases, and what
-/// is below belongs to the image's own users.
+/// First user id for an engine that maps users: it has 65,536 ids in most cases, and those below this
+/// one belong to the image's own users.
 const FIRST_MAPPED: u32 = 10_000;
 const COUNT_MAPPED: u32 = 50_000;
 
@@ -26,7 +27,7 @@ const _: () = assert!(FIRST_MAPPED as u64 + (COUNT_MAPPED as u64) < 1 << 16);
 
 /// The ids of one gateway's containers.
 #[derive(Debug)]
-pub(super) struct Users {
+pub(super) struct UserIds {
     first: u32,
     count: u32,
     /// Held for a few instructions, never across an await.
@@ -35,24 +36,24 @@ pub(super) struct Users {
 
 /// A user id while a container may have it.
 #[derive(Debug)]
-pub(super) struct User {
-    /// User and group in the container.
+pub(super) struct UserId {
+    /// UserId and group in the container.
     pub(super) id: u32,
     taken: Arc<Mutex<HashSet<u32>>>,
 }
 
-impl Users {
+impl UserIds {
     /// The ids that an engine can give to a container.
-    pub(super) fn of(facts: &Facts) -> Users {
+    pub(super) fn of(facts: &Facts) -> UserIds {
         let (first, count) = match facts.rootless || facts.user_namespace {
             true => (FIRST_MAPPED, COUNT_MAPPED),
             false => (FIRST, COUNT),
         };
-        Users { first, count, taken: Arc::default() }
+        UserIds { first, count, taken: Arc::default() }
     }
 
     /// An id that no container of this gateway has.
-    pub(super) fn take(&self) -> Result<User, SandboxError> {
+    pub(super) fn take(&self) -> Result<UserId, SandboxError> {
         let random = || {
             getrandom::u32().map_err(|error| SandboxError::Step {
                 operation: "get random bytes from the kernel".into(),
@@ -69,13 +70,13 @@ impl Users {
                 )));
             }
             if taken.insert(id) {
-                return Ok(User { id, taken: self.taken.clone() });
+                return Ok(UserId { id, taken: self.taken.clone() });
             }
         }
     }
 }
 
-impl Drop for User {
+impl Drop for UserId {
     fn drop(&mut self) {
         lock(&self.taken).remove(&self.id);
     }
@@ -99,8 +100,8 @@ mod tests {
             (mapped, 10_000..60_000),
             (rootless, 10_000..60_000),
         ] {
-            let users = Users::of(&facts);
-            let taken: Vec<User> = (0..2000).map(|_| users.take().unwrap()).collect();
+            let users = UserIds::of(&facts);
+            let taken: Vec<UserId> = (0..2000).map(|_| users.take().unwrap()).collect();
             let ids: HashSet<u32> = taken.iter().map(|user| user.id).collect();
             assert_eq!(ids.len(), taken.len());
             assert!(ids.iter().all(|id| range.contains(id)), "{range:?}");
@@ -111,7 +112,7 @@ mod tests {
 
     #[test]
     fn the_last_one_is_given_and_one_more_is_refused() {
-        let users = Users { first: 5, count: 3, taken: Arc::default() };
+        let users = UserIds { first: 5, count: 3, taken: Arc::default() };
         let all = [users.take().unwrap(), users.take().unwrap(), users.take().unwrap()];
         assert!(users.take().unwrap_err().to_string().contains("all 3 user ids"));
         drop(all);

@@ -3,9 +3,9 @@
 //! ```text
 //! create volume ─► create a container with it, never started ─► PUT the archive ─► remove the container
 //! ```
-//! A volume belongs to one gateway and is filled before the first sandbox mounts it read-only, so
-//! nobody ever sees half a driver. Users are counted: when the gateway drains and nobody is left,
-//! the volume goes; the volume of a gateway that was killed goes with the next sweep.
+//! A volume belongs to one gateway and is filled before the first sandbox mounts it read-only, so no
+//! sandbox sees a half-written driver. The sandboxes that use it are counted: when the gateway drains
+//! and the count is zero, the volume is removed. The next sweep removes that of a killed gateway.
 
 use std::collections::HashMap;
 use std::io;
@@ -18,9 +18,10 @@ use bollard::query_parameters::{
 use tokio::sync::OnceCell;
 
 use super::container::{DRIVER_NAME, volume};
-use super::engine::{Engine, QUICK, SLOW, call};
-use super::reaper::{Known, Reaper};
-use crate::sandbox::{SandboxError, embedded};
+use super::engine::{Engine, QUICK_TIMEOUT, SLOW_TIMEOUT, call};
+use super::removal::{Creation, Remover};
+use crate::sandbox::SandboxError;
+use crate::sandbox::common::embedded;
 
 /// The driver's volume, made when first needed.
 #[derive(Debug, Default)]
@@ -42,13 +43,14 @@ struct State {
 pub(super) struct VolumeUse {
     /// The volume's name.
     pub(super) name: String,
-    _user: User,
+    _count: UseCount,
 }
 
+/// Counts one use of the volume until it is dropped.
 #[derive(Debug)]
-struct User(Arc<Mutex<State>>);
+struct UseCount(Arc<Mutex<State>>);
 
-impl Drop for User {
+impl Drop for UseCount {
     fn drop(&mut self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).users -= 1;
     }
@@ -59,24 +61,24 @@ impl DriverVolume {
     pub(super) async fn get(
         &self,
         engine: &Engine,
-        reaper: &Reaper,
+        remover: &Remover,
         instance: &str,
         image: &str,
         labels: &HashMap<String, String>,
     ) -> Result<VolumeUse, SandboxError> {
-        let (made, name, user) = {
+        let (made, name, count) = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             state.users += 1;
             let name = format!("cellgate-{instance}-driver-{}", state.generation);
-            (state.made.clone(), name, User(self.state.clone()))
+            (state.made.clone(), name, UseCount(self.state.clone()))
         };
         let name = made
             .get_or_try_init(|| async {
-                fill(engine, reaper, &name, image, labels).await.map(|()| name.clone())
+                fill(engine, remover, &name, image, labels).await.map(|()| name.clone())
             })
             .await?
             .clone();
-        Ok(VolumeUse { name, _user: user })
+        Ok(VolumeUse { name, _count: count })
     }
 
     /// Removes the volume if no sandbox uses it.
@@ -101,7 +103,7 @@ impl DriverVolume {
 pub(super) async fn remove(engine: &Engine, name: &str) -> Result<(), String> {
     let options = RemoveVolumeOptionsBuilder::default().force(true).build();
     let removal = engine.client.remove_volume(name, Some(options));
-    match call(format!("remove volume {name}"), SLOW, removal).await {
+    match call(format!("remove volume {name}"), SLOW_TIMEOUT, removal).await {
         Err(error) if error.status() != Some(404) => Err(error.to_string()),
         _ => Ok(()),
     }
@@ -109,7 +111,7 @@ pub(super) async fn remove(engine: &Engine, name: &str) -> Result<(), String> {
 
 async fn fill(
     engine: &Engine,
-    reaper: &Reaper,
+    remover: &Remover,
     name: &str,
     image: &str,
     labels: &HashMap<String, String>,
@@ -119,12 +121,13 @@ async fn fill(
         labels: Some(labels.clone()),
         ..Default::default()
     };
-    call(format!("create volume {name}"), SLOW, engine.client.create_volume(request)).await?;
+    call(format!("create volume {name}"), SLOW_TIMEOUT, engine.client.create_volume(request))
+        .await?;
     let carrier = format!("{name}-carrier");
     let options = CreateContainerOptionsBuilder::default().name(&carrier).build();
     let body = ContainerCreateBody {
         image: Some(image.to_owned()),
-        // Never run; the engine wants to know all the same.
+        // Never run; the engine requires one.
         entrypoint: Some(vec!["/nothing".to_owned()]),
         labels: Some(labels.clone()),
         network_disabled: Some(true),
@@ -136,12 +139,12 @@ async fn fill(
         ..Default::default()
     };
     let carry = engine.client.create_container(Some(options), body);
-    let filled = match call(format!("create container {carrier}"), SLOW, carry).await {
+    let filled = match call(format!("create container {carrier}"), SLOW_TIMEOUT, carry).await {
         Ok(_) => upload(engine, &carrier).await,
         Err(error) => Err(error.into()),
     };
-    let known = if filled.is_ok() { Known::Made } else { Known::Perhaps };
-    reaper.begin_removal(carrier, known);
+    let creation = if filled.is_ok() { Creation::Confirmed } else { Creation::Unanswered };
+    remover.begin_removal(carrier, creation);
     filled
 }
 
@@ -154,7 +157,7 @@ async fn upload(engine: &Engine, carrier: &str) -> Result<(), SandboxError> {
     let options = UploadToContainerOptionsBuilder::default().path(&target).build();
     let body = bollard::body_full(archive.into());
     let upload = engine.client.upload_to_container(carrier, Some(options), body);
-    Ok(call("put the driver into its volume", SLOW + QUICK, upload).await?)
+    Ok(call("put the driver into its volume", SLOW_TIMEOUT + QUICK_TIMEOUT, upload).await?)
 }
 
 fn archive() -> io::Result<Vec<u8>> {

@@ -1,58 +1,63 @@
-//! What is in force on this machine, in words for the operator.
+//! Which protections the local backend enforces on this machine, in words for the operator.
 
 use std::fs;
 
 use super::host::Privilege;
-use super::jailer::Standing;
-use crate::sandbox::cgroup::Cgroups;
-use crate::sandbox::{Enforcement, EnforcementState};
+use super::jailer::JailStarted;
+use crate::sandbox::common::cgroup::Cgroups;
+use crate::sandbox::{EnforcementState, Protection};
 
-/// One entry for every protection of this backend.
-pub(super) fn list(
+/// How the local backend enforces `protection`; `None` if it has no such protection. `probed` is what
+/// came of the sandbox that was made at the start: where none can be made, only that is said.
+pub(super) fn state(
+    protection: Protection,
     privilege: Privilege,
     further_groups: usize,
     cgroups: &Cgroups,
-    trial: &Result<Standing, String>,
-) -> Vec<Enforcement> {
-    let standing = match trial {
-        Ok(standing) => standing,
+    probed: &Result<JailStarted, String>,
+) -> Option<EnforcementState> {
+    let started = match probed {
+        Ok(started) => started,
         Err(why) => {
-            return vec![entry("sandbox", missing(why.clone(), "see above; or use Docker"))];
+            return (protection == Protection::Sandbox)
+                .then(|| missing(why.clone(), "see above; or use Docker"));
         }
     };
-    let full = |by: &str| EnforcementState::Full(by.into());
-    vec![
-        entry("no network", full("a network namespace with loopback alone")),
-        entry("no privileges", full("no capabilities, no_new_privs, locked securebits")),
-        entry("read-only system", full("read-only, nosuid mounts and a masked /proc")),
-        entry("nothing of others visible", full("mount, process, IPC and cgroup namespaces")),
-        entry("system call filter", full("seccomp, on all user code")),
-        entry("landlock", landlock(standing)),
-        entry("user of its own", user(privilege)),
-        entry("no further groups", groups(further_groups)),
-        entry("disk limit", full("one sized tmpfs with an inode limit for all writable places")),
-        entry("open files limit", full("RLIMIT_NOFILE for every process")),
-        entry("memory limit", memory(cgroups)),
-        entry("CPU limit", cpu(cgroups)),
-        entry("process limit", processes(cgroups)),
-        entry(
-            "nothing left behind",
-            full("the link's end ends the sandbox; a janitor process, and a sweep at start-up"),
-        ),
-    ]
-}
-
-fn entry(what: &'static str, state: EnforcementState) -> Enforcement {
-    Enforcement { what, state }
+    let full = EnforcementState::full;
+    Some(match protection {
+        Protection::Sandbox
+        | Protection::AccessControl
+        | Protection::UserNamespace
+        | Protection::NoSwap
+        | Protection::SoundRuntime => return None,
+        Protection::NoNetwork => full("a network namespace with loopback alone"),
+        Protection::NoPrivileges => full("no capabilities, no_new_privs, locked securebits"),
+        Protection::OwnUser => user(privilege),
+        Protection::NoFurtherGroups => groups(further_groups),
+        Protection::SystemCalls => full("seccomp, on all user code"),
+        Protection::Landlock => landlock(started),
+        Protection::ReadOnlySystem => full("read-only, nosuid mounts and a masked /proc"),
+        Protection::DiskLimit => {
+            full("one sized tmpfs with an inode limit for all writable places")
+        }
+        Protection::MemoryLimit => memory(cgroups),
+        Protection::CpuLimit => cpu(cgroups),
+        Protection::ProcessLimit => processes(cgroups),
+        Protection::OpenFilesLimit => full("RLIMIT_NOFILE for every process"),
+        Protection::OthersInvisible => full("mount, process, IPC and cgroup namespaces"),
+        Protection::EndsWithGateway => {
+            full("the link's end ends the sandbox; a janitor process, and a sweep at start-up")
+        }
+    })
 }
 
 fn missing(why: String, remedy: &str) -> EnforcementState {
     EnforcementState::Missing { why, remedy: remedy.into() }
 }
 
-fn landlock(standing: &Standing) -> EnforcementState {
+fn landlock(started: &JailStarted) -> EnforcementState {
     const SCOPED: u32 = 6; // the first version with everything used
-    match standing.landlock {
+    match started.landlock {
         0 => missing(
             "this kernel has no Landlock; the mounts are the only wall around files".into(),
             "Linux 5.13 with CONFIG_SECURITY_LANDLOCK and `landlock` in lsm=",
@@ -163,28 +168,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_dropped_silently() {
+    fn what_a_machine_lacks_is_never_called_full() {
         let none = Cgroups::default();
-        let trial = Ok(Standing { landlock: 0 });
-        let list = list(Privilege::User, 2, &none, &trial);
-        let state = |what| &list.iter().find(|entry| entry.what == what).unwrap().state;
-        for what in ["process limit", "user of its own", "no further groups"] {
-            assert!(matches!(state(what), EnforcementState::Partial { .. }), "{what}");
+        let probed = Ok(JailStarted { landlock: 0 });
+        let state = |protection| state(protection, Privilege::User, 2, &none, &probed).unwrap();
+        for partial in [Protection::ProcessLimit, Protection::OwnUser, Protection::NoFurtherGroups]
+        {
+            assert!(matches!(state(partial), EnforcementState::Partial { .. }), "{partial:?}");
         }
-        for what in ["memory limit", "CPU limit", "landlock"] {
-            assert!(matches!(state(what), EnforcementState::Missing { .. }), "{what}");
+        for missing in [Protection::MemoryLimit, Protection::CpuLimit, Protection::Landlock] {
+            assert!(matches!(state(missing), EnforcementState::Missing { .. }), "{missing:?}");
         }
-        let vital = crate::sandbox::missing_limits(&list);
-        let vital: Vec<&str> = vital.into_iter().map(|entry| entry.what).collect();
-        assert_eq!(vital, ["memory limit", "CPU limit"]);
     }
 
     #[test]
     fn a_machine_without_sandboxes_says_only_why() {
-        let trial = Err("user namespaces are forbidden".to_owned());
-        let list = list(Privilege::User, 0, &Cgroups::default(), &trial);
-        let [Enforcement { state: EnforcementState::Missing { why, .. }, .. }] = &list[..] else {
-            panic!("{list:?}")
+        let probed = Err("user namespaces are forbidden".to_owned());
+        let none = Cgroups::default();
+        let state = |protection| state(protection, Privilege::User, 0, &none, &probed);
+        let said: Vec<Protection> =
+            Protection::ALL.iter().copied().filter(|one| state(*one).is_some()).collect();
+        assert_eq!(said, [Protection::Sandbox]);
+        let Some(EnforcementState::Missing { why, .. }) = state(Protection::Sandbox) else {
+            panic!("{:?}", state(Protection::Sandbox))
         };
         assert!(why.contains("forbidden"));
     }

@@ -1,23 +1,24 @@
-//! What this process may do on this machine, and what to change where it may not.
+//! Which sandboxes this process may make on this machine, and what to change where it may not.
 
 use std::fs;
 
+use crate::error::Chain;
 use crate::sandbox::SandboxError;
 
-/// What the gateway is to the kernel.
+/// The rights of the gateway's process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Privilege {
     /// Root with the capabilities and user ids to give each sandbox one of its own.
     Root,
-    /// Root in a namespace or container that has too few user ids: all sandboxes have this one.
+    /// Root in a namespace or container with too few user ids: all sandboxes have this one.
     SharedId(u32),
     /// An ordinary user: all sandboxes have its id.
     User,
 }
 
-/// What becoming another user and opening the host's parts for it takes (capability(7)):
-/// SETGID, SETUID, SYS_ADMIN.
-const NEEDED: u64 = 1 << 6 | 1 << 7 | 1 << 21;
+/// Capabilities for changing the user and mounting parts of the host for it (capabilities(7)): SETGID,
+/// SETUID, SYS_ADMIN.
+const NEEDED_CAPABILITIES: u64 = 1 << 6 | 1 << 7 | 1 << 21;
 
 /// The kernel's "nobody".
 const NOBODY: u32 = 65534;
@@ -28,7 +29,7 @@ impl Privilege {
         let root = rustix::process::geteuid().is_root();
         let highest =
             u64::from(super::FIRST_ID) + u64::from(super::INSTANCES) * u64::from(super::IDS_EACH);
-        judge(root, &read("/proc/self/status"), &read("/proc/self/uid_map"), highest)
+        privilege(root, &read("/proc/self/status"), &read("/proc/self/uid_map"), highest)
     }
 }
 
@@ -43,12 +44,12 @@ pub(super) fn further_groups(privilege: Privilege) -> usize {
     groups.into_iter().filter(|group| *group != own).count()
 }
 
-fn judge(root: bool, status: &str, uid_map: &str, highest: u64) -> Privilege {
+fn privilege(root: bool, status: &str, uid_map: &str, highest: u64) -> Privilege {
     let effective = status
         .lines()
         .find_map(|line| u64::from_str_radix(line.strip_prefix("CapEff:")?.trim(), 16).ok())
         .unwrap_or(0);
-    if !root || effective & NEEDED != NEEDED {
+    if !root || effective & NEEDED_CAPABILITIES != NEEDED_CAPABILITIES {
         return Privilege::User;
     }
     let has = |id: u64| {
@@ -67,7 +68,7 @@ fn judge(root: bool, status: &str, uid_map: &str, highest: u64) -> Privilege {
     }
 }
 
-/// Turns a refusal of the kernel into what to change.
+/// Adds to a refusal of the kernel what the operator can change.
 pub(super) fn explain(error: SandboxError) -> SandboxError {
     let read = |path| fs::read_to_string(path).map(|text| text.trim().to_owned()).ok();
     let remedy = remedy(
@@ -79,8 +80,8 @@ pub(super) fn explain(error: SandboxError) -> SandboxError {
             || std::path::Path::new("/run/.containerenv").exists(),
     );
     SandboxError::Unsupported(format!(
-        "this machine does not let us make a sandbox: {}; {remedy}",
-        super::describe(&error)
+        "this machine does not allow sandboxes: {}; {remedy}",
+        Chain(&error)
     ))
 }
 
@@ -130,12 +131,12 @@ mod tests {
     #[test]
     fn privileges_follow_capabilities_and_the_id_map() {
         let whole = "         0          0 4294967295\n";
-        assert_eq!(judge(true, ALL, whole, HIGHEST), Privilege::Root);
-        assert_eq!(judge(false, ALL, whole, HIGHEST), Privilege::User);
-        assert_eq!(judge(true, "CapEff:\t00000000a80425fb\n", whole, HIGHEST), Privilege::User);
+        assert_eq!(privilege(true, ALL, whole, HIGHEST), Privilege::Root);
+        assert_eq!(privilege(false, ALL, whole, HIGHEST), Privilege::User);
+        assert_eq!(privilege(true, "CapEff:\t00000000a80425fb\n", whole, HIGHEST), Privilege::User);
         let container = "0 100000 65536\n";
-        assert_eq!(judge(true, ALL, container, HIGHEST), Privilege::SharedId(65534));
-        assert_eq!(judge(true, ALL, "0 1000 1\n", HIGHEST), Privilege::User);
+        assert_eq!(privilege(true, ALL, container, HIGHEST), Privilege::SharedId(65534));
+        assert_eq!(privilege(true, ALL, "0 1000 1\n", HIGHEST), Privilege::User);
     }
 
     #[test]

@@ -1,43 +1,43 @@
-//! This gateway among others: its number, its record on disk, and its janitor.
+//! This gateway's number, its record on disk, and its janitor process.
 //!
 //! ```text
 //!   <runtime dir>/<number>.instance   locked by the gateway and its janitor; holds what to
 //!                                     remove should both be gone: lines `cgroup PATH`
 //! ```
 //! The number is unique among the live gateways of this directory: the record is created anew and
-//! locked. Two things hang on it, so that gateways never touch each other's: the name of the
-//! cgroups, and a block of user ids. Whoever gets the lock of a record knows that neither its
-//! gateway nor its janitor lives, and sweeps.
+//! locked. It determines the name of the gateway's cgroups and its block of user ids, so that no two
+//! gateways share any. A process that gets the lock of a record knows that neither the record's
+//! gateway nor its janitor runs, and sweeps.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, IoSlice, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, MemfdFlags, SealFlags, flock};
+use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use tokio::process::{Child, Command};
 
-use crate::sandbox::embedded::DRIVER;
+use crate::sandbox::common::embedded::DRIVER;
+use crate::sandbox::common::lock::{self, Lock};
 
 /// How many gateways can live beside each other: blocks of [`IDS_EACH`] in the range that
-/// systemd's table of user ids leaves to nobody (1879048192 to 2147352575).
+/// systemd's table of user ids calls unused (1879048192 to 2147352575).
 pub(super) const INSTANCES: u32 = 3000;
 
 /// User ids of one gateway: more sandboxes than one machine can hold.
 pub(super) const IDS_EACH: u32 = 1 << 16;
 
-/// How long one janitor may sweep; its own patience is 10 s a record.
-const SWEEP_PATIENCE: Duration = Duration::from_secs(15);
+/// How long one janitor may sweep; it gives up by itself after 10 s a record.
+const SWEEP_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The driver's program, in memory and sealed: no file to be replaced, and whoever runs it cannot
-/// write to it (CVE-2019-5736).
+/// The driver's program, in memory and sealed: there is no file to replace, and a process that runs it
+/// cannot write to it (CVE-2019-5736).
 #[derive(Debug)]
 pub(super) struct Program(OwnedFd);
 
@@ -64,28 +64,6 @@ impl Program {
     }
 }
 
-/// The directory of records: `/run/cellgate` for root, below XDG_RUNTIME_DIR for others.
-pub(super) fn runtime_dir() -> PathBuf {
-    let uid = rustix::process::geteuid();
-    if uid.is_root() {
-        return PathBuf::from("/run/cellgate");
-    }
-    match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from) {
-        Some(dir) if dir.is_absolute() && dir.is_dir() => dir.join("cellgate"),
-        _ => std::env::temp_dir().join(format!("cellgate-{}", uid.as_raw())),
-    }
-}
-
-/// Makes the directory, or makes sure that it is ours and closed to others.
-fn own_directory(path: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    let found = path.symlink_metadata()?;
-    if !found.is_dir() || found.uid() != rustix::process::geteuid().as_raw() {
-        return Err(io::Error::other(format!("{} belongs to somebody else", path.display())));
-    }
-    fs::set_permissions(path, fs::Permissions::from_mode(0o700))
-}
-
 /// This gateway's number and record.
 #[derive(Debug)]
 pub(super) struct Instance {
@@ -99,24 +77,15 @@ pub(super) struct Instance {
 }
 
 impl Instance {
-    /// Takes a number nobody has.
+    /// Takes a number that no live gateway of this directory has.
     pub(super) fn new(dir: &Path) -> io::Result<Instance> {
-        own_directory(dir)?;
+        lock::own_directory(dir, 0o700)?;
         let first = getrandom::u32().map_err(io::Error::other)? % INSTANCES;
         let tag = getrandom::u64().map_err(io::Error::other)?;
         for step in 0..INSTANCES {
             let number = (first + step) % INSTANCES;
             let path = dir.join(format!("{number}.instance"));
-            let opened =
-                OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(&path);
-            let record = match opened {
-                Ok(record) => record,
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
-                Err(error) => return Err(error),
-            };
-            // A sweep may have looked at the file before we locked it, and removed it.
-            let locked = flock(&record, FlockOperation::NonBlockingLockExclusive).is_ok();
-            if locked && is_at(&record, &path) {
+            if let Some(record) = lock::create(&path)? {
                 return Ok(Instance { number, tag, dir: dir.to_owned(), path, record });
             }
         }
@@ -128,7 +97,7 @@ impl Instance {
         format!("cellgate-{}-{:016x}", self.number, self.tag)
     }
 
-    /// Writes down what will have to be removed, before it is made.
+    /// Records cgroups to be removed at the end. Called before they are made.
     pub(super) fn record(&self, cgroups: &[PathBuf]) -> io::Result<()> {
         let lines: String =
             cgroups.iter().map(|dir| format!("cgroup {}\n", dir.display())).collect();
@@ -141,7 +110,7 @@ impl Instance {
         Ok(Janitor { state: Mutex::new(Some(Running { child, socket })) })
     }
 
-    /// Lets a janitor care for every record whose gateway and janitor are gone. Answers how many
+    /// Starts a janitor for every record whose gateway and janitor have ended. Returns how many
     /// sandboxes there were.
     pub(super) async fn sweep(&self, program: &Program) -> io::Result<usize> {
         let mut count = 0;
@@ -151,16 +120,12 @@ impl Instance {
             {
                 continue;
             }
-            let Ok(record) = OpenOptions::new().read(true).open(&path) else { continue };
-            if flock(&record, FlockOperation::NonBlockingLockExclusive).is_err()
-                || !is_at(&record, &path)
-            {
-                continue; // its gateway or janitor lives, or has just finished
-            }
+            // Otherwise its gateway or janitor is running, or has just finished.
+            let Ok(Lock::Free(record)) = lock::try_take(&path) else { continue };
             count += sandboxes(&fs::read_to_string(&path)?);
             let (mut child, socket) = start_janitor(program, &path, &record)?;
             drop(socket); // end-of-file at once
-            match tokio::time::timeout(SWEEP_PATIENCE, child.wait()).await {
+            match tokio::time::timeout(SWEEP_TIMEOUT, child.wait()).await {
                 Ok(Ok(status)) if status.success() => {}
                 _ => {
                     tracing::warn!(record = %path.display(), "something of a dead gateway is left")
@@ -180,14 +145,6 @@ fn sandboxes(record: &str) -> usize {
     record.lines().filter_map(|line| line.strip_prefix("cgroup ")).map(children).max().unwrap_or(0)
 }
 
-/// Whether an open file is still what its path names.
-fn is_at(file: &File, path: &Path) -> bool {
-    match (file.metadata(), path.metadata()) {
-        (Ok(open), Ok(named)) => (open.dev(), open.ino()) == (named.dev(), named.ino()),
-        _ => false,
-    }
-}
-
 fn start_janitor(program: &Program, path: &Path, record: &File) -> io::Result<(Child, UnixStream)> {
     let (ours, theirs) = UnixStream::pair()?;
     ours.set_nonblocking(true)?;
@@ -195,14 +152,14 @@ fn start_janitor(program: &Program, path: &Path, record: &File) -> io::Result<(C
         .command("janitor")
         .arg(path)
         .stdin(Stdio::from(OwnedFd::from(theirs)))
-        // The same open file, so the lock lives as long as either of us.
+        // The same open file, so the lock is held until gateway and janitor have ended.
         .stdout(Stdio::from(OwnedFd::from(record.try_clone()?)))
         .stderr(Stdio::null())
         .spawn()?;
     Ok((child, ours))
 }
 
-/// The process that outlives us to clean up.
+/// The process that outlives the gateway and then removes its sandboxes and cgroups.
 #[derive(Debug)]
 pub(super) struct Janitor {
     state: Mutex<Option<Running>>,
@@ -210,13 +167,13 @@ pub(super) struct Janitor {
 
 #[derive(Debug)]
 struct Running {
-    /// Reaped by tokio once it has ended, if nobody looks before.
+    /// Reaped by [`Janitor::has_ended`], or by tokio once this is dropped.
     child: Child,
     socket: UnixStream,
 }
 
 impl Janitor {
-    /// Tells it of a new sandbox. Never waits.
+    /// Sends it the pidfd of a new sandbox. Never waits.
     pub(super) fn watch(&self, pidfd: &impl AsFd) -> io::Result<()> {
         match self.lock().as_ref() {
             Some(running) => send(&running.socket, pidfd),
@@ -224,12 +181,12 @@ impl Janitor {
         }
     }
 
-    /// Whether somebody has ended it.
+    /// Whether it has ended, as when an operator killed it.
     pub(super) fn has_ended(&self) -> bool {
         self.lock().as_mut().is_none_or(|running| !matches!(running.child.try_wait(), Ok(None)))
     }
 
-    /// Puts a new janitor in the place of one that was killed and tells it of all sandboxes.
+    /// Replaces a janitor that was killed and sends the new one the pidfds of all sandboxes.
     pub(super) fn replace<'a>(
         &self,
         instance: &Instance,
@@ -266,7 +223,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn live_gateways_have_different_numbers_and_leave_each_other_alone() {
+    async fn live_gateways_have_different_numbers_and_do_not_sweep_each_other() {
         let dir = tempfile::tempdir().unwrap();
         let program = Program::new().unwrap();
         let one = Instance::new(dir.path()).unwrap();
@@ -291,14 +248,14 @@ mod tests {
         let path = instance.path.clone();
         let running = janitor.state.into_inner().unwrap().unwrap();
         let Running { mut child, socket } = running;
-        drop(socket); // as the kernel does when we die
+        drop(socket); // as the kernel does when the gateway ends
         let status = tokio::time::timeout(Duration::from_secs(10), child.wait()).await;
         assert!(status.unwrap().unwrap().success());
         assert!(!path.exists());
     }
 
     #[test]
-    fn a_runtime_directory_of_somebody_else_is_refused() {
+    fn a_runtime_directory_that_is_a_link_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let link = dir.path().join("link");
         std::os::unix::fs::symlink("/tmp", &link).unwrap();

@@ -1,4 +1,4 @@
-//! Starts the jail and listens to its report.
+//! Starts the jail (`driver/src/jail.rs`) and reads its report.
 
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -11,29 +11,29 @@ use cellgate_driver::spec::{Report, Spec};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::unix::pipe;
 
+use super::handle::{LivePidfds, LocalHandle};
 use super::instance::{Instance, Janitor, Program};
-use super::live::{Live, Registry};
 use crate::sandbox::SandboxError;
 
-/// How long a sandbox may take to stand. It takes milliseconds; a machine that swaps or whose
-/// cores are all taken needs more.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long building a sandbox may take. It takes milliseconds; a machine that swaps or whose cores
+/// are all busy needs more.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Most bytes a report can have; it is a few lines.
+/// Longest report in bytes; it is a few lines.
 const MAX_REPORT: u64 = 8 << 10;
 
-/// Everything that starting a jail takes. One a backend.
+/// Starts the jails of one backend.
 #[derive(Debug)]
 pub(super) struct Jailer {
     pub(super) program: Program,
     pub(super) instance: Instance,
     pub(super) janitor: Janitor,
-    pub(super) registry: Arc<Registry>,
+    pub(super) pidfds: Arc<LivePidfds>,
 }
 
-/// What a jail reported that succeeded.
+/// What a jail reports after it has built its sandbox.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Standing {
+pub(super) struct JailStarted {
     /// The Landlock version in force; 0 for none.
     pub(super) landlock: u32,
 }
@@ -52,7 +52,7 @@ impl JailError {
         JailError { what: what.into(), cause }
     }
 
-    /// Whether the kernel said that this process may not.
+    /// Whether the kernel refused because of this process's rights or the kernel's age.
     pub(super) fn is_refusal(&self) -> bool {
         // ENOSPC: user.max_user_namespaces is reached; ENOSYS, EINVAL: the kernel is too old or
         // was built without a namespace.
@@ -68,14 +68,14 @@ impl From<JailError> for SandboxError {
 }
 
 impl Jailer {
-    /// Builds the sandbox of `spec` around `live` and waits until it stands. On an error whatever
-    /// was begun belongs to `live`.
+    /// Builds the sandbox of `spec` and waits until its supervisor runs. From its start on the first
+    /// process belongs to `handle`, also when an error is returned.
     pub(super) async fn start(
         &self,
         spec: &Spec,
         link: UnixStream,
-        live: &mut Live,
-    ) -> Result<Standing, JailError> {
+        handle: &mut LocalHandle,
+    ) -> Result<JailStarted, JailError> {
         let doing = |what: &'static str| move |cause| JailError::new(what, cause);
         let (spec_out, spec_in) = std::io::pipe().map_err(doing("make a pipe"))?;
         let (report_tx, report_rx) = pipe::pipe().map_err(doing("make a pipe"))?;
@@ -88,63 +88,67 @@ impl Jailer {
             .stderr(Stdio::from(report_tx))
             .spawn()
             .map_err(doing("start the jail"))?;
-        // At most a pipe's capacity (a test of the plan holds it to that), so it never waits.
+        // It fits into a pipe's buffer (a test in `plan` checks that), so writing never waits.
         let mut spec_in = spec_in;
         spec_in.write_all(&spec.encode()).map_err(doing("hand over the sandbox's description"))?;
         drop(spec_in);
 
-        let listening = self.listen(report_rx, live);
-        let standing = tokio::time::timeout(PATIENCE, listening).await.unwrap_or_else(|_| {
+        let reading = self.read_report(report_rx, handle);
+        let started = tokio::time::timeout(START_TIMEOUT, reading).await.unwrap_or_else(|_| {
             Err(JailError::new("build the sandbox in time", io::ErrorKind::TimedOut.into()))
         });
-        // The process we started has ended, or is to: it is not the sandbox.
-        if standing.is_err() {
+        // The process started above is not the sandbox. It has ended, or has to now.
+        if started.is_err() {
             let _ = child.start_kill();
         }
         child.wait().await.map_err(doing("wait for the jail"))?;
-        standing
+        started
     }
 
-    async fn listen(&self, report: pipe::Receiver, live: &mut Live) -> Result<Standing, JailError> {
+    async fn read_report(
+        &self,
+        report: pipe::Receiver,
+        handle: &mut LocalHandle,
+    ) -> Result<JailStarted, JailError> {
         let mut lines = BufReader::new(report.take(MAX_REPORT)).lines();
-        let mut standing = None;
+        let mut started = None;
         let mut failure = None;
         let reading = |cause| JailError::new("read the jail's report", cause);
         while let Some(line) = lines.next_line().await.map_err(reading)? {
             match Report::parse(&line) {
                 Some(Report::Pid(pid)) => {
-                    let pidfd = live
-                        .adopt(pid, &self.registry)
+                    let pidfd = handle
+                        .adopt(pid, &self.pidfds)
                         .map_err(|cause| JailError::new("watch the sandbox's process", cause))?;
-                    self.tell_janitor(&pidfd);
+                    self.register_with_janitor(&pidfd);
                 }
-                Some(Report::Landlock(landlock)) => standing = Some(Standing { landlock }),
+                Some(Report::Landlock(landlock)) => started = Some(JailStarted { landlock }),
                 Some(Report::Failed(errno, what)) => {
                     failure = Some(JailError::new(what, io::Error::from_raw_os_error(errno)));
                 }
-                // What the program says when it breaks, a panic's message for one.
+                // Any other line is a failure of the program itself, as a panic's message.
                 None => failure = Some(JailError::new("build the sandbox", io::Error::other(line))),
             }
         }
-        match (failure, standing) {
+        match (failure, started) {
             (Some(failure), _) => Err(failure),
-            (None, Some(standing)) => Ok(standing),
+            (None, Some(started)) => Ok(started),
             (None, None) => Err(JailError::new(
                 "build the sandbox",
-                io::Error::other("the jail ended silently"),
+                io::Error::other("the jail ended without a report"),
             )),
         }
     }
 
-    fn tell_janitor(&self, pidfd: &impl AsFd) {
+    fn register_with_janitor(&self, pidfd: &impl AsFd) {
         let Err(error) = self.janitor.watch(pidfd) else { return };
-        // Killed by somebody, or its queue is full because it is stopped: a new one gets all.
-        tracing::warn!(%error, "the janitor does not listen; starting another");
+        // It was killed, or its queue is full because it is stopped. A new one gets all pidfds.
+        tracing::warn!(%error, "the janitor does not answer; starting another");
         self.replace_janitor();
     }
 
-    /// Sees to it that somebody cleans up behind a gateway that is about to end.
-    pub(super) fn keep_janitor(&self) {
+    /// Makes sure that a janitor runs before the gateway ends.
+    pub(super) fn ensure_janitor(&self) {
         if self.janitor.has_ended() {
             tracing::warn!("the janitor was ended; starting another");
             self.replace_janitor();
@@ -152,9 +156,9 @@ impl Jailer {
     }
 
     fn replace_janitor(&self) {
-        let live = self.registry.pidfds();
+        let live = self.pidfds.pidfds();
         if let Err(error) = self.janitor.replace(&self.instance, &self.program, live.iter()) {
-            tracing::error!(%error, "no janitor: sandboxes end with us, but their cgroups may stay");
+            tracing::error!(%error, "no janitor: sandboxes end with the gateway, but their cgroups may stay");
         }
     }
 }

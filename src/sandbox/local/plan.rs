@@ -9,7 +9,7 @@
 //!   /dev                    null zero full random urandom, and links into /proc
 //!   /sys                    empty
 //! ```
-//! Nothing else of the host has a name inside: not /home, /root, /var, /run, /srv, /mnt, /opt.
+//! Nothing else of the host is visible inside: not /home, /root, /var, /run, /srv, /mnt, /opt.
 
 use std::fs;
 use std::io;
@@ -17,9 +17,11 @@ use std::path::{Path, PathBuf};
 
 use cellgate_driver::spec::{Access, INSIDE_ID, Spec, Step};
 
-use super::python::Python;
-use crate::sandbox::environment::{self, HOSTNAME, WORKDIR};
-use crate::template::{Language, Limits, PoolSize, Template};
+use super::interpreter::Interpreter;
+use crate::language::{self, Language};
+use crate::sandbox::common::environment::{self, HOSTNAME, WORKDIR};
+use crate::sandbox::common::masked::{PROC_MASKED, PROC_READ_ONLY};
+use crate::template::Template;
 
 /// Where user code can write.
 const SCRATCH: [&str; 3] = ["work", "tmp", "dev/shm"];
@@ -28,9 +30,9 @@ const SYSTEM: [&str; 8] = ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx3
 
 const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
 
-/// What programs read below /etc and what says nothing about this host or its people: the
-/// linker's cache, alternatives, public certificates, time zone, fonts, the interpreter's own.
-const ETC: [&str; 22] = [
+/// Files of /etc that programs read and that hold nothing private of this host or its users: the
+/// linker's cache, alternatives, public certificates, time zone, fonts.
+const ETC: [&str; 21] = [
     "alternatives",
     "bash.bashrc",
     "ca-certificates",
@@ -43,7 +45,6 @@ const ETC: [&str; 22] = [
     "localtime",
     "locale.alias",
     "magic",
-    "matplotlibrc",
     "mime.types",
     "os-release",
     "pki/ca-trust/extracted",
@@ -55,36 +56,13 @@ const ETC: [&str; 22] = [
     "terminfo",
 ];
 
-/// As Docker: read-only.
-const PROC_READ_ONLY: [&str; 5] = ["bus", "fs", "irq", "sys", "sysrq-trigger"];
-
-/// Not there at all: what Docker hides, and what tells of the machine and is of no use to code: how
-/// its kernel was started and built, and its disks.
-const PROC_MASKED: [&str; 15] = [
-    "acpi",
-    "asound",
-    "cmdline",
-    "config.gz",
-    "diskstats",
-    "interrupts",
-    "kallsyms",
-    "kcore",
-    "keys",
-    "latency_stats",
-    "partitions",
-    "sched_debug",
-    "scsi",
-    "timer_list",
-    "timer_stats",
-];
-
 /// The part of a spec that is the same for every session of a template.
-pub(super) fn plan(template: &Template, python: &Python) -> io::Result<Spec> {
+pub(super) fn plan(template: &Template, interpreter: &Interpreter) -> io::Result<Spec> {
     let mut steps = match &template.root {
         Some(root) => tree(root)?,
-        None => host()?,
+        None => host(template.language)?,
     };
-    // Empty, and what hides directories of /proc.
+    // An empty /sys, which also serves as the mount over masked directories of /proc.
     steps.push(Step::Dir("sys".into()));
     let limits = &template.limits;
     steps.push(Step::Scratch {
@@ -93,7 +71,7 @@ pub(super) fn plan(template: &Template, python: &Python) -> io::Result<Spec> {
         targets: SCRATCH.map(str::to_owned).to_vec(),
     });
     // After the scratch places: an environment below /tmp or /work stays visible in them.
-    steps.extend(python.directories.iter().map(|path| bind(path, false)));
+    steps.extend(interpreter.directories.iter().map(|path| bind(path, false)));
     steps.push(Step::Proc("proc".into()));
     steps.extend(PROC_READ_ONLY.map(|name| Step::ReadOnly(format!("proc/{name}"))));
     steps.extend(PROC_MASKED.map(|name| Step::Mask(format!("proc/{name}"))));
@@ -118,18 +96,9 @@ pub(super) fn plan(template: &Template, python: &Python) -> io::Result<Spec> {
 
 /// A plan of the host without an interpreter, to try whether sandboxes can be made at all.
 pub(super) fn probe() -> io::Result<Spec> {
-    let template = Template {
-        name: "probe".into(),
-        language: Language::Python,
-        python: None,
-        root: None,
-        image: String::new(),
-        env: Vec::new(),
-        limits: Limits::default(),
-        pool: PoolSize::OFF,
-    };
-    let python = Python { interpreter: PathBuf::new(), directories: Vec::new() };
-    Ok(Spec { probe: true, ..plan(&template, &python)? })
+    let template = Template::new("probe", language::DEFAULT);
+    let none = Interpreter { path: PathBuf::new(), directories: Vec::new() };
+    Ok(Spec { probe: true, ..plan(&template, &none)? })
 }
 
 /// What Landlock allows: to read all the root shows, to write scratch and devices.
@@ -141,7 +110,7 @@ fn access() -> Vec<Access> {
     rules
 }
 
-fn host() -> io::Result<Vec<Step>> {
+fn host(language: &Language) -> io::Result<Vec<Step>> {
     let mut steps = Vec::new();
     for name in SYSTEM {
         steps.extend(entry(Path::new("/"), name)?);
@@ -159,21 +128,22 @@ fn host() -> io::Result<Vec<Step>> {
         ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n".to_owned()),
     ];
     steps.extend(ours.map(|(name, text)| Step::File(format!("etc/{name}"), text.into_bytes())));
-    for name in ETC {
+    for name in ETC.iter().chain(language.host.etc) {
         steps.extend(entry(Path::new("/"), &format!("etc/{name}"))?);
     }
-    // Debian keeps a part of each installed Python there.
+    let of_language =
+        |name: &str| language.host.etc_prefixes.iter().any(|prefix| name.starts_with(prefix));
     for found in fs::read_dir("/etc")?.flatten() {
         let name = found.file_name();
-        if let Some(name) = name.to_str().filter(|name| name.starts_with("python")) {
+        if let Some(name) = name.to_str().filter(|name| of_language(name)) {
             steps.extend(entry(Path::new("/"), &format!("etc/{name}"))?);
         }
     }
     Ok(steps)
 }
 
-/// The steps for a tree that stands in for the host: everything at its top, except what the
-/// sandbox has of its own.
+/// The steps for a directory tree used instead of the host: every entry at its top, except those
+/// that each sandbox has of its own.
 fn tree(root: &Path) -> io::Result<Vec<Step>> {
     const OWN: [&str; 6] = ["dev", "proc", "sys", "tmp", "work", "run"];
     let mut names: Vec<String> = fs::read_dir(root)?
@@ -227,7 +197,7 @@ mod tests {
 
     #[test]
     fn the_host_shows_its_system_and_nothing_private() {
-        let python = Python { interpreter: "/usr/bin/python3".into(), directories: Vec::new() };
+        let python = Interpreter { path: "/usr/bin/python3".into(), directories: Vec::new() };
         let spec = plan(&crate::sandbox::local::test_template(), &python).unwrap();
         let bound = bound(&spec);
         assert!(bound.contains(&"/usr"));
@@ -244,7 +214,7 @@ mod tests {
             fs::create_dir(root.path().join(name)).unwrap();
         }
         std::os::unix::fs::symlink("usr/bin", root.path().join("bin")).unwrap();
-        let python = Python { interpreter: "/usr/bin/python3".into(), directories: Vec::new() };
+        let python = Interpreter { path: "/usr/bin/python3".into(), directories: Vec::new() };
         let template =
             Template { root: Some(root.path().into()), ..crate::sandbox::local::test_template() };
         let spec = plan(&template, &python).unwrap();
@@ -258,8 +228,8 @@ mod tests {
 
     #[test]
     fn an_interpreters_prefix_comes_after_the_scratch_places() {
-        let python = Python {
-            interpreter: "/tmp/venv/bin/python".into(),
+        let python = Interpreter {
+            path: "/tmp/venv/bin/python".into(),
             directories: vec!["/tmp/venv".into()],
         };
         let spec = plan(&crate::sandbox::local::test_template(), &python).unwrap();

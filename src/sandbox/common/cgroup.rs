@@ -37,10 +37,10 @@ const BUFFERS_DIVISOR: u64 = 8;
 
 /// The file with that limit. It has to be written before the first process joins: sockets made
 /// earlier are never counted.
-pub(super) const BUFFERS_FILE: &str = "memory.kmem.tcp.limit_in_bytes";
+pub(in crate::sandbox) const BUFFERS_FILE: &str = "memory.kmem.tcp.limit_in_bytes";
 
 /// What TCP and UDP may hold in buffers beside this much memory, in bytes.
-pub(super) fn buffer_bytes(memory_bytes: u64) -> u64 {
+pub(in crate::sandbox) fn buffer_bytes(memory_bytes: u64) -> u64 {
     memory_bytes / BUFFERS_DIVISOR
 }
 

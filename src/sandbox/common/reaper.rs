@@ -1,9 +1,9 @@
-//! The reaper: does what a dropped handle cannot wait for.
+//! Ends sandboxes for handles that were dropped.
 //!
-//! `Drop` may not block and may not be awaited; a sandbox takes milliseconds to end. So a handle
-//! gives its ending to the reaper, which runs it to its end whoever still listens, and
-//! [`Reaper::drained`] waits for all of them. There is at most one ending a sandbox, and every
-//! ending has a deadline of its own, so the tasks here are bounded by the live sandboxes.
+//! `Drop` may neither block nor await, and a sandbox takes milliseconds to end. So a handle gives the
+//! work to the reaper, which completes it whether or not a caller awaits the result;
+//! [`Reaper::drained`] waits for all of it. There is at most one such task a sandbox and each has a
+//! deadline of its own, so their number is bounded by that of the sandboxes.
 
 use std::future::Future;
 
@@ -11,10 +11,10 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
-/// Owns the endings of one backend. Clones share them.
+/// Owns the tasks that end sandboxes of one backend. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Reaper {
-    endings: TaskTracker,
+    tasks: TaskTracker,
     runtime: Handle,
 }
 
@@ -24,23 +24,23 @@ impl Reaper {
     /// # Panics
     /// Outside a tokio runtime, as tokio does.
     pub fn new() -> Reaper {
-        Reaper { endings: TaskTracker::new(), runtime: Handle::current() }
+        Reaper { tasks: TaskTracker::new(), runtime: Handle::current() }
     }
 
-    /// Takes over an ending. It runs whether or not the answer is awaited, and from any thread:
-    /// `Drop` is called wherever the last owner lets go.
+    /// Spawns `ending`, which runs to its end whether or not the result is awaited. May be called from
+    /// any thread, as `Drop` is.
     pub fn run<T: Send + 'static>(
         &self,
         ending: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {
-        self.endings.spawn_on(ending, &self.runtime)
+        self.tasks.spawn_on(ending, &self.runtime)
     }
 
-    /// Waits until every ending handed over so far, and meanwhile, is done.
+    /// Waits until no task is left, including those spawned meanwhile.
     pub async fn drained(&self) {
-        // A closed tracker takes tasks as before; closing only lets `wait` return.
-        self.endings.close();
-        self.endings.wait().await;
+        // A closed tracker still takes tasks; closing it only lets `wait` return.
+        self.tasks.close();
+        self.tasks.wait().await;
     }
 }
 
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn drained_waits_for_endings_nobody_awaits() {
+    async fn drained_waits_for_tasks_whose_result_is_not_awaited() {
         let reaper = Reaper::new();
         let (tx, mut rx) = tokio::sync::mpsc::channel(2);
         for _ in 0..2 {

@@ -1,4 +1,4 @@
-//! The stream to a supervisor over a Unix socket, which wakes nobody without need.
+//! The stream to a supervisor over a Unix socket, without needless wake-ups.
 //!
 //! A Unix socket is reported writable whenever its other end has read, so one that is registered
 //! for both directions, as tokio's is, wakes its task for every command that a supervisor takes.
@@ -16,7 +16,7 @@ use tokio::net::unix::pipe;
 
 /// The gateway's end of a link.
 #[derive(Debug)]
-pub(super) struct LinkStream {
+pub(in crate::sandbox) struct LinkStream {
     /// Registered for reading only. That it is no pipe makes no difference to what is read.
     receiver: pipe::Receiver,
     /// Registered for writing, while the kernel takes nothing.
@@ -25,7 +25,7 @@ pub(super) struct LinkStream {
 
 impl LinkStream {
     /// Takes a connected socket over. Fails outside of a runtime, and when descriptors run out.
-    pub(super) fn new(socket: UnixStream) -> io::Result<LinkStream> {
+    pub(in crate::sandbox) fn new(socket: UnixStream) -> io::Result<LinkStream> {
         socket.set_nonblocking(true)?;
         let receiver = pipe::Receiver::from_owned_fd_unchecked(OwnedFd::from(socket))?;
         Ok(LinkStream { receiver, blocked: None })

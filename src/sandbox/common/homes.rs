@@ -1,9 +1,8 @@
-//! Where people keep their files: what a sandbox must never be shown, not even as the place of an
-//! interpreter.
+//! Home directories of people: no sandbox may see one, not even because an interpreter lies in it.
 
 use std::path::{Path, PathBuf};
 
-/// Where each directory is somebody's, whether or not this machine's list of users knows them.
+/// Every directory in here counts as a home, whether or not this machine's list of users names it.
 const HOMES: &str = "/home";
 
 /// User ids of people, by Debian's and Fedora's `login.defs`; 0 is root's.
@@ -25,7 +24,7 @@ fn list(users: &str, own: Option<PathBuf>, others: Vec<PathBuf>) -> Vec<PathBuf>
     };
     let mut homes: Vec<PathBuf> =
         users.lines().filter_map(of_line).chain(own).chain(others).collect();
-    // Some programs have "/" for a home, or a directory of the system's, which is nobody's.
+    // Accounts of services may have "/" or a system directory for a home, which is no person's.
     let system = ["/usr", "/bin", "/sbin", "/lib", "/dev", "/proc", "/nonexistent"];
     homes.retain(|home| {
         let named = home.is_absolute() && home.parent().is_some();
@@ -37,7 +36,7 @@ fn list(users: &str, own: Option<PathBuf>, others: Vec<PathBuf>) -> Vec<PathBuf>
 }
 
 /// The home that `directory` is, or that lies below it.
-pub(super) fn shown_by<'a>(directory: &Path, homes: &'a [PathBuf]) -> Option<&'a Path> {
+pub(in crate::sandbox) fn shown_by<'a>(directory: &Path, homes: &'a [PathBuf]) -> Option<&'a Path> {
     let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let places = [directory.to_owned(), real(directory)];
     let shows = |home: &&PathBuf| {

@@ -163,7 +163,7 @@ fn a_name_in_use_is_an_error_that_names_the_path() {
     fs::create_dir(root.path().join("abc")).unwrap();
     let error = cgroups.create("abc", &limits()).unwrap_err();
     assert!(error.to_string().contains("abc"), "{error}");
-    assert!(root.path().join("abc").exists(), "somebody else's directory stays");
+    assert!(root.path().join("abc").exists(), "the directory of another sandbox stays");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,9 +1,9 @@
-//! What happened to containers, told by the engine's event stream.
+//! Why containers ended, read from the engine's event stream.
 //!
-//! One subscription for all sandboxes of this gateway, instead of one waiting request each. It has
-//! to be a stream: a container that removes itself when it ends cannot be asked afterwards. When
-//! the stream breaks it is resumed from the last event seen, so nothing between is lost as long as
-//! the engine lives; facts only accumulate, so hearing one twice changes nothing.
+//! One subscription serves all sandboxes of this gateway, instead of one waiting request for each. It
+//! has to be a stream, because a container that removes itself when it ends cannot be inspected
+//! afterwards. A stream that breaks is resumed from the last event received, so no event is lost as
+//! long as the engine runs; an event received twice changes nothing.
 //!
 //! The task that reads the stream is owned by the backend, which aborts it when it is dropped.
 
@@ -23,25 +23,24 @@ use crate::sandbox::EndCause;
 /// First and longest pause before a broken stream is resumed.
 const RESUME_FIRST: Duration = Duration::from_millis(100);
 const RESUME_LONGEST: Duration = Duration::from_secs(5);
-/// How long the word of what killed a process, the kernel's for want of memory or the engine's at
-/// somebody's wish, may lag behind the word of its death. Engines report a signal once it is sent,
-/// and a busy one is late.
-const KILL_LAG: Duration = Duration::from_secs(2);
+/// How long after the `die` event of a killed process its reason (`oom` or `kill`) may still arrive.
+/// Engines report a signal after sending it, and a busy engine reports late.
+const KILL_EVENT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What is known of one container's end.
+/// What the events so far say about the end of one container.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Fate {
-    /// The kernel killed something in it for want of memory.
+pub(super) struct ContainerExit {
+    /// The kernel's OOM killer killed a process in it.
     out_of_memory: bool,
-    /// Somebody sent its first process this signal through the engine.
+    /// A client of the engine sent its first process this signal.
     signalled: Option<String>,
     /// Its first process ended with this code, 128 + signal if by one.
     exit_code: Option<i32>,
 }
 
-impl Fate {
-    /// Takes in one event.
-    fn learn(&mut self, action: &str, attributes: &HashMap<String, String>) {
+impl ContainerExit {
+    /// Applies one event.
+    fn apply(&mut self, action: &str, attributes: &HashMap<String, String>) {
         match action {
             "oom" => self.out_of_memory = true,
             "kill" => self.signalled = Some(attributes.get("signal").cloned().unwrap_or_default()),
@@ -49,7 +48,7 @@ impl Fate {
                 let code = attributes.get("exitCode").and_then(|code| code.parse().ok());
                 self.exit_code = Some(code.unwrap_or(-1));
             }
-            // The death itself may be among what was missed.
+            // The `die` event may have been missed while the stream was broken.
             "destroy" => {
                 self.exit_code.get_or_insert(-1);
             }
@@ -62,7 +61,7 @@ impl Fate {
         self.exit_code.is_some()
     }
 
-    /// The end in the words of the contract; `None` while it lives.
+    /// Why the container ended; `None` while it runs.
     pub(super) fn cause(&self, memory_limit: u64) -> Option<EndCause> {
         /// 128 + SIGKILL.
         const KILLED: i32 = 137;
@@ -83,41 +82,41 @@ impl Fate {
     }
 }
 
-/// The fates of the containers somebody asks about, by container name.
+/// Collects the exit events of watched containers, by container name. Clones share the collection.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Fates {
-    watched: Arc<DashMap<String, watch::Sender<Fate>>>,
+pub(super) struct ExitWatcher {
+    watched: Arc<DashMap<String, watch::Sender<ContainerExit>>>,
 }
 
-/// One container's fate; while it lives its events are kept.
+/// Waits for the end of one container. Its events are kept until this is dropped.
 #[derive(Debug)]
-pub(super) struct FateWatch {
+pub(super) struct ExitWatch {
     name: String,
-    fates: Fates,
-    fate: watch::Receiver<Fate>,
+    watcher: ExitWatcher,
+    exit: watch::Receiver<ContainerExit>,
 }
 
-impl Fates {
-    /// Begins to keep what happens to the container `name`, which need not exist yet.
-    pub(super) fn watch(&self, name: &str) -> FateWatch {
-        let (sender, fate) = watch::channel(Fate::default());
+impl ExitWatcher {
+    /// Starts collecting the events of the container `name`, which need not exist yet.
+    pub(super) fn watch(&self, name: &str) -> ExitWatch {
+        let (sender, exit) = watch::channel(ContainerExit::default());
         self.watched.insert(name.to_owned(), sender);
-        FateWatch { name: name.to_owned(), fates: self.clone(), fate }
+        ExitWatch { name: name.to_owned(), watcher: self.clone(), exit }
     }
 
-    /// Whether somebody still wants to know of the container `name`: its handle lives.
+    /// Whether the container `name` is watched, which is as long as its handle exists.
     pub(super) fn is_watched(&self, name: &str) -> bool {
         self.watched.contains_key(name)
     }
 
-    fn take_in(&self, event: &EventMessage) {
+    fn handle(&self, event: &EventMessage) {
         let Some((action, actor)) = event.action.as_deref().zip(event.actor.as_ref()) else {
             return;
         };
         let Some(attributes) = actor.attributes.as_ref() else { return };
         let Some(name) = attributes.get("name") else { return };
         if let Some(sender) = self.watched.get(name) {
-            sender.send_modify(|fate| fate.learn(action, attributes));
+            sender.send_modify(|exit| exit.apply(action, attributes));
         }
     }
 
@@ -140,7 +139,7 @@ impl Fates {
                         if let Some(nanoseconds) = event.time_nano {
                             since = timestamp(nanoseconds);
                         }
-                        self.take_in(&event);
+                        self.handle(&event);
                     }
                     Err(error) => {
                         tracing::debug!(%error, "the engine's event stream broke");
@@ -154,43 +153,43 @@ impl Fates {
     }
 }
 
-impl FateWatch {
+impl ExitWatch {
     /// Waits until the first process has ended.
     pub(super) async fn ended(&mut self) {
-        self.until(Fate::ended).await;
+        self.wait_until(ContainerExit::ended).await;
     }
 
     /// Waits until it has ended and tells why.
     pub(super) async fn cause(&mut self, memory_limit: u64) -> EndCause {
         self.ended().await;
-        let cause = self.fate.borrow().cause(memory_limit).unwrap_or(EndCause::Unknown);
+        let cause = self.exit.borrow().cause(memory_limit).unwrap_or(EndCause::Unknown);
         if cause != EndCause::Supervisor(-9) {
             return cause;
         }
-        // Killed, and nobody says by whom: that may be a moment behind.
-        let told = |fate: &Fate| fate.out_of_memory || fate.signalled.is_some();
-        match tokio::time::timeout(KILL_LAG, self.until(told)).await {
-            Ok(()) => self.fate.borrow().cause(memory_limit).unwrap_or(cause),
+        // Killed by SIGKILL without a reason so far: its event may still arrive.
+        let told = |exit: &ContainerExit| exit.out_of_memory || exit.signalled.is_some();
+        match tokio::time::timeout(KILL_EVENT_TIMEOUT, self.wait_until(told)).await {
+            Ok(()) => self.exit.borrow().cause(memory_limit).unwrap_or(cause),
             Err(_) => cause,
         }
     }
 
-    async fn until(&mut self, condition: impl Fn(&Fate) -> bool) {
-        // The sender is in the map until this watch is dropped, so the channel cannot close; if it
-        // did, waiting for good is right: whoever awaits has a deadline.
-        if self.fate.wait_for(|fate| condition(fate)).await.is_err() {
+    async fn wait_until(&mut self, condition: impl Fn(&ContainerExit) -> bool) {
+        // The sender is in the map until this watch is dropped, so the channel cannot close. If it
+        // did, waiting forever would be right, because every caller has a deadline.
+        if self.exit.wait_for(|exit| condition(exit)).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
 }
 
-impl Drop for FateWatch {
+impl Drop for ExitWatch {
     fn drop(&mut self) {
-        self.fates.watched.remove(&self.name);
+        self.watcher.watched.remove(&self.name);
     }
 }
 
-/// This moment as the engine's `since` wants it.
+/// The current time in the format of the engine's `since` parameter.
 fn now() -> String {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     timestamp(i64::try_from(since_epoch.as_nanos()).unwrap_or(0))
@@ -232,35 +231,35 @@ mod tests {
             (vec![die("137")], EndCause::Supervisor(-9)),
             (vec![oom, die("137")], EndCause::OutOfMemory { limit_bytes: 7 }),
             (vec![die("137"), oom], EndCause::OutOfMemory { limit_bytes: 7 }),
-            // A cell was killed for its memory long ago; the supervisor ended by itself.
+            // The OOM killer took a cell earlier; the supervisor ended by itself.
             (vec![oom, die("0")], EndCause::Supervisor(0)),
         ];
         for (events, expected) in table {
-            let fates = Fates::default();
-            let mut watch = fates.watch("ours");
+            let watcher = ExitWatcher::default();
+            let mut watch = watcher.watch("ours");
             for (action, attribute) in &events {
-                fates.take_in(&event("ours", action, *attribute));
+                watcher.handle(&event("ours", action, *attribute));
             }
             assert_eq!(watch.cause(7).await, expected, "{events:?}");
         }
         for events in [vec![kill, die("137")], vec![destroy], vec![oom, kill, die("137")]] {
-            let fates = Fates::default();
-            let mut watch = fates.watch("ours");
+            let watcher = ExitWatcher::default();
+            let mut watch = watcher.watch("ours");
             for (action, attribute) in &events {
-                fates.take_in(&event("ours", action, *attribute));
+                watcher.handle(&event("ours", action, *attribute));
             }
             assert!(matches!(watch.cause(7).await, EndCause::Removed(_)), "{events:?}");
         }
     }
 
     #[test]
-    fn strangers_are_ignored_and_a_dropped_watch_leaves_nothing() {
-        let fates = Fates::default();
-        let watch = fates.watch("ours");
-        fates.take_in(&event("other", "die", ("exitCode", "0")));
-        assert!(!watch.fate.borrow().ended());
+    fn events_of_unwatched_containers_are_ignored_and_a_dropped_watch_leaves_nothing() {
+        let watcher = ExitWatcher::default();
+        let watch = watcher.watch("ours");
+        watcher.handle(&event("other", "die", ("exitCode", "0")));
+        assert!(!watch.exit.borrow().ended());
         drop(watch);
-        assert!(fates.watched.is_empty());
+        assert!(watcher.watched.is_empty());
     }
 
     #[test]

@@ -12,17 +12,17 @@ const MIB: u64 = 1 << 20;
 
 /// One resource of setrlimit(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Resource {
+pub(in crate::sandbox) struct Resource {
     /// The name engines have for it.
-    pub(super) name: &'static str,
+    pub(in crate::sandbox) name: &'static str,
     /// The kernel's number.
-    pub(super) number: u32,
+    pub(in crate::sandbox) number: u32,
     /// Soft and hard limit; `None`: as it is.
-    pub(super) value: Option<u64>,
+    pub(in crate::sandbox) value: Option<u64>,
 }
 
 /// All sixteen. `memory_is_limited` says whether a cgroup limits the sandbox's memory.
-pub(super) fn table(limits: &Limits, memory_is_limited: bool) -> [Resource; 16] {
+pub(in crate::sandbox) fn table(limits: &Limits, memory_is_limited: bool) -> [Resource; 16] {
     let resource = |name, number, value| Resource { name, number, value };
     [
         // The share of the processors is limited for the sandbox as a whole, and a cell's time by
@@ -37,7 +37,7 @@ pub(super) fn table(limits: &Limits, memory_is_limited: bool) -> [Resource; 16] 
         // addresses (legacy layout).
         resource("stack", libc::RLIMIT_STACK, Some(8 * MIB)),
         resource("core", libc::RLIMIT_CORE, Some(0)),
-        // The kernel heeds it no more (getrlimit(2)).
+        // The kernel ignores it today (getrlimit(2)).
         resource("rss", libc::RLIMIT_RSS, None),
         // Processes and threads of the user, the supervisor included.
         resource("nproc", libc::RLIMIT_NPROC, Some(u64::from(limits.processes))),
@@ -46,7 +46,7 @@ pub(super) fn table(limits: &Limits, memory_is_limited: bool) -> [Resource; 16] 
         resource("memlock", libc::RLIMIT_MEMLOCK, Some(64 * KIB)),
         // Not memory: numpy reserves far more of it than it ever touches.
         resource("as", libc::RLIMIT_AS, None),
-        // The kernel heeds it no more (getrlimit(2)).
+        // The kernel ignores it today (getrlimit(2)).
         resource("locks", libc::RLIMIT_LOCKS, None),
         // Signals and timers, each of which is kernel memory.
         resource("sigpending", libc::RLIMIT_SIGPENDING, Some(1024)),
@@ -61,7 +61,7 @@ pub(super) fn table(limits: &Limits, memory_is_limited: bool) -> [Resource; 16] 
 }
 
 /// What the supervisor sets on user code.
-pub(super) fn of_runner(limits: &Limits, memory_is_limited: bool) -> Vec<Rlimit> {
+pub(in crate::sandbox) fn of_runner(limits: &Limits, memory_is_limited: bool) -> Vec<Rlimit> {
     let set = |resource: Resource| {
         resource.value.map(|value| Rlimit { resource: resource.number, value })
     };

@@ -1,78 +1,73 @@
-//! Removing containers, until they are gone.
+//! Removes containers and retries until they are gone.
 //!
-//! `Drop` cannot await, so it tells the reaper; the reaper's tasks belong to a tracker that
-//! [`Reaper::drained`] waits for. A removal ends when the engine no longer knows the container, or
-//! after [`PATIENCE`]: what an engine that does not answer still holds is left to the driver's
-//! dead-man switch and to the next sweep.
+//! `Drop` cannot await, so it gives the removal to the [`Remover`], whose tasks [`Remover::drained`] waits
+//! for. A removal ends when the engine no longer knows the container, or after [`REMOVAL_TIMEOUT`].
+//! If the engine does not answer until then, the driver's dead-man switch ends the processes and the
+//! next sweep removes the container.
 
 use std::time::Duration;
 
 use bollard::query_parameters::RemoveContainerOptionsBuilder;
-use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use super::engine::{CallError, Engine, SLOW, call};
+use super::engine::{CallError, Engine, SLOW_TIMEOUT, call};
+use crate::sandbox::common::reaper::Reaper;
 
 /// How long a removal is tried.
-const PATIENCE: Duration = Duration::from_secs(60);
+const REMOVAL_TIMEOUT: Duration = Duration::from_secs(60);
 /// First and longest pause between two tries.
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
 const PAUSE_LONGEST: Duration = Duration::from_secs(2);
 
-/// Whether the engine is known to have heard of a container.
+/// Whether the engine has confirmed that it made a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Known {
-    /// It was made; "not found" means it is gone.
-    Made,
-    /// Asked for and not answered; "not found" may mean "not yet".
-    Perhaps,
+pub(super) enum Creation {
+    /// It has; "not found" means that the container is gone.
+    Confirmed,
+    /// It has not answered the request; "not found" may mean "not yet".
+    Unanswered,
 }
 
 /// Owns every removal under way.
 #[derive(Clone, Debug)]
-pub(super) struct Reaper {
+pub(super) struct Remover {
     engine: Engine,
-    tasks: TaskTracker,
-    runtime: Handle,
-    /// The gateway is about to end, and looks once more for what came after all.
-    leaving: CancellationToken,
+    reaper: Reaper,
+    /// Cancelled when the gateway is about to end: from then on "not found" is final.
+    draining: CancellationToken,
 }
 
-impl Reaper {
-    /// A reaper whose tasks run on the current runtime.
-    pub(super) fn new(engine: Engine) -> Reaper {
-        let tasks = TaskTracker::new();
-        // Only says that `wait` may return when nothing is left; new tasks are still taken.
-        tasks.close();
-        Reaper { engine, tasks, runtime: Handle::current(), leaving: CancellationToken::new() }
+impl Remover {
+    /// A remover whose tasks run on the current runtime.
+    pub(super) fn new(engine: Engine) -> Remover {
+        Remover { engine, reaper: Reaper::new(), draining: CancellationToken::new() }
     }
 
-    /// The tasks that [`Reaper::drained`] waits for.
-    pub(super) fn tasks(&self) -> &TaskTracker {
-        &self.tasks
+    /// The tasks that [`Remover::drained`] waits for.
+    pub(super) fn tasks(&self) -> &Reaper {
+        &self.reaper
     }
 
     /// Begins to remove the container; returns at once. May be called from `Drop`, anywhere.
-    pub(super) fn begin_removal(&self, name: String, known: Known) {
-        let reaper = self.clone();
+    pub(super) fn begin_removal(&self, name: String, creation: Creation) {
+        let remover = self.clone();
         let removal = async move {
-            reaper.remove(&name, known).await;
+            remover.remove(&name, creation).await;
         };
-        self.tasks.spawn_on(removal, &self.runtime);
+        drop(self.reaper.run(removal));
     }
 
     /// Removes the container and waits until it is gone; `false` if it may still be there.
-    pub(super) async fn remove(&self, name: &str, known: Known) -> bool {
-        let give_up = Instant::now() + PATIENCE;
+    pub(super) async fn remove(&self, name: &str, creation: Creation) -> bool {
+        let give_up = Instant::now() + REMOVAL_TIMEOUT;
         let mut pause = PAUSE_FIRST;
         loop {
             let last = match self.try_once(name).await {
                 Ok(()) => return true,
                 Err(error)
                     if error.status() == Some(404)
-                        && (known == Known::Made || self.leaving.is_cancelled()) =>
+                        && (creation == Creation::Confirmed || self.draining.is_cancelled()) =>
                 {
                     return true;
                 }
@@ -89,7 +84,7 @@ impl Reaper {
             }
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                () = self.leaving.cancelled(), if !self.leaving.is_cancelled() => {}
+                () = self.draining.cancelled(), if !self.draining.is_cancelled() => {}
             }
             pause = (pause * 2).min(PAUSE_LONGEST);
         }
@@ -98,14 +93,15 @@ impl Reaper {
     async fn try_once(&self, name: &str) -> Result<(), CallError> {
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
         let removal = self.engine.client.remove_container(name, Some(options));
-        call(format!("remove container {name}"), SLOW, removal).await
+        call(format!("remove container {name}"), SLOW_TIMEOUT, removal).await
     }
 
-    /// Waits until every removal and every creation under way has ended. Nobody waits any more for
-    /// containers that the engine does not know yet: who calls this looks for them afterwards.
+    /// Waits until every removal and every creation under way has ended. From here on a removal does
+    /// not wait for containers that the engine does not know yet; the caller has to look for them
+    /// afterwards (see [`super::sweep::own`]).
     pub(super) async fn drained(&self) {
-        self.leaving.cancel();
-        self.tasks.wait().await;
+        self.draining.cancel();
+        self.reaper.drained().await;
     }
 }
 
@@ -126,14 +122,14 @@ mod tests {
         let client =
             Docker::connect_with_unix(&path.to_string_lossy(), 3600, API_DEFAULT_VERSION).unwrap();
         let address = Address::Unix(path);
-        let reaper = Reaper::new(Engine { client, address, facts: Facts::default() });
+        let remover = Remover::new(Engine { client, address, facts: Facts::default() });
         let began = Instant::now();
-        assert!(!reaper.remove("gone", Known::Made).await);
+        assert!(!remover.remove("gone", Creation::Confirmed).await);
         let took = began.elapsed();
-        assert!(took >= PATIENCE && took <= PATIENCE + PAUSE_LONGEST, "{took:?}");
-        // Whoever let go of a handle is waited for.
-        reaper.begin_removal("left".into(), Known::Perhaps);
-        reaper.drained().await;
-        assert!(began.elapsed() >= 2 * PATIENCE);
+        assert!(took >= REMOVAL_TIMEOUT && took <= REMOVAL_TIMEOUT + PAUSE_LONGEST, "{took:?}");
+        // A removal that `Drop` began is waited for too.
+        remover.begin_removal("left".into(), Creation::Unanswered);
+        remover.drained().await;
+        assert!(began.elapsed() >= 2 * REMOVAL_TIMEOUT);
     }
 }

@@ -1,0 +1,98 @@
+//! The languages whose cells sandboxes execute: one row for each, in a file of its own.
+//!
+//! A row holds everything that the gateway knows of a language. Backends, templates and settings read it
+//! and name no language themselves. To add one, write `language/NAME.rs` with its row, name it in
+//! [`LANGUAGES`], and give the driver its runner (`driver/src/supervisor/bundle.rs`).
+
+use std::fmt;
+
+mod python;
+
+/// Every language, the default first.
+pub const LANGUAGES: &[&Language] = &[DEFAULT];
+
+/// The language of templates that name none.
+pub const DEFAULT: &Language = &python::PYTHON;
+
+/// One language.
+pub struct Language {
+    /// Its name on the wire and in settings. Unique.
+    pub name: &'static str,
+    /// Its name in messages: `Python`.
+    pub title: &'static str,
+    /// The oldest version that its runner supports: major and minor.
+    pub oldest: (u32, u32),
+    /// How its interpreter is found on the host, for the local backend.
+    pub host: Host,
+    /// The interpreter's command in an image, where the template names none.
+    pub image_command: &'static str,
+    /// The image of the default template.
+    pub image: &'static str,
+    /// Memory of a session unless its template says otherwise, in bytes.
+    pub memory_bytes: u64,
+    /// Variables that its interpreter needs.
+    pub variables: &'static [(&'static str, &'static str)],
+    /// Variables from which it reads how many processors there are.
+    pub processor_counts: &'static [&'static str],
+}
+
+/// How the interpreter of a language is found on a machine, and what it needs there.
+pub struct Host {
+    /// The setting of a template that names the interpreter: its key.
+    pub setting: &'static str,
+    /// The interpreter's name in the directories of PATH.
+    pub program: &'static str,
+    /// Where it usually is, looked at before PATH.
+    pub usual_paths: &'static [&'static str],
+    /// Arguments with which it describes itself: prints JSON with `version` (major and minor),
+    /// `executable` (absolute path) and `paths` (the directories it reads its library from).
+    pub describe: &'static [&'static str],
+    /// What an interpreter that does so is, with its article: `a Python 3`.
+    pub kind: &'static str,
+    /// Files and directories of /etc that it and its libraries read.
+    pub etc: &'static [&'static str],
+    /// Beginnings of further names in /etc that it reads.
+    pub etc_prefixes: &'static [&'static str],
+    /// How a missing interpreter is installed.
+    pub install: &'static str,
+    /// The command that makes an environment in a directory of its own.
+    pub make_environment: &'static str,
+}
+
+impl Language {
+    /// What the operator can name as its interpreter: `Python 3.9 or newer`.
+    pub fn wanted(&self) -> String {
+        format!("{} {}.{} or newer", self.title, self.oldest.0, self.oldest.1)
+    }
+}
+
+impl PartialEq for Language {
+    fn eq(&self, other: &Language) -> bool {
+        self.name == other.name
+    }
+}
+
+impl fmt::Debug for Language {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_row_has_a_name_of_its_own_and_absolute_paths() {
+        let names: BTreeSet<&str> = LANGUAGES.iter().map(|language| language.name).collect();
+        assert_eq!(names.len(), LANGUAGES.len());
+        for language in LANGUAGES {
+            let host = &language.host;
+            assert!(host.usual_paths.iter().all(|path| path.starts_with('/')), "{language:?}");
+            assert!(host.etc.iter().all(|path| !path.starts_with('/')), "{language:?}");
+            assert!(language.memory_bytes > 0, "{language:?}");
+        }
+    }
+}
