@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::config::{BackendChoice, Config, DataPath};
+use crate::config::{BackendChoice, Config};
 use crate::error::Chain;
-use crate::sandbox::docker::{self, DockerBackend};
+use crate::sandbox::docker::{DockerBackend, DockerConfig};
 use crate::sandbox::local::{LocalBackend, LocalConfig};
 use crate::sandbox::{Backend, BackendKind, SandboxError};
 
@@ -128,16 +128,10 @@ pub async fn gvisor(config: &Config) -> Option<Arc<dyn Backend>> {
 }
 
 async fn docker(config: &Config) -> Result<Arc<dyn Backend>, SandboxError> {
-    let backend = DockerBackend::connect(docker::DockerConfig {
-        host: config.docker.host.clone(),
-        runtime: config.docker.runtime.clone(),
-        data_path: match config.docker.data_path {
-            DataPath::Auto => docker::DataPath::Auto,
-            DataPath::Socket => docker::DataPath::Socket,
-            DataPath::Stdio => docker::DataPath::Stdio,
-        },
+    let backend = DockerBackend::connect(DockerConfig {
+        runtime_dir: config.sandbox.runtime_dir.join("docker"),
         images: config.templates.iter().map(|template| template.image.clone()).collect(),
-        ..docker::DockerConfig::new(config.sandbox.runtime_dir.join("docker"))
+        ..config.docker.clone()
     });
     Ok(Arc::new(backend.await?))
 }

@@ -31,8 +31,8 @@ mod suggest;
 pub use environment::Environment;
 pub use error::{ConfigError, Problem, Source};
 pub use model::{
-    AccessConfig, BackendChoice, ClientsConfig, Config, DEFAULT_TEMPLATE, DataPath, DetachedOutput,
-    DockerConfig, ListenConfig, LogConfig, LogFormat, SandboxConfig, SessionConfig, SocketConfig,
+    AccessConfig, BackendChoice, Config, DEFAULT_TEMPLATE, ListenConfig, LogConfig, LogFormat,
+    SandboxConfig,
 };
 pub(crate) use show::default_of;
 pub use show::{reference, show, show_json};
@@ -274,7 +274,7 @@ impl Loading {
         }
         let access = &self.loaded.config.access;
         for (key, list) in
-            [("allow_origin", &access.allow_origin), ("allow_host", &access.allow_host)]
+            [("allow_origin", &access.names.origins), ("allow_host", &access.names.hosts)]
         {
             // Without a token, Origin and Host are all that keeps a web page from running code.
             if access.insecure_no_token && list.iter().any(|entry| entry == check::ANY) {
@@ -288,7 +288,7 @@ impl Loading {
                 });
             }
         }
-        let session = &self.loaded.config.session;
+        let session = &self.loaded.config.registry.session;
         if (1..LEAST_LOG_DISK).contains(&session.log_disk_bytes) {
             let source = self.loaded.source("session.log_disk").clone();
             let message = format!(
@@ -298,7 +298,7 @@ impl Loading {
             );
             self.wrong("session.log_disk", source, message);
         }
-        let session = &self.loaded.config.session;
+        let session = &self.loaded.config.registry.session;
         if session.window_bytes > session.log_bytes {
             let message = format!(
                 "session.window is {} bytes and session.event_log {}: a participant may lag behind \

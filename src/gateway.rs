@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,16 +10,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admission::Admission;
-use crate::config::{self, Config, DEFAULT_TEMPLATE};
-use crate::http::{self, AccessConfig, AppState, Clients, ClientsConfig, Page, ServerConfig};
+use crate::config::{Config, DEFAULT_TEMPLATE};
+use crate::http::{self, AppState, Clients, Page, ServerConfig};
 use crate::id::Token;
-use crate::memory::{self, Budget};
+use crate::memory;
 use crate::metrics::{BuildError, Metrics};
-use crate::pool::PoolConfig;
-use crate::registry::{Registry, RegistryConfig};
+use crate::registry::Registry;
 use crate::sandbox::Backend;
-use crate::session::{DetachedOutput, SessionConfig};
-use crate::socket::SocketConfig;
 
 mod descriptors;
 mod warnings;
@@ -63,40 +59,6 @@ pub enum GatewayError {
     Describe(#[from] serde_json::Error),
 }
 
-/// What every session is told, from the settings.
-pub fn registry_config(config: &Config) -> RegistryConfig {
-    RegistryConfig {
-        sessions: config.sandbox.sessions,
-        sessions_per_address: config.clients.sessions,
-        sessions_per_token: config.clients.token_sessions,
-        waiting: config.sandbox.waiting,
-        waiting_timeout: config.sandbox.waiting_timeout,
-        pool: PoolConfig {
-            creations: config.sandbox.creations,
-            create_timeout: config.sandbox.create_timeout,
-        },
-        session: SessionConfig {
-            queue: config.session.queue,
-            window_bytes: config.session.window_bytes,
-            log_bytes: config.session.log_bytes,
-            log_disk_bytes: config.session.log_disk_bytes,
-            log_directory: config.session.log_directory.clone(),
-            log_disk_reserve_bytes: config.session.log_disk_reserve_bytes,
-            memory: Budget::new(config.sandbox.memory_budget_bytes),
-            message_bytes: config.socket.message_bytes,
-            participants: config.session.participants,
-            detach_timeout: config.session.detach_timeout,
-            silence_timeout: config.session.silence_timeout,
-            detached_output: match config.session.detached_output {
-                config::DetachedOutput::Hold => DetachedOutput::Hold,
-                config::DetachedOutput::Drop => DetachedOutput::Drop,
-            },
-            idle_timeout: config.session.idle_timeout,
-            lifetime: config.session.lifetime,
-        },
-    }
-}
-
 impl Gateway {
     /// Takes the address; nothing is served yet.
     pub async fn bind(config: Config, backend: Arc<dyn Backend>) -> Result<Gateway, GatewayError> {
@@ -104,7 +66,7 @@ impl Gateway {
         let listener = TcpListener::bind(address)
             .await
             .map_err(|cause| GatewayError::Listen { address, cause })?;
-        let registry_config = registry_config(&config);
+        let registry_config = config.registry();
         for warning in warnings::of_tokens(&config.access) {
             tracing::warn!("{warning}");
         }
@@ -114,46 +76,25 @@ impl Gateway {
         if random_token {
             tokens.push(Token::random()?);
         }
-        let proxies = config.clients.trusted_proxies.iter();
-        let clients = Clients::new(ClientsConfig {
-            connections: config.clients.connections,
-            requests: config.clients.requests.and_then(NonZeroU32::new),
-            // The settings have read them already, so they read.
-            trusted_proxies: proxies.filter_map(|proxy| proxy.parse().ok()).collect(),
-        });
         let templates = config.templates.iter();
         let parked: usize = templates.map(|template| template.pool.max).sum();
-        let server = ServerConfig {
-            connections: descriptors::connections(
-                config.listen.connections,
-                config.sandbox.sessions + parked,
-            ),
-            header_timeout: config.listen.header_timeout,
-            write_timeout: config.socket.write_timeout,
-        };
+        let mut server = config.server;
+        let sandboxes = config.registry.sessions + parked;
+        server.connections = descriptors::connections(server.connections, sandboxes);
         let metrics = Metrics::recording()?;
         let requests = registry_config.session.memory.account();
         let registry = Registry::new(backend, config.templates, registry_config, metrics.clone());
         let default_template = DEFAULT_TEMPLATE.to_owned();
         let app = AppState {
             requests,
-            clients: Arc::new(clients),
+            clients: Arc::new(Clients::new(config.clients)),
             admission: Admission::new(Arc::clone(&registry), tokens, default_template),
             registry,
             metrics,
             metrics_public: config.access.metrics_public,
-            access: AccessConfig {
-                hosts: config.access.allow_host,
-                origins: config.access.allow_origin,
-            },
+            access: config.access.names,
             page: Page::new(&config.access.allow_embed),
-            socket: SocketConfig {
-                message_bytes: config.socket.message_bytes,
-                messages_per_second: config.clients.messages.and_then(NonZeroU32::new),
-                ping_interval: config.socket.ping_interval,
-                ping_timeout: config.socket.ping_timeout,
-                write_timeout: config.socket.write_timeout,
-            },
+            socket: config.socket,
             upload_bytes: config.listen.upload_bytes,
             connections: TaskTracker::new(),
         };
@@ -193,8 +134,16 @@ impl Gateway {
         let router = http::router(Arc::clone(&self.app))?;
         let clients = Arc::clone(&self.app.clients);
         let metrics = self.app.metrics.clone();
-        let server =
-            http::serve(self.listener, router, clients, self.server, metrics, closed.clone());
+        let write_timeout = self.app.socket.write_timeout;
+        let server = http::serve(
+            self.listener,
+            router,
+            clients,
+            self.server,
+            write_timeout,
+            metrics,
+            closed.clone(),
+        );
         let upkeep = closed.run_until_cancelled(upkeep(&self.app));
         let drain = async {
             stop.cancelled().await;

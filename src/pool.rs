@@ -59,6 +59,15 @@ pub struct PoolConfig {
     pub create_timeout: Duration,
 }
 
+impl Default for PoolConfig {
+    fn default() -> PoolConfig {
+        PoolConfig {
+            creations: 8, // more at once only slow each other down, also with an engine
+            create_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
 /// A sandbox whose interpreter waits for a cell.
 pub struct Prepared {
     /// Which session it will be.

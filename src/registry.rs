@@ -44,6 +44,21 @@ pub struct RegistryConfig {
     pub session: SessionConfig,
 }
 
+impl Default for RegistryConfig {
+    fn default() -> RegistryConfig {
+        RegistryConfig {
+            sessions: 100,
+            // A holder of the gateway's token is trusted with all of them.
+            sessions_per_address: None,
+            sessions_per_token: None,
+            waiting: 100,
+            waiting_timeout: Duration::from_secs(10),
+            pool: PoolConfig::default(),
+            session: SessionConfig::default(),
+        }
+    }
+}
+
 /// The sessions and what they are made from.
 pub struct Registry {
     backend: Arc<dyn Backend>,

@@ -10,7 +10,6 @@ use tokio::io::{AsyncBufReadExt, BufReader, Stdin};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::Config;
-use crate::gateway::registry_config;
 use crate::metrics::Metrics;
 use crate::protocol::client::{ClientMessage, Execute, Program};
 use crate::protocol::event::{CellStatus, Event, plain_text};
@@ -44,7 +43,7 @@ pub async fn run(
     };
     // One sandbox is all that is wanted.
     config.templates.iter_mut().for_each(|template| template.pool = PoolSize::OFF);
-    let registry_config = registry_config(&config);
+    let registry_config = config.registry();
     let registry = Registry::new(backend, config.templates, registry_config, Metrics::default());
     let session = registry.create(template, Maker::default()).await?;
     let mut seat = session.attach(JoinRequest::owner("run", session.owner_token())).await?;

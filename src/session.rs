@@ -60,6 +60,10 @@ use transfers::{TransferCommand, TransferTickets};
 /// keeps a talkative client from filling memory.
 const COMMANDS: usize = 32;
 
+/// What the gateway holds in memory for clients and sandboxes, unless set: what a hundred sessions in
+/// ordinary use hold, many times over.
+pub const MEMORY_BUDGET_BYTES: usize = 1 << 30; // 1 GiB
+
 /// What the settings say about sessions.
 #[derive(Clone, Debug)]
 pub struct SessionConfig {
@@ -92,6 +96,28 @@ pub struct SessionConfig {
     pub idle_timeout: Option<Duration>,
     /// How long it may live at all. `None`: for ever.
     pub lifetime: Option<Duration>,
+}
+
+impl Default for SessionConfig {
+    fn default() -> SessionConfig {
+        SessionConfig {
+            queue: 64,
+            window_bytes: 1 << 20, // 1 MiB: a second of output at what a browser can show
+            log_bytes: 8 << 20,    // 8 MiB, times `sessions` in the worst case
+            log_disk_bytes: 256 << 20, // 256 MiB: hours of chatter, a minute of a flood
+            // By the file hierarchy standard on a disk, where /tmp is often memory.
+            log_directory: "/var/tmp".into(),
+            log_disk_reserve_bytes: 256 << 20, // 256 MiB: what shares the disk goes on
+            memory: Budget::new(MEMORY_BUDGET_BYTES),
+            message_bytes: 1 << 20, // 1 MiB: far beyond any cell that people write
+            detached_output: DetachedOutput::Hold,
+            participants: 64,
+            detach_timeout: Duration::from_secs(2 * 60), // a reload, a tunnel, a lift
+            silence_timeout: Duration::from_secs(30),    // a machine that swaps is slow, not dead
+            idle_timeout: Some(Duration::from_secs(60 * 60)),
+            lifetime: None,
+        }
+    }
 }
 
 /// Who wants to join, and how.

@@ -46,7 +46,7 @@ pub struct SocketConfig {
     pub message_bytes: usize,
     /// Messages a client may send a second, and [`BURST_SECONDS`] times as many in one moment.
     /// `None`: any number.
-    pub messages_per_second: Option<NonZeroU32>,
+    pub messages_per_second: Option<u32>,
     /// From one ping of ours to the next.
     pub ping_interval: Duration,
     /// How long a client may be silent after a ping.
@@ -64,6 +64,18 @@ const WRITE_BUFFER: usize = 8 << 10;
 
 /// For the peer's answer to our close.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
+
+impl Default for SocketConfig {
+    fn default() -> SocketConfig {
+        SocketConfig {
+            message_bytes: 1 << 20, // 1 MiB: far beyond any cell that people write
+            messages_per_second: Some(5_000), // a program that waits for each tiny cell sends fewer
+            ping_interval: Duration::from_secs(20), // proxies cut silent connections at 30 s or 60 s
+            ping_timeout: Duration::from_secs(20),
+            write_timeout: Duration::from_secs(30),
+        }
+    }
+}
 
 impl SocketConfig {
     /// Buffers and bounds of the WebSocket itself.
@@ -297,7 +309,7 @@ async fn read_all<S: AsyncRead + AsyncWrite + Unpin>(
     config: &SocketConfig,
     traffic: &Traffic,
 ) -> Option<Close> {
-    let mut budget = Budget::new(config.messages_per_second);
+    let mut budget = Budget::new(config.messages_per_second.and_then(NonZeroU32::new));
     while let Some(frame) = stream.next().await {
         *heard.lock().unwrap_or_else(|poison| poison.into_inner()) = Instant::now();
         let said = match frame {

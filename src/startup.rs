@@ -218,7 +218,7 @@ fn log_directory(loaded: &Loaded) -> Option<Problem> {
     if *loaded.source(KEY) == Source::Default {
         return None;
     }
-    let directory = &loaded.config.session.log_directory;
+    let directory = &loaded.config.registry.session.log_directory;
     // As sessions do it: a file without a name.
     let wrong = no_directory(directory).or_else(|| {
         let error = tempfile::tempfile_in(directory).err()?;

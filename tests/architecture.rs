@@ -24,8 +24,8 @@ const ROWS: &[Row] = &[
     // Composition: the only place that knows every part.
     ("main", 5, &["gateway", "run", "doctor", "startup", "cli", "config"]),
     ("lib", 5, &[]),
-    ("run", 5, &["gateway", "cli", "config"]),
-    ("doctor", 5, &["gateway", "startup", "backends", "config"]),
+    ("run", 5, &["cli", "config"]),
+    ("doctor", 5, &["startup", "backends", "config"]),
     ("startup", 5, &["backends", "config"]),
     ("gateway", 5, &["config"]),
     ("backends", 5, &["config"]),

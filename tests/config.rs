@@ -11,9 +11,8 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use cellgate::cli;
-use cellgate::config::{
-    self, BackendChoice, ConfigError, DataPath, Environment, Flags, Loaded, LogFormat,
-};
+use cellgate::config::{self, BackendChoice, ConfigError, Environment, Flags, Loaded, LogFormat};
+use cellgate::sandbox::docker::DataPath;
 use tempfile::TempDir;
 
 /// A directory to start in, variables and flags: all that settings depend on.
@@ -147,14 +146,14 @@ fn every_kind_of_value_arrives() {
     let config = &loaded.config;
     let template = config.template("python").unwrap();
     assert_eq!(config.sandbox.backend, BackendChoice::Docker);
-    assert_eq!(config.access.allow_host, ["play.example.org", "[fd00::1]"]);
-    assert_eq!(config.access.allow_origin, ["https://a.example", "http://b.example:8080"]);
+    assert_eq!(config.access.names.hosts, ["play.example.org", "[fd00::1]"]);
+    assert_eq!(config.access.names.origins, ["https://a.example", "http://b.example:8080"]);
     assert!(config.access.token.as_ref().unwrap().matches("from-the-environment"));
     let variable = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     assert_eq!(template.env, [variable("A", "1"), variable("B", "two words")]);
     assert_eq!(template.limits.timeout, Some(Duration::from_secs(90)));
     assert_eq!(template.limits.output_bytes, Some(1_000_000));
-    assert_eq!(config.session.idle_timeout, None);
+    assert_eq!(config.registry.session.idle_timeout, None);
     assert_eq!(config.docker.host.as_deref(), Some("unix:///run/x.sock"));
     assert_eq!(config.docker.runtime.as_deref(), Some("runsc"));
     assert_eq!(config.docker.data_path, DataPath::Stdio);
@@ -176,7 +175,7 @@ fn relative_paths_start_where_they_are_written() {
 
 #[test]
 fn the_first_usual_file_counts_and_a_named_one_before_it() {
-    let queue = |loaded: Loaded| loaded.config.session.queue;
+    let queue = |loaded: Loaded| loaded.config.registry.session.queue;
     let mut stage = Stage::new().file("etc/cellgate/cellgate.toml", "session.queue = 1\n");
     assert_eq!(queue(stage.good()), 1);
     stage = stage.file("home/.config/cellgate/cellgate.toml", "session.queue = 2\n");

@@ -18,7 +18,6 @@ use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, DEFAULT_TEMPLATE};
-use crate::gateway::registry_config;
 use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::sandbox::{Backend, Enforcement, Kernel};
@@ -140,7 +139,7 @@ pub async fn probe(config: &Config, backend: Arc<dyn Backend>) -> Result<Probed>
     };
     let (wanted, enforcement) = (template.name.clone(), backend.enforcement());
     let kernel = backend.kernel();
-    let mut sessions = registry_config(config);
+    let mut sessions = config.registry();
     // What bounds clients has nothing to do with us.
     sessions.session.lifetime = None;
     let registry = Registry::new(backend, [template], sessions, Metrics::default());

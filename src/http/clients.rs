@@ -20,20 +20,32 @@ use crate::tally::{Share, Tally};
 const BURST_SECONDS: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
 
 /// What the settings say about clients.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct ClientsConfig {
     /// Connections one address may have open. `None`: any number.
     pub connections: Option<usize>,
     /// Requests a second from one address, [`BURST_SECONDS`] times as many in one moment. `None`:
     /// any number.
-    pub requests: Option<NonZeroU32>,
-    /// Whose `X-Forwarded-For` is believed.
-    pub trusted_proxies: Vec<IpNet>,
+    pub requests: Option<u32>,
+    /// Addresses or networks whose `X-Forwarded-For` is believed; known to parse.
+    pub trusted_proxies: Vec<String>,
+}
+
+impl Default for ClientsConfig {
+    fn default() -> ClientsConfig {
+        ClientsConfig {
+            connections: Some(1_000), // a school behind one address
+            requests: Some(200),
+            trusted_proxies: Vec::new(),
+        }
+    }
 }
 
 /// What is known of clients at this moment.
 pub struct Clients {
-    config: ClientsConfig,
+    /// Connections one address may have open.
+    connections: Option<usize>,
+    trusted_proxies: Vec<IpNet>,
     open: Arc<Tally<IpAddr>>,
     requests: Option<DefaultKeyedRateLimiter<IpAddr>>,
     clock: DefaultClock,
@@ -72,15 +84,24 @@ impl Clients {
         };
         Clients {
             open: Tally::new(),
-            requests: config.requests.map(|rate| RateLimiter::keyed(quota(rate))),
+            requests: config
+                .requests
+                .and_then(NonZeroU32::new)
+                .map(|rate| RateLimiter::keyed(quota(rate))),
             clock: DefaultClock::default(),
-            config,
+            connections: config.connections,
+            // The settings have parsed them already, so none is left out.
+            trusted_proxies: config
+                .trusted_proxies
+                .iter()
+                .filter_map(|proxy| proxy.parse().ok())
+                .collect(),
         }
     }
 
     /// Counts a connection; `Err` if its address has too many.
     pub(super) fn connect(&self, peer: IpAddr) -> Result<Option<Arc<Share<IpAddr>>>, TooMany> {
-        match self.config.connections {
+        match self.connections {
             Some(most) if !self.is_trusted(peer) => {
                 self.open.take(group(peer), most).map(|share| Some(Arc::new(share))).ok_or(TooMany)
             }
@@ -120,7 +141,7 @@ impl Clients {
 
     fn is_trusted(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        self.config.trusted_proxies.iter().any(|network| network.contains(&address))
+        self.trusted_proxies.iter().any(|network| network.contains(&address))
     }
 }
 
@@ -152,7 +173,7 @@ mod tests {
 
     fn clients(proxies: &[&str]) -> Clients {
         let trusted_proxies = proxies.iter().map(|text| text.parse().unwrap()).collect();
-        let requests = NonZeroU32::new(2);
+        let requests = Some(2);
         Clients::new(ClientsConfig { connections: Some(2), requests, trusted_proxies })
     }
 

@@ -36,8 +36,12 @@ pub struct ServerConfig {
     /// For a request's head to come whole, also for the first after connecting: an idle connection
     /// ends after it too.
     pub header_timeout: Duration,
-    /// How long a client may leave a response that waits for it untouched.
-    pub write_timeout: Duration,
+}
+
+impl Default for ServerConfig {
+    fn default() -> ServerConfig {
+        ServerConfig { connections: 10_000, header_timeout: Duration::from_secs(10) }
+    }
 }
 
 /// How much longer than `write_timeout` the kernel waits for a peer that takes nothing: for the words
@@ -57,12 +61,13 @@ pub async fn serve(
     router: Router,
     clients: Arc<Clients>,
     config: ServerConfig,
+    write_timeout: Duration,
     metrics: Metrics,
     closed: CancellationToken,
 ) {
     let places = Arc::new(Semaphore::new(config.connections));
     let connections = TaskTracker::new();
-    let patience = config.write_timeout + KERNEL_PATIENCE;
+    let patience = write_timeout + KERNEL_PATIENCE;
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(config.header_timeout);
     http.max_buf_size(BUFFER_BYTES);
@@ -72,8 +77,8 @@ pub async fn serve(
             accepted = accept(&listener, &places, &clients, &metrics, patience) => accepted,
         };
         let Some((stream, peer)) = accepted else { continue };
-        let stream = TokioIo::new(WriteDeadline::new(stream, config.write_timeout));
-        let answer = service(&router, peer, &connections, config.write_timeout);
+        let stream = TokioIo::new(WriteDeadline::new(stream, write_timeout));
+        let answer = service(&router, peer, &connections, write_timeout);
         let connection = http.serve_connection(stream, answer);
         let closed = closed.clone();
         connections.spawn(async move {

@@ -7,7 +7,9 @@ use crate::config::codec::{
     Address, Choice, Codec, Count, Cpus, Form, List, Location, Maybe, Secret, Size, Switch, Text,
     Time, Variables,
 };
-use crate::config::model::{BackendChoice, Config, DataPath, DetachedOutput, LogFormat};
+use crate::config::model::{BackendChoice, Config, LogFormat};
+use crate::sandbox::docker::DataPath;
+use crate::session::DetachedOutput;
 use crate::template::Template;
 
 use super::{Access, Scope, Section, Setting};
@@ -65,21 +67,21 @@ pub(crate) const SECTIONS: &[Section] = &[
             setting!(
                 "sessions",
                 Some("sessions"),
-                Gateway.sandbox.sessions,
+                Gateway.registry.sessions,
                 Count { min: 1, max: 100_000 },
                 "Most sessions at one time; what the pool has parked comes on top"
             ),
             setting!(
                 "waiting",
                 Some("waiting"),
-                Gateway.sandbox.waiting,
+                Gateway.registry.waiting,
                 Count { min: 0, max: 100_000 },
                 "Most newcomers that wait in line while all sessions are taken"
             ),
             setting!(
                 "waiting_timeout",
                 Some("waiting-timeout"),
-                Gateway.sandbox.waiting_timeout,
+                Gateway.registry.waiting_timeout,
                 Time { min: Duration::ZERO, max: DAY },
                 "How long a newcomer waits for a session to become free before it is told to try \
                  again later; 0s does not let anybody wait"
@@ -111,14 +113,14 @@ pub(crate) const SECTIONS: &[Section] = &[
             setting!(
                 "connections",
                 Some("connections"),
-                Gateway.listen.connections,
+                Gateway.server.connections,
                 Count { min: 1, max: 1_000_000 },
                 "Most connections at one time, WebSockets included; who comes then waits to be accepted"
             ),
             setting!(
                 "header_timeout",
                 Some("header-timeout"),
-                Gateway.listen.header_timeout,
+                Gateway.server.header_timeout,
                 TIMEOUT,
                 "How long a client may take to send the head of a request, and with it its token, \
                  before it is disconnected"
@@ -164,7 +166,7 @@ pub(crate) const SECTIONS: &[Section] = &[
             setting!(
                 "allow_origin",
                 Some("allow-origin"),
-                Gateway.access.allow_origin,
+                Gateway.access.names.origins,
                 List { metavar: "ORIGIN", check: check::origin },
                 "Web origin whose pages may connect beside the gateway's own, such as \
                  https://play.example.org; * for any"
@@ -180,7 +182,7 @@ pub(crate) const SECTIONS: &[Section] = &[
             setting!(
                 "allow_host",
                 Some("allow-host"),
-                Gateway.access.allow_host,
+                Gateway.access.names.hosts,
                 List { metavar: "HOST", check: check::host },
                 "Name under which clients may reach the gateway beside localhost and bare \
                  addresses, such as play.example.org; * for any"
@@ -216,7 +218,7 @@ pub(crate) const SECTIONS: &[Section] = &[
             setting!(
                 "create_timeout",
                 Some("create-timeout"),
-                Gateway.sandbox.create_timeout,
+                Gateway.registry.pool.create_timeout,
                 TIMEOUT,
                 "How long making a sandbox and starting its interpreter may take"
             ),
@@ -361,7 +363,7 @@ pub(crate) const SECTIONS: &[Section] = &[
             setting!(
                 "pool.creations",
                 Some("pool-creations"),
-                Gateway.sandbox.creations,
+                Gateway.registry.pool.creations,
                 Count { min: 1, max: 1_000 },
                 "Most sandboxes being made at one time, for visitors and for the pool together"
             ),
@@ -375,28 +377,28 @@ pub(crate) const SECTIONS: &[Section] = &[
             setting!(
                 "session.queue",
                 Some("queue"),
-                Gateway.session.queue,
+                Gateway.registry.session.queue,
                 Count { min: 1, max: 10_000 },
                 "Most cells waiting behind the running one"
             ),
             setting!(
                 "session.window",
                 Some("window"),
-                Gateway.session.window_bytes,
+                Gateway.registry.session.window_bytes,
                 Size { min: 64 << 10, max: 1 << 30 }, // below one frame of the link nothing moves
                 "Most output a participant may have unsent or unacknowledged"
             ),
             setting!(
                 "session.event_log",
                 Some("event-log"),
-                Gateway.session.log_bytes,
+                Gateway.registry.session.log_bytes,
                 Size { min: 64 << 10, max: 1 << 40 },
                 "Most events kept in memory for replay, times `sessions` in the worst case"
             ),
             setting!(
                 "session.log_disk",
                 Some("log-disk"),
-                Gateway.session.log_disk_bytes,
+                Gateway.registry.session.log_disk_bytes,
                 Size { min: 0, max: 1 << 50 },
                 "Most older events kept in a file for replay, times `sessions` in the worst case; \
                  0 keeps none. A disk that is full costs what memory cannot hold, and no cell"
@@ -404,7 +406,7 @@ pub(crate) const SECTIONS: &[Section] = &[
             setting!(
                 "session.log_directory",
                 Some("log-directory"),
-                Gateway.session.log_directory,
+                Gateway.registry.session.log_directory,
                 Location { metavar: "DIR" },
                 "Where those files are, which have no names and end with their sessions; better a \
                  disk than memory"
@@ -412,14 +414,14 @@ pub(crate) const SECTIONS: &[Section] = &[
             setting!(
                 "session.log_disk_reserve",
                 Some("log-disk-reserve"),
-                Gateway.session.log_disk_reserve_bytes,
+                Gateway.registry.session.log_disk_reserve_bytes,
                 Size { min: 0, max: 1 << 50 },
                 "What stays free on that disk: where less would be left, nothing more is written"
             ),
             setting!(
                 "session.participants",
                 Some("participants"),
-                Gateway.session.participants,
+                Gateway.registry.session.participants,
                 Count { min: 1, max: 10_000 },
                 "Most participants attached to one session; a quarter of the seats is kept from viewers, and \
                  one for an owner"
@@ -427,21 +429,21 @@ pub(crate) const SECTIONS: &[Section] = &[
             setting!(
                 "session.idle_timeout",
                 Some("idle-timeout"),
-                Gateway.session.idle_timeout,
+                Gateway.registry.session.idle_timeout,
                 Maybe { word: "none", some: LIFE },
                 "How long a session may do nothing, no cell and no message, before it ends"
             ),
             setting!(
                 "session.detach_timeout",
                 Some("detach-timeout"),
-                Gateway.session.detach_timeout,
+                Gateway.registry.session.detach_timeout,
                 Time { min: Duration::ZERO, ..LIFE },
                 "How long a session lives on without participants; a cell that runs goes on meanwhile"
             ),
             setting!(
                 "session.silence_timeout",
                 Some("silence-timeout"),
-                Gateway.session.silence_timeout,
+                Gateway.registry.session.silence_timeout,
                 Time { min: Duration::from_secs(1), max: Duration::from_secs(3_600) },
                 "How long a sandbox may say nothing while a cell runs or a question is open, pings \
                  unanswered, before it is given up and the cell is lost"
@@ -449,7 +451,7 @@ pub(crate) const SECTIONS: &[Section] = &[
             setting!(
                 "session.detached_output",
                 Some("detached-output"),
-                Gateway.session.detached_output,
+                Gateway.registry.session.detached_output,
                 Choice {
                     words: &["hold", "drop"],
                     values: [DetachedOutput::Hold, DetachedOutput::Drop],
@@ -460,7 +462,7 @@ pub(crate) const SECTIONS: &[Section] = &[
             setting!(
                 "session.lifetime",
                 Some("lifetime"),
-                Gateway.session.lifetime,
+                Gateway.registry.session.lifetime,
                 Maybe { word: "none", some: LIFE },
                 "How long a session may live at all"
             ),
@@ -509,14 +511,14 @@ pub(crate) const SECTIONS: &[Section] = &[
             setting!(
                 "clients.sessions",
                 Some("client-sessions"),
-                Gateway.clients.sessions,
+                Gateway.registry.sessions_per_address,
                 Maybe { word: "none", some: Count { min: 1, max: 100_000 } },
                 "Most sessions made from one address; an IPv6 network of 64 bits counts as one"
             ),
             setting!(
                 "clients.token_sessions",
                 Some("client-token-sessions"),
-                Gateway.clients.token_sessions,
+                Gateway.registry.sessions_per_token,
                 Maybe { word: "none", some: Count { min: 1, max: 100_000 } },
                 "Most sessions made with one token of the gateway's, of which token_file may hold many"
             ),
@@ -538,7 +540,7 @@ pub(crate) const SECTIONS: &[Section] = &[
             setting!(
                 "clients.messages",
                 Some("client-messages"),
-                Gateway.clients.messages,
+                Gateway.socket.messages_per_second,
                 Maybe { word: "none", some: Count { min: 1, max: 1_000_000 } },
                 "Messages a second on one WebSocket; ten times as many may come in one moment. \
                  What goes beyond is refused as rate_limited. Who is refused as often in one \
