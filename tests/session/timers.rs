@@ -48,7 +48,7 @@ const TIMERS: &[(&str, usize, Timers)] = &[
         1,
         &[(
             "a share link expires",
-            Virtual(SOCKET, "who_acknowledges_nothing_cannot_stay_beyond_the_end"),
+            Virtual(SOCKET, "who_acknowledges_nothing_cannot_stay_beyond_the_end_of_a_link"),
         )],
     ),
     (
@@ -152,7 +152,10 @@ const TIMERS: &[(&str, usize, Timers)] = &[
             ),
             (
                 "the last words of a session",
-                Virtual(SOCKET, "who_acknowledges_nothing_cannot_stay_beyond_the_end"),
+                Virtual(
+                    SOCKET,
+                    "a_viewer_who_acknowledges_nothing_cannot_stay_beyond_the_end_of_the_session",
+                ),
             ),
             (
                 "the answer to a close",
