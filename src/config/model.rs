@@ -16,7 +16,7 @@ pub const DEFAULT_TEMPLATE: &str = "python";
 pub struct Config {
     /// The front door.
     pub listen: ListenConfig,
-    /// Who is let in.
+    /// Which clients are let in.
     pub access: AccessConfig,
     /// How sandboxes are made, and how many.
     pub sandbox: SandboxConfig,
@@ -66,7 +66,7 @@ pub struct ClientsConfig {
     pub trusted_proxies: Vec<String>,
 }
 
-/// Who is let in.
+/// Which clients are let in.
 #[derive(Clone, Debug, Default)]
 pub struct AccessConfig {
     /// The gateway token, from the setting itself or from `token_file`. `None`: the caller makes
@@ -76,9 +76,9 @@ pub struct AccessConfig {
     pub more_tokens: Vec<Token>,
     /// Where the token was read from.
     pub token_file: Option<PathBuf>,
-    /// Whether everybody who reaches the port may create sessions. Only on loopback addresses.
+    /// Whether every client that reaches the port may create sessions. Only on loopback addresses.
     pub insecure_no_token: bool,
-    /// Whether whoever reaches the port may read the metrics without a token.
+    /// Whether clients may read the metrics without a token.
     pub metrics_public: bool,
     /// Origins, as `scheme://host[:port]` in lower case, whose pages may connect beside the
     /// gateway's own. `*`: any.
@@ -266,7 +266,7 @@ impl Config {
                 write_timeout: Duration::from_secs(30),
             },
             clients: ClientsConfig {
-                sessions: None, // who has the gateway's token is trusted with all of them
+                sessions: None, // holders of the gateway's token are trusted with all of them
                 token_sessions: None,
                 connections: Some(1_000), // a school behind one address
                 requests: Some(200),
@@ -279,8 +279,7 @@ impl Config {
         }
     }
 
-    /// Whether the gateway makes a random token at each start, which only whoever reads its output
-    /// knows.
+    /// Whether the gateway makes a random token at each start, which is printed in its output alone.
     pub fn makes_token(&self) -> bool {
         self.access.token.is_none() && !self.access.insecure_no_token
     }
