@@ -46,7 +46,7 @@ mod link_listener;
 mod removal;
 mod stdio;
 mod sweep;
-mod users;
+mod user_ids;
 mod volume;
 
 pub use enforcement::known_runc_vulnerabilities;
@@ -57,7 +57,7 @@ use exits::ExitWatcher;
 use images::Images;
 use instance::Instance;
 use removal::Remover;
-use users::UserIds;
+use user_ids::UserIds;
 use volume::DriverVolume;
 
 /// Settings of the docker backend.
