@@ -1,5 +1,5 @@
-//! `cellgate doctor`: what this machine can enforce, which backend would be used, and what to do
-//! about each shortfall. With `--probe` it also looks from inside: see [`probe`].
+//! `cellgate doctor`: which protections this machine enforces, which backend a gateway would use, and
+//! what to do about each shortfall. With `--probe` it also runs checks inside sandboxes: see [`probe`].
 
 use std::fmt::Write;
 

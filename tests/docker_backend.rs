@@ -45,7 +45,7 @@ async fn a_sandbox_talks_over_its_socket_and_ends_without_a_trace() {
     greet(&mut sandbox).await;
     assert_eq!(backend.data_path(), DataPath::Socket);
 
-    // Once connected, nobody else can: the socket and its directory are gone.
+    // After the one connection no other is possible: the socket and its directory are removed.
     assert_eq!(files_of_instance(root.path(), &backend), ["driver", "hosts"]);
 
     let env: Vec<String> =
@@ -72,7 +72,7 @@ async fn a_sandbox_talks_over_attached_stdio_and_unread_output_does_not_delay_it
     greet(&mut sandbox).await;
     assert_eq!(backend.data_path(), DataPath::Stdio);
 
-    // Ask until nothing more is taken: the answers fill every buffer on the way.
+    // Send until no more is taken: the unread answers fill every buffer on the way.
     let mut pings = Vec::new();
     for _ in 0..64 {
         append_message(&mut pings, kind::PING, 0, 0, &[7; 64]);
@@ -190,7 +190,7 @@ async fn an_engine_that_goes_away_is_named_as_the_cause() {
     let id = of_session(&docker, &spec).await.remove(0);
     proxy.cut();
     let mut rest = Vec::new();
-    // Broken or ended: the bytes of a cut connection say no more.
+    // Whether it is a broken or an ended stream cannot be told from the bytes of a cut connection.
     let _ = soon("the link's end", sandbox.link.read_to_end(&mut rest)).await;
     let cause = tokio::time::timeout(Duration::from_secs(3), sandbox.handle.cause()).await;
     assert!(matches!(cause, Ok(EndCause::BackendGone(_))), "{cause:?}");
@@ -305,7 +305,7 @@ async fn an_end_from_outside_is_named_as_the_cause() {
 }
 
 #[tokio::test]
-async fn a_creation_given_up_at_any_moment_leaves_nothing() {
+async fn a_creation_that_is_dropped_at_any_moment_leaves_nothing() {
     let Some(docker) = engine().await else { return };
     let root = tempfile::tempdir().unwrap();
     let backend = DockerBackend::connect(config(root.path())).await.unwrap();
@@ -321,7 +321,7 @@ async fn a_creation_given_up_at_any_moment_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_sweep_removes_what_the_dead_left_and_nothing_else() {
+async fn a_sweep_removes_what_ended_gateways_left_and_nothing_else() {
     let Some(docker) = engine().await else { return };
     let root = tempfile::tempdir().unwrap();
     let backend = DockerBackend::connect(config(root.path())).await.unwrap();
@@ -394,7 +394,7 @@ async fn an_engine_that_is_absent_is_named_with_what_to_do() {
     let absent = refused(socket.display().to_string()).await;
     assert!(absent.contains("does not exist") && absent.contains("systemctl start"), "{absent}");
 
-    // A socket file whose engine has died.
+    // A socket file whose engine has ended.
     drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
     let dead = refused(format!("unix://{}", socket.display())).await;
     assert!(dead.contains("does not run") && dead.contains("--backend local"), "{dead}");

@@ -1,6 +1,6 @@
 //! Real sandboxes of the local backend, looked at from inside and from outside.
 //!
-//! Everything here runs once as whoever runs the tests, and, if that is root, once more as an
+//! Everything here runs once as the user who runs the tests, and, if that is root, once more as an
 //! ordinary user: the last test starts this program again under another user id. What a machine
 //! cannot do is printed as skipped; with CELLGATE_REQUIRE=all it fails instead.
 #![allow(clippy::unwrap_used)] // a panic is how a test, and what helps it, says no

@@ -114,13 +114,13 @@ impl Plain {
     /// Of an ordinary user: root's would harm the machine.
     fn user(directory: PathBuf) -> Plain {
         let id = NOBODY.to_string();
-        // In a group that is nobody's, which an ordinary user may not leave.
+        // In a group without other members, which an ordinary user may not leave.
         let user = ["setpriv", "--reuid", &id, "--regid", &id, "--groups", "65533", "--"];
         let before = if is_root() { user.map(str::to_owned).to_vec() } else { Vec::new() };
         Plain { before, directory }
     }
 
-    /// Of one who is root in namespaces of its own, which keep the machine from harm.
+    /// As root in namespaces of its own, which protect the machine.
     fn root_within(directory: PathBuf) -> Plain {
         let mut plain = Plain::user(directory);
         let within = "unshare --user --map-root-user --mount --pid --fork --kill-child --mount-proc \
@@ -198,7 +198,7 @@ impl Process {
     fn end(&mut self) {
         let id = self.child.take().and_then(|child| child.id());
         if let Some(group) = id.and_then(|id| Pid::from_raw(id as i32)) {
-            // Whoever is still in it.
+            // Ends every process that is still in the group.
             kill_process_group(group, Signal::KILL).ok();
         }
     }
@@ -272,7 +272,7 @@ async fn checks_come_out_open_where_nothing_is_confined() {
     let lists = [&NEEDS_MORE[..], &BY_THE_MACHINE, &HOLES];
     let mut excused: Vec<&str> = lists.concat();
     if !is_root() {
-        excused.push("supplementary groups"); // those of whoever runs the tests, if any
+        excused.push("supplementary groups"); // those of the user who runs the tests, if any
     }
     for name in &excused {
         assert!(as_user.contains_key(*name), "there is no check {name}");

@@ -231,7 +231,7 @@ impl Stage {
         self.0.path()
     }
 
-    /// Written by another process, so that nobody can find it open for writing.
+    /// Written by another process, so that starting it does not fail because this one has it open.
     fn script(&self, name: &str, text: &str) {
         let write = "printf %s \"$1\" > \"$0\" && chmod 755 \"$0\"";
         let mut command = Command::new("sh");
@@ -472,7 +472,7 @@ fn without_memory_and_cpu_limits_only_the_user_who_started_it_is_served() {
             assert!(error.contains(part), "{flags:?}: no {part:?} in {error}");
         }
     }
-    // Whoever runs a file of their own is told if they ask.
+    // With `cellgate run`, missing limits are reported only on request.
     let quiet = as_user(&stage, &["run", "code.py"]);
     assert_eq!((quiet.status.code(), stderr(&quiet).as_str()), (Some(0), ""));
     let told = as_user(&stage, &["run", "code.py", "--log", "info"]);
@@ -522,7 +522,7 @@ fn a_gateway_that_is_asked_to_end_while_it_starts_ends_well() {
 }
 
 #[test]
-fn groups_that_an_ordinary_user_cannot_leave_are_told() {
+fn groups_that_an_ordinary_user_cannot_leave_are_reported() {
     let test = "groups that an ordinary user cannot leave are told";
     if let Some(missing) = Backend::LocalRoot.missing().or_else(|| Backend::LocalUser.missing()) {
         return missing.skip(test).unwrap();

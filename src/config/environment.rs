@@ -1,4 +1,4 @@
-//! What settings take from the process around them: variables, working directory, user.
+//! What settings depend on in the process: its variables, working directory and user.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use super::suggest;
 /// Names the file of settings, as `--config` does.
 pub(super) const CONFIG_VARIABLE: &str = "CELLGATE_CONFIG";
 
-/// The process's surroundings, as data. Not `Debug`: variables hold secrets.
+/// Variables, directories and user of a process, as data. Not `Debug`: variables hold secrets.
 #[derive(Clone)]
 pub struct Environment {
     /// Names and values of all variables.
@@ -25,7 +25,7 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// The surroundings of this process. Fails if the working directory is gone.
+    /// Those of this process. Fails if the working directory is gone.
     pub fn of_this_process() -> std::io::Result<Environment> {
         Ok(Environment {
             variables: std::env::vars_os().collect(),
@@ -128,7 +128,7 @@ impl Environment {
     }
 }
 
-/// Whether a variable with our prefix is meant for somebody else: our tests and build, or the
+/// Whether a variable with our prefix is for another program: our tests and build, or the
 /// links that Docker and Kubernetes make for a service that happens to be called `cellgate…`.
 fn is_for_others(name: &str, value: &OsStr) -> bool {
     let own = name == "CELLGATE_REQUIRE"

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// Nobody set it.
+    /// It was not set: the default.
     Default,
     /// The file of settings.
     File {

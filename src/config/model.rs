@@ -27,7 +27,7 @@ pub struct Config {
     pub server: ServerConfig,
     /// What one client may ask for: an address, or an IPv6 network of 64 bits.
     pub clients: ClientsConfig,
-    /// Who is let in.
+    /// Which clients are let in.
     pub access: AccessConfig,
     /// What sandboxes are made by.
     pub sandbox: SandboxConfig,
@@ -54,7 +54,7 @@ pub struct ListenConfig {
     pub drain_timeout: Duration,
 }
 
-/// Who is let in.
+/// Which clients are let in.
 #[derive(Clone, Debug, Default)]
 pub struct AccessConfig {
     /// The gateway token, from the setting itself or from `token_file`. `None`: the caller makes
@@ -64,9 +64,9 @@ pub struct AccessConfig {
     pub more_tokens: Vec<Token>,
     /// Where the token was read from.
     pub token_file: Option<PathBuf>,
-    /// Whether everybody who reaches the port may create sessions. Only on loopback addresses.
+    /// Whether every client that reaches the port may create sessions. Only on loopback addresses.
     pub insecure_no_token: bool,
-    /// Whether whoever reaches the port may read the metrics without a token.
+    /// Whether clients may read the metrics without a token.
     pub metrics_public: bool,
     /// Origins, as `scheme://host[:port]` in lower case, whose pages may show the console in a frame. `*`: any.
     pub allow_embed: Vec<String>,
@@ -152,8 +152,7 @@ impl Config {
         registry
     }
 
-    /// Whether the gateway makes a random token at each start, which only whoever reads its output
-    /// knows.
+    /// Whether the gateway makes a random token at each start, which is printed in its output alone.
     pub fn makes_token(&self) -> bool {
         self.access.token.is_none() && !self.access.insecure_no_token
     }

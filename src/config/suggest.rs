@@ -1,4 +1,4 @@
-//! What somebody who mistyped a name may have meant.
+//! Suggests the known name that is nearest to a mistyped one.
 
 /// Names less alike than this are no help; the value clap uses for flags.
 const LIKENESS: f64 = 0.8;

@@ -148,7 +148,7 @@ pub async fn probe(config: &Config, backend: Arc<dyn Backend>) -> Result<Probed>
     // Sandboxes go whatever came of it, and before we do.
     registry.shutdown(Duration::ZERO).await;
     let findings = probed.with_context(|| format!("cannot probe {name}"))?;
-    let (label, reasons) = label::judge(kernel, &enforcement, &findings);
+    let (label, reasons) = label::assess(kernel, &enforcement, &findings);
     let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     Ok(Probed { backend: name, label, reasons, findings, duration_ms })
 }

@@ -23,7 +23,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::future::BoxFuture;
-use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -47,7 +46,7 @@ mod link_listener;
 mod removal;
 mod stdio;
 mod sweep;
-mod users;
+mod user_ids;
 mod volume;
 
 pub use enforcement::known_runc_vulnerabilities;
@@ -58,7 +57,7 @@ use exits::ExitWatcher;
 use images::Images;
 use instance::Instance;
 use removal::Remover;
-use users::UserIds;
+use user_ids::UserIds;
 use volume::DriverVolume;
 
 /// Settings of the docker backend.
@@ -251,17 +250,10 @@ impl Backend for DockerBackend {
 
     fn create<'a>(&'a self, spec: &'a SandboxSpec) -> BoxFuture<'a, Result<Sandbox, SandboxError>> {
         Box::pin(async move {
-            let (result_tx, result_rx) = oneshot::channel();
             let cancelled = CancellationToken::new();
             let _cancel_on_drop = cancelled.clone().drop_guard();
-            let (context, spec) = (self.context.clone(), spec.clone());
-            let creation = async move {
-                let result = creation::create(context, spec, cancelled).await;
-                // If the caller is gone, `send` returns the sandbox, and dropping it ends it.
-                drop(result_tx.send(result));
-            };
-            drop(self.context.remover.tasks().run(creation));
-            result_rx.await.unwrap_or_else(|_| {
+            let creation = creation::create(self.context.clone(), spec.clone(), cancelled);
+            self.context.remover.tasks().run(creation).await.unwrap_or_else(|_| {
                 Err(SandboxError::Unsupported("the gateway's runtime is shutting down".into()))
             })
         })

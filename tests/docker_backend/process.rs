@@ -1,5 +1,5 @@
-//! Gateways as processes of their own: to be killed, and to be put where the engine does not see
-//! their files.
+//! Gateways as processes of their own, which are killed or run where the engine does not see their
+//! files.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -13,7 +13,7 @@ use crate::support::*;
 /// Set for the test below when it runs as a process of its own: its runtime directory.
 const CHILD: &str = "CELLGATE_TEST_GATEWAY";
 
-/// Not a test of its own: a gateway for the tests that need one to kill or to put elsewhere.
+/// Not a test of its own: the gateway that the tests below start as a process.
 #[tokio::test]
 #[ignore = "a part of other tests"]
 async fn gateway_process() {
@@ -73,7 +73,7 @@ async fn gateway(runtime_dir: &Path, path: &str, before: &[&str]) -> Gateway {
     });
     let words: Vec<String> = ready.await.split(' ').map(str::to_owned).collect();
     let [instance, session, path] = words.try_into().unwrap();
-    // The rest of its output is of no interest, but the pipe must stay open.
+    // The rest of its output is discarded, but the pipe must stay open.
     tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
     Gateway { process, instance, session, path }
 }

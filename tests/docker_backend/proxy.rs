@@ -73,7 +73,7 @@ impl Proxy {
         self.address.clone()
     }
 
-    /// Cuts every connection and takes no more.
+    /// Closes every connection and accepts no more.
     pub(crate) fn cut(&self) {
         self.cable.cancel();
     }

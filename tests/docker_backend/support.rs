@@ -1,4 +1,4 @@
-//! What the tests of the docker backend have in common.
+//! Helpers of the docker backend's tests.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -26,7 +26,7 @@ pub(crate) const IMAGE: &str = "debian:bookworm-slim";
 /// The image of the template `python`.
 pub(crate) const PYTHON_IMAGE: &str = "cellgate-python";
 
-/// The engine, or a skip that is told.
+/// The engine. `None`: there is none, and the skip has been printed.
 pub(crate) async fn engine() -> Option<Docker> {
     let reason = match Docker::connect_with_unix(SOCKET, 60, bollard::API_DEFAULT_VERSION) {
         Ok(docker) => match docker.negotiate_version().await {

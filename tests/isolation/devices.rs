@@ -1,4 +1,4 @@
-//! Devices: the few that every program needs work. That there are no others is in the probe.
+//! The few devices that every program needs work. The probe checks that there are no others.
 
 use crate::common::suite::{Stage, cases};
 

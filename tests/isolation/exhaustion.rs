@@ -1,4 +1,5 @@
-//! Using everything up: told, and nobody else's business. That it is bounded is in the probe.
+//! A session that uses up memory, processes or time is told so, and other sessions go on. The probe
+//! checks the limits themselves.
 
 use serde_json::json;
 
@@ -14,7 +15,7 @@ cases![
     the_hidden_ways_to_use_memory_are_bounded
 ];
 
-/// A session that has to live through whatever its neighbour does.
+/// A session that has to keep working whatever the session under test does.
 async fn neighbour(stage: &Stage) -> Client {
     let mut client = stage.session().await;
     client.print("x = 42").await;
@@ -29,7 +30,7 @@ async fn lives(mut neighbour: Client) {
 async fn memory_is_bounded_and_neighbours_live(stage: &Stage) {
     let neighbour = neighbour(stage).await;
     let mut client = stage.session_of("small").await;
-    // In children that nobody waits for, so that not one allocation is the runner's.
+    // In children that the cell does not wait for, so that the runner itself allocates nothing.
     let code = r#"
 import os, time
 for _ in range(6):
@@ -60,7 +61,7 @@ print(used >> 20)
 
 async fn memory_in_files_counts(stage: &Stage) {
     let neighbour = neighbour(stage).await;
-    // The disk is larger than the memory here: what is in it is memory.
+    // The disk limit is above the memory limit here, and files in tmpfs count as memory.
     let gateway = stage.own(&["--memory", "128MiB", "--disk", "512MiB"]);
     let mut client = Client::create(&gateway, "python").await;
     let code = "with open('/work/big', 'wb') as file:\n    for _ in range(500): file.write(bytes(1 << 20))";
@@ -82,7 +83,7 @@ async fn processes_are_bounded(stage: &Stage) {
     let id = client.execute(code).await;
     client.until_of("started", &id).await;
     lives(neighbour).await;
-    // Three looks at what it uses: never more than it may.
+    // Measure three times: it never uses more than its limit.
     for _ in 0..3 {
         let usage = client.until("usage").await;
         assert!(usage["processes"].as_u64().unwrap() <= 24, "{usage}");
@@ -101,7 +102,7 @@ async fn a_reader_that_never_reads_costs_the_gateway_little(stage: &Stage) {
     let before = gateway.resident_bytes();
     let id = client.execute("while True: print('x' * 4096)").await;
     client.until_of("started", &id).await;
-    // Another session of that gateway takes its time, and the flood has to wait.
+    // Another session of the same gateway answers while the flood has to wait.
     let mut other = Client::create(&gateway, "python").await;
     other.print("import time\ntime.sleep(2)").await;
     let grown = gateway.resident_bytes().saturating_sub(before);
@@ -134,7 +135,7 @@ async fn the_hidden_ways_to_use_memory_are_bounded(stage: &Stage) {
             continue;
         }
         assert!(["ok", "error", "oom", "exited"].contains(&status), "{:#?}", cell.events);
-        // Here both take more than there is, if nobody counts.
+        // Without accounting both would take more than the limit.
         assert!(stage.backend != Backend::LocalUser || status == "oom", "{:#?}", cell.events);
         client.send(json!({"type": "restart"})).await;
         client.until("restarted").await;

@@ -1,6 +1,6 @@
 //! What code in a sandbox can reach, do and use up, on each backend: the table of checks that
-//! `cellgate doctor --probe` has too, and what only an onlooker sees: that neighbours live, and that
-//! what has to work inside does. Where a backend differs, the case says why.
+//! `cellgate doctor --probe` has too, and what only a look from outside shows: that other sessions
+//! go on, and that what has to work inside does. Where a backend differs, the case says why.
 #![allow(clippy::unwrap_used)] // a test that cannot go on panics
 
 #[path = "../common/mod.rs"]

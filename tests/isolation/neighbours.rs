@@ -1,4 +1,4 @@
-//! Other sessions: not hurt, and nothing that outlives its own. That they are not seen is in the probe.
+//! A session cannot harm another, and nothing of it outlives it. The probe checks that it sees none.
 
 use crate::common::suite::{Stage, cases};
 

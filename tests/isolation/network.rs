@@ -1,4 +1,4 @@
-//! The sandbox's own loopback works. That there is no other network is in the probe.
+//! The sandbox's own loopback works. The probe checks that there is no other network.
 
 use crate::common::suite::{Stage, cases};
 

@@ -7,7 +7,7 @@ use super::*;
 /// Set in the second run, so that it does not start a third.
 const SECOND: &str = "CELLGATE_TEST_AGAIN";
 
-/// An id that nobody has, and whose processes and quotas are therefore ours alone.
+/// A user id without an account, whose processes and quotas are therefore the test's alone.
 const USER: &str = "64123";
 
 #[test]

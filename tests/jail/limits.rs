@@ -80,7 +80,7 @@ async fn memory_is_limited() {
     let mut client = open_with(&backend, small()).await;
     let run = client.execute("data = bytearray(512 << 20)\nprint('kept', len(data))").await;
     assert!(!run.output.contains("kept"), "{run:?}");
-    // Without a cgroup the interpreter itself is told; with one the kernel ends it.
+    // Without a cgroup the interpreter gets a MemoryError; with one the kernel kills it.
     assert!(enforced || run.output.contains("MemoryError") || run.signal.is_some(), "{run:?}");
     // Files in memory count too, where it is the kernel that counts.
     if enforced {

@@ -1,20 +1,20 @@
-//! For whose code a backend is fit, and why it is not fit for more.
+//! Which code a backend is fit to run, and why not less trusted code.
 
 use serde::Serialize;
 
 use super::{Finding, Verdict};
 use crate::sandbox::{Enforcement, EnforcementState, Kernel, Protection};
 
-/// Whose code.
+/// How far the code that a backend may run has to be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Label {
-    /// Anybody's, who may want to break out.
+    /// Code of strangers, who may want to break out.
     Untrusted,
-    /// Of people, or of a model, that one would not give a shell but does not expect to bring an
-    /// exploit for the kernel.
+    /// Code of people or models that should not have a shell, but are not expected to bring an exploit
+    /// for the kernel.
     SemiTrusted,
-    /// Nobody's but one's own: something that must hold does not.
+    /// Only the operator's own code: a check that must hold does not.
     Unfit,
 }
 
@@ -36,7 +36,7 @@ const SHARED_RESOURCES: [Protection; 3] =
 /// Protections that say nothing more where the kernel is gVisor's.
 const COVERED_BY_GVISOR: [Protection; 2] = [Protection::UserNamespace, Protection::OwnUser];
 
-pub(super) fn judge(
+pub(super) fn assess(
     kernel: Kernel,
     enforcement: &[Enforcement],
     findings: &[Finding],
@@ -102,9 +102,9 @@ mod tests {
     fn the_best_label_wants_a_kernel_of_its_own_and_every_limit() {
         let full = [entry(Protection::MemoryLimit, true), entry(Protection::CpuLimit, true)];
         let held = [finding(Verdict::Held), finding(Verdict::Unclaimed)];
-        assert_eq!(judge(Kernel::Own, &full, &held).0, Label::Untrusted);
-        assert_eq!(judge(Kernel::Shared, &full, &held).0, Label::SemiTrusted);
-        let (label, reasons) = judge(Kernel::Own, &[entry(Protection::CpuLimit, false)], &held);
+        assert_eq!(assess(Kernel::Own, &full, &held).0, Label::Untrusted);
+        assert_eq!(assess(Kernel::Shared, &full, &held).0, Label::SemiTrusted);
+        let (label, reasons) = assess(Kernel::Own, &[entry(Protection::CpuLimit, false)], &held);
         assert_eq!(label, Label::SemiTrusted);
         assert!(reasons.iter().any(|reason| reason.starts_with("CPU limit not in force")));
     }
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn what_escapes_or_is_not_known_spoils_every_label() {
         for verdict in [Verdict::Open, Verdict::Broken] {
-            let (label, reasons) = judge(Kernel::Own, &[], &[finding(verdict)]);
+            let (label, reasons) = assess(Kernel::Own, &[], &[finding(verdict)]);
             assert_eq!(label, Label::Unfit);
             assert!(reasons[0].contains('n'), "{reasons:?}");
         }

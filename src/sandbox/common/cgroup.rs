@@ -44,7 +44,7 @@ pub(in crate::sandbox) fn buffer_bytes(memory_bytes: u64) -> u64 {
     memory_bytes / BUFFERS_DIVISOR
 }
 
-/// What of a sandbox can be limited.
+/// Which resources of a sandbox can be limited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Controllers {
     /// Memory, swap included.
@@ -59,7 +59,7 @@ pub struct Controllers {
 #[derive(Debug, Default)]
 pub struct Cgroups {
     roots: Vec<Root>,
-    /// Why something is not there, one sentence each.
+    /// Why a controller is missing, one sentence each.
     pub problems: Vec<String>,
 }
 
@@ -72,13 +72,14 @@ struct Root {
 }
 
 impl Cgroups {
-    /// Where [`Cgroups::prepare`] would make directories for `instance`: to be recorded before.
+    /// Where [`Cgroups::prepare`] would make directories for `instance`, so that they can be recorded
+    /// before.
     pub fn candidates(layout: &Layout, instance: &str) -> Vec<PathBuf> {
         layout.bases().map(|(_, base)| base.join(instance)).collect()
     }
 
-    /// Makes the gateway's directories. What cannot be made is a problem, not an error: the
-    /// backend names what it cannot enforce.
+    /// Makes the gateway's directories. One that cannot be made is added to `problems` and is no error,
+    /// because the backend reports what it cannot enforce.
     pub fn prepare(layout: &Layout, instance: &str) -> Cgroups {
         let mut made = Cgroups::default();
         for hierarchy in &layout.hierarchies {
@@ -151,7 +152,7 @@ fn make_root(hierarchy: &Hierarchy, base: &Path, instance: &str) -> Result<Root,
             Ok(Root { dir, unified: true, controllers: layout::parse_controllers(text.split(' ')) })
         }
         Err(error) => {
-            // It was made a moment ago and is empty; if it stays, the record names it.
+            // It was just made and is empty; if it stays, the janitor removes it, for it is recorded.
             let _ = fs::remove_dir(&dir);
             Err(sentence(error))
         }
@@ -216,7 +217,7 @@ impl Dir {
         }
     }
 
-    /// How many processes the kernel killed here for want of memory.
+    /// How many processes the OOM killer has killed here.
     fn oom_kills(&self) -> Option<u64> {
         let file = if self.unified { "memory.events" } else { "memory.oom_control" };
         let text = fs::read_to_string(self.path.join(file)).ok()?;
@@ -236,13 +237,13 @@ impl SessionCgroup {
         self.dirs.iter().map(|dir| (dir.path.as_path(), dir.unified))
     }
 
-    /// How many processes the kernel killed here for want of memory; 0 if nothing counts it.
+    /// How many processes the OOM killer has killed in the sandbox; 0 if the kernel does not count them.
     pub fn oom_kills(&self) -> u64 {
         self.dirs.iter().filter_map(Dir::oom_kills).sum()
     }
 
-    /// Removes the directories, of which the processes have just ended: the kernel lets go of
-    /// them within milliseconds, so a refusal is tried again until `limit` has passed.
+    /// Removes the directories, whose processes have just ended. The kernel may refuse for some
+    /// milliseconds, so removing is retried until `limit` has passed.
     pub async fn remove(mut self, limit: Duration) -> io::Result<()> {
         const FIRST_PAUSE: Duration = Duration::from_millis(1);
         const LONGEST_PAUSE: Duration = Duration::from_millis(50);

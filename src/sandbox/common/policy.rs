@@ -1,7 +1,7 @@
 //! Which system calls user code may make: one list, two forms.
 //!
 //! ```text
-//!   table::ENTRIES ─┬─► runner_filter()    BPF for SETUP, installed just before the interpreter
+//!   table::rules() ─┬─► runner_filter()    BPF for SETUP, installed just before the interpreter
 //!                   └─► docker_profile()   JSON for Docker's `seccomp=` option
 //! ```
 //! The list has the shape of Docker's default profile for a container without capabilities, and
@@ -10,7 +10,7 @@
 //! policy, no huge pages, and no sockets but Unix ones and those of TCP and UDP over IP.
 //!
 //! Verdicts: listed → allowed · clone3, asynchronous I/O and numbers newer than the list → ENOSYS,
-//! so that libc and runtimes fall back to what can be judged · other sockets → EAFNOSUPPORT ·
+//! so that libc and runtimes fall back to calls whose arguments a filter can check · other sockets → EAFNOSUPPORT ·
 //! anything else → EPERM · calls of another architecture (i386, x32 as far as the kernel has it) → the
 //! process is killed, or ENOSYS for x32's numbers.
 //!
@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 mod bpf;
 mod table;
 
-use table::{Condition, Entry};
+use table::{Condition, Rule};
 
 /// Why no filter can be made.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +50,7 @@ pub fn runner_filter() -> Result<Vec<u8>, PolicyError> {
 pub fn docker_profile() -> Value {
     let mut always = BTreeSet::new();
     let mut rules = Vec::new();
-    for Entry { name, conditions, .. } in table::entries() {
+    for Rule { name, conditions, .. } in table::rules() {
         let args: Vec<Value> = conditions.iter().filter_map(docker_condition).collect();
         if args.is_empty() {
             always.insert(name);
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn every_number_gets_the_verdict_of_the_list() {
-        let entries = table::entries();
+        let entries = table::rules();
         for nr in 0..2048 {
             let of_number: Vec<_> = entries.iter().filter(|entry| entry.nr == nr).collect();
             let expected = match of_number[..] {
@@ -264,7 +264,7 @@ mod tests {
             "ioperm",
             "pidfd_getfd",
         ];
-        let entries = table::entries();
+        let entries = table::rules();
         for name in denied {
             assert!(!entries.iter().any(|entry| entry.name == name), "{name}");
         }
@@ -300,7 +300,7 @@ mod tests {
         names.sort();
         names.dedup();
         let mut listed: Vec<String> =
-            table::entries().iter().map(|entry| entry.name.to_owned()).collect();
+            table::rules().iter().map(|entry| entry.name.to_owned()).collect();
         listed.sort();
         listed.dedup();
         assert_eq!(names, listed);

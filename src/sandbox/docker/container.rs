@@ -250,7 +250,7 @@ fn ulimits(limits: &Limits, facts: &Facts) -> Vec<ResourcesUlimits> {
     table.into_iter().filter_map(ulimit).collect()
 }
 
-/// What the supervisor is told. `image_env` is the image's own environment, `NAME=value` each.
+/// The SETUP message. `image_env` is the image's own environment, `NAME=value` each.
 pub(super) fn setup(
     template: &Template,
     image_env: &[String],

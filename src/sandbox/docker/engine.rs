@@ -1,7 +1,8 @@
 //! The engine: its address, one connection to it, and calls that always end.
 //!
-//! Every call names what it does and has a deadline. What an engine answers is told apart by status
-//! (it refused) and by silence (it is gone); callers decide on that and never on a library's types.
+//! Every call names what it does and has a deadline. An error with an HTTP status means that the engine
+//! refused; one without means that it did not answer. Callers decide by that alone and see no types of
+//! the library.
 
 use std::fmt;
 use std::future::Future;
@@ -19,7 +20,7 @@ use crate::sandbox::SandboxError;
 pub(super) const QUICK_TIMEOUT: Duration = Duration::from_secs(5);
 /// Work on disk and in the kernel: create, start, remove. A loaded host takes seconds for one.
 pub(super) const SLOW_TIMEOUT: Duration = Duration::from_secs(30);
-/// The library's own deadline, in seconds. Above ours, which say what was being done.
+/// The library's own deadline, in seconds. Above ours, whose errors say what was being done.
 const LIBRARY_SECONDS: u64 = 120;
 
 /// Where an engine listens.

@@ -1,4 +1,4 @@
-//! What an engine said about itself, reduced to what decides how sandboxes are made.
+//! The properties of an engine that decide how sandboxes are made, read from its own description.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use crate::sandbox::SandboxError;
 /// Read once when the backend connects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Facts {
-    /// The engine's version, for people.
+    /// The engine's version, for messages.
     pub(super) server_version: String,
     /// Version of runc, if the engine names one.
     pub(super) runc_version: Option<String>,
@@ -19,7 +19,7 @@ pub(super) struct Facts {
     pub(super) runtime: String,
     /// Whether that is gVisor.
     pub(super) gvisor: bool,
-    /// Whether that runtime was told not to use cgroups, or the engine has none to use.
+    /// Whether that runtime is configured not to use cgroups, or the engine has none.
     pub(super) without_cgroups: bool,
     /// 1 or 2.
     pub(super) cgroup_version: u8,

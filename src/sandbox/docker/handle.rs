@@ -9,7 +9,7 @@ use super::engine::call;
 use super::exits::ExitWatch;
 use super::removal::Creation;
 use super::stdio::AttachCloser;
-use super::users::UserId;
+use super::user_ids::UserId;
 use super::volume::VolumeUse;
 use super::{Context, SandboxHandle};
 use crate::sandbox::EndCause;

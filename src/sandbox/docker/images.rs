@@ -1,4 +1,4 @@
-//! Images: whether they are there, and what they bring along.
+//! Looks images up: whether they exist, their id and their environment.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,20 +12,20 @@ use super::engine::{CallError, Engine, QUICK_TIMEOUT, call};
 use crate::sandbox::SandboxError;
 use crate::template::Template;
 
-/// How long an answer is used. An image that is built anew under the same name takes effect within
-/// this; asking costs a round trip before every sandbox.
+/// How long an answer is reused, because a look-up costs a round trip before every sandbox. An image that
+/// is rebuilt under the same name takes effect within this time.
 const CACHE_TIME: Duration = Duration::from_secs(30);
 
 /// An image as it was when the engine was asked.
 #[derive(Debug)]
 pub(super) struct Image {
-    /// Its content's name: sandboxes are made from this, so that they and `env` agree.
+    /// The id of its content. Sandboxes are made from the id, so that `env` is that of their image.
     pub(super) id: String,
     /// Its environment, `NAME=value` each.
     pub(super) env: Vec<String>,
 }
 
-/// Answers, by the name that templates use.
+/// Images that were looked up, by the name that templates use.
 #[derive(Debug, Default)]
 pub(super) struct Images {
     known: DashMap<String, (Instant, Arc<Image>)>,

@@ -1,4 +1,4 @@
-//! Where this machine keeps its cgroups, and where in them the gateway stands.
+//! Where this machine mounts its cgroups, and which of them the gateway is in.
 //!
 //! Sources: `/proc/self/mountinfo` (proc_pid_mountinfo(5)) and `/proc/self/cgroup` (cgroups(7)),
 //! handed in as text.

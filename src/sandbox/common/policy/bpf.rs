@@ -62,7 +62,7 @@ impl Instruction {
 
 /// Compiles the list for one architecture.
 pub(super) fn compile(arch: u32) -> Vec<Instruction> {
-    let entries = table::entries();
+    let entries = table::rules();
     let mut by_number: BTreeMap<i64, Vec<&[Condition]>> = BTreeMap::new();
     for entry in &entries {
         by_number.entry(entry.nr).or_default().push(entry.conditions);

@@ -1,6 +1,6 @@
 //! The system calls user code may make.
 //!
-//! Entries of one call are alternatives; the conditions of one entry hold together. Numbers from
+//! Rules for the same call are alternatives; the conditions of one rule must all hold. Numbers from
 //! 424 on are the same on every architecture (kernel: `scripts/syscall.tbl`), so what `libc` does
 //! not name yet stands here by number.
 
@@ -8,7 +8,7 @@ use libc::*;
 
 /// One way to make a call.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
+pub(super) struct Rule {
     /// As Docker's profiles name it.
     pub(super) name: &'static str,
     /// On this architecture.
@@ -17,8 +17,8 @@ pub(super) struct Entry {
     pub(super) conditions: &'static [Condition],
 }
 
-/// A condition on an argument, of which the low 32 bits count: that is what the kernel reads of
-/// every argument judged here.
+/// A condition on the low 32 bits of an argument, which are all that the kernel reads of the arguments
+/// compared here.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Condition {
     /// Argument number, and the value it has.
@@ -54,8 +54,8 @@ const IO_PGETEVENTS: i64 = 333;
 #[cfg(not(target_arch = "x86_64"))]
 const IO_PGETEVENTS: i64 = 292;
 
-/// The newest call that was judged for this list: `file_setattr` of Linux 6.17. What comes later
-/// is unknown here and answers ENOSYS, as on a kernel without it.
+/// The newest call considered for this list: `file_setattr` of Linux 6.17. Later ones answer ENOSYS, as
+/// on a kernel without them.
 pub(super) const NEWEST: i64 = 469;
 
 /// Every flag of `clone` that asks for a namespace.
@@ -113,10 +113,10 @@ pub(super) const REFUSALS: &[(i64, c_int)] =
 const SHM_HUGE: u32 = 0o4000;
 
 /// All entries for this architecture.
-pub(super) fn entries() -> Vec<Entry> {
+pub(super) fn rules() -> Vec<Rule> {
     let mut entries = Vec::with_capacity(400);
     let mut always = |names: &[(&'static str, i64)]| {
-        let entry = |&(name, nr): &(&'static str, i64)| Entry {
+        let entry = |&(name, nr): &(&'static str, i64)| Rule {
             name: name.trim_start_matches("SYS_"),
             nr,
             conditions: &[],
@@ -126,7 +126,7 @@ pub(super) fn entries() -> Vec<Entry> {
     always(COMMON);
     always(ARCHITECTURE);
     always(UNNAMED);
-    let mut when = |name, nr, conditions| entries.push(Entry { name, nr, conditions });
+    let mut when = |name, nr, conditions| entries.push(Rule { name, nr, conditions });
     when("clone", SYS_clone, &[Clear(0, NAMESPACES)]);
     when("ioctl", SYS_ioctl, &[IsNot(1, TIOCSTI as u32), IsNot(1, TIOCLINUX as u32)]);
     // Of the caller alone: the supervisor has the same user, and limits as low as they get end it.
