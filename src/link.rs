@@ -257,7 +257,6 @@ mod tests {
         let output = |stream, bytes: &'static [u8]| DriverEvent::Output {
             cell: 1,
             stream,
-            late: false,
             bytes: Bytes::from_static(bytes),
         };
         assert_eq!(
@@ -265,11 +264,7 @@ mod tests {
             [
                 output(Stream::Stdout, b"hello world"),
                 output(Stream::Stderr, b"!"),
-                DriverEvent::Message {
-                    cell: 1,
-                    late: false,
-                    json: Bytes::from_static(b"{\"a\":1}")
-                },
+                DriverEvent::Message { cell: 1, json: Bytes::from_static(b"{\"a\":1}") },
                 DriverEvent::Reply { number: 9, json: None },
             ]
         );

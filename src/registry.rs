@@ -91,8 +91,8 @@ pub struct Maker {
 }
 
 /// What a session that lives may do.
-const STATES: [SessionState; 4] =
-    [SessionState::Starting, SessionState::Idle, SessionState::Busy, SessionState::Restarting];
+const STATES: [SessionState; 3] =
+    [SessionState::Idle, SessionState::Busy, SessionState::Restarting];
 
 /// Why there is no new session.
 #[derive(Debug, thiserror::Error)]

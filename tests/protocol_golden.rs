@@ -276,13 +276,8 @@ const STATUSES: [CellStatus; 10] = [
     CellStatus::Lost,
 ];
 
-const STATES: [SessionState; 5] = [
-    SessionState::Starting,
-    SessionState::Idle,
-    SessionState::Busy,
-    SessionState::Restarting,
-    SessionState::Ended,
-];
+const STATES: [SessionState; 4] =
+    [SessionState::Idle, SessionState::Busy, SessionState::Restarting, SessionState::Ended];
 
 const ROLES: [Role; 3] = [Role::Owner, Role::Editor, Role::Viewer];
 

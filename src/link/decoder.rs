@@ -141,15 +141,14 @@ impl Decoder {
     pub(super) fn take_event(&mut self) -> Result<Option<DriverEvent>, LinkError> {
         while let Some((header, payload)) = self.take_frame()? {
             let cell = header.cell;
-            let late = header.flags & flag::LATE != 0;
             let event = match header.kind {
                 kind::OUTPUT => {
                     let stderr = header.flags & flag::STDERR != 0;
                     let stream = if stderr { Stream::Stderr } else { Stream::Stdout };
-                    DriverEvent::Output { cell, stream, late, bytes: payload }
+                    DriverEvent::Output { cell, stream, bytes: payload }
                 }
                 kind::MESSAGE => match self.join(header, payload)? {
-                    Joined::Whole(json) => DriverEvent::Message { cell, late, json },
+                    Joined::Whole(json) => DriverEvent::Message { cell, json },
                     Joined::Refused => DriverEvent::Refused { cell },
                     Joined::Part => continue,
                 },

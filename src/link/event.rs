@@ -17,8 +17,6 @@ pub enum DriverEvent {
         cell: u32,
         /// Which stream.
         stream: Stream,
-        /// After the cell's end.
-        late: bool,
         /// At most [`MAX_PAYLOAD`].
         bytes: Bytes,
     },
@@ -26,8 +24,6 @@ pub enum DriverEvent {
     Message {
         /// Number of the cell.
         cell: u32,
-        /// After the cell's end.
-        late: bool,
         /// Encoded fields.
         json: Bytes,
     },

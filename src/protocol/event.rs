@@ -280,8 +280,6 @@ pub struct DoneUsage {
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub enum SessionState {
-    /// The sandbox is being made.
-    Starting,
     /// Waits for a cell.
     Idle,
     /// Runs one.

@@ -1,10 +1,11 @@
 //! The rules of a session. Pure: it takes what happened and answers what is to be done.
 //!
 //! ```text
-//!            ready                execute                 done
-//!   Starting ─────► Idle ───────────────────────► Busy ─────────► Idle, or the next cell
-//!                    ▲                             │ exited, restart
-//!                    └──────── Restarting ◄────────┘
+//!           execute                 done
+//!   Idle ───────────────────────► Busy ─────────► Idle, or the next cell
+//!    ▲                             │ exited, restart
+//!    └─────── Restarting ◄─────────┘
+//!     ready
 //!   any ── link lost, ended ──► Ended
 //! ```
 //! Invariants: one cell runs at a time; each accepted cell gets exactly one `done`; nothing of a
@@ -228,9 +229,8 @@ impl State {
                 let text = String::from_utf8_lossy(&bytes).into_owned();
                 self.effects.push(Effect::Log(format!("output of no cell: {text}")));
             }
-            // Whether it is late is known here better than there.
-            DriverEvent::Output { cell, stream, bytes, .. } => self.on_output(cell, stream, bytes),
-            DriverEvent::Message { cell, json, .. } => self.on_rich(cell, &json),
+            DriverEvent::Output { cell, stream, bytes } => self.on_output(cell, stream, bytes),
+            DriverEvent::Message { cell, json } => self.on_rich(cell, &json),
             DriverEvent::Refused { cell } => self.on_refused(cell),
             DriverEvent::Done { cell, done } => self.on_done(cell, done),
             DriverEvent::Exited { cell, exited } => self.on_exited(cell, &exited),
@@ -308,10 +308,14 @@ impl State {
         self.emit(Event::Ended { reason, detail: detail.to_owned() });
     }
 
+    /// Starts the cell that has waited longest, if the interpreter is there.
     fn start_next(&mut self) {
-        if self.phase == SessionState::Restarting {
-            return;
+        if self.phase != SessionState::Restarting {
+            self.run_next();
         }
+    }
+
+    fn run_next(&mut self) {
         if self.running.is_some() {
             // It was on its way while the interpreter before it ended, and runs in this one.
             self.enter(SessionState::Busy);

@@ -4,15 +4,15 @@
 //!   expected ──half the patience without a byte──► ask (a ping) ──the other half──► silent
 //!      ▲ a byte, or nothing is expected any more ──────┴───────┘
 //! ```
-//! A supervisor that is stopped or stuck keeps its link, so nothing else would ever tell. Looked at
-//! only when a deadline comes, so that traffic pays nothing for it. Pure: the clock and the count
-//! of what was heard are told to it.
+//! A supervisor that is stopped or stuck keeps its link open, so nothing else would notice. The actor
+//! passes in how often the link was read, and calls [`Watchdog::check`] only when a deadline comes, so
+//! that traffic costs nothing.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What a look finds.
+/// What a check finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Something was heard, or nothing is expected.
@@ -59,12 +59,12 @@ impl Watchdog {
         }
     }
 
-    /// When to look.
+    /// When to check next.
     pub(super) fn due(&self) -> Option<Instant> {
         self.watch.as_ref()?.since.checked_add(self.patience / 2)
     }
 
-    /// Looks, at the time that [`Watchdog::due`] named.
+    /// Checks, at the time that [`Watchdog::due`] named.
     pub(super) fn check(&mut self, heard: u64) -> Verdict {
         let Some(watch) = &mut self.watch else { return Verdict::Alive };
         if watch.heard == heard && watch.asked {

@@ -116,7 +116,7 @@ impl Said {
                 let flags = late_flag(late) | if stderr { flag::STDERR } else { 0 };
                 frames.push(frame(kind::OUTPUT, flags, cell, &bytes));
                 let stream = if stderr { Stream::Stderr } else { Stream::Stdout };
-                heard.push(DriverEvent::Output { cell, stream, late, bytes: bytes.into() });
+                heard.push(DriverEvent::Output { cell, stream, bytes: bytes.into() });
             }
             Said::Message { cell, late, json, cuts, meanwhile } => {
                 let flags = late_flag(late);
@@ -130,7 +130,7 @@ impl Said {
                     rest = tail;
                 }
                 frames.push(frame(kind::MESSAGE, flags, cell, rest));
-                heard.push(DriverEvent::Message { cell, late, json: json.into() });
+                heard.push(DriverEvent::Message { cell, json: json.into() });
             }
             Said::Reply { number, json } => {
                 frames.push(frame(kind::REPLY, 0, number, &json));

@@ -212,9 +212,7 @@ impl State {
         if let Some((reason, requested_by)) = self.restart.take() {
             self.emit(Event::Restarted { reason, requested_by });
         }
-        // Neither idle nor busy, so that whichever comes now is told.
-        self.phase = SessionState::Starting;
-        self.start_next();
+        self.run_next();
     }
 
     /// Says that memory runs out before it has: once, until there is clearly room again.

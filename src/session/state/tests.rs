@@ -48,9 +48,9 @@ fn exited(cell: u32, cause: ExitCause, signalled: bool, status: i32) -> DriverEv
     DriverEvent::Exited { cell, exited }
 }
 
-fn output(cell: u32, text: &'static str, late: bool) -> DriverEvent {
+fn output(cell: u32, text: &'static str) -> DriverEvent {
     let bytes = Bytes::from_static(text.as_bytes());
-    DriverEvent::Output { cell, stream: Stream::Stdout, late, bytes }
+    DriverEvent::Output { cell, stream: Stream::Stdout, bytes }
 }
 
 /// A session and a short way of reading what it does.
@@ -131,9 +131,9 @@ fn tell_event(event: &Event) -> String {
 fn a_cell_goes_from_queued_to_done() {
     let mut story = Story::new(rules());
     assert_eq!(story.send(execute("a")), ["queued a 0", "busy", "→execute 1", "started a [1]"]);
-    assert_eq!(story.hear(output(1, "hi\n", false)), ["stdout a \"hi\\n\""]);
+    assert_eq!(story.hear(output(1, "hi\n")), ["stdout a \"hi\\n\""]);
     assert_eq!(story.hear(done(1, Outcome::Ok, 5)), ["done a Ok", "idle"]);
-    assert_eq!(story.hear(output(1, "thread\n", true)), ["late a \"thread\\n\""]);
+    assert_eq!(story.hear(output(1, "thread\n")), ["late a \"thread\\n\""]);
 }
 
 #[test]
@@ -348,17 +348,17 @@ fn stop_on_error_cancels_what_is_queued_behind() {
 fn of_output_beyond_the_budget_head_and_tail_are_shown() {
     let mut story = Story::new(Rules { output_bytes: Some(6), output_kept_bytes: 100, ..rules() });
     story.send(execute("a"));
-    assert_eq!(story.hear(output(1, "abc", false)), ["keep a \"abc\"", "stdout a \"abc\""]);
-    let told = story.hear(output(1, "defgh", false));
+    assert_eq!(story.hear(output(1, "abc")), ["keep a \"abc\"", "stdout a \"abc\""]);
+    let told = story.hear(output(1, "defgh"));
     assert_eq!(told, ["keep a \"defgh\"", "notice output_budget"]);
-    assert_eq!(story.hear(output(1, "ijk", false)), ["keep a \"ijk\""]);
+    assert_eq!(story.hear(output(1, "ijk")), ["keep a \"ijk\""]);
     assert_eq!(
         story.hear(done(1, Outcome::Ok, 1)),
         ["truncated a 5", "stdout a \"ijk\"", "kept a", "done a Ok", "idle"]
     );
     // One that keeps within it is shown whole, its end when it ends.
     story.send(execute("b"));
-    story.hear(output(2, "abcde", false));
+    story.hear(output(2, "abcde"));
     assert_eq!(
         story.hear(done(2, Outcome::Ok, 1)),
         ["stdout b \"de\"", "forget b", "done b Ok", "idle"]
@@ -371,11 +371,11 @@ fn output_beyond_what_is_kept_stops_the_cell() {
         let rules = Rules { output_bytes: Some(6), output_kept_bytes: kept, ..rules() };
         let mut story = Story::new(rules);
         story.send(execute("a"));
-        story.hear(output(1, "abc", false));
-        let told = story.hear(output(1, "defghijk", false));
+        story.hear(output(1, "abc"));
+        let told = story.hear(output(1, "defghijk"));
         let keeps = format!("keep a {:?}", &"defghijk"[..most - 3]);
         assert_eq!(told, [&keeps[..], "→interrupt 1", "arm 32000"]);
-        assert_eq!(story.hear(output(1, "lmn", false)), Vec::<String>::new());
+        assert_eq!(story.hear(output(1, "lmn")), Vec::<String>::new());
         assert_eq!(
             story.hear(done(1, Outcome::Interrupted, 1)),
             ["disarm", "truncated a 8", "stdout a \"lmn\"", "kept a", "done a OutputLimit", "idle"]
@@ -388,7 +388,7 @@ fn a_character_that_the_budget_cuts_is_omitted_whole() {
     let mut story = Story::new(Rules { output_bytes: Some(8), output_kept_bytes: 99, ..rules() });
     story.send(execute("a"));
     assert_eq!(
-        story.hear(output(1, "abc€def€gh", false))[1..],
+        story.hear(output(1, "abc€def€gh"))[1..],
         ["stdout a \"abc\"", "notice output_budget"]
     );
     assert_eq!(
@@ -408,7 +408,7 @@ fn input_goes_to_the_cell_that_asked_and_to_no_other() {
     story.send(execute("a"));
     assert_eq!(story.send(input(Some("early"))), ["refused NotRunning"]);
     let json = Bytes::from_static(b"{\"type\":\"input_request\",\"prompt\":\"? \"}");
-    let asks = DriverEvent::Message { cell: 1, late: false, json };
+    let asks = DriverEvent::Message { cell: 1, json };
     assert_eq!(story.hear(asks.clone()), ["asks a \"? \""]);
     assert_eq!(story.send(input(Some("x"))), ["→input 1 {\"text\":\"x\"}"]);
     assert_eq!(story.send(input(Some("twice"))), ["refused NotRunning"]);
@@ -492,29 +492,26 @@ fn a_hostile_driver_cannot_make_a_second_end() {
     {
         assert_eq!(story.hear(event), ["log"]);
     }
-    assert_eq!(story.hear(output(9, "of no cell we know", false)), Vec::<String>::new());
+    assert_eq!(story.hear(output(9, "of no cell we know")), Vec::<String>::new());
 }
 
 #[test]
 fn a_hostile_driver_cannot_speak_for_cells_that_do_not_run() {
-    let message = |cell, json: &'static [u8]| DriverEvent::Message {
-        cell,
-        late: false,
-        json: Bytes::from_static(json),
-    };
+    let message =
+        |cell, json: &'static [u8]| DriverEvent::Message { cell, json: Bytes::from_static(json) };
     let error = br#"{"type":"error","name":"E"}"#;
     let asks = br#"{"type":"input_request"}"#;
     let display = br#"{"type":"display","data":{}}"#;
     let mut story = Story::new(rules());
     story.send(execute("a"));
     story.send(execute("b"));
-    for event in [output(2, "early", false), output(2, "early", true), message(2, display)] {
+    for event in [output(2, "early"), output(2, "early"), message(2, display)] {
         assert_eq!(story.hear(event), Vec::<String>::new());
     }
-    // The running cell's output is never late, the ended one's always, whatever it is called.
-    assert_eq!(story.hear(output(1, "now", true)), ["stdout a \"now\""]);
+    // The running cell's output is never late, the ended one's always.
+    assert_eq!(story.hear(output(1, "now")), ["stdout a \"now\""]);
     story.hear(done(1, Outcome::Ok, 1));
-    assert_eq!(story.hear(output(1, "after", false)), ["late a \"after\""]);
+    assert_eq!(story.hear(output(1, "after")), ["late a \"after\""]);
     for event in [message(1, error), message(1, asks), message(1, br#"{"type":"clear_output"}"#)] {
         assert_eq!(story.hear(event), ["log"]);
     }
@@ -530,7 +527,7 @@ fn what_cannot_be_passed_on_is_told() {
     let deep = format!(r#"{{"type":"result","data":{{"x":{}1}}}}"#, "[".repeat(100_000));
     for json in [deep.as_str(), "{}", "[]", r#"{"type":"done"}"#, r#"{"type":"result","data":5}"#] {
         let json = Bytes::copy_from_slice(json.as_bytes());
-        let told = story.hear(DriverEvent::Message { cell: 1, late: false, json });
+        let told = story.hear(DriverEvent::Message { cell: 1, json });
         assert!(told[0].contains("Warning") && told[0].contains("unreadable"), "{told:?}");
     }
 }

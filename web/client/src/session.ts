@@ -58,7 +58,7 @@ export class Session implements AsyncIterable<SessionEvent | Gap> {
   readonly #cells = new Map<string, PendingCell>();
   readonly #calls = new Map<string, Call>();
   #ready: Ready | null = null;
-  #state: SessionState = "starting";
+  #state: SessionState = "idle";
   #participants: Participant[] = [];
   #opened!: { resolve(session: Session): void; reject(error: Error): void };
   #closed!: (cause: ConnectionClosed) => void;

@@ -228,7 +228,7 @@ export type DoneUsage = {
 };
 
 /** What a session does. */
-export type SessionState = "starting" | "idle" | "busy" | "restarting" | "ended";
+export type SessionState = "idle" | "busy" | "restarting" | "ended";
 
 /** How bad a notice is. */
 export type NoticeLevel = "info" | "warning";

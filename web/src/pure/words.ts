@@ -64,7 +64,6 @@ export function sentence(text: string | undefined): string {
 
 /** What a session is doing, in a word or two. */
 export const STATE_WORDS: Record<SessionState, string> = {
-  starting: "Starting",
   idle: "Ready",
   busy: "Running",
   restarting: "Restarting",
