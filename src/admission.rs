@@ -6,7 +6,7 @@
 //!                                     Registry          the door renders it ◄──────┘
 //! ```
 //! The gateway's token opens sessions, lists them, and stands for their owner in each. A session's
-//! token gives its role in that session alone. A gateway without a token lets everybody do
+//! token gives its role in that session alone. A gateway without a token lets every client do
 //! everything, which the settings allow on loopback only.
 
 use std::net::IpAddr;
@@ -24,7 +24,7 @@ const NAME_CHARS: usize = 64;
 /// Decides about every request for a session.
 pub struct Admission {
     registry: Arc<Registry>,
-    /// Each opens new sessions; none: everybody may, which the settings allow on loopback only.
+    /// Each opens new sessions; none: every client may, which the settings allow on loopback only.
     tokens: Vec<Token>,
     /// Template of a client that names none.
     default_template: String,
@@ -100,8 +100,8 @@ pub enum RefusedKind {
     Forbidden,
     /// What was named does not exist.
     NotFound,
-    /// What was named does not exist, and the token would not open it if it did. HTTP answers that as
-    /// it answers a wrong token; a WebSocket's client is to learn that its session is over.
+    /// What was named does not exist, and the token would not open it if it did. HTTP answers that
+    /// as it answers a wrong token; a WebSocket's client is to learn that its session is over.
     NotFoundForToken,
     /// The client has too many sessions.
     TooMany,
@@ -141,8 +141,8 @@ impl Refused {
         }
     }
 
-    /// The sentence for the client. The cause of a failure goes to the log, and the sentence names the
-    /// line there.
+    /// The sentence for the client. The cause of a failure goes to the log, and the sentence names
+    /// the line there.
     pub fn sentence(&self) -> String {
         match self.kind() {
             RefusedKind::Failed => failed("cannot start a session", self),

@@ -1,5 +1,6 @@
-//! `cellgate doctor`: which protections this machine enforces, which backend a gateway would use, and
-//! what to do about each shortfall. With `--probe` it also runs checks inside sandboxes: see [`probe`].
+//! `cellgate doctor`: which protections this machine enforces, which backend a gateway would use,
+//! and what to do about each shortfall. With `--probe` it also runs checks inside sandboxes: see
+//! [`probe`].
 
 use std::fmt::Write;
 

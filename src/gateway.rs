@@ -161,7 +161,7 @@ impl Gateway {
             // The server goes on until it is told to close, which is after the drain.
             _ = &mut all => {}
             () = drain => {
-                // Neither is whoever asked for a long answer and does not take it.
+                // Nor is a client waited for that asked for a long answer and does not read it.
                 tokio::time::timeout(FAREWELL, all).await.ok();
             }
         }
@@ -169,7 +169,7 @@ impl Gateway {
     }
 }
 
-/// Tidies what grows with time, for ever.
+/// Every five seconds, forgets what is not needed any more and gives free memory back. Never ends.
 async fn upkeep(app: &AppState) {
     let mut most = 0;
     let mut halved = false;
@@ -177,9 +177,9 @@ async fn upkeep(app: &AppState) {
         tokio::time::sleep(UPKEEP).await;
         app.clients.forget_idle();
         app.metrics.tidy();
-        // Whoever comes and goes finds the memory of whoever was there before; it costs them more
-        // to have it from the system each time. Once more the time after: the last to leave may
-        // still have been clearing up.
+        // Free pages are given back when half of the sessions and sockets have left, not each time:
+        // the next ones use them again, which costs less than to ask the system. And once more the
+        // time after, as the last to leave may still have been ending.
         let present = app.registry.len() + app.connections.len();
         most = most.max(present);
         let again = halved;

@@ -8,9 +8,9 @@
 //!   POST /v1/run                           run       a session for one cell
 //!   GET /v1/sessions                       sessions  which there are
 //!   DELETE /v1/sessions/ID                 sessions  ends one
-//!   POST /v1/sessions/ID/tokens            sessions  lets somebody else into one
+//!   POST /v1/sessions/ID/tokens            sessions  makes a token to join one with
 //!   GET, DELETE /v1/sessions/ID/tokens…    tokens    who may come in; takes that back
-//!   DELETE /v1/sessions/ID/participants/N  tokens    shows somebody out
+//!   DELETE /v1/sessions/ID/participants/N  tokens    removes a participant
 //!   GET /v1/sessions/ID/cells/CELL/output  output    all that a cell wrote
 //!   GET /v1/sessions/ID/files              files     lists a directory
 //!   GET, PUT /v1/sessions/ID/files/PATH    files     reads, writes a file
@@ -76,7 +76,7 @@ pub struct AppState {
     pub page: Page,
     /// Where everything is counted.
     pub metrics: Metrics,
-    /// Whether they are shown to whoever asks, and not just to holders of the token.
+    /// Whether they are shown to all clients, and not just to holders of the token.
     pub metrics_public: bool,
     /// Who has come, and how often.
     pub clients: Arc<Clients>,
@@ -141,7 +141,7 @@ async fn guard(State(app): State<Arc<AppState>>, mut request: Request, next: Nex
         },
         Err(refusal) => Problem::new(refusal.status(), refusal.to_string()).into_response(),
     };
-    // What is said of sessions is for whoever asked, now; some of it is a secret.
+    // Answers about sessions are for the client that asked, at this moment; some hold a secret.
     if api {
         let no_store = HeaderValue::from_static("no-store");
         response.headers_mut().entry(header::CACHE_CONTROL).or_insert(no_store);

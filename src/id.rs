@@ -59,7 +59,7 @@ impl Token {
         self.0.as_bytes().ct_eq(offered.as_bytes()).into()
     }
 
-    /// The secret itself, to be shown once to whoever it is for.
+    /// The secret itself, to be shown once to the client that it is for.
     pub fn reveal(&self) -> &str {
         &self.0
     }

@@ -1,8 +1,8 @@
 //! The languages whose cells sandboxes execute: one row for each, in a file of its own.
 //!
-//! A row holds everything that the gateway knows of a language. Backends, templates and settings read it
-//! and name no language themselves. To add one, write `language/NAME.rs` with its row, name it in
-//! [`LANGUAGES`], and give the driver its runner (`driver/src/supervisor/bundle.rs`).
+//! A row holds everything that the gateway knows of a language. Backends, templates and settings
+//! read it and name no language themselves. To add one, write `language/NAME.rs` with its row, name
+//! it in [`LANGUAGES`], and give the driver its runner (`driver/src/supervisor/bundle.rs`).
 
 use std::fmt;
 

@@ -24,7 +24,7 @@ const WRONG_SETTING: u8 = 2;
 const LAST_CONNECTIONS: Duration = Duration::from_secs(5);
 
 /// What earlier gateways left behind goes before the first session comes, unless removing it takes
-/// longer: somebody else's wreck should not keep a gateway from starting.
+/// longer: what another gateway left should not keep this one from starting.
 const SWEEP: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
@@ -97,7 +97,7 @@ fn start_log(config: &LogConfig) {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        // Said on stderr, it would panic where that is what nobody reads any more.
+        // `eprintln!` would panic where stderr is what is not read any more.
         .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal());
     match config.format {
@@ -132,7 +132,8 @@ async fn serve(loaded: Loaded) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Chooses a backend, says what it enforces, removes what earlier gateways left and binds the address.
+/// Chooses a backend, says what it enforces, removes what earlier gateways left and binds the
+/// address.
 async fn start(loaded: Loaded) -> Result<Result<Gateway, startup::Refusal>> {
     let (chosen, weak) = match startup::choose(&loaded, Purpose::Serve).await {
         Ok(chosen) => chosen,
@@ -163,7 +164,7 @@ async fn start(loaded: Loaded) -> Result<Result<Gateway, startup::Refusal>> {
     }
     let gateway = Gateway::bind(config, backend).await?;
     let (version, url) = (env!("CARGO_PKG_VERSION"), gateway.url()?);
-    // Nobody has to read it.
+    // A gateway whose output is not read serves all the same.
     writeln!(std::io::stdout(), "cellgate {version} ({kind} sandboxes) at {url}").ok();
     Ok(Ok(gateway))
 }

@@ -1,5 +1,5 @@
-//! The gateway's memory: what it may hold for clients and sandboxes, and what the allocator keeps for
-//! later, given back to the system.
+//! The gateway's memory: what it may hold for clients and sandboxes, and what the allocator keeps
+//! for later, given back to the system.
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -37,10 +37,10 @@ pub fn charged(bytes: Vec<u8>, charge: Charge) -> Bytes {
 /// Gives back every free page of the heap. glibc by itself gives back only what is free at the very
 /// end of a heap, so that one small block in use keeps what a whole crowd's peak took.
 ///
-/// Takes 2 ms, and 80 ms where it gives back 400 MiB on a busy machine; allocations of other threads
-/// may wait meanwhile, and who needs the memory again has to have it from the system. For when many
-/// have left, from a thread that may block. Does nothing with other C libraries: they give back by
-/// themselves.
+/// Takes 2 ms, and 80 ms where it gives back 400 MiB on a busy machine; allocations of other
+/// threads may wait meanwhile, and who needs the memory again has to have it from the system. For
+/// when many have left, from a thread that may block. Does nothing with other C libraries: they
+/// give back by themselves.
 #[allow(unsafe_code)]
 pub fn give_back() {
     #[cfg(target_env = "gnu")]

@@ -4,7 +4,7 @@
 //!   every part ── count, set, observe ──► Metrics ──► recorder ── render ──► GET /metrics
 //! ```
 //! There is no recorder for the whole process: a [`Metrics`] is made by the composition and passed
-//! to whoever measures. The default one measures nothing and costs nothing.
+//! to the modules that measure. The default one measures nothing and costs nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -137,7 +137,7 @@ impl Metrics {
         self.recorder.as_ref().map_or_else(String::new, |recorder| recorder.handle().render())
     }
 
-    /// Sums up what was observed since; without it, what nobody scrapes would pile up.
+    /// Sums up what was observed since; without it, metrics that are never scraped would pile up.
     pub fn tidy(&self) {
         if let Some(recorder) = &self.recorder {
             recorder.handle().run_upkeep();

@@ -2,17 +2,18 @@
 //! used once each.
 //!
 //! ```text
-//!   Pool::claim ── ClaimRequest ──► Actor ─ TemplatePool a template ─┬─ parked: links watched, oldest goes first
-//!        ▲                    │  (demand, back-off)   └─ creating: newcomers first, then refills
-//!        └─── a Parked, or why there is none ──┘
+//!   Pool::claim ── ClaimRequest ──► Actor ─ a TemplatePool each ─┬─ parked: oldest goes first
+//!        ▲                            │     (demand, back-off)    └─ creating: claims first,
+//!        └─ a sandbox, or why not ────┘                              then refills
 //! ```
-//! A newcomer gets the oldest parked sandbox of its template; else it waits, first come first
-//! served, for the next one that is made, whoever it was begun for. How many are being made at one
-//! time is bounded; refills never take the last places, so that newcomers need not wait for them.
+//! A claim gets the oldest parked sandbox of its template; else it waits, first come first served,
+//! for the next one that is made, even if that was begun for another claim. How many are
+//! being made at one time is bounded; refills never take the last places, so that claims
+//! need not wait for them.
 //!
 //! A parked sandbox that dies is noticed at once and replaced. One that has been parked for long
-//! has to answer a ping before it is given away. When making them fails, refills back off; a
-//! newcomer is always worth an attempt, and is told what came of it.
+//! has to answer a ping before it is given away. When making them fails, refills back off; for
+//! a claim an attempt is always made, and it gets the error.
 //!
 //! One task owns everything; dropping the [`Pool`] ends it, and with it all that is parked.
 
@@ -162,7 +163,7 @@ pub struct Pool {
     templates: Vec<Arc<Template>>,
     metrics: Metrics,
     wishes: mpsc::Sender<ClaimRequest>,
-    /// Somebody who waited does no longer.
+    /// A claim was given up while it waited.
     gone: Arc<Notify>,
     status: watch::Receiver<Vec<TemplatePoolStatus>>,
     config: PoolConfig,
@@ -261,7 +262,7 @@ impl Pool {
         self.status.clone().wait_for(wanted).await.ok();
     }
 
-    /// Ends what is parked and refuses whoever waits, from now on.
+    /// Ends the parked sandboxes and refuses all claims, those that wait included.
     pub fn begin_shutdown(&self) {
         self.stop.cancel();
     }

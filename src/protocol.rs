@@ -14,13 +14,15 @@ pub mod client;
 pub mod close;
 mod escape;
 pub mod event;
+pub mod refusal;
 pub mod reply;
 pub mod scrub;
 pub(crate) mod shorten;
 
-pub use client::{ClientMessage, Execute, Refusal};
+pub use client::{ClientMessage, Execute};
 pub use close::{Close, CloseCode};
 pub use event::Event;
+pub use refusal::{ErrorCode, Refusal};
 pub use reply::Reply;
 
 /// The protocol's number, carried by `ready`.

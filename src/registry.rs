@@ -36,7 +36,7 @@ pub struct RegistryConfig {
     pub sessions_per_token: Option<usize>,
     /// Newcomers that may wait while all are taken.
     pub waiting: usize,
-    /// How long each of them waits. Zero: nobody does.
+    /// How long each of them waits. Zero: not at all.
     pub waiting_timeout: Duration,
     /// How sandboxes are made.
     pub pool: PoolConfig,
@@ -67,8 +67,8 @@ pub struct Registry {
     config: RegistryConfig,
     sessions: DashMap<SessionId, SessionHandle>,
     metrics: Metrics,
-    /// One permit a session, held until nothing of its sandbox is left. Whoever waits for one gets
-    /// it in the order of coming.
+    /// One permit a session, held until nothing of its sandbox is left. Creations that wait for one
+    /// get it in the order of coming.
     capacity: Arc<Semaphore>,
     /// Sessions by the address they were made from, those of newcomers included.
     by_address: Arc<Tally<IpAddr>>,
@@ -181,7 +181,7 @@ impl Registry {
         })
     }
 
-    /// Makes a session of a template for whoever asks; waits for its turn if all are
+    /// Makes a session of a template; waits for its turn if all are
     /// taken. Dropping the future half-way leaves nothing behind.
     pub async fn create(
         self: &Arc<Self>,

@@ -117,8 +117,8 @@ fn exit_code(status: CellStatus) -> u8 {
     }
 }
 
-/// A line without the sequences that colour it (ECMA-48 §8.3.117, SGR), the only ones our tracebacks
-/// have.
+/// A line without the sequences that colour it (ECMA-48 §8.3.117, SGR), the only ones our
+/// tracebacks have.
 fn without_colours(line: &str) -> String {
     let mut parts = line.split("\x1b[");
     let mut plain = parts.next().unwrap_or_default().to_owned();
@@ -156,7 +156,7 @@ impl Terminal {
             };
             match delivery {
                 Ok(Delivery::Event(event)) => self.show(seat, event.event()?).await?,
-                Ok(Delivery::Reply { .. }) => {}
+                Ok(Delivery::Reply(_)) => {}
                 Err(departure) => bail!("the session closed: {departure}"),
             }
         }

@@ -54,9 +54,9 @@ pub struct Sandbox {
 /// Control over one sandbox. Dropping the handle ends the sandbox too: `Drop` cannot await, so it
 /// gives the work to the backend's reaper.
 pub trait SandboxHandle: Send {
-    /// Waits until the sandbox's first process has ended, for a caller that does not read the link and
-    /// so does not see it close. Never returns where the backend cannot know. Safe to drop and call
-    /// again.
+    /// Waits until the sandbox's first process has ended, for a caller that does not read the link
+    /// and so does not see it close. Never returns where the backend cannot know. Safe to drop and
+    /// call again.
     fn ended(&mut self) -> BoxFuture<'_, ()>;
 
     /// Says why the sandbox ended; called once the link has closed. Returns within two seconds
@@ -75,7 +75,8 @@ pub enum EndCause {
         /// The limit that was reached, in bytes.
         limit_bytes: u64,
     },
-    /// The sandbox was removed or stopped from outside, by an operator or the engine. With the details.
+    /// The sandbox was removed or stopped from outside, by an operator or the engine. With the
+    /// details.
     Removed(String),
     /// The supervisor ended: its exit code, or minus the number of the signal.
     Supervisor(i32),
@@ -90,7 +91,8 @@ pub trait Backend: Send + Sync + 'static {
     /// Which one it is.
     fn kind(&self) -> BackendKind;
 
-    /// How it works here, in a few words for people: `as root`, `runsc`. Empty: there is only one way.
+    /// How it works here, in a few words for people: `as root`, `runsc`. Empty: there is only one
+    /// way.
     fn flavour(&self) -> String {
         String::new()
     }
@@ -104,8 +106,8 @@ pub trait Backend: Send + Sync + 'static {
     /// half-way, nothing is left behind.
     fn create<'a>(&'a self, spec: &'a SandboxSpec) -> BoxFuture<'a, Result<Sandbox, SandboxError>>;
 
-    /// Checks that the interpreter, root or image that `template` names for this backend exists. Called
-    /// once for every template before a gateway starts.
+    /// Checks that the interpreter, root or image that `template` names for this backend exists.
+    /// Called once for every template before a gateway starts.
     fn check_template<'a>(
         &'a self,
         template: &'a Template,
@@ -114,7 +116,8 @@ pub trait Backend: Send + Sync + 'static {
     /// Checks that a sandbox could be made right now; for `/readyz`.
     fn check(&self) -> BoxFuture<'_, Result<(), SandboxError>>;
 
-    /// How this backend enforces `protection` on this machine; `None` if it is none of this backend's.
+    /// How this backend enforces `protection` on this machine; `None` if it is none of this
+    /// backend's.
     fn protection(&self, protection: Protection) -> Option<EnforcementState>;
 
     /// Every protection of this backend, and whether it is in force.

@@ -1,13 +1,15 @@
 //! A session: one interpreter, its queue of cells, its event log and its participants.
 //!
 //! ```text
-//!   SessionHandle ── Command ──► Actor ─ State (rules) ─► effects ─┬─ EventLog ─ Spill ─► disk
-//!        │                         │                              ├─ Fanout ─ Outbox ─► socket
-//!        │                         │                              ├─ OutputArchive ─► disk
-//!   Attachment ◄── Outbox ─────────┘                              └─ Link ─► driver
+//!   SessionHandle ── Command ──► Actor ─ State (rules) ─► effects ─┬─ Journal (log, disk)
+//!                                  │                               ├─ Audience ─ Fanout ─ Outbox
+//!                                  │                               ├─ OutputArchive ─► disk
+//!   Attachment ◄── Outbox ─────────┘                               └─ Link ─► driver
 //! ```
-//! The actor owns everything; a [`SessionHandle`] only sends. The session's task ends when the
-//! session does, and with it the sandbox.
+//! Outside, a session is a [`SessionHandle`], which only sends, and an [`Attachment`] for each
+//! participant, which hands out typed messages and in the end a [`Departure`]. No door is known
+//! here. The actor owns everything else. The session's task ends when the session does, and with it
+//! the sandbox.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -20,8 +22,9 @@ use crate::id::{SessionId, Token};
 use crate::memory::{Account, Budget, Charge};
 use crate::metrics::Metrics;
 use crate::pool::Prepared;
-use crate::protocol::client::{ClientMessage, Refusal};
+use crate::protocol::client::ClientMessage;
 use crate::protocol::event::EndReason;
+use crate::protocol::refusal::Refusal;
 use crate::protocol::reply::Role;
 
 mod actor;
@@ -46,7 +49,7 @@ mod transfers;
 mod watchdog;
 
 use actor::Actor;
-pub use delivery::{Delivery, Departure};
+pub use delivery::{Delivery, Departure, EncodedReply};
 use fanout::Fanout;
 pub use fanout::Seats;
 use outbox::Outbox;
@@ -60,8 +63,8 @@ use transfers::{TransferCommand, TransferTickets};
 /// keeps a talkative client from filling memory.
 const COMMANDS: usize = 32;
 
-/// What the gateway holds in memory for clients and sandboxes, unless set: what a hundred sessions in
-/// ordinary use hold, many times over.
+/// What the gateway holds in memory for clients and sandboxes, unless set: what a hundred sessions
+/// in ordinary use hold, many times over.
 pub const MEMORY_BUDGET_BYTES: usize = 1 << 30; // 1 GiB
 
 /// What the settings say about sessions.
@@ -83,7 +86,7 @@ pub struct SessionConfig {
     pub memory: Budget,
     /// Longest client message in bytes; told to clients, enforced by the socket.
     pub message_bytes: usize,
-    /// What becomes of output that nobody is attached for.
+    /// What becomes of output while no owner and no editor is attached.
     pub detached_output: DetachedOutput,
     /// Participants that may be attached at one time; see [`Seats`].
     pub participants: usize,
@@ -138,14 +141,14 @@ impl JoinRequest {
     }
 }
 
-/// The answer to somebody who wants to join.
+/// The answer to a request to join.
 type Joined = Result<Seat, AttachError>;
 
-/// What somebody who has joined is given.
+/// What a participant who has joined is given.
 struct Seat {
     participant: ParticipantId,
     outbox: Arc<Outbox>,
-    /// When it has to leave, because its token lets nobody in any more; `None`: never.
+    /// When its token expires, and it has to leave; `None`: never.
     expires: Option<SystemTime>,
 }
 
@@ -161,7 +164,7 @@ pub enum DetachedOutput {
 
 /// What an actor is told.
 enum Command {
-    /// Somebody wants to join.
+    /// A client wants to join.
     Attach { join: JoinRequest, joined: oneshot::Sender<Joined> },
     /// A participant said something.
     Message {
@@ -170,9 +173,9 @@ enum Command {
         /// The memory of the message.
         _charge: Charge,
     },
-    /// Somebody moves a file.
+    /// A step of a file transfer.
     File(TransferCommand),
-    /// Somebody wants all that a cell wrote.
+    /// A client wants all that a cell wrote.
     Output { cell: Arc<str>, asked: output_archive::Asked },
     /// These participants' tokens were revoked.
     Remove { participants: Vec<ParticipantId>, departure: Departure },
@@ -212,13 +215,13 @@ pub struct Attachment {
 #[error("the session is over")]
 pub struct SessionOver;
 
-/// Why somebody cannot join.
+/// Why a client cannot join.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 pub enum AttachError {
     /// The session ended meanwhile.
     #[error("the session is over")]
     Over,
-    /// Every seat that somebody of this role may have is taken.
+    /// Every seat that a participant of this role may have is taken.
     #[error("all {seats} seats that {} may have in the session are taken; try again later", plural(*.role))]
     Full {
         /// How many they may have.
@@ -226,7 +229,7 @@ pub enum AttachError {
         /// Of whom.
         role: Role,
     },
-    /// What was to let it in lets nobody in any more.
+    /// The token has expired or was revoked.
     #[error("the token does not open this session any more; ask for a new link")]
     Invalid,
     /// The kernel gives no randomness for its token.
@@ -291,8 +294,8 @@ impl SessionHandle {
         self.tokens().role(offered, SystemTime::now())
     }
 
-    /// Makes a token that lets its bearers in as `role`, for `lifetime` or as long as the token that
-    /// it is made with is valid.
+    /// Makes a token that lets its bearers in as `role`, for `lifetime` or as long as the token
+    /// that it is made with is valid.
     pub fn grant(
         &self,
         maker: &Credential,
@@ -317,8 +320,8 @@ impl SessionHandle {
         self.take_back(Departure::Removed, |tokens| tokens.remove(participant)).await
     }
 
-    /// Revokes tokens and shows out who is in by them: both or, if nobody waits for it any more,
-    /// neither.
+    /// Revokes tokens and removes the participants who joined with them: both or, if the caller is
+    /// dropped meanwhile, neither.
     async fn take_back(
         &self,
         departure: Departure,
@@ -326,7 +329,7 @@ impl SessionHandle {
     ) -> Result<(), RevokeError> {
         let place = self.commands.reserve().await;
         let participants = revoke(&mut self.tokens())?;
-        // A session that is over has nobody in it.
+        // A session that is over has no participants.
         if let Ok(place) = place {
             place.send(Command::Remove { participants, departure });
         }

@@ -32,9 +32,9 @@ use budget::Budget;
 
 use crate::memory::Exhausted;
 use crate::metrics::{self, Counter, Histogram, Metrics, Present};
-use crate::protocol::client::{ClientMessage, Refusal};
+use crate::protocol::client::ClientMessage;
 use crate::protocol::event::EndReason;
-use crate::protocol::reply::ErrorCode;
+use crate::protocol::refusal::{ErrorCode, Refusal};
 use crate::protocol::{Close, CloseCode};
 use crate::session::outbox::{Outbox, ROOM_KEPT};
 use crate::session::{Attachment, Delivery, Departure};
@@ -239,7 +239,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
                     Ok(()) => {
                         let bytes: usize = batch.iter().map(|delivery| delivery.json().len()).sum();
                         let began = Instant::now();
-                        let messages = batch.drain(..).map(Delivery::into_json);
+                        let messages = batch.drain(..).map(|delivery| delivery.json().clone());
                         let frames = messages.flat_map(outgoing::frames);
                         let sending = send_all(&mut self.sink, frames);
                         let sent = timeout(self.config.write_timeout, sending).await;
@@ -284,7 +284,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Writer<'_, S> {
             reason: Utf8Bytes::from(close.reason()),
         };
         let sending = self.sink.send(Message::Close(Some(frame)));
-        // The peer may be gone already, or take nothing any more: then nobody is told.
+        // The peer may be gone already, or take nothing any more: then it is not told.
         timeout(CLOSE_DEADLINE, sending).await.ok();
     }
 }

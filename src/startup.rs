@@ -1,6 +1,6 @@
-//! The checks before a gateway starts: files and directories that the settings name must exist, and a
-//! backend must be able to make sandboxes of every template. Each failure becomes a problem of the
-//! setting that asks for it, with the place where the setting was made.
+//! The checks before a gateway starts: files and directories that the settings name must exist, and
+//! a backend must be able to make sandboxes of every template. Each failure becomes a problem of
+//! the setting that asks for it, with the place where the setting was made.
 
 use std::path::Path;
 
@@ -18,7 +18,8 @@ const ENGINE_VARIABLE: &str = "DOCKER_HOST";
 pub struct Refusal(pub Vec<Problem>);
 
 impl Refusal {
-    /// Whether other settings, or the files they name, would solve it; else the machine is at fault.
+    /// Whether other settings, or the files they name, would solve it; else the machine is at
+    /// fault.
     pub fn is_of_settings(&self) -> bool {
         self.0.iter().any(|problem| problem.key.is_some())
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 
-/// The counts. Whoever has nothing takes no room.
+/// The counts. A key whose count is 0 takes no room.
 #[derive(Debug)]
 pub struct Tally<K: Eq + Hash> {
     counts: DashMap<K, usize>,
@@ -29,7 +29,7 @@ impl<K: Eq + Hash + Clone> Tally<K> {
         let mut count = self.counts.entry(key.clone()).or_insert(0);
         if *count >= most {
             drop(count);
-            // With a bound of 0 there may be an entry that nobody else would remove.
+            // With a bound of 0 there may be an entry that no dropped share would remove.
             self.counts.remove_if(&key, |_, count| *count == 0);
             return None;
         }

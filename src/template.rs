@@ -12,8 +12,8 @@ pub struct Template {
     pub name: String,
     /// The language of its cells.
     pub language: &'static Language,
-    /// Interpreter for the local backend, as that of a virtual environment; in an image its command.
-    /// `None`: the language's usual one.
+    /// Interpreter for the local backend, as that of a virtual environment; in an image its
+    /// command. `None`: the language's usual one.
     pub interpreter: Option<PathBuf>,
     /// A directory tree the local backend uses instead of the host's system directories.
     pub root: Option<PathBuf>,
@@ -84,8 +84,8 @@ pub struct Limits {
     pub timeout: Option<Duration>,
     /// Bytes that are shown of what a cell writes to stdout and stderr. `None`: all.
     pub output_bytes: Option<u64>,
-    /// Bytes that are kept of it to be downloaded, where not all is shown. A cell that writes more is
-    /// stopped.
+    /// Bytes that are kept of it to be downloaded, where not all is shown. A cell that writes more
+    /// is stopped.
     pub output_kept_bytes: u64,
     /// How long a cell may ignore an interrupt before it is killed.
     pub interrupt_grace: Duration,

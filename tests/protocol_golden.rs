@@ -11,7 +11,8 @@ use cellgate::protocol::client::{ClientMessage, Query, QueryKind};
 use cellgate::protocol::event::{
     CellStatus, DoneUsage, EndReason, Event, NoticeLevel, Output, Sequenced, SessionState, Stream,
 };
-use cellgate::protocol::reply::{ErrorCode, ParticipantInfo, Ready, ReadyLimits, Reply, Role};
+use cellgate::protocol::refusal::ErrorCode;
+use cellgate::protocol::reply::{ParticipantInfo, Ready, ReadyLimits, Reply, Role};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};

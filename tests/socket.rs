@@ -134,7 +134,8 @@ fn took(began: Instant, wanted: Duration) {
 async fn who_reads_and_answers_no_ping_is_closed_after_the_second_is_due() {
     let Stage { mut peer, serving, began, session: _session, driver: _driver } = stage().await;
     let (code, reason) = close_of(&mut peer).await;
-    // Pings go at 20 s and 40 s; at the second nothing was heard for more than interval and timeout.
+    // Pings go at 20 s and 40 s; at the second nothing was heard for more than interval and
+    // timeout.
     took(began, Duration::from_secs(40));
     assert_eq!((code, reason.contains("no answer to pings for 40 s")), (4413, true), "{reason}");
     // It does not answer the close either and is cut off 2 s later.

@@ -5,8 +5,7 @@
 
 use cellgate_fuzz::memory;
 use cellgate_fuzz::protocol::client::MAX_ID_BYTES;
-use cellgate_fuzz::protocol::reply::ErrorCode;
-use cellgate_fuzz::protocol::{ClientMessage, Execute, Refusal};
+use cellgate_fuzz::protocol::{ClientMessage, ErrorCode, Execute, Refusal};
 use libfuzzer_sys::fuzz_target;
 use serde::de::IgnoredAny;
 

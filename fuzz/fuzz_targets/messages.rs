@@ -31,12 +31,12 @@ fuzz_target!(|data: &[u8]| {
                 wire::append_message(&mut stream, kind::OUTPUT, side | late_flag, cell, payload);
                 let stream = if side == 0 { Stream::Stdout } else { Stream::Stderr };
                 let bytes = Bytes::copy_from_slice(payload);
-                expected.push(DriverEvent::Output { cell, stream, late, bytes });
+                expected.push(DriverEvent::Output { cell, stream, bytes });
             }
             1 => {
                 let sync = flags & flag::SYNC;
                 wire::append_message(&mut stream, kind::MESSAGE, sync | late_flag, cell, &payload);
-                expected.push(DriverEvent::Message { cell, late, json: payload.into() });
+                expected.push(DriverEvent::Message { cell, json: payload.into() });
             }
             2 => {
                 wire::append_message(&mut stream, kind::READY, 0, cell, &payload);

@@ -6,6 +6,7 @@
 
 pub mod config;
 pub mod id;
+pub mod language;
 pub mod link;
 pub mod memory;
 pub mod pieces;

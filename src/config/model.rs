@@ -1,5 +1,5 @@
-//! The settings as the program uses them: the structures of the modules that take them, and those of the
-//! composition itself.
+//! The settings as the program uses them: the structures of the modules that take them, and those
+//! of the composition itself.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -68,7 +68,8 @@ pub struct AccessConfig {
     pub insecure_no_token: bool,
     /// Whether clients may read the metrics without a token.
     pub metrics_public: bool,
-    /// Origins, as `scheme://host[:port]` in lower case, whose pages may show the console in a frame. `*`: any.
+    /// Origins, as `scheme://host[:port]` in lower case, whose pages may show the console in a
+    /// frame. `*`: any.
     pub allow_embed: Vec<String>,
     /// Names under which the gateway answers, and origins whose pages may connect.
     pub names: http::AccessConfig,
@@ -79,7 +80,7 @@ pub struct AccessConfig {
 pub struct SandboxConfig {
     /// Which backend makes them.
     pub backend: BackendChoice,
-    /// Whether a gateway that cannot limit memory or processors may serve everybody.
+    /// Whether a gateway that cannot limit memory or processors may serve other users than its own.
     pub allow_weak_limits: bool,
     /// Directory for sockets and for what names this instance's sandboxes. Made if missing.
     pub runtime_dir: PathBuf,
@@ -152,7 +153,8 @@ impl Config {
         registry
     }
 
-    /// Whether the gateway makes a random token at each start, which is printed in its output alone.
+    /// Whether the gateway makes a random token at each start, which is printed in its output
+    /// alone.
     pub fn makes_token(&self) -> bool {
         self.access.token.is_none() && !self.access.insecure_no_token
     }

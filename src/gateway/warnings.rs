@@ -8,7 +8,7 @@ use crate::config::AccessConfig;
 /// Fewer characters can be guessed: 16 random ones of the alphabet of our own tokens have 80 bits.
 const LEAST_TOKEN_CHARS: usize = 16;
 
-/// Permissions of the group and of everybody to read a file.
+/// Permissions of the group and of other users to read a file.
 const READ_BY_OTHERS: u32 = 0o044;
 
 /// A sentence for each thing that is weak about the gateway's tokens.

@@ -42,7 +42,7 @@ impl Refused {
     }
 }
 
-/// What load balancers ask that know nothing of names; the answers are for everybody.
+/// What load balancers ask, which send no name of ours; the answers hold no secret.
 const PROBES: [&str; 2] = ["/healthz", "/readyz"];
 
 impl AccessConfig {

@@ -32,7 +32,8 @@ impl FromRequestParts<Arc<AppState>> for Caller {
         _: &Arc<AppState>,
     ) -> Result<Caller, Infallible> {
         let token = bearer(&parts.headers).map(str::to_owned).or_else(|| {
-            // A query that cannot be read has no token; whoever needs the rest of it complains.
+            // A query that cannot be parsed has no token; the handler that needs the rest refuses
+            // it.
             let query = Query::<TokenQuery>::try_from_uri(&parts.uri).ok()?;
             query.0.token
         });

@@ -77,7 +77,7 @@ pub(super) struct Peer {
 }
 
 impl Clients {
-    /// Nobody has come yet.
+    /// No connection and no request counted yet.
     pub fn new(config: ClientsConfig) -> Clients {
         let quota = |rate: NonZeroU32| {
             Quota::per_second(rate).allow_burst(rate.saturating_mul(BURST_SECONDS))

@@ -1,6 +1,6 @@
 //! `/v1/sessions/{id}/cells/{cell}/output`: everything a cell wrote, where not all of it was shown.
 //!
-//! Whoever may watch may have it: it is what would have been shown.
+//! A viewer may download it: it is what would have been shown.
 
 use std::sync::Arc;
 

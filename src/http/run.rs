@@ -56,7 +56,7 @@ fn is_done(delivery: &Delivery) -> bool {
 
 /// Runs a cell in a fresh session and streams what happens.
 ///
-/// Closing the connection interrupts the cell. Nobody can answer `input()`.
+/// Closing the connection interrupts the cell. `input()` raises, as no participant can answer it.
 #[utoipa::path(
     post,
     path = "/v1/run",
@@ -134,7 +134,7 @@ async fn drive(
     patience: Duration,
 ) {
     if let Err(problem) = pass_on(&session, cell, charge, &tell, patience).await {
-        // Whoever asked may be gone, or not be reading.
+        // The client may be gone, or not be reading.
         tell.try_send(Err(problem)).ok();
     }
     session.begin_end(EndReason::Requested).await;
@@ -163,7 +163,7 @@ async fn pass_on(
         let ends = taken.last().is_some_and(is_done);
         match tokio::time::timeout(patience, tell.send(Ok(taken))).await {
             Ok(Ok(())) if !ends => {}
-            // The end; or nobody reads any more.
+            // The cell's end, or the client does not read any more.
             _ => return Ok(()),
         }
     }
@@ -175,8 +175,8 @@ async fn next(seat: &Attachment, taken: &mut Vec<Delivery>) -> Result<Vec<Delive
     took.map_err(|departure| broken_off(&departure.to_string()))?;
     let mut events = Vec::with_capacity(taken.len());
     for delivery in taken.drain(..) {
-        if let Delivery::Reply { reply, .. } = &delivery {
-            match &**reply {
+        if let Delivery::Reply(reply) = &delivery {
+            match &reply.reply {
                 Reply::Gap { .. } => {}
                 // The only cell of a fresh session is refused only by a gateway that shuts down.
                 Reply::ProtocolError { message, .. } => {

@@ -44,8 +44,8 @@ impl Default for ServerConfig {
     }
 }
 
-/// How much longer than `write_timeout` the kernel waits for a peer that takes nothing: for the words
-/// that a WebSocket is closed with.
+/// How much longer than `write_timeout` the kernel waits for a peer that takes nothing: for the
+/// words that a WebSocket is closed with.
 const KERNEL_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a connection reads ahead at most, and the longest head of a request, in bytes. hyper's own
@@ -126,11 +126,11 @@ async fn accept(
         tracing::debug!(%address, "too many connections of one address");
         return None;
     };
-    // A cell's output is many small frames that somebody waits for. If it cannot be set, they come
+    // A cell's output is many small frames that people wait for. If it cannot be set, they come
     // a little later.
     stream.set_nodelay(true).ok();
-    // A peer that takes nothing costs the kernel's send buffer too, also after we have closed. Where
-    // it cannot be set, the kernel's own time-outs free it, some minutes later.
+    // A peer that takes nothing costs the kernel's send buffer too, also after we have closed.
+    // Where it cannot be set, the kernel's own time-outs free it, some minutes later.
     let patience = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
     rustix::net::sockopt::set_tcp_user_timeout(&stream, patience).ok();
     let place = ConnectionSlot { _share: share, _permit: Arc::new(permit) };

@@ -128,8 +128,8 @@ const YEAR_MS: u64 = 365 * 24 * 60 * 60 * 1000;
 pub(super) struct Grant {
     /// What the token's bearer may do.
     role: GrantedRole,
-    /// After how many milliseconds the token opens nothing any more and whoever is in by it has to
-    /// leave; with the session if not given.
+    /// After how many milliseconds the token opens nothing any more and participants who joined
+    /// with it have to leave; with the session if not given.
     #[serde(default)]
     #[schema(minimum = 1, maximum = 31_536_000_000_u64)]
     expires_in_ms: Option<u64>,
@@ -161,7 +161,7 @@ pub(super) struct Granted {
     expires: Option<u64>,
 }
 
-/// Makes a token that lets somebody else into a session: what share links carry.
+/// Makes a token that lets other people join a session: what share links carry.
 #[utoipa::path(
     post,
     path = "/v1/sessions/{id}/tokens",
@@ -189,7 +189,7 @@ pub(super) async fn grant(
     caller: Caller,
     body: Body,
 ) -> Result<Response, Problem> {
-    // Before the body is read: whoever may not make tokens is not listened to.
+    // Before the body is read: a client that may not make tokens costs no memory.
     let (session, maker) = caller.enter(&app, &id, Role::Owner)?;
     let body = read_whole(
         body,

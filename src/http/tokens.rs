@@ -1,5 +1,5 @@
-//! `/v1/sessions/ID/tokens` and `/participants`: who may come in and who is in, for the owner to take
-//! back.
+//! `/v1/sessions/ID/tokens` and `/participants`: who may come in and who is in, for the owner to
+//! take back.
 
 use std::sync::Arc;
 
@@ -81,7 +81,8 @@ pub(super) async fn list(
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(list)).into_response())
 }
 
-/// Revokes a token and all that was made with it. Whoever is in by one of them is shown out (4401).
+/// Revokes a token and all that was made with it. Participants who joined with one of them are
+/// disconnected (4401).
 #[utoipa::path(
     delete,
     path = "/v1/sessions/{id}/tokens/{token}",

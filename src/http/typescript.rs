@@ -6,12 +6,12 @@ use std::path::Path;
 use ts_rs::{Config, TS};
 
 use super::files;
-use crate::protocol::{self, CloseCode, client, event, reply};
+use crate::protocol::{self, CloseCode, client, event, refusal, reply};
 
 const HEAD: &str = "\
-// What travels between a gateway and its clients. Generated from the definitions in Rust, do not edit:
-// `CELLGATE_TEST_UPDATE=1 cargo test --lib typescript` writes it anew, and `cargo test` fails when
-// it is out of date.
+// What travels between a gateway and its clients. Generated from the definitions in Rust, do not
+// edit: `CELLGATE_TEST_UPDATE=1 cargo test --lib typescript` writes it anew, and `cargo test` fails
+// when it is out of date.
 
 /** One value in several forms, by MIME type. */
 export type MimeBundle = Record<string, unknown>;
@@ -59,7 +59,7 @@ fn types() -> String {
         declared::<reply::Role>,
         declared::<reply::ParticipantInfo>,
         declared::<reply::Completeness>,
-        declared::<reply::ErrorCode>,
+        declared::<refusal::ErrorCode>,
         declared::<CloseCode>,
         declared::<files::Directory>,
         declared::<files::DirectoryEntry>,

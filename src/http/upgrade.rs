@@ -162,7 +162,7 @@ fn handshake(method: &Method, headers: &HeaderMap) -> Result<HeaderValue, WrongH
     if only(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
         return Err(WrongHandshake::Version);
     }
-    // Nobody would read it, and then it would be taken for frames.
+    // Its bytes would not be read, and then be taken for frames.
     let empty = headers.get(header::CONTENT_LENGTH).is_none_or(|length| length == "0");
     if !empty || headers.contains_key(header::TRANSFER_ENCODING) {
         return Err(WrongHandshake::Body);
@@ -218,7 +218,7 @@ async fn serve(
             let stream = WebSocketStream::from_partially_read(io, read, End::Server, config).await;
             let seat = tokio::select! {
                 seat = take_seat(&app, query, token, client) => seat,
-                // Whoever is gone keeps nobody behind them waiting.
+                // A client that is gone does not keep those behind it waiting for capacity.
                 () = departure(stream.get_ref().get_ref()) => return,
             };
             serve_seat(&app, stream, seat).await;
@@ -232,7 +232,7 @@ async fn serve(
     }
 }
 
-/// Waits until the peer has closed its side, whatever it sent before that nobody has read yet.
+/// Waits until the peer has closed its side, even if bytes that it sent before are not read yet.
 async fn departure(stream: &TcpStream) {
     // The one interest that wakes for a closed side and not for bytes.
     match stream.ready(Interest::PRIORITY).await {

@@ -5,11 +5,12 @@
 //! ```
 //! Each queue has a bound of its own; this is the bound on all of them together. What has not been
 //! accepted yet asks first ([`Account::try_charge`]) and is refused with [`Exhausted`]. What has
-//! been read already, such as a cell's output, is counted in any case ([`Account::charge`]), and its
-//! session stops reading more while the budget is *under pressure*.
+//! been read already, such as a cell's output, is counted in any case ([`Account::charge`]), and
+//! its session stops reading more while the budget is *under pressure*.
 //!
 //! Large holdings are refused earlier than small ones, and one account cannot take all of the
-//! budget: whoever fills it with large results does not keep others from running small cells.
+//! budget: a session that fills it with large results does not keep others from running small
+//! cells.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -20,9 +21,9 @@ use tokio::sync::watch;
 /// message of usual size.
 const SMALL_BYTES: usize = 64 << 10; // 64 KiB
 
-/// What of its output a session may always hold, in bytes, so that each goes on a little whatever the
-/// others hold: a cell that could not write would never end, and what waits behind it would never be
-/// given back. The sum is bounded by the budget plus this for every session.
+/// What of its output a session may always hold, in bytes, so that each goes on a little whatever
+/// the others hold: a cell that could not write would never end, and what waits behind it would
+/// never be given back. The sum is bounded by the budget plus this for every session.
 pub const FLOOR_BYTES: usize = 256 << 10; // 256 KiB
 
 /// The memory of one gateway.
@@ -162,8 +163,8 @@ impl Account {
         self.0.used.load(Ordering::SeqCst)
     }
 
-    /// Whether this account is to hold less output: the gateway's budget is nearly used up, and this
-    /// account holds more of it than everybody may.
+    /// Whether this account is to hold less output: the gateway's budget is nearly used up, and
+    /// this account holds more of it than each may.
     pub fn is_pressed(&self) -> bool {
         let unasked = || self.0.unasked.load(Ordering::SeqCst);
         self.0.budget.0.pressed.load(Ordering::SeqCst) && unasked() > FLOOR_BYTES

@@ -1,4 +1,5 @@
-//! The table of metrics: each is defined here once; what is served and docs/metrics.md come from it.
+//! The table of metrics: each is defined here once; what is served and docs/metrics.md come from
+//! it.
 
 use super::{Kind, Metric};
 

@@ -20,7 +20,7 @@ use crate::metrics::{self, Metrics};
 use crate::sandbox::{Backend, SandboxSpec};
 use crate::template::Template;
 
-/// Somebody wants a sandbox.
+/// A claim for a sandbox.
 pub(super) struct ClaimRequest {
     /// Which template's.
     pub(super) template_pool: usize,

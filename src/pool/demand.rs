@@ -1,9 +1,10 @@
-//! How many sandboxes should be parked: more after visitors who found none, fewer as time passes. Has no
-//! clock: it is told the time.
+//! How many sandboxes should be parked: more after visitors who found none, fewer as time passes.
+//! Has no clock: it is told the time.
 //!
-//! A claim that leaves a template's pool empty says that one more visitor at that moment would have waited,
-//! so the target rises by one. What was added that way halves every minute. Visitors who come
-//! steadily find the level at which the pool does not run dry; a burst takes it to the maximum.
+//! A claim that leaves a template's pool empty says that one more visitor at that moment would have
+//! waited, so the target rises by one. What was added that way halves every minute. Visitors who
+//! come steadily find the level at which the pool does not run dry; a burst takes it to the
+//! maximum.
 
 use std::time::Duration;
 

@@ -16,7 +16,7 @@ use crate::id::SessionId;
 use crate::link::{DriverEvent, LinkError};
 use crate::template::Template;
 
-/// What whoever waits is told.
+/// The answer to a claim that waits.
 pub(super) type Answer = Result<Parked, PrepareError>;
 
 /// A template's sandboxes.
@@ -46,7 +46,7 @@ impl TemplatePool {
         }
     }
 
-    /// Somebody wants one: gives the oldest, or puts them into the line, at its head if they had
+    /// A claim: gives it the oldest sandbox, or puts it into the line, at its head if it had
     /// got one before that was dead. Answers whether there was one.
     pub(super) fn serve(
         &mut self,
@@ -134,7 +134,7 @@ impl TemplatePool {
         self.wanted(now).saturating_sub(self.creating.len())
     }
 
-    /// Stops what nobody needs any more, the newest first.
+    /// Stops creations that no claim needs any more, the newest first.
     pub(super) fn stop_needless(&mut self, now: Instant) {
         let wanted = self.wanted(now);
         while self.creating.len() > wanted {

@@ -6,8 +6,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::reply::ErrorCode;
-use super::shorten::shorten;
+use super::refusal::{ErrorCode, Refusal};
 
 #[cfg(test)]
 pub(crate) mod typescript;
@@ -111,34 +110,6 @@ pub enum QueryKind {
     IsComplete,
 }
 
-/// Why a message was refused: becomes a `protocol_error`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// For programs.
-    pub code: ErrorCode,
-    /// For people: what is wrong and what would be right.
-    pub message: String,
-    /// The id the message carried, if it could be read.
-    pub id: Option<String>,
-}
-
-impl Refusal {
-    /// Longest message, in bytes. What is wrong may be a megabyte of text, which nobody wants back.
-    pub const MESSAGE_BYTES: usize = 500;
-
-    /// A refusal that names no cell; a message that is too long is cut at a character.
-    pub fn new(code: ErrorCode, message: impl Into<String>) -> Refusal {
-        let message = shorten(message.into(), Refusal::MESSAGE_BYTES);
-        Refusal { code, message, id: None }
-    }
-
-    /// The same, naming the cell or request it is about.
-    pub fn of(mut self, id: impl Into<String>) -> Refusal {
-        self.id = Some(id.into());
-        self
-    }
-}
-
 /// Just enough of a message to know which one it is; unknown fields are allowed everywhere.
 #[derive(Deserialize)]
 struct Probe<'a> {
@@ -155,7 +126,8 @@ struct Probe<'a> {
 struct RawExecute {
     /// What to run.
     code: String,
-    /// The client's name for the cell, unique in the session; the gateway gives one if it is absent.
+    /// The client's name for the cell, unique in the session; the gateway gives one if it is
+    /// absent.
     id: Option<String>,
     /// Wall clock for the cell, in milliseconds.
     timeout_ms: Option<u64>,

@@ -9,7 +9,7 @@ use super::shorten::shorten;
 #[repr(u16)]
 #[cfg_attr(test, derive(ts_rs::TS), ts(repr(enum)))]
 pub enum CloseCode {
-    /// The session ended as somebody asked.
+    /// The session ended because its owner asked for it, or because no participant was left.
     Ended = 1000,
     /// The gateway shuts down.
     Draining = 1001,
@@ -25,8 +25,8 @@ pub enum CloseCode {
     NoCapacity = 1013,
     /// No token, a wrong one, or one that has expired.
     Unauthorised = 4401,
-    /// The token is good for something else. No door sends it at present: what a token does not open
-    /// is [`CloseCode::Unauthorised`].
+    /// The token is good for something else. No door sends it at present: what a token does not
+    /// open is [`CloseCode::Unauthorised`].
     Forbidden = 4403,
     /// No session or template of that name.
     NoSuchSession = 4404,

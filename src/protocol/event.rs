@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use bytestring::ByteString;
@@ -245,7 +246,7 @@ pub enum CellStatus {
     Ok,
     /// The code raised.
     Error,
-    /// Stopped as somebody asked.
+    /// A participant stopped it.
     Interrupted,
     /// Its wall clock ran out.
     Timeout,
@@ -308,7 +309,7 @@ pub enum NoticeLevel {
 pub enum EndReason {
     /// Its owner ended it.
     Requested,
-    /// Nobody was connected any more.
+    /// No participant was attached for `detach_timeout`.
     Abandoned,
     /// Nothing happened for the idle timeout.
     IdleTimeout,
@@ -350,7 +351,7 @@ impl Sequenced {
         Sequenced::encode_into(event, seq, ts, ByteString::from)
     }
 
-    /// The same; `hold` makes of the text what everybody shares.
+    /// The same; `hold` turns the encoded text into the shared buffer that is kept.
     pub fn encode_into(
         event: &Event,
         seq: u64,
@@ -365,8 +366,9 @@ impl Sequenced {
         Ok(Sequenced { seq, kind: event.kind(), json: hold(json), text })
     }
 
-    /// The event, for consumers inside the process. Decoded where it is asked for: to keep it beside
-    /// its encoding would double the memory of every log, and what comes back from a disk is encoded.
+    /// The event, for consumers inside the process. Decoded where it is asked for: to keep it
+    /// beside its encoding would double the memory of every log, and what comes back from a disk is
+    /// encoded.
     pub fn event(&self) -> Result<Event, serde_json::Error> {
         decode::decode(self.kind, &self.json)
     }
@@ -407,7 +409,8 @@ fn encode_output(stream: Stream, output: &Output, seq: u64, ts: u64) -> (String,
     if output.late {
         json.push_str(",\"late\":true");
     }
-    json.push_str(&format!(",\"seq\":{seq},\"ts\":{ts}}}"));
+    // A String takes whatever is written to it.
+    write!(json, ",\"seq\":{seq},\"ts\":{ts}}}").ok();
     // A chunk of the link is 64 KiB, so what it becomes is far from the end of a u32.
     let span = |start: usize, end: usize| {
         Some(TextSpan { start: u32::try_from(start + 1).ok()?, end: u32::try_from(end - 1).ok()? })

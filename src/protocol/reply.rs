@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::client::Refusal;
 use super::event::SessionState;
+use super::refusal::{ErrorCode, Refusal};
 
 /// A message to one participant.
 #[derive(Clone, Debug, Serialize)]
@@ -28,10 +28,10 @@ pub enum Reply {
         #[cfg_attr(test, ts(optional, as = "Option<_>"))]
         superseded: bool,
     },
-    /// Who is attached: the whole list, after `ready` and whenever it has changed, at most four times
-    /// a second. The newest list is the one that holds.
+    /// Who is attached: the whole list, after `ready` and whenever it has changed, at most four
+    /// times a second. The newest list is the one that holds.
     Participants {
-        /// Everybody, in the order they came.
+        /// All participants, in the order in which they joined.
         list: Vec<ParticipantInfo>,
     },
     /// What a `ping` carried.
@@ -81,31 +81,6 @@ impl From<Refusal> for Reply {
     }
 }
 
-/// Why a message was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[cfg_attr(test, derive(ts_rs::TS))]
-pub enum ErrorCode {
-    /// Not JSON.
-    BadJson,
-    /// JSON, but not the fields this type has.
-    BadMessage,
-    /// A `type` that does not exist.
-    UnknownType,
-    /// A cell of this id was accepted before.
-    DuplicateId,
-    /// `limits.queue` cells wait already.
-    QueueFull,
-    /// Longer than a limit of `ready.limits`.
-    TooLarge,
-    /// The participant's role does not allow it.
-    Forbidden,
-    /// The cell or request it is about does not run.
-    NotRunning,
-    /// Too many messages in too short a time.
-    RateLimited,
-}
-
 /// What a connection needs to know.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS), ts(rename = "ReadyFields"))]
@@ -114,8 +89,8 @@ pub struct Ready {
     pub protocol: u32,
     /// The session's id.
     pub session: String,
-    /// This participant's own token: whoever comes with it is this participant, and takes the place
-    /// of its older connection.
+    /// This participant's own token: a client that joins with it is this participant, and takes the
+    /// place of its older connection.
     pub token: String,
     /// This participant's number, as in `participants`.
     pub participant: u32,

@@ -1,6 +1,6 @@
 //! JSON that a sandbox wrote, made fit to be passed on as it is.
 //!
-//! A result may be megabytes of JSON that nobody here needs to understand. It is passed on as text,
+//! A result may be megabytes of JSON that the gateway need not understand. It is passed on as text,
 //! so whatever its reader could stumble over has to be found in the text:
 //!
 //! - **Line breaks** between tokens would end a line of NDJSON or a server-sent event early, and

@@ -1,8 +1,8 @@
 //! Whether the backend can make sandboxes, asked of it seldom however often callers ask.
 //!
 //! A check makes a sandbox on some backends, and `/readyz` needs no token: so one check runs at a
-//! time, everybody who asks meanwhile gets its answer, and the answer, a failure too, is repeated to
-//! whoever asks within [`REMEMBERED`] of it.
+//! time, all requests that come meanwhile get its answer, and the answer, a failure too, is
+//! repeated to requests within [`REMEMBERED`] of it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

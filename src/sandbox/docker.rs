@@ -10,12 +10,14 @@
 //!                  └─ Remover     owns every creation and removal under way
 //! ```
 //! A creation runs in a task of its own. If its caller gives up, the task still sees the engine's
-//! answer and removes the container that the engine was about to make. The way to the driver is found by
-//! the first sandbox: a socket in a shared directory if that connects, else the container's stdio
-//! through the engine, and the driver from a volume if the engine does not see our files at all.
+//! answer and removes the container that the engine was about to make. The way to the driver is
+//! found by the first sandbox: a socket in a shared directory if that connects, else the
+//! container's stdio through the engine, and the driver from a volume if the engine does not see
+//! our files at all.
 //!
-//! Several gateways may use one engine. Everything a gateway makes carries a label with its instance
-//! id, and [`Backend::sweep`] removes only what belongs to an instance that has ended, or has expired.
+//! Several gateways may use one engine. Everything a gateway makes carries a label with its
+//! instance id, and [`Backend::sweep`] removes only what belongs to an instance that has ended, or
+//! has expired.
 
 use std::collections::HashMap;
 use std::path::PathBuf;

@@ -86,7 +86,8 @@ struct Context {
     prepared: Mutex<HashMap<PreparedKey, Arc<OnceCell<PreparedTemplate>>>>,
 }
 
-/// What a [`PreparedTemplate`] depends on: language, interpreter, root, bytes and inodes of the disk.
+/// What a [`PreparedTemplate`] depends on: language, interpreter, root, bytes and inodes of the
+/// disk.
 type PreparedKey = (&'static str, Option<PathBuf>, Option<PathBuf>, u64, u64);
 
 /// What is looked up once for a template: its interpreter and what its sandboxes see.
@@ -97,9 +98,9 @@ struct PreparedTemplate {
 }
 
 impl LocalBackend {
-    /// Registers this gateway on this machine and makes a sandbox to see what the machine allows. If it
-    /// allows none, the backend exists all the same and its [`Backend::check`] says why; an error
-    /// means that not even that could be found out.
+    /// Registers this gateway on this machine and makes a sandbox to see what the machine allows.
+    /// If it allows none, the backend exists all the same and its [`Backend::check`] says why; an
+    /// error means that not even that could be found out.
     ///
     /// Must be called in a tokio runtime, on which the endings of sandboxes will run.
     pub async fn new(config: LocalConfig) -> Result<LocalBackend, SandboxError> {
@@ -218,7 +219,8 @@ impl Context {
         }
     }
 
-    /// Builds a sandbox that ends by itself, to learn whether one can be built and what is in force.
+    /// Builds a sandbox that ends by itself, to learn whether one can be built and what is in
+    /// force.
     async fn probe(&self) -> Result<JailStarted, SandboxError> {
         let spec = plan::probe().map_err(|cause| SandboxError::Step {
             operation: "look at the host's system directories".into(),

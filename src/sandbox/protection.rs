@@ -63,8 +63,8 @@ impl Protection {
     /// Protections without which one session can use up the machine.
     pub const VITAL: &[Protection] = &[Protection::MemoryLimit, Protection::CpuLimit];
 
-    /// Its name in `cellgate doctor` and in the log. Backends that enforce a protection by other means
-    /// may call it otherwise.
+    /// Its name in `cellgate doctor` and in the log. Backends that enforce a protection by other
+    /// means may call it otherwise.
     pub fn name(self, backend: BackendKind) -> &'static str {
         let by_backend = |docker, local| match backend {
             BackendKind::Docker => docker,

@@ -6,8 +6,9 @@
 //!   time ──────────────────────────┘                   └─► archive, timer
 //!   disk ── disk ──► journal, audience
 //! ```
-//! Each part owns its fields: the [`Journal`] the log and its disk, the [`Audience`] the participants,
-//! [`Driver`] the sandbox and the link. What is read from the driver, [`Flow`] decides.
+//! Each part owns its fields: the [`Journal`] the log and its disk, the [`Audience`] the
+//! participants, [`Driver`] the sandbox and the link. What is read from the driver, [`Flow`]
+//! decides.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -116,9 +117,9 @@ enum Turn {
     Spilled(Spilled),
     /// What cells wrote was kept.
     Archived,
-    /// There may be room again, or somebody left.
+    /// There may be room again in an outbox, or a participant left.
     RoomAgain,
-    /// Somebody gave up moving a file.
+    /// A file transfer was given up.
     TransferLeft,
     /// The gateway's memory is nearly used up, or has room again.
     Pressure,
@@ -133,7 +134,7 @@ enum Deadline {
     Disk,
     /// The driver is looked after.
     Silence,
-    /// Everybody is told who is attached.
+    /// All participants are told who is attached.
     List,
     /// The session ends.
     End(EndReason),
@@ -211,7 +212,7 @@ impl Actor {
                     self.transfers.sweep(&mut self.driver.link);
                     self.on_command(command);
                 }
-                // Every handle and every seat is gone, so nobody can come back.
+                // Every handle and every attachment is dropped, so no participant can come back.
                 Turn::Command(None) => self.end(EndReason::Abandoned),
                 // Whether it is time for the list is asked after every turn.
                 Turn::RoomAgain
@@ -248,7 +249,8 @@ impl Actor {
         let Actor { mut journal, audience, driver, departure, .. } = self;
         let (mut fanout, Driver { link, handle, .. }) = (audience.fanout, driver);
         let goodbye = async {
-            // A participant who has gone or takes nothing any more is waited for no longer than that.
+            // A participant who has gone or takes nothing any more is waited for no longer than
+            // that.
             let rest = timeout(FAREWELL, journal.empty_into(&mut fanout)).await;
             let rest = rest.unwrap_or(Ok(()));
             let closed = match &departure {
@@ -262,7 +264,7 @@ impl Actor {
         let ending = async move {
             let mut ending = handle.end();
             if timeout(STUCK, &mut ending).await.is_err() {
-                // Whoever has power over the sandbox is stuck; the link's end needs nobody.
+                // The backend is stuck. Closing the link makes the driver end itself.
                 drop(link);
                 ending.await;
             }
@@ -342,7 +344,7 @@ impl Actor {
         .min_by_key(|(at, _)| *at)
     }
 
-    /// Tells whoever lists sessions, if there is anything new to tell.
+    /// Updates what the list of sessions shows, if it has changed.
     fn summarise(&self) {
         let (state, participants) = (self.state.phase(), self.audience.fanout.len());
         let now = Summary { state, participants, cells: self.cells };

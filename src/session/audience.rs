@@ -11,8 +11,8 @@ use super::state::ParticipantId;
 use super::tokens::{self, Granted, Tokens};
 use super::{AttachError, JoinRequest};
 
-/// Shortest time from one list of participants that all are told to the next: four a second, so that
-/// a participant who joins and leaves all the time costs the others little.
+/// Shortest time from one list of participants that all are told to the next: four a second, so
+/// that a participant who joins and leaves all the time costs the others little.
 const LIST_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Everyone who is attached to one session.
@@ -28,7 +28,7 @@ pub(super) struct Audience {
 }
 
 impl Audience {
-    /// Nobody attached yet.
+    /// No participant attached yet.
     pub(super) fn new(fanout: Fanout, tokens: Arc<Mutex<Tokens>>, seats: Seats) -> Audience {
         let now = Instant::now();
         Audience { fanout, tokens, seats, next_list: now, unattended_since: Some(now) }

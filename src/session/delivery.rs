@@ -13,14 +13,18 @@ use crate::protocol::event::{EndReason, Sequenced};
 #[derive(Clone, Debug)]
 pub enum Delivery {
     /// What every participant is told: [`Sequenced::event`] is its typed form.
-    Event(Sequenced),
+    Event(Arc<Sequenced>),
     /// What this participant alone is told, or what stands in the place of events (a gap).
-    Reply {
-        /// The message.
-        reply: Arc<Reply>,
-        /// Its encoding in protocol v1.
-        json: ByteString,
-    },
+    Reply(Arc<EncodedReply>),
+}
+
+/// A reply with its encoding.
+#[derive(Debug)]
+pub struct EncodedReply {
+    /// The message.
+    pub reply: Reply,
+    /// Its encoding in protocol v1.
+    pub json: ByteString,
 }
 
 impl Delivery {
@@ -30,22 +34,14 @@ impl Delivery {
         hold: impl FnOnce(String) -> ByteString,
     ) -> Result<Delivery, serde_json::Error> {
         let json = hold(serde_json::to_string(&reply)?);
-        Ok(Delivery::Reply { reply: Arc::new(reply), json })
+        Ok(Delivery::Reply(Arc::new(EncodedReply { reply, json })))
     }
 
     /// The message in protocol v1.
     pub fn json(&self) -> &ByteString {
         match self {
             Delivery::Event(event) => &event.json,
-            Delivery::Reply { json, .. } => json,
-        }
-    }
-
-    /// The same, for its last reader.
-    pub fn into_json(self) -> ByteString {
-        match self {
-            Delivery::Event(event) => event.json,
-            Delivery::Reply { json, .. } => json,
+            Delivery::Reply(reply) => &reply.json,
         }
     }
 
@@ -58,7 +54,7 @@ impl Delivery {
     pub fn seq(&self) -> Option<u64> {
         match self {
             Delivery::Event(event) => Some(event.seq),
-            Delivery::Reply { .. } => None,
+            Delivery::Reply(_) => None,
         }
     }
 }

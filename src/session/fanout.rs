@@ -3,7 +3,7 @@
 //! A participant is *live* while its outbox takes every event as it comes, encoded once for all.
 //! One whose outbox is full is *behind*: it gets nothing more until there is room, and then what
 //! it missed from the log, named by a `gap` where the log has forgotten it. So memory stays flat
-//! whatever one client does, and nobody waits for anybody.
+//! whatever one client does, and no participant waits for another.
 
 use std::sync::Arc;
 
@@ -44,25 +44,25 @@ impl Seats {
         self.0.saturating_sub(kept)
     }
 
-    /// Whether somebody of this role finds one beside the others.
+    /// Whether a seat is left for a participant of this role beside the others.
     fn has_free(self, role: Role, others: impl Iterator<Item = Role>) -> bool {
         let others: Vec<Role> = others.collect();
         let all = [Role::Owner, Role::Editor, Role::Viewer];
-        // Who sits down takes a seat from everybody above as well.
+        // A participant takes a seat of its own role and of every higher one.
         all.into_iter()
             .filter(|least| *least <= role)
             .all(|least| others.iter().filter(|other| **other >= least).count() < self.most(least))
     }
 }
 
-/// Everybody who is attached.
+/// All participants who are attached.
 #[derive(Debug)]
 pub(super) struct Fanout {
     participants: Vec<Participant>,
     last_id: ParticipantId,
     window: usize,
     relieved: Arc<Notify>,
-    /// Whose block was read last: the next one is read for somebody else.
+    /// The participant for whom a block was read last: the next one is read for another.
     served: ParticipantId,
     memory: Account,
     /// Counts the changes of the list of participants.
@@ -70,14 +70,14 @@ pub(super) struct Fanout {
 }
 
 impl Fanout {
-    /// Nobody yet; each may have `window` bytes that wait.
+    /// No participant yet; each may have `window` bytes that wait.
     pub(super) fn new(window: usize, memory: Account) -> Fanout {
         let relieved = Arc::new(Notify::new());
         let (participants, last_id, served, list) = (Vec::new(), 0, 0, 0);
         Fanout { participants, last_id, window, relieved, served, memory, list }
     }
 
-    /// The number of whoever joins next.
+    /// The number of the participant who joins next.
     pub(super) fn next_id(&self) -> ParticipantId {
         self.last_id + 1
     }
@@ -148,12 +148,12 @@ impl Fanout {
         self.present().count()
     }
 
-    /// Whether nobody is attached.
+    /// Whether no participant is attached.
     pub(super) fn is_empty(&self) -> bool {
         self.present().next().is_none()
     }
 
-    /// Whether a seat is free for somebody of a role, that of its older connection included.
+    /// Whether a seat is free for a participant of a role, that of its older connection included.
     pub(super) fn has_seat(&self, role: Role, own: Option<TokenId>, seats: Seats) -> bool {
         let others = self.present().filter(|other| Some(other.token) != own);
         seats.has_free(role, others.map(|other| other.role))
@@ -164,13 +164,13 @@ impl Fanout {
         self.participants.iter().filter(|one| !one.outbox.has_left())
     }
 
-    /// Whether somebody has not been told who is attached now.
+    /// Whether a participant has not been told who is attached now.
     pub(super) fn owes_list(&self) -> bool {
         self.participants.iter().any(|one| one.told_list < self.list)
     }
 
-    /// Tells those who do not know it yet who is attached. All share one encoding, and one who takes
-    /// nothing is kept the newest list alone.
+    /// Tells those who do not know it yet who is attached. All share one encoding, and one who
+    /// takes nothing is kept the newest list alone.
     pub(super) fn tell_list(&mut self) -> Result<(), serde_json::Error> {
         let list = self.encoded_list()?;
         for one in self.participants.iter_mut().filter(|one| one.told_list < self.list) {
@@ -190,7 +190,7 @@ impl Fanout {
         Delivery::of_reply(Reply::Participants { list }, ByteString::from)
     }
 
-    /// Whether somebody is attached for whom output is held back rather than skipped. For a
+    /// Whether a participant is attached for whom output is held back rather than skipped. For a
     /// viewer nothing waits.
     pub(super) fn has_holders(&self) -> bool {
         self.present().any(Participant::holds)
@@ -203,7 +203,7 @@ impl Fanout {
     }
 
     /// How much of the log, at most, may have reached none of those: what is owed to the best of
-    /// them. `None`: nobody is there who has been given all of it.
+    /// them. `None`: none of them has been given all of it.
     pub(super) fn owed(&self) -> Option<u64> {
         let holders = self.participants.iter().filter(|one| one.holds() && one.behind.is_none());
         holders.map(|holder| holder.outbox.owed(OVERHEAD_BYTES) as u64).min()
@@ -216,20 +216,20 @@ impl Fanout {
         holders.filter_map(|holder| holder.behind).min().unwrap_or(u64::MAX)
     }
 
-    /// Waits until there may be room again or somebody left.
+    /// Waits until there may be room again in an outbox, or a participant left.
     pub(super) async fn relieved(&self) {
         self.relieved.notified().await;
     }
 
-    /// Sends an event to everybody who is live; who has no room falls behind.
-    pub(super) fn broadcast(&mut self, event: &Sequenced) {
+    /// Sends an event to all who are live; one whose outbox has no room falls behind.
+    pub(super) fn broadcast(&mut self, event: &Arc<Sequenced>) {
         for participant in &mut self.participants {
             participant.offer(event);
         }
     }
 
     /// Gives those who are behind what they missed, as far as they have room. Answers a block
-    /// that one of them needs to go on: each in turn, so that nobody has to wait for all others.
+    /// that one of them needs to go on: each in turn, so that none has to wait for all others.
     pub(super) fn catch_up(&mut self, log: &EventLog) -> Result<Option<Block>, serde_json::Error> {
         let mut first = None;
         let mut after_served = None;
@@ -259,8 +259,8 @@ impl Fanout {
         Ok(())
     }
 
-    /// A stopped cell has ended: whoever has much output waiting is to hear of it now, and may
-    /// come back for the output.
+    /// A stopped cell has ended: participants with much output waiting are told of it now, and may
+    /// join again to get the output.
     pub(super) fn skip_backlog(&mut self, log: &EventLog) -> Result<(), serde_json::Error> {
         for participant in &mut self.participants {
             participant.skip_backlog(log)?;
@@ -284,7 +284,7 @@ impl Fanout {
         }
     }
 
-    /// Gives those who are behind what stands on the disk, at their pace, until nobody needs any
+    /// Gives those who are behind what stands on the disk, at their pace, until none needs any
     /// of it or it fails.
     pub(super) async fn empty(
         &mut self,
@@ -311,7 +311,8 @@ impl Fanout {
         }
     }
 
-    /// Lets all participants go, after what waits for them and what memory holds of what they missed.
+    /// Lets all participants go, after what waits for them and what memory holds of what they
+    /// missed.
     pub(super) fn close(
         &mut self,
         departure: &Departure,

@@ -1,8 +1,8 @@
 //! Files of a session's working directory, moved chunk by chunk.
 //!
 //! Works while a cell runs, as the supervisor does it. The answers come on the same link as the
-//! output: while a cell's output is held back because nobody takes it, files wait too, and after
-//! [`STEP`] the transfer fails.
+//! output: while a cell's output is held back because no participant takes it, files wait too, and
+//! after [`STEP`] the transfer fails.
 
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -20,8 +20,8 @@ use crate::link::TransferAnswer;
 /// needs seconds.
 const STEP: Duration = Duration::from_secs(20);
 
-/// Longest name in a directory on Linux (`NAME_MAX`, limits.h), in bytes. A hostile supervisor could
-/// fill memory with longer ones.
+/// Longest name in a directory on Linux (`NAME_MAX`, limits.h), in bytes. A hostile supervisor
+/// could fill memory with longer ones.
 const NAME_BYTES: usize = 255;
 
 /// Why a file was not moved.

@@ -1,9 +1,10 @@
 //! The log with its disk, and what of it was sent to no participant for whom output is held back.
 //!
-//! The actor gives it every event; it answers what is to be broadcast. It never waits: what goes to the
-//! disk and what comes back are turns of the actor.
+//! The actor gives it every event; it answers what is to be broadcast. It never waits: what goes to
+//! the disk and what comes back are turns of the actor.
 
 use std::io;
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
@@ -43,16 +44,16 @@ impl Journal {
         &self.log
     }
 
-    /// Gives an event its place and encodes it. No participant still to be given events from `wanted`
-    /// on loses any of them. `ts`: Unix milliseconds.
+    /// Gives an event its place and encodes it. No participant still to be given events from
+    /// `wanted` on loses any of them. `ts`: Unix milliseconds.
     pub(super) fn push(
         &mut self,
         event: &Event,
         ts: u64,
         wanted: u64,
-    ) -> Result<Sequenced, serde_json::Error> {
+    ) -> Result<Arc<Sequenced>, serde_json::Error> {
         let hold = |text| charged_text(text, &self.memory);
-        let sequenced = Sequenced::encode_into(event, self.log.next_seq(), ts, hold)?;
+        let sequenced = Arc::new(Sequenced::encode_into(event, self.log.next_seq(), ts, hold)?);
         let freed = self.log.push(event, &sequenced, wanted) + self.log.outdate(event, wanted);
         self.unsent.on_event(sequenced.json.len() + OVERHEAD_BYTES, freed);
         Ok(sequenced)
@@ -115,8 +116,8 @@ impl Journal {
         self.log.lose_disk();
     }
 
-    /// Gives participants who are behind what stands on the disk, at their pace, until none needs any
-    /// of it or it fails.
+    /// Gives participants who are behind what stands on the disk, at their pace, until none needs
+    /// any of it or it fails.
     pub(super) async fn empty_into(
         &mut self,
         fanout: &mut Fanout,

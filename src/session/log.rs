@@ -61,7 +61,7 @@ pub struct EventLog {
 /// The output that a following one may overwrite.
 #[derive(Debug)]
 struct NewestOutput {
-    event: Sequenced,
+    event: Arc<Sequenced>,
     source: Source,
     start: Start,
 }
@@ -140,11 +140,11 @@ impl EventLog {
         self.next_seq - 1
     }
 
-    /// Keeps an event encoded for [`EventLog::next_seq`]; forgets the oldest where there is no
-    /// room for it, and the frame of a progress bar that it overwrites, unless somebody is still to
-    /// get every event from `wanted` on. Answers what that frame cost, in bytes, if it was sent to
-    /// nobody.
-    pub fn push(&mut self, typed: &Event, event: &Sequenced, wanted: u64) -> usize {
+    /// Keeps an event encoded for [`EventLog::next_seq`]; forgets the oldest where there is no room
+    /// for it, and the frame of a progress bar that it overwrites, unless a participant is still to
+    /// get every event from `wanted` on. Answers what that frame cost, in bytes, if it had been
+    /// sent to no participant.
+    pub fn push(&mut self, typed: &Event, event: &Arc<Sequenced>, wanted: u64) -> usize {
         debug_assert_eq!(event.seq, self.next_seq);
         let freed = self.overwrite(typed, event, wanted);
         self.bytes += event.json.len() + OVERHEAD_BYTES;
@@ -161,8 +161,8 @@ impl EventLog {
     }
 
     /// Keeps less in memory from now on (`squeezed`), or again as much as usual. What is too much
-    /// goes to the disk; without one it is forgotten, but for what was sent to nobody yet and what is
-    /// still to be sent to a participant, from `wanted` on.
+    /// goes to the disk; without one it is forgotten, but for what no participant has been sent yet
+    /// and what is still to be sent to a participant, from `wanted` on.
     pub fn squeeze(&mut self, squeezed: bool, wanted: u64) {
         self.capacity = match squeezed {
             true => self.normal_capacity.min(SQUEEZED_BYTES),
@@ -180,10 +180,10 @@ impl EventLog {
         }
     }
 
-    /// Forgets the newest output if `event` overwrites it. Answers the bytes of it that had been sent
-    /// to no participant.
-    fn overwrite(&mut self, typed: &Event, event: &Sequenced, wanted: u64) -> usize {
-        let Some(source) = Source::of(typed) else {
+    /// Forgets the newest output if `event` overwrites it. Answers the bytes of it that had been
+    /// sent to no participant.
+    fn overwrite(&mut self, typed: &Event, event: &Arc<Sequenced>, wanted: u64) -> usize {
+        let (Event::Stdout(output) | Event::Stderr(output)) = typed else {
             // A cell begins on a line of its own; some events change nothing on any line.
             if !event.kind.shows_nothing() {
                 self.newest_output = None;
@@ -191,30 +191,40 @@ impl EventLog {
             }
             return 0;
         };
-        let fresh = std::mem::take(&mut self.fresh) && !source.late;
-        let (older, is_overwritten, start) = match self.newest_output.take() {
-            Some(older) if older.source == source => {
-                let (is_overwritten, start) = frames::follow(event, &older.event, older.start);
-                (Some(older.event.seq), is_overwritten, start)
+        let fresh = std::mem::take(&mut self.fresh) && !output.late;
+        let source = |older: Option<Source>| match older {
+            Some(source) if source.is_of(event.kind, output) => (source, true),
+            _ => (Source::new(event.kind, output), false),
+        };
+        let (older, source, is_overwritten, start) = match self.newest_output.take() {
+            Some(older) => match source(Some(older.source)) {
+                (source, true) => {
+                    let (is_overwritten, start) = frames::follow(event, &older.event, older.start);
+                    (older.event.seq, source, is_overwritten, start)
+                }
+                (source, false) => (older.event.seq, source, false, Start::default()),
+            },
+            None => {
+                let start = if fresh { Start::FRESH } else { Start::default() };
+                (0, source(None).0, false, start)
             }
-            Some(_) => (None, false, Start::default()),
-            None => (None, false, if fresh { Start::FRESH } else { Start::default() }),
         };
-        let Some(older) = older.filter(|_| is_overwritten) else {
-            self.newest_output = Some(NewestOutput { event: event.clone(), source, start });
+        if !is_overwritten {
+            self.newest_output = Some(NewestOutput { event: Arc::clone(event), source, start });
             return 0;
-        };
-        // An event that a participant is still to get, or that is on its way to the disk, stays, and so
-        // it stands beneath what follows.
+        }
+        // An event that a participant is still to get, or that is on its way to the disk, stays,
+        // and so it stands beneath what follows.
         let is_gone = self.records.front().is_none_or(|oldest| oldest.first() > older);
         let is_kept = older >= wanted || is_gone;
         let start = Start { clean: start.clean && !is_kept, ..start };
-        self.newest_output = Some(NewestOutput { event: event.clone(), source, start });
+        self.newest_output = Some(NewestOutput { event: Arc::clone(event), source, start });
         if is_kept { 0 } else { self.supersede(vec![older]) }
     }
 
-    /// Forgets what this event, the newest, has removed from sight, unless somebody is still to get
-    /// every event from `wanted` on. Answers what that cost, in bytes, as far as it was sent to nobody.
+    /// Forgets what this event, the newest, has removed from sight, unless a participant is still
+    /// to get every event from `wanted` on. Answers what that cost, in bytes, as far as it was sent
+    /// to no participant.
     pub fn outdate(&mut self, event: &Event, wanted: u64) -> usize {
         let mut outdated = self.shown.take(event, self.newest());
         if outdated.is_empty() {
@@ -225,13 +235,13 @@ impl EventLog {
     }
 
     /// All events so far were sent to a participant, or are counted otherwise: what is forgotten of
-    /// them later makes no room for events that were sent to nobody.
+    /// them later makes no room for events that were sent to no participant.
     pub fn mark_sent(&mut self) {
         self.unsent_from = self.next_seq;
     }
 
     /// Forgets events that nothing is to be seen of, as far as they are in memory and not on their
-    /// way to the disk. Answers what those of them cost that were sent to nobody.
+    /// way to the disk. Answers what those of them cost that were sent to no participant.
     fn supersede(&mut self, mut seqs: Vec<u64>) -> usize {
         seqs.sort_unstable();
         let (mut freed, mut unseen) = (0, 0);
@@ -366,7 +376,8 @@ impl EventLog {
         self.leaving[left..].iter().chain(self.records.range(at..))
     }
 
-    /// The seq from which on there are at most `bytes` of output, and the newest output in any case.
+    /// The seq from which on there are at most `bytes` of output, and the newest output in any
+    /// case.
     pub fn last_output(&self, bytes: usize) -> u64 {
         let mut found = 0;
         for record in self.records.iter().rev() {

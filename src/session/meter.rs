@@ -1,4 +1,4 @@
-//! What a session tells those who count: its cells, its end, what it refuses, when it does not read.
+//! What a session adds to the metrics: its cells, its end, what it refuses, when it does not read.
 
 use tokio::time::Instant;
 
@@ -9,7 +9,7 @@ use crate::protocol::{Reply, wire_name};
 /// One session's.
 pub(super) struct Meter {
     metrics: Metrics,
-    /// Since when nobody has room for more.
+    /// Since when no participant has room for more.
     stalled: Option<Instant>,
 }
 

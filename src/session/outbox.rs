@@ -4,11 +4,11 @@
 //!   actor ── push ──► waiting ── take ──► taken by the door ── the next take: sent ──► (acked)
 //!            never waits        waits                                  tells the actor of room
 //! ```
-//! The actor never waits for a participant: it asks [`Outbox::offer`], and what finds no room stays in
-//! the log for later. Bytes count until they are on the socket, or, once the participant has sent an
-//! `ack`, until they are acknowledged. The window bounds output: small events that are none, such as
-//! `done`, go out while it is full, unless output waits before them. Replies overtake events; a `gap`
-//! keeps its place among them.
+//! The actor never waits for a participant: it asks [`Outbox::offer`], and what finds no room stays
+//! in the log for later. Bytes count until they are on the socket, or, once the participant has
+//! sent an `ack`, until they are acknowledged. The window bounds output: small events that are
+//! none, such as `done`, go out while it is full, unless output waits before them. Replies overtake
+//! events; a `gap` keeps its place among them.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -41,7 +41,7 @@ pub struct Outbox {
     inner: Mutex<Inner>,
     /// For the socket: something to take.
     filled: Notify,
-    /// For whoever reads what the participant says: replies were taken.
+    /// For the door that reads the participant's messages: replies were taken.
     answered: Notify,
     /// For the actor: there is room again, or the participant left. One for all outboxes.
     relieved: Arc<Notify>,
@@ -105,17 +105,17 @@ impl Outbox {
     }
 
     /// Adds an event; never waits and never refuses. Call [`Outbox::wake`] after the last one.
-    pub fn push(&self, event: &Sequenced) {
-        self.append(Delivery::Event(event.clone()));
+    pub fn push(&self, event: &Arc<Sequenced>) {
+        self.append(Delivery::Event(Arc::clone(event)));
     }
 
     /// Adds an event if there is room for it; answers whether there was.
-    pub fn offer(&self, event: &Sequenced) -> bool {
+    pub fn offer(&self, event: &Arc<Sequenced>) -> bool {
         let needed = Room::needed_by(event.is_output(), event.json.len());
         let mut inner = self.lock();
         let has_room = inner.room(self.window) <= needed;
         if has_room {
-            inner.append(Delivery::Event(event.clone()));
+            inner.append(Delivery::Event(Arc::clone(event)));
         }
         has_room
     }
@@ -391,25 +391,27 @@ impl Inner {
 mod tests {
     use super::*;
     use crate::protocol::event::{EventKind, TextSpan};
+    use crate::session::EncodedReply;
 
     fn outbox(window: usize) -> Outbox {
         Outbox::new(window, Arc::new(Notify::new()))
     }
 
-    fn text(seq: u64, length: usize) -> Sequenced {
+    fn text(seq: u64, length: usize) -> Arc<Sequenced> {
         let text = Some(TextSpan { start: 0, end: length as u32 });
         let json = ByteString::from("x".repeat(length));
-        Sequenced { seq, kind: EventKind::Stdout, json, text }
+        Arc::new(Sequenced { seq, kind: EventKind::Stdout, json, text })
     }
 
     /// An event that is no output.
-    fn usage(seq: u64, length: usize) -> Sequenced {
-        Sequenced { kind: EventKind::Usage, text: None, ..text(seq, length) }
+    fn usage(seq: u64, length: usize) -> Arc<Sequenced> {
+        let json = text(seq, length).json.clone();
+        Arc::new(Sequenced { seq, kind: EventKind::Usage, json, text: None })
     }
 
     fn reply(json: &'static str) -> Delivery {
-        let reply = Arc::new(Reply::Pong(Default::default()));
-        Delivery::Reply { reply, json: ByteString::from_static(json) }
+        let (reply, json) = (Reply::Pong(Default::default()), ByteString::from_static(json));
+        Delivery::Reply(Arc::new(EncodedReply { reply, json }))
     }
 
     fn texts(deliveries: &[Delivery]) -> Vec<&str> {

@@ -1,8 +1,8 @@
-//! What cells wrote and nobody was shown: kept in files, to be downloaded.
+//! The output of cells of which not all is shown: kept in files, to be downloaded.
 //!
 //! ```text
 //!   rules ── Keep ─► buffer ── 64 KiB ─► blocking pool ─► a file without a name, one a cell
-//!         └─ OutputArchive ─► forgotten, or ended ── all is written ─► Full (whoever asked)
+//!         └─ OutputArchive ─► forgotten, or ended ── all is written ─► Full (to the request)
 //! ```
 //! A short cell costs no file. The actor never waits for a disk; while it is slow, the link is not
 //! read ([`OutputArchive::is_full`]). Older cells' output goes where newer one needs its room.
@@ -60,7 +60,7 @@ pub enum OutputError {
     Over,
 }
 
-/// Whoever asked for a cell's output.
+/// The request for a cell's output.
 pub(super) type Asked = oneshot::Sender<Result<Full, OutputError>>;
 
 /// Answers the file, which the first write makes, and how much was written.
@@ -151,7 +151,7 @@ impl OutputArchive {
                 cell.asked.push(asked);
                 cell.answer();
             }
-            // Whoever asked may have gone.
+            // The request may be gone.
             None => drop(asked.send(Err(OutputError::NotKept))),
         }
     }
@@ -279,7 +279,7 @@ impl Cell {
             _ => return,
         };
         for asked in self.asked.drain(..) {
-            // Whoever asked may have gone.
+            // The request may be gone.
             drop(asked.send(answer.clone()));
         }
     }

@@ -53,7 +53,7 @@ impl Participant {
     }
 
     /// Sends an event if it is live and has room.
-    pub(super) fn offer(&mut self, event: &Sequenced) {
+    pub(super) fn offer(&mut self, event: &Arc<Sequenced>) {
         if self.behind.is_some() {
             return;
         }
@@ -165,7 +165,7 @@ impl Participant {
         Ok(())
     }
 
-    fn push(&mut self, event: &Sequenced) -> Result<(), serde_json::Error> {
+    fn push(&mut self, event: &Arc<Sequenced>) -> Result<(), serde_json::Error> {
         self.name_skipped()?;
         self.outbox.push(event);
         self.behind = Some(event.seq + 1);

@@ -31,7 +31,7 @@ pub(super) struct Spill {
     reading: Option<(Block, JoinHandle<io::Result<Vec<Record>>>)>,
 }
 
-/// Where blocks stand; shared with whoever writes or reads one.
+/// The file in which blocks stand; shared with the task that writes or reads one.
 #[derive(Clone, Debug)]
 struct SpillFile {
     file: Arc<OnceLock<File>>,
@@ -121,7 +121,7 @@ fn settle<T>(ended: Result<io::Result<T>, JoinError>) -> io::Result<T> {
 impl SpillFile {
     fn write(&self, batch: &Batch) -> io::Result<()> {
         if self.file.get().is_none() {
-            // Nobody else sets it: one write is under way at a time.
+            // No other task sets it: one write is under way at a time.
             self.file.set(tempfile::tempfile_in(&*self.directory)?).ok();
         }
         let length: u64 = batch.blocks.iter().map(|block| block.length).sum();

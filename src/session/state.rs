@@ -85,7 +85,7 @@ impl Rules {
 /// What is to be done.
 #[derive(Debug)]
 pub enum Effect {
-    /// Give the event its place in the log and send it to everybody.
+    /// Give the event its place in the log and send it to all participants.
     Emit(Event),
     /// Tell one participant.
     Reply(ParticipantId, Reply),
@@ -239,7 +239,7 @@ impl State {
             DriverEvent::Reply { number, json } => {
                 self.queries.on_reply(number, json.as_deref(), &mut self.effects);
             }
-            // The actor hands these to whoever waits for them; they change nothing here.
+            // The actor hands these to the transfer that waits for them; they change nothing here.
             DriverEvent::File { .. } => {}
             DriverEvent::Log(line) => self.effects.push(Effect::Log(line)),
         }
@@ -275,7 +275,8 @@ impl State {
         self.end(EndReason::SandboxLost, &format!("{text} and was given up"));
     }
 
-    /// Whether the driver owes an answer that must not wait behind output nobody takes.
+    /// Whether the driver owes an answer that must not wait behind output that no participant
+    /// takes.
     pub fn awaits_answer(&self) -> bool {
         self.is_stopping() || self.phase == SessionState::Restarting
     }
@@ -290,7 +291,7 @@ impl State {
         self.end(EndReason::SandboxLost, detail);
     }
 
-    /// Ends the session: every cell gets its `done`, everybody gets `ended`.
+    /// Ends the session: every cell gets its `done`, and `ended` is the last event.
     pub fn end(&mut self, reason: EndReason, detail: &str) {
         if self.phase == SessionState::Ended {
             return;

@@ -1,4 +1,4 @@
-//! What is told of a session to whoever may list them.
+//! What the list of sessions says of each.
 
 use std::time::SystemTime;
 

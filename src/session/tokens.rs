@@ -5,8 +5,8 @@
 //!   the gateway's ────► share link, participant's own token ──► …
 //! ```
 //! A share link lets in anybody, each as a participant of its own, who is given a token that is its
-//! alone: whoever comes with that one is the same participant. A token ends no later than the one
-//! that it was made with, and is revoked with it.
+//! alone: a client that joins with that one is the same participant. A token ends no later than the
+//! one that it was made with, and is revoked with it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -28,7 +28,7 @@ pub type TokenId = u64;
 /// The creator's token, which ends with the session alone.
 const CREATOR: TokenId = 1;
 
-/// How somebody comes into a session.
+/// What lets a participant join a session.
 #[derive(Clone, Debug)]
 pub enum Credential {
     /// With a token of the session.
@@ -58,7 +58,7 @@ struct Record {
 /// Who has a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Bearer {
-    /// Whoever got the link.
+    /// People who got the link.
     Anybody,
     /// A participant who is attached.
     Present(ParticipantId),
@@ -116,7 +116,7 @@ pub enum RevokeError {
     /// There is none, or none any more.
     #[error("there is no token of this number; it may have expired or been revoked")]
     NoToken,
-    /// Nobody is attached under this number.
+    /// No participant is attached under this number.
     #[error("there is no participant of this number; `participants` tells who is attached")]
     NoParticipant,
     /// It is the creator's.
@@ -161,7 +161,7 @@ impl Tokens {
         self.records.iter().filter(matching).fold(None, |found, record| found.or(Some(record)))
     }
 
-    /// The token that somebody comes with; of the gateway's there is no record.
+    /// The record of the token that a participant joins with; the gateway's has none.
     fn of_entry(&self, entry: &Credential, now: SystemTime) -> Option<Option<&Record>> {
         match entry {
             Credential::Token(token) => self.find(token.reveal(), now).map(Some),
@@ -252,7 +252,8 @@ impl Tokens {
         Ok(granted)
     }
 
-    /// A participant has left and may come back with its own token, unless too many have left since.
+    /// A participant has left and may come back with its own token, unless too many have left
+    /// since.
     pub(super) fn leave(&mut self, participant: ParticipantId) {
         self.departures += 1;
         let present = Bearer::Present(participant);

@@ -1,7 +1,7 @@
 //! Files on their way through a session: which transfer waits for which answer.
 //!
 //! ```text
-//!   TransferTicket (whoever moves a file) ── TransferCommand ──► actor ── DriverCommand::File ──► driver
+//!   TransferTicket (FileReader, FileWriter) ── TransferCommand ──► actor ── DriverCommand::File ──► driver
 //!         ▲ answer ◄───────────────────────── Transfers ◄── DriverEvent::File ──┘
 //!         └ dropped ──────────► sweep ─► ABANDON
 //! ```
@@ -24,7 +24,7 @@ pub(super) struct TransferTickets {
     left: Arc<Notify>,
 }
 
-/// A transfer, for whoever began it. Dropping it abandons the transfer.
+/// A transfer, held by the request that began it. Dropping it abandons the transfer.
 #[derive(Debug)]
 pub(super) struct TransferTicket {
     number: u32,
@@ -34,7 +34,7 @@ pub(super) struct TransferTicket {
 /// What a transfer asks next.
 #[derive(Debug)]
 pub(super) struct TransferCommand {
-    /// Gone if whoever asked is.
+    /// Gone if the request that began the transfer is.
     pub(super) ticket: Weak<TransferTicket>,
     /// The payload of a FILE frame.
     pub(super) payload: Vec<u8>,
@@ -93,15 +93,15 @@ impl Transfers {
         link.send(&DriverCommand::File { number, payload });
     }
 
-    /// Passes an answer on; one that nobody waits for is dropped.
+    /// Passes an answer on; one that no request waits for is dropped.
     pub(super) fn on_answer(&mut self, number: u32, answer: TransferAnswer) {
         if let Some(waiting) = self.open.get_mut(&number).and_then(|open| open.answer.take()) {
-            // Whoever asked may have gone; the sweep sees to the rest.
+            // The request may be gone; the sweep abandons its transfer.
             waiting.send(answer).ok();
         }
     }
 
-    /// Waits until somebody may have given up a transfer, or come to its end.
+    /// Waits until a transfer may have been given up, or have come to its end.
     pub(super) async fn left(&self) {
         self.left.notified().await;
     }

@@ -4,9 +4,9 @@
 //!   expected ──half the patience without a byte──► ask (a ping) ──the other half──► silent
 //!      ▲ a byte, or nothing is expected any more ──────┴───────┘
 //! ```
-//! A supervisor that is stopped or stuck keeps its link open, so nothing else would notice. The actor
-//! passes in how often the link was read, and calls [`Watchdog::check`] only when a deadline comes, so
-//! that traffic costs nothing.
+//! A supervisor that is stopped or stuck keeps its link open, so nothing else would notice. The
+//! actor passes in how often the link was read, and calls [`Watchdog::check`] only when a deadline
+//! comes, so that traffic costs nothing.
 
 use std::time::Duration;
 

@@ -9,8 +9,8 @@ use governor::middleware::NoOpMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 
-use crate::protocol::client::{ClientMessage, Refusal};
-use crate::protocol::reply::ErrorCode;
+use crate::protocol::client::ClientMessage;
+use crate::protocol::refusal::{ErrorCode, Refusal};
 use crate::protocol::{Close, CloseCode};
 
 /// Seconds' worth of messages that may come in one moment.
@@ -26,7 +26,7 @@ pub(super) struct Budget<C: Clock = DefaultClock>(Option<Limits<C>>);
 
 struct Limits<C: Clock> {
     messages: Limiter<C>,
-    /// Slower by far: nobody who means well is refused for long.
+    /// Slower by far: no well-behaved client is refused for long.
     refusals: Limiter<C>,
 }
 

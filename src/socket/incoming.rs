@@ -20,7 +20,7 @@ const CONTROL_HEADER_BYTES: usize = 6;
 #[derive(Debug)]
 pub struct Incoming<S> {
     stream: S,
-    /// `None`: nobody has joined a session yet, and the handshake is bounded otherwise.
+    /// `None`: the client has joined no session yet, and the handshake is bounded otherwise.
     partial: Option<Arc<Partial>>,
 }
 
@@ -63,7 +63,8 @@ impl Partial {
         std::mem::replace(&mut *charge, self.memory.request())
     }
 
-    /// A control frame with a payload of `bytes` was among what was read, and is no part of a message.
+    /// A control frame with a payload of `bytes` was among what was read, and is no part of a
+    /// message.
     pub(super) fn subtract_control(&self, bytes: usize) {
         let mut charge = self.charge.lock().unwrap_or_else(PoisonError::into_inner);
         let rest = charge.bytes().saturating_sub(CONTROL_HEADER_BYTES + bytes);

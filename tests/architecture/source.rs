@@ -162,8 +162,8 @@ pub(crate) fn paths_after_root(code: &str, root: &str) -> Vec<(usize, Vec<String
     found
 }
 
-/// Collects the paths that begin at `at` in the code, as [`paths_after_root`] gives them. `first` is the
-/// place of the first segment and `before` are the segments that were read already.
+/// Collects the paths that begin at `at` in the code, as [`paths_after_root`] gives them. `first`
+/// is the place of the first segment and `before` are the segments that were read already.
 fn walk(
     path: &str,
     at: usize,
@@ -205,7 +205,8 @@ fn walk(
     }
 }
 
-/// The paths that begin with `super`, each with its place and how deep it is in modules of the same file.
+/// The paths that begin with `super`, each with its place and how deep it is in modules of the same
+/// file.
 pub(crate) fn paths_after_super(code: &str) -> Vec<(usize, Vec<String>, usize)> {
     let mut found = Vec::new();
     for (at, _, inline) in supers(code) {

@@ -86,7 +86,8 @@ pub(crate) async fn read_frame(link: &mut dyn Duplex) -> (Header, Vec<u8>) {
     (header, payload)
 }
 
-/// Reads the driver's first frame, tells it what it needs to know, and sends a frame there and back.
+/// Reads the driver's first frame, tells it what it needs to know, and sends a frame there and
+/// back.
 pub(crate) async fn greet(sandbox: &mut Sandbox) {
     let (header, payload) = read_frame(&mut *sandbox.link).await;
     assert_eq!(header.kind, kind::HELLO);

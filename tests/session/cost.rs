@@ -12,7 +12,7 @@ use crate::*;
 async fn take_all(seat: &Attachment) -> Vec<ByteString> {
     let mut taken = Vec::new();
     while let Some(Ok(())) = seat.outbox().take(&mut taken).now_or_never() {}
-    taken.into_iter().map(Delivery::into_json).collect()
+    taken.iter().map(|delivery| delivery.json().clone()).collect()
 }
 
 #[tokio::test(start_paused = true)]

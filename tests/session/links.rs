@@ -62,7 +62,8 @@ impl Broken {
         cell
     }
 
-    /// Each cell gets its end and everybody the session's, whose words are answered; nothing is left.
+    /// Each cell gets its end and everybody the session's, whose words are answered; nothing is
+    /// left.
     async fn lost(mut self, cells: &[(&str, &str)]) -> String {
         for (id, status) in cells {
             let done = self.client.until("done").await;

@@ -26,7 +26,7 @@ async fn end(stage: Stage) {
     stage.task.await.unwrap();
 }
 
-fn cell(bytes: usize) -> Result<ClientMessage, cellgate::protocol::client::Refusal> {
+fn cell(bytes: usize) -> Result<ClientMessage, cellgate::protocol::Refusal> {
     Ok(ClientMessage::Execute(Execute { code: "x".repeat(bytes), ..Execute::default() }))
 }
 

@@ -39,7 +39,8 @@ async fn live(mut driver: ScriptedDriver) {
 #[tokio::test(start_paused = true)]
 async fn an_interpreter_that_does_not_come_ends_the_session() {
     let restart_time = Duration::from_secs(60);
-    // The running cell's end may cross with the restart, or the interpreter may end and then nothing.
+    // The running cell's end may cross with the restart, or the interpreter may end and then
+    // nothing.
     for crossing in [None, Some(true), Some(false)] {
         let Stage { handle, mut driver, .. } = usual().await;
         let mut client = Client::join(&handle, None).await;

@@ -11,7 +11,7 @@ import { h, icon } from "./dom.js";
 import { Editor } from "./editor.js";
 import type { EditorHost } from "./editor.js";
 import { Output } from "./output.js";
-import type { OutputHost } from "./output.js";
+import type { OutputHost } from "./outputitem.js";
 import type { CellSource } from "./pure/document.js";
 import { culprit } from "./pure/traceback.js";
 import { duration, elapsed, ending } from "./pure/words.js";

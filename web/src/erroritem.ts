@@ -2,7 +2,7 @@
 
 import type { ErrorEvent } from "../client/src/protocol.js";
 import { h } from "./dom.js";
-import type { Item, OutputHost } from "./output.js";
+import type { Item, OutputHost } from "./outputitem.js";
 import { stripEscapes } from "./pure/screen.js";
 import { culprit, places, tracebackLines } from "./pure/traceback.js";
 import { colouredLines } from "./textview.js";

@@ -2,7 +2,7 @@
 
 import type { InputRequest } from "../client/src/protocol.js";
 import { h } from "./dom.js";
-import type { Item, OutputHost } from "./output.js";
+import type { Item, OutputHost } from "./outputitem.js";
 
 export class InputItem implements Item {
   readonly element: HTMLElement;

@@ -3,43 +3,11 @@
 import type { InputRequest, SessionEvent } from "../client/src/protocol.js";
 import { h } from "./dom.js";
 import { errorItem } from "./erroritem.js";
-import type { Frames } from "./frames.js";
 import { InputItem } from "./inputitem.js";
-import type { Place } from "./pure/traceback.js";
+import type { Item, OutputHost } from "./outputitem.js";
 import { bytes } from "./pure/words.js";
-import type { Consent } from "./rich/consent.js";
 import { renderRich } from "./rich/rich.js";
 import { TextView } from "./textview.js";
-
-/** One thing among the outputs, and how it is taken along. */
-export interface Item {
-  element: HTMLElement;
-  plain(): string;
-  markdown(): string;
-  /** In the form of a Jupyter notebook's outputs. */
-  notebook(): object[];
-  /** Lines that a notebook gets nothing of. */
-  omitted?(): number;
-  /** Lines of text it has, if it is text. */
-  lines?(): number;
-}
-
-export interface OutputHost {
-  frames: Frames;
-  /** Leads to a line of a cell. */
-  goTo(place: Place): void;
-  /** What to call that place, or nothing if the cell is not here any more. */
-  placeName(place: Place): string | null;
-  answer(id: string, text: string | null): void;
-  /** Saves everything that a cell wrote. */
-  downloadOutput(id: string): void;
-  /** Whether this participant may answer. */
-  canAnswer(): boolean;
-  /** Every output with that display id shows this now. */
-  updateDisplay(run: string, displayId: string, data: Record<string, unknown>, metadata: Record<string, unknown>): void;
-  /** What to ask before scripts of what a run shows may run; nothing if they may. */
-  consent(run: string): Consent | null;
-}
 
 interface Display extends Item { displayId?: string }
 

@@ -1,6 +1,7 @@
 //! What is counted: the parts of a cell's way by themselves, and whole ways (`session`).
 
 use std::hint::black_box;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
@@ -147,7 +148,7 @@ fn encode() -> Result<()> {
 }
 
 fn log() -> Result<()> {
-    let events = (1..=1000).map(line).collect::<Result<Vec<_>>>()?;
+    let events = (1..=1000).map(|seq| line(seq).map(Arc::new)).collect::<Result<Vec<_>>>()?;
     // Room for half of them: forgetting is part of keeping.
     let mut log = EventLog::new(500 * (events[0].json.len() + 64), 0);
     let typed = output();

@@ -1,5 +1,5 @@
 //! What stands outside for the checks to reach for: a listener on loopback, one with an abstract
-//! name, and files that everybody on the machine may read.
+//! name, and files that every user of the machine may read.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -15,14 +15,14 @@ use super::Setting;
 use crate::id::SessionId;
 use crate::sandbox::common::homes;
 
-/// Directories in which everybody may write.
+/// Directories in which every user may write.
 const PUBLIC: [&str; 3] = ["/tmp", "/var/tmp", "/dev/shm"];
 
 /// How many signals the neighbour session leaves pending: more than a session has by itself, and
 /// less than gVisor keeps of one number, which is 32.
 const NEIGHBOUR_SIGNALS: u32 = 24;
 
-/// Parts of a variable's name that say that its value is nobody's business.
+/// Parts of a variable's name that mark its value as a secret.
 const PRIVATE: [&str; 6] = ["TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "API_KEY"];
 
 /// The bait, as long as it lies out. What of it has a name in the file system goes with it.
@@ -61,7 +61,7 @@ impl Bait {
             files.push(OwnFile::new(setting.runtime_dir.join(&name))?);
             gateway_files.push(format!("{runtime_dir}/{name}"));
         }
-        // One that is installed for everybody is seen by everybody.
+        // An interpreter that is installed for all users is seen by all of them.
         if !program.starts_with("/usr") {
             gateway_files.push(program.to_string_lossy().into_owned());
         }
@@ -153,7 +153,7 @@ impl OwnFile {
 
 impl Drop for OwnFile {
     fn drop(&mut self) {
-        // Somebody may have tidied up before us.
+        // Another process may have removed it already.
         std::fs::remove_file(&self.0).ok();
     }
 }

@@ -79,8 +79,8 @@ impl Session {
                     }
                     _ => {}
                 },
-                Ok(Delivery::Reply { reply, .. }) => {
-                    if let Reply::ProtocolError { message, .. } = &*reply {
+                Ok(Delivery::Reply(reply)) => {
+                    if let Reply::ProtocolError { message, .. } = &reply.reply {
                         bail!("the session refuses: {message}");
                     }
                 }

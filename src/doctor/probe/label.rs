@@ -11,8 +11,8 @@ use crate::sandbox::{Enforcement, EnforcementState, Kernel, Protection};
 pub enum Label {
     /// Code of strangers, who may want to break out.
     Untrusted,
-    /// Code of people or models that should not have a shell, but are not expected to bring an exploit
-    /// for the kernel.
+    /// Code of people or models that should not have a shell, but are not expected to bring an
+    /// exploit for the kernel.
     SemiTrusted,
     /// Only the operator's own code: a check that must hold does not.
     Unfit,

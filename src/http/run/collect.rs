@@ -1,9 +1,9 @@
 //! All events of a cell in one object.
 //!
-//! What a cell shows is kept as the JSON text that came, never as a tree of values, which would take
-//! thirty times as much; and what stands in several places of the answer is kept once. The answer's
-//! length is bounded, and so is what it takes to make it: it is charged twice, for its parts and for
-//! the text made of them.
+//! What a cell shows is kept as the JSON text that came, never as a tree of values, which would
+//! take thirty times as much; and what stands in several places of the answer is kept once. The
+//! answer's length is bounded, and so is what it takes to make it: it is charged twice, for its
+//! parts and for the text made of them.
 
 use std::sync::Arc;
 

@@ -87,7 +87,7 @@ impl Form {
         let (mut pieces, mut text) = (Vec::new(), String::with_capacity(length));
         for delivery in events {
             let seq = delivery.seq();
-            let json = delivery.into_json();
+            let json = delivery.json().clone();
             if self == Form::Events {
                 if let Some(seq) = seq {
                     text.push_str("id: ");
@@ -168,6 +168,7 @@ mod tests {
     use super::*;
     use crate::protocol::Reply;
     use crate::protocol::event::{EventKind, Sequenced};
+    use crate::session::EncodedReply;
     use axum::http::HeaderValue;
     use bytestring::ByteString;
 
@@ -201,12 +202,12 @@ mod tests {
     }
 
     fn event(seq: u64, json: ByteString) -> Delivery {
-        Delivery::Event(Sequenced { seq, kind: EventKind::Stdout, json, text: None })
+        Delivery::Event(Arc::new(Sequenced { seq, kind: EventKind::Stdout, json, text: None }))
     }
 
     fn gap() -> Delivery {
-        let reply = Arc::new(Reply::Gap { from: 1, to: 2, superseded: false });
-        Delivery::Reply { reply, json: "{}".into() }
+        let reply = Reply::Gap { from: 1, to: 2, superseded: false };
+        Delivery::Reply(Arc::new(EncodedReply { reply, json: "{}".into() }))
     }
 
     #[test]

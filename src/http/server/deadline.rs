@@ -113,7 +113,7 @@ impl AsyncWrite for WriteDeadline {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Whoever writes flushes when nothing is left to be written: nothing waits for the peer.
+        // The server flushes when nothing is left to be written: nothing waits for the peer.
         self.stalled = None;
         Pin::new(&mut self.stream).poll_flush(cx)
     }

@@ -2,7 +2,7 @@
 //!
 //! Many clients send all of a request before they look at the answer. If the connection is closed
 //! meanwhile they see an error of the connection and never the answer, such as that the file is too
-//! large. So what nobody reads is read and thrown away, for a while.
+//! large. So a body that the handler does not read is read and thrown away, for a while.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

@@ -31,8 +31,8 @@ pub use layout::{Hierarchy, Layout};
 const CPU_PERIOD_US: u64 = 100_000;
 
 /// What TCP and UDP may hold in buffers, as a part of the memory limit. Version 1 counts these
-/// apart from all other memory (kernel: admin-guide/cgroup-v1/memory.rst, 2.7.1), so this much comes
-/// on top of the limit; an eighth is more than a loopback connection of one's own ever needs.
+/// apart from all other memory (kernel: admin-guide/cgroup-v1/memory.rst, 2.7.1), so this much
+/// comes on top of the limit; an eighth is more than a loopback connection of one's own ever needs.
 const BUFFERS_DIVISOR: u64 = 8;
 
 /// The file with that limit. It has to be written before the first process joins: sockets made
@@ -72,14 +72,14 @@ struct Root {
 }
 
 impl Cgroups {
-    /// Where [`Cgroups::prepare`] would make directories for `instance`, so that they can be recorded
-    /// before.
+    /// Where [`Cgroups::prepare`] would make directories for `instance`, so that they can be
+    /// recorded before.
     pub fn candidates(layout: &Layout, instance: &str) -> Vec<PathBuf> {
         layout.bases().map(|(_, base)| base.join(instance)).collect()
     }
 
-    /// Makes the gateway's directories. One that cannot be made is added to `problems` and is no error,
-    /// because the backend reports what it cannot enforce.
+    /// Makes the gateway's directories. One that cannot be made is added to `problems` and is no
+    /// error, because the backend reports what it cannot enforce.
     pub fn prepare(layout: &Layout, instance: &str) -> Cgroups {
         let mut made = Cgroups::default();
         for hierarchy in &layout.hierarchies {
@@ -152,7 +152,8 @@ fn make_root(hierarchy: &Hierarchy, base: &Path, instance: &str) -> Result<Root,
             Ok(Root { dir, unified: true, controllers: layout::parse_controllers(text.split(' ')) })
         }
         Err(error) => {
-            // It was just made and is empty; if it stays, the janitor removes it, for it is recorded.
+            // It was just made and is empty; if it stays, the janitor removes it, for it is
+            // recorded.
             let _ = fs::remove_dir(&dir);
             Err(sentence(error))
         }
@@ -237,7 +238,8 @@ impl SessionCgroup {
         self.dirs.iter().map(|dir| (dir.path.as_path(), dir.unified))
     }
 
-    /// How many processes the OOM killer has killed in the sandbox; 0 if the kernel does not count them.
+    /// How many processes the OOM killer has killed in the sandbox; 0 if the kernel does not count
+    /// them.
     pub fn oom_kills(&self) -> u64 {
         self.dirs.iter().filter_map(Dir::oom_kills).sum()
     }

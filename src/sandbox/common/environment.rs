@@ -51,8 +51,8 @@ fn of_user_code(template: &Template) -> Vec<(&'static str, String)> {
     fixed.chain(counts.map(|name| (*name, cores.clone()))).collect()
 }
 
-/// `NAME=VALUE` of all variables of user code: those that a backend found, those that every sandbox has,
-/// and the template's, each replacing those of the same name before it.
+/// `NAME=VALUE` of all variables of user code: those that a backend found, those that every sandbox
+/// has, and the template's, each replacing those of the same name before it.
 pub(in crate::sandbox) fn variables(found: Vec<(&str, &str)>, template: &Template) -> Vec<Vec<u8>> {
     let ours = of_user_code(template);
     let ours = ours.iter().map(|(name, value)| (*name, value.as_str()));

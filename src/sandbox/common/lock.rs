@@ -1,5 +1,5 @@
-//! Lock files that tell which gateways are running: a gateway holds the lock of its own file, and the
-//! kernel releases it when the gateway ends, even after kill -9. Directories for such files.
+//! Lock files that tell which gateways are running: a gateway holds the lock of its own file, and
+//! the kernel releases it when the gateway ends, even after kill -9. Directories for such files.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io;

@@ -4,8 +4,8 @@
 pub(in crate::sandbox) const PROC_READ_ONLY: [&str; 5] =
     ["bus", "fs", "irq", "sys", "sysrq-trigger"];
 
-/// Hidden: those that Docker 28 hides, and those that describe the machine and are of no use to code,
-/// such as its kernel's parameters and addresses, its disks and its hardware.
+/// Hidden: those that Docker 28 hides, and those that describe the machine and are of no use to
+/// code, such as its kernel's parameters and addresses, its disks and its hardware.
 pub(in crate::sandbox) const PROC_MASKED: [&str; 15] = [
     "acpi",
     "asound",

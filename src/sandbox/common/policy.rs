@@ -10,9 +10,9 @@
 //! policy, no huge pages, and no sockets but Unix ones and those of TCP and UDP over IP.
 //!
 //! Verdicts: listed → allowed · clone3, asynchronous I/O and numbers newer than the list → ENOSYS,
-//! so that libc and runtimes fall back to calls whose arguments a filter can check · other sockets → EAFNOSUPPORT ·
-//! anything else → EPERM · calls of another architecture (i386, x32 as far as the kernel has it) → the
-//! process is killed, or ENOSYS for x32's numbers.
+//! so that libc and runtimes fall back to calls whose arguments a filter can check · other sockets
+//! → EAFNOSUPPORT · anything else → EPERM · calls of another architecture (i386, x32 as far as the
+//! kernel has it) → the process is killed, or ENOSYS for x32's numbers.
 //!
 //! Own compiler rather than the `seccompiler` crate: that has two verdicts a filter and compares
 //! one number after the other (about 1,800 instructions for this list); ranges of numbers need

@@ -1,8 +1,8 @@
-//! Completes what a caller does not wait for: the end of a sandbox whose handle was dropped, and the making
-//! of one whose caller gave up.
+//! Completes what a caller does not wait for: the end of a sandbox whose handle was dropped, and
+//! the making of one whose caller gave up.
 //!
-//! `Drop` may neither block nor await, and a sandbox takes milliseconds to end. So a handle gives the
-//! work to the reaper, which completes it whether or not a caller awaits the result;
+//! `Drop` may neither block nor await, and a sandbox takes milliseconds to end. So a handle gives
+//! the work to the reaper, which completes it whether or not a caller awaits the result;
 //! [`Reaper::drained`] waits for all of it. There is at most one such task a sandbox and each has a
 //! deadline of its own, so their number is bounded by that of the sandboxes.
 
@@ -28,16 +28,16 @@ impl Reaper {
         Reaper { tasks: TaskTracker::new(), runtime: Handle::current() }
     }
 
-    /// Spawns `task`, which runs to its end whether or not its result is awaited. May be called from any
-    /// thread, as `Drop` is.
+    /// Spawns `task`, which runs to its end whether or not its result is awaited. May be called
+    /// from any thread, as `Drop` is.
     pub fn run<T: Send + 'static>(
         &self,
         task: impl Future<Output = T> + Send + 'static,
     ) -> oneshot::Receiver<T> {
         let (result_tx, result_rx) = oneshot::channel();
         let task = async move {
-            // If the caller is gone, the result is dropped here, where `drained` still counts the task:
-            // dropping a sandbox begins another one.
+            // If the caller is gone, the result is dropped here, where `drained` still counts the
+            // task: dropping a sandbox begins another one.
             drop(result_tx.send(task.await));
         };
         self.tasks.spawn_on(task, &self.runtime);

@@ -1,7 +1,7 @@
 //! Limits of each process of user code, beside the cgroup's of all: one table for every backend.
 //!
-//! The kernel counts some of these by process and some by user; a user id for each sandbox separates the
-//! latter. Where the table leaves a limit unchanged, it says why.
+//! The kernel counts some of these by process and some by user; a user id for each sandbox
+//! separates the latter. Where the table leaves a limit unchanged, it says why.
 
 use cellgate_driver::wire::Rlimit;
 
@@ -52,8 +52,8 @@ pub(in crate::sandbox) fn table(limits: &Limits, memory_is_limited: bool) -> [Re
         resource("sigpending", libc::RLIMIT_SIGPENDING, Some(1024)),
         // Bytes of POSIX message queues, which no disk limit covers.
         resource("msgqueue", libc::RLIMIT_MSGQUEUE, Some(64 * KIB)),
-        // Nice values cannot be lowered, and real-time priorities cannot be had: a process with such a
-        // priority would take the processors from all others.
+        // Nice values cannot be lowered, and real-time priorities cannot be had: a process with
+        // such a priority would take the processors from all others.
         resource("nice", libc::RLIMIT_NICE, Some(0)),
         resource("rtprio", libc::RLIMIT_RTPRIO, Some(0)),
         resource("rttime", libc::RLIMIT_RTTIME, Some(0)),

@@ -1,5 +1,5 @@
-//! The SETUP message, with which the gateway describes a sandbox to its supervisor. It is the same for
-//! every backend but for the few values that a backend finds out itself.
+//! The SETUP message, with which the gateway describes a sandbox to its supervisor. It is the same
+//! for every backend but for the few values that a backend finds out itself.
 
 use cellgate_driver::wire::Setup;
 

@@ -1,8 +1,8 @@
 //! The stream to a supervisor over a Unix socket, without needless wake-ups.
 //!
-//! The kernel reports a Unix socket as writable whenever its other end has read. A socket registered for
-//! both directions, as tokio's is, therefore wakes its task for every command that the supervisor reads.
-//! This one is registered for writing only while the kernel has no room.
+//! The kernel reports a Unix socket as writable whenever its other end has read. A socket
+//! registered for both directions, as tokio's is, therefore wakes its task for every command that
+//! the supervisor reads. This one is registered for writing only while the kernel has no room.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};

@@ -1,9 +1,9 @@
 //! The limit on TCP and UDP buffers of a container, where version 1 of cgroups counts them apart.
 //!
 //! Engines take `KernelMemoryTCP` for it and say in `/info` that they can, and runc has ignored it
-//! since 1.0.0-rc94. So the gateway writes the file itself, between the driver's start and SETUP: user
-//! code has made no socket yet, and those made later are all counted. That takes the engine's machine
-//! and the right to write there; [`super::enforcement`] says where it is missing.
+//! since 1.0.0-rc94. So the gateway writes the file itself, between the driver's start and SETUP:
+//! user code has made no socket yet, and those made later are all counted. That takes the engine's
+//! machine and the right to write there; [`super::enforcement`] says where it is missing.
 
 use std::fs;
 use std::io;

@@ -30,14 +30,14 @@ pub(super) const HOSTS_NAME: &str = "hosts";
 /// The link's socket in its directory.
 pub(super) const SOCKET_NAME: &str = "link.sock";
 /// The OOM killer takes processes of containers before all others. An engine with CAP_SYS_RESOURCE
-/// fixes the score, so that no session can lower its own below its neighbours'. Of processes with the
-/// same score the kernel kills the largest, which is never the supervisor.
+/// fixes the score, so that no session can lower its own below its neighbours'. Of processes with
+/// the same score the kernel kills the largest, which is never the supervisor.
 const OOM_SCORE: i64 = 1000;
 /// The engine refuses less than a hundredth of a processor.
 const LEAST_CPU_MILLIS: u32 = 10;
 
-/// Files of /sys that a container cannot read: those that Docker 28 hides, and those that describe the
-/// machine's disks and hardware.
+/// Files of /sys that a container cannot read: those that Docker 28 hides, and those that describe
+/// the machine's disks and hardware.
 const SYS_MASKED: [&str; 6] = [
     "/sys/block",
     "/sys/class/dmi",
@@ -192,8 +192,8 @@ fn mounts(placement: &Placement) -> Vec<Mount> {
         DriverSource::Bind(file) => bind(file, DRIVER_BIND),
         DriverSource::Volume(name) => volume(name, true),
     }];
-    // Without a network of the engine's the image's own /etc/hosts is empty. An engine that cannot see
-    // our files cannot mount one.
+    // Without a network of the engine's the image's own /etc/hosts is empty. An engine that cannot
+    // see our files cannot mount one.
     if let DriverSource::Bind(file) = &placement.driver {
         mounts.push(bind(&file.with_file_name(HOSTS_NAME), "/etc/hosts"));
     }

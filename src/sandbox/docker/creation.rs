@@ -3,8 +3,8 @@
 //! ```text
 //! image ─► [socket] ─► create ─► [attach] ─► start ─► [the driver connects] ─► Sandbox
 //! ```
-//! The handle exists before the first request to the engine, so that every early return, on an error
-//! or because the caller gave up, drops the handle and thereby removes what was made so far.
+//! The handle exists before the first request to the engine, so that every early return, on an
+//! error or because the caller gave up, drops the handle and thereby removes what was made so far.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! The engine: its address, one connection to it, and calls that always end.
 //!
-//! Every call names what it does and has a deadline. An error with an HTTP status means that the engine
-//! refused; one without means that it did not answer. Callers decide by that alone and see no types of
-//! the library.
+//! Every call names what it does and has a deadline. An error with an HTTP status means that the
+//! engine refused; one without means that it did not answer. Callers decide by that alone and see
+//! no types of the library.
 
 use std::fmt;
 use std::future::Future;

@@ -1,7 +1,7 @@
 //! Why containers ended, read from the engine's event stream.
 //!
-//! One subscription serves all sandboxes of this gateway, instead of one waiting request for each. It
-//! has to be a stream, because a container that removes itself when it ends cannot be inspected
+//! One subscription serves all sandboxes of this gateway, instead of one waiting request for each.
+//! It has to be a stream, because a container that removes itself when it ends cannot be inspected
 //! afterwards. A stream that breaks is resumed from the last event received, so no event is lost as
 //! long as the engine runs; an event received twice changes nothing.
 //!
@@ -23,8 +23,8 @@ use crate::sandbox::EndCause;
 /// First and longest pause before a broken stream is resumed.
 const RESUME_FIRST: Duration = Duration::from_millis(100);
 const RESUME_LONGEST: Duration = Duration::from_secs(5);
-/// How long after the `die` event of a killed process its reason (`oom` or `kill`) may still arrive.
-/// Engines report a signal after sending it, and a busy engine reports late.
+/// How long after the `die` event of a killed process its reason (`oom` or `kill`) may still
+/// arrive. Engines report a signal after sending it, and a busy engine reports late.
 const KILL_EVENT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What the events so far say about the end of one container.

@@ -134,13 +134,14 @@ impl Facts {
         })
     }
 
-    /// Whether the memory limit leaves out what waits in TCP and UDP sockets. Version 2 counts it as
-    /// memory, and gVisor's sockets are its own memory.
+    /// Whether the memory limit leaves out what waits in TCP and UDP sockets. Version 2 counts it
+    /// as memory, and gVisor's sockets are its own memory.
     pub(super) fn counts_buffers_apart(&self) -> bool {
         self.cgroup_version == 1 && self.memory_is_enforced() && !self.gvisor
     }
 
-    /// Whether the kernel enforces the memory limit, so that the supervisor does not have to watch it.
+    /// Whether the kernel enforces the memory limit, so that the supervisor does not have to watch
+    /// it.
     pub(super) fn memory_is_enforced(&self) -> bool {
         self.memory_limit && !self.without_cgroups
     }

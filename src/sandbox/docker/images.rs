@@ -12,8 +12,8 @@ use super::engine::{CallError, Engine, QUICK_TIMEOUT, call};
 use crate::sandbox::SandboxError;
 use crate::template::Template;
 
-/// How long an answer is reused, because a look-up costs a round trip before every sandbox. An image that
-/// is rebuilt under the same name takes effect within this time.
+/// How long an answer is reused, because a look-up costs a round trip before every sandbox. An
+/// image that is rebuilt under the same name takes effect within this time.
 const CACHE_TIME: Duration = Duration::from_secs(30);
 
 /// An image as it was when the engine was asked.

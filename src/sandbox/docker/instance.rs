@@ -8,10 +8,10 @@
 //!   INSTANCE/driver       the driver's executable, bind-mounted into every sandbox
 //!   INSTANCE/SECRET/      a link's socket, only while its sandbox starts
 //! ```
-//! An instance whose lock can be taken has ended for good: ids are random and never used twice.
-//! A gateway with another runtime directory, perhaps on another machine or in another container, has
-//! another `runtime-dir-id`: its locks cannot be tested, so what it made is removed only once it has
-//! expired.
+//! An instance whose lock can be taken has ended for good: ids are random and never used twice. A
+//! gateway with another runtime directory, perhaps on another machine or in another container, has
+//! another `runtime-dir-id`: its locks cannot be tested, so what it made is removed only once it
+//! has expired.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
@@ -98,7 +98,8 @@ impl Instance {
         Ok(path)
     }
 
-    /// Whether the gateway `id` of this runtime directory is running. One without a lock file is not.
+    /// Whether the gateway `id` of this runtime directory is running. One without a lock file is
+    /// not.
     pub(super) fn is_alive(&self, id: &str) -> bool {
         if id == self.id {
             return true;

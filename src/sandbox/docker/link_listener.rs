@@ -1,9 +1,9 @@
 //! The Unix socket to which the driver of one sandbox connects, once.
 //!
 //! The socket's directory is bind-mounted into the sandbox, where the driver connects to it. On the
-//! host its name is random and secret, and the process id of every peer is checked nevertheless. One
-//! connection is accepted; then socket and directory are removed, while the sandbox keeps an empty
-//! mount. A gateway that is killed later leaves no file of it behind.
+//! host its name is random and secret, and the process id of every peer is checked nevertheless.
+//! One connection is accepted; then socket and directory are removed, while the sandbox keeps an
+//! empty mount. A gateway that is killed later leaves no file of it behind.
 
 use std::fs::{self, Permissions};
 use std::future::Future;
@@ -52,8 +52,8 @@ impl LinkListener {
         &self.directory
     }
 
-    /// Waits for the driver. `is_ours` decides by a peer's process id, which is `None` if the peer is
-    /// in a process namespace that this process cannot see.
+    /// Waits for the driver. `is_ours` decides by a peer's process id, which is `None` if the peer
+    /// is in a process namespace that this process cannot see.
     pub(super) async fn accept<F>(self, is_ours: impl Fn(Option<i32>) -> F) -> UnixStream
     where
         F: Future<Output = bool>,

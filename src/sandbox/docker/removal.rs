@@ -1,9 +1,9 @@
 //! Removes containers and retries until they are gone.
 //!
-//! `Drop` cannot await, so it gives the removal to the [`Remover`], whose tasks [`Remover::drained`] waits
-//! for. A removal ends when the engine no longer knows the container, or after [`REMOVAL_TIMEOUT`].
-//! If the engine does not answer until then, the driver's dead-man switch ends the processes and the
-//! next sweep removes the container.
+//! `Drop` cannot await, so it gives the removal to the [`Remover`], whose tasks
+//! [`Remover::drained`] waits for. A removal ends when the engine no longer knows the container, or
+//! after [`REMOVAL_TIMEOUT`]. If the engine does not answer until then, the driver's dead-man
+//! switch ends the processes and the next sweep removes the container.
 
 use std::time::Duration;
 
@@ -96,9 +96,9 @@ impl Remover {
         call(format!("remove container {name}"), SLOW_TIMEOUT, removal).await
     }
 
-    /// Waits until every removal and every creation under way has ended. From here on a removal does
-    /// not wait for containers that the engine does not know yet; the caller has to look for them
-    /// afterwards (see [`super::sweep::own`]).
+    /// Waits until every removal and every creation under way has ended. From here on a removal
+    /// does not wait for containers that the engine does not know yet; the caller has to look for
+    /// them afterwards (see [`super::sweep::own`]).
     pub(super) async fn drained(&self) {
         self.draining.cancel();
         self.reaper.drained().await;

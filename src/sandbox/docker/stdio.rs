@@ -1,12 +1,12 @@
 //! The link over a container's attached stdin and stdout.
 //!
-//! For sandboxes that share no file system or no kernel with the gateway. The engine frames the
-//! two output streams (stream u8 · zero [3] · length u32 big endian · bytes); stdout is the link,
-//! stderr goes to the operator's log. Nothing is read ahead: bytes that the gateway does not read stay
-//! in the engine, whose pipes fill until the driver waits.
+//! For sandboxes that share no file system or no kernel with the gateway. The engine frames the two
+//! output streams (stream u8 · zero [3] · length u32 big endian · bytes); stdout is the link,
+//! stderr goes to the operator's log. Nothing is read ahead: bytes that the gateway does not read
+//! stay in the engine, whose pipes fill until the driver waits.
 //!
-//! An attachment that is open and not read makes the engine wait when the container is ended. So the
-//! sandbox's handle shares the attachment and closes it before it ends the container.
+//! An attachment that is open and not read makes the engine wait when the container is ended. So
+//! the sandbox's handle shares the attachment and closes it before it ends the container.
 
 use std::io;
 use std::pin::Pin;

@@ -98,8 +98,8 @@ fn is_abandoned(labels: &HashMap<String, String>, instance: &Instance, now: u64)
     if labels.get(label::RUNTIME_DIR_ID) == Some(&instance.directory_id) {
         return !instance.is_alive(owner);
     }
-    // Made with another runtime directory, whose locks cannot be tested from here. An object without
-    // an expiry was not made by cellgate.
+    // Made with another runtime directory, whose locks cannot be tested from here. An object
+    // without an expiry was not made by cellgate.
     let expires = labels.get(label::EXPIRES).and_then(|expires| expires.parse::<u64>().ok());
     expires.is_some_and(|expires| expires < now)
 }

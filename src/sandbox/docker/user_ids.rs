@@ -1,9 +1,9 @@
-//! Gives each container a user id of its own, so that no two sessions share what the kernel counts by
-//! user: pending signals and timers, inotify watches, message queues, processes.
+//! Gives each container a user id of its own, so that no two sessions share what the kernel counts
+//! by user: pending signals and timers, inotify watches, message queues, processes.
 //!
-//! Ids are drawn at random, because gateways on one engine do not know each other's. Among a thousand
-//! containers the chance that two have the same id is about one in a hundred; those two then share
-//! quotas and nothing else.
+//! Ids are drawn at random, because gateways on one engine do not know each other's. Among a
+//! thousand containers the chance that two have the same id is about one in a hundred; those two
+//! then share quotas and nothing else.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,14 +11,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::facts::Facts;
 use crate::sandbox::SandboxError;
 
-/// First user id of containers where ids are not mapped: above those of the local backend, and in the
-/// range that systemd's table of ids calls unused, up to 2147352575.
+/// First user id of containers where ids are not mapped: above those of the local backend, and in
+/// the range that systemd's table of ids calls unused, up to 2147352575.
 const FIRST: u32 = 2_100_000_000;
 /// Up to below 2147352576, and below 2^31, where runtimes stop counting.
 const COUNT: u32 = 47_000_000;
 
-/// First user id for an engine that maps users: it has 65,536 ids in most cases, and those below this
-/// one belong to the image's own users.
+/// First user id for an engine that maps users: it has 65,536 ids in most cases, and those below
+/// this one belong to the image's own users.
 const FIRST_MAPPED: u32 = 10_000;
 const COUNT_MAPPED: u32 = 50_000;
 

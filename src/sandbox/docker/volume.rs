@@ -3,9 +3,10 @@
 //! ```text
 //! create volume ─► create a container with it, never started ─► PUT the archive ─► remove the container
 //! ```
-//! A volume belongs to one gateway and is filled before the first sandbox mounts it read-only, so no
-//! sandbox sees a half-written driver. The sandboxes that use it are counted: when the gateway drains
-//! and the count is zero, the volume is removed. The next sweep removes that of a killed gateway.
+//! A volume belongs to one gateway and is filled before the first sandbox mounts it read-only, so
+//! no sandbox sees a half-written driver. The sandboxes that use it are counted: when the gateway
+//! drains and the count is zero, the volume is removed. The next sweep removes that of a killed
+//! gateway.
 
 use std::collections::HashMap;
 use std::io;

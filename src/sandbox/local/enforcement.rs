@@ -7,8 +7,8 @@ use super::jailer::JailStarted;
 use crate::sandbox::common::cgroup::Cgroups;
 use crate::sandbox::{EnforcementState, Protection};
 
-/// How the local backend enforces `protection`; `None` if it has no such protection. `probed` is what
-/// came of the sandbox that was made at the start: where none can be made, only that is said.
+/// How the local backend enforces `protection`; `None` if it has no such protection. `probed` is
+/// what came of the sandbox that was made at the start: where none can be made, only that is said.
 pub(super) fn state(
     protection: Protection,
     privilege: Privilege,

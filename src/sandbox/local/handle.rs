@@ -3,9 +3,9 @@
 //! ```text
 //!   started ─► LocalHandle ─ end() / Drop ─► killed ─► reaped ─► cgroups removed ─► id free
 //! ```
-//! The first process is the gateway's child (the jail clones it that way), so its process id cannot be
-//! reused before the gateway has reaped it. Nothing of the sandbox is left afterwards: the kernel ends
-//! and reaps all processes of a process namespace before its first one.
+//! The first process is the gateway's child (the jail clones it that way), so its process id cannot
+//! be reused before the gateway has reaped it. Nothing of the sandbox is left afterwards: the
+//! kernel ends and reaps all processes of a process namespace before its first one.
 
 use std::collections::{HashMap, HashSet};
 use std::io;

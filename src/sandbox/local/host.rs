@@ -16,8 +16,8 @@ pub(super) enum Privilege {
     User,
 }
 
-/// Capabilities for changing the user and mounting parts of the host for it (capabilities(7)): SETGID,
-/// SETUID, SYS_ADMIN.
+/// Capabilities for changing the user and mounting parts of the host for it (capabilities(7)):
+/// SETGID, SETUID, SYS_ADMIN.
 const NEEDED_CAPABILITIES: u64 = 1 << 6 | 1 << 7 | 1 << 21;
 
 /// The kernel's "nobody".

@@ -5,8 +5,8 @@
 //!                                     remove should both be gone: lines `cgroup PATH`
 //! ```
 //! The number is unique among the live gateways of this directory: the record is created anew and
-//! locked. It determines the name of the gateway's cgroups and its block of user ids, so that no two
-//! gateways share any. A process that gets the lock of a record knows that neither the record's
+//! locked. It determines the name of the gateway's cgroups and its block of user ids, so that no
+//! two gateways share any. A process that gets the lock of a record knows that neither the record's
 //! gateway nor its janitor runs, and sweeps.
 
 use std::fs::{self, File};
@@ -36,8 +36,8 @@ pub(super) const IDS_EACH: u32 = 1 << 16;
 /// How long one janitor may sweep; it gives up by itself after 10 s a record.
 const SWEEP_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The driver's program, in memory and sealed: there is no file to replace, and a process that runs it
-/// cannot write to it (CVE-2019-5736).
+/// The driver's program, in memory and sealed: there is no file to replace, and a process that runs
+/// it cannot write to it (CVE-2019-5736).
 #[derive(Debug)]
 pub(super) struct Program(OwnedFd);
 

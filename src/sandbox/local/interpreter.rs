@@ -103,7 +103,8 @@ fn candidates(host: &Host, path: Option<OsString>) -> Vec<PathBuf> {
     all
 }
 
-/// The interpreter in a directory tree of its own. It is not run: outside of the tree it may not start.
+/// The interpreter in a directory tree of its own. It is not run: outside of the tree it may not
+/// start.
 fn in_root(host: &Host, root: &Path, named: Option<&Path>) -> Result<Interpreter, String> {
     let usual = || host.usual_paths.iter().map(Path::new).collect();
     let candidates: Vec<&Path> = named.map_or_else(usual, |named| vec![named]);
@@ -140,7 +141,8 @@ async fn describe(host: &Host, interpreter: &Path) -> Result<Description, String
     serde_json::from_slice(&output.stdout).map_err(|_| format!("{shown} is not {}", host.kind))
 }
 
-/// Checks that a sandbox can run the described interpreter; `named` is the path that the operator wrote.
+/// Checks that a sandbox can run the described interpreter; `named` is the path that the operator
+/// wrote.
 fn check(
     language: &Language,
     description: Description,
@@ -237,7 +239,8 @@ mod tests {
     async fn an_interpreter_that_does_not_answer_is_not_waited_for() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("python3");
-        // Written by another process, so that starting it does not fail because this process has it open for writing.
+        // Written by another process, so that starting it does not fail because this process has it
+        // open for writing.
         let write = "printf '#!/bin/sh\\nexec sleep 1000\\n' > \"$0\"; chmod +x \"$0\"";
         let written = std::process::Command::new("sh").args(["-c", write]).arg(&path).status();
         assert!(written.unwrap().success());

@@ -68,8 +68,8 @@ impl From<JailError> for SandboxError {
 }
 
 impl Jailer {
-    /// Builds the sandbox of `spec` and waits until its supervisor runs. From its start on the first
-    /// process belongs to `handle`, also when an error is returned.
+    /// Builds the sandbox of `spec` and waits until its supervisor runs. From its start on the
+    /// first process belongs to `handle`, also when an error is returned.
     pub(super) async fn start(
         &self,
         spec: &Spec,

@@ -1,4 +1,5 @@
-//! What the actor does when somebody says something.
+//! What the actor does with commands: a participant joins, leaves or sends a message, files are
+//! moved, the session is to end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,8 +8,9 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::Actor;
-use crate::protocol::client::{ClientMessage, Refusal};
-use crate::protocol::reply::{ErrorCode, Ready, ReadyLimits, Role};
+use crate::protocol::client::ClientMessage;
+use crate::protocol::refusal::{ErrorCode, Refusal};
+use crate::protocol::reply::{Ready, ReadyLimits, Role};
 use crate::protocol::{self, Reply};
 use crate::session::state::ParticipantId;
 use crate::session::tokens::Granted;
@@ -27,8 +29,7 @@ impl Actor {
                 let name = Arc::clone(&participant.name);
                 match message.and_then(|message| permitted(participant.role, message)) {
                     Ok(message) => {
-                        // A page's heartbeat is not somebody doing something, nor is what was
-                        // refused.
+                        // A page's heartbeat is no activity, nor is a message that was refused.
                         if !matches!(message, ClientMessage::Ping { .. }) {
                             self.clock.last_activity = Instant::now();
                         }
@@ -52,7 +53,7 @@ impl Actor {
         let own = match self.audience.admit(&join) {
             Ok(own) => own,
             Err(error) => {
-                // Whoever asked and is gone already need not be told.
+                // A client that is gone already need not be told.
                 joined.send(Err(error)).ok();
                 return;
             }
@@ -111,7 +112,7 @@ fn permitted(role: Role, message: ClientMessage) -> Result<ClientMessage, Refusa
         | ClientMessage::Interrupt { .. }
         | ClientMessage::Input { .. }
         | ClientMessage::Query(_) => Role::Editor,
-        // What takes everybody's variables.
+        // These take the variables of all participants.
         ClientMessage::Restart | ClientMessage::End => Role::Owner,
     };
     if role.covers(least) {

@@ -12,8 +12,8 @@ use crate::session::watchdog::Verdict;
 const CAUSE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Most that may wait for the driver beside a few of the longest messages: the questions that may
-/// be open, and what they need beside their code. A supervisor takes its commands at once, so one that does not is stuck,
-/// or hostile.
+/// be open, and what they need beside their code. A supervisor takes its commands at once, so one
+/// that does not is stuck, or hostile.
 const UNSENT_BYTES: usize = 16 << 20; // 16 MiB
 
 /// Driver events handled before commands are looked at again: an interrupt under a flood is seen

@@ -4,8 +4,10 @@
 //!   block  = record*                      seqs follow one another
 //!   record = length u32 · start u32 · end u32 · word u32 · length bytes of JSON   (little endian)
 //! ```
-//! `start` and `end` say where a message has text, both 0 for none; `word` is the number of its kind.
-//! A record without JSON stands for `word` superseded events.
+//! `start` and `end` say where a message has text, both 0 for none; `word` is the number of its
+//! kind. A record without JSON stands for `word` superseded events.
+
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use bytestring::ByteString;
@@ -19,7 +21,7 @@ const RECORD_BYTES: u64 = 16;
 #[derive(Clone, Debug)]
 pub enum Record {
     /// An event.
-    Event(Sequenced),
+    Event(Arc<Sequenced>),
     /// Events in whose place later ones are: first and last.
     Superseded(u64, u64),
 }
@@ -115,7 +117,7 @@ pub fn decode(block: &Block, mut bytes: Bytes) -> Option<Vec<Record>> {
             let text = TextSpan { start: start?, end: end? };
             let kind = *EventKind::ALL.get(word as usize)?;
             let text = (text.end > 0).then_some(text);
-            Record::Event(Sequenced { seq, kind, json, text })
+            Record::Event(Arc::new(Sequenced { seq, kind, json, text }))
         };
         seq = record.next();
         records.push(record);

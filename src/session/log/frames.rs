@@ -6,26 +6,31 @@
 use std::sync::Arc;
 
 use super::line::{Style, read, returns};
-use crate::protocol::Event;
-use crate::protocol::event::{EventKind, Sequenced};
+use crate::protocol::event::{EventKind, Output, Sequenced};
 
 /// Longest text that is looked at, in bytes of its escaped form: some frames of a wide terminal.
 const FRAME_BYTES: usize = 4 << 10; // 4 KiB
 
 /// What wrote an output. Only output of one source can overwrite the other.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct Source {
     stream: EventKind,
     cell: Arc<str>,
     /// It came after its cell's end.
-    pub(super) late: bool,
+    late: bool,
 }
 
 impl Source {
-    /// The source of an event; `None`: it is no output.
-    pub(super) fn of(event: &Event) -> Option<Source> {
-        let (Event::Stdout(output) | Event::Stderr(output)) = event else { return None };
-        Some(Source { stream: event.kind(), cell: Arc::clone(&output.id), late: output.late })
+    /// The source of an output of this kind.
+    pub(super) fn new(stream: EventKind, output: &Output) -> Source {
+        Source { stream, cell: Arc::clone(&output.id), late: output.late }
+    }
+
+    /// Whether an output of this kind has this source.
+    pub(super) fn is_of(&self, stream: EventKind, output: &Output) -> bool {
+        // One cell's events share its id, so that the texts are compared only where they differ.
+        let is_same_cell = Arc::ptr_eq(&self.cell, &output.id) || self.cell == output.id;
+        self.stream == stream && self.late == output.late && is_same_cell
     }
 }
 
@@ -45,8 +50,8 @@ impl Start {
     pub(super) const FRESH: Start = Start { at_start: true, clean: true, plain: true };
 }
 
-/// What `newer`, the next output of the session and of the same source, does to `older`, which began
-/// at `start`: whether nothing is left to be seen of it, and where `newer` begins.
+/// What `newer`, the next output of the session and of the same source, does to `older`, which
+/// began at `start`: whether nothing is left to be seen of it, and where `newer` begins.
 pub(super) fn follow(newer: &Sequenced, older: &Sequenced, start: Start) -> (bool, Start) {
     let (Some(new), Some(old)) = (newer.escaped_text(), older.escaped_text()) else {
         return (false, Start::default());
@@ -96,7 +101,7 @@ fn ends_in(text: &str, letter: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::event::{Event, Output};
+    use crate::protocol::event::Event;
 
     fn output(text: &str) -> Sequenced {
         let output = Output { id: "a".into(), text: text.into(), late: false };
@@ -146,19 +151,11 @@ mod tests {
     #[test]
     fn cell_stream_and_lateness_are_the_source() {
         let output = |id: &str, late| Output { id: id.into(), text: "x".into(), late };
-        let sources = [
-            Event::Stdout(output("a", false)),
-            Event::Stdout(output("b", false)),
-            Event::Stdout(output("a", true)),
-            Event::Stderr(output("a", false)),
-        ];
-        let sources = sources.each_ref().map(|event| Source::of(event).unwrap());
-        for (at, source) in sources.iter().enumerate() {
-            assert!(!sources[..at].contains(source), "{source:?}");
-        }
-        assert_eq!(Source::of(&Event::Stdout(output("a", false))).as_ref(), Some(&sources[0]));
-        let wait = Event::ClearOutput { id: "a".into(), wait: false };
-        assert_eq!(Source::of(&wait), None);
+        let source = Source::new(EventKind::Stdout, &output("a", false));
+        assert!(source.is_of(EventKind::Stdout, &output("a", false)));
+        assert!(!source.is_of(EventKind::Stderr, &output("a", false)));
+        assert!(!source.is_of(EventKind::Stdout, &output("b", false)));
+        assert!(!source.is_of(EventKind::Stdout, &output("a", true)));
     }
 
     #[test]

@@ -14,12 +14,12 @@ fn fill(log: &mut EventLog, count: usize, size: usize) {
             true => (Event::Status { state: SessionState::Busy }, None),
             false => (text("x"), Some(TextSpan { start: 1, end: 2 })),
         };
-        let sequenced = Sequenced { seq, kind: event.kind(), json, text };
+        let sequenced = Arc::new(Sequenced { seq, kind: event.kind(), json, text });
         log.push(&event, &sequenced, u64::MAX);
     }
 }
 
-/// What somebody who asks for everything after `seq` is given: gaps, and seqs of events.
+/// What a participant who asks for everything after `seq` is given: gaps, and seqs of events.
 fn replay(log: &EventLog, disk: &[u8], after: u64) -> (Vec<(u64, u64)>, Vec<u64>) {
     let (mut gaps, mut seqs) = (Vec::new(), Vec::new());
     let mut next = after.saturating_add(1);
@@ -170,7 +170,7 @@ fn a_disk_that_is_too_slow_loses_what_memory_cannot_hold() {
 }
 
 fn say(log: &mut EventLog, event: &Event, wanted: u64) -> usize {
-    log.push(event, &Sequenced::encode(event, log.next_seq(), 0).unwrap(), wanted)
+    log.push(event, &Arc::new(Sequenced::encode(event, log.next_seq(), 0).unwrap()), wanted)
 }
 
 fn text(text: &str) -> Event {
@@ -309,7 +309,7 @@ fn frames_that_follow_what_was_seen_take_no_more_room_than_their_newest() {
     let mut unseen = 0;
     for number in 1..=100 {
         let event = frame(number);
-        let sequenced = Sequenced::encode(&event, log.next_seq(), 1).unwrap();
+        let sequenced = Arc::new(Sequenced::encode(&event, log.next_seq(), 1).unwrap());
         unseen += sequenced.json.len() + OVERHEAD_BYTES;
         unseen -= log.push(&event, &sequenced, u64::MAX);
         if number == 50 {

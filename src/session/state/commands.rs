@@ -7,12 +7,12 @@ use serde::Serialize;
 use super::running::Stop;
 use super::{Effect, ParticipantId, RESTART_TIME, State, Waiting};
 use crate::link::DriverCommand;
-use crate::protocol::client::{Execute, Query, Refusal};
+use crate::protocol::client::{Execute, Query};
 use crate::protocol::event::{Event, SessionState};
-use crate::protocol::reply::ErrorCode;
+use crate::protocol::refusal::{ErrorCode, Refusal};
 
-/// Most bytes of code and environment that the cells of one session may wait with. One cell may wait
-/// whatever its size.
+/// Most bytes of code and environment that the cells of one session may wait with. One cell may
+/// wait whatever its size.
 const QUEUE_BYTES: usize = 16 << 20; // 16 MiB
 
 impl State {
@@ -76,7 +76,7 @@ impl State {
             let message = "no cell of this id was accepted";
             return Err(Refusal::new(ErrorCode::NotRunning, message).of(id));
         }
-        // A cell that has ended: somebody was faster, which is not an error.
+        // A cell that has ended: another participant was faster, which is not an error.
         Ok(())
     }
 

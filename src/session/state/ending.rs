@@ -22,7 +22,7 @@ pub(super) fn of_done(running: &Running, done: &Done) -> (CellStatus, Option<Str
             Outcome::Ok => (CellStatus::Ok, None),
             Outcome::Error => (CellStatus::Error, None),
             Outcome::Interrupted if running.stop.is_some() => (CellStatus::Interrupted, None),
-            // A KeyboardInterrupt that nobody sent is the code's own.
+            // A KeyboardInterrupt without an interrupt of ours was raised by the code itself.
             Outcome::Interrupted => (CellStatus::Error, None),
         },
     }

@@ -7,10 +7,11 @@ use serde::Serialize;
 use super::{Effect, ParticipantId};
 use crate::link::DriverCommand;
 use crate::memory::{Account, Charge};
-use crate::protocol::client::{Query, QueryKind, Refusal};
+use crate::protocol::client::{Query, QueryKind};
 use crate::protocol::event::SessionState;
+use crate::protocol::refusal::{ErrorCode, Refusal};
 use crate::protocol::reply::{
-    CompleteAnswer, Completeness, ErrorCode, InspectAnswer, IsCompleteAnswer, Reply,
+    CompleteAnswer, Completeness, InspectAnswer, IsCompleteAnswer, Reply,
 };
 use crate::protocol::scrub::scrub;
 

@@ -185,7 +185,8 @@ impl State {
         if exited.cause != ExitCause::Restart {
             self.cancel_waiting("the interpreter ended before the cell's turn came");
         }
-        // Whatever ended it: nothing follows one that never was ready, unless somebody asks.
+        // An interpreter that ended before it was ready is not replaced, unless a participant asked
+        // for it.
         let was_ready = std::mem::replace(&mut self.was_ready, false);
         if !was_ready && exited.cause != ExitCause::Restart {
             let text = format!("a fresh interpreter could not be started: {detail}");

@@ -314,7 +314,8 @@ fn an_end_that_crosses_a_restart_or_an_interrupt_in_it_leaves_the_restart_its_de
     let mut story = Story::new(rules());
     story.send(execute("a"));
     story.send(ClientMessage::Restart);
-    // The driver said so before it heard of the restart. Nothing but EXITED takes the deadline away.
+    // The driver said so before it heard of the restart. Nothing but EXITED takes the deadline
+    // away.
     assert_eq!(story.hear(done(1, Outcome::Ok, 5)), ["done a Ok"]);
     assert_eq!(story.send(ClientMessage::Interrupt { id: None }), Vec::<String>::new());
     story.hear(exited(0, ExitCause::Restart, true, 9));

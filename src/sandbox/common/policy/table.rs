@@ -17,8 +17,8 @@ pub(super) struct Rule {
     pub(super) conditions: &'static [Condition],
 }
 
-/// A condition on the low 32 bits of an argument, which are all that the kernel reads of the arguments
-/// compared here.
+/// A condition on the low 32 bits of an argument, which are all that the kernel reads of the
+/// arguments compared here.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Condition {
     /// Argument number, and the value it has.
@@ -54,8 +54,8 @@ const IO_PGETEVENTS: i64 = 333;
 #[cfg(not(target_arch = "x86_64"))]
 const IO_PGETEVENTS: i64 = 292;
 
-/// The newest call considered for this list: `file_setattr` of Linux 6.17. Later ones answer ENOSYS, as
-/// on a kernel without them.
+/// The newest call considered for this list: `file_setattr` of Linux 6.17. Later ones answer
+/// ENOSYS, as on a kernel without them.
 pub(super) const NEWEST: i64 = 469;
 
 /// Every flag of `clone` that asks for a namespace.
