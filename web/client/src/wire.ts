@@ -1,6 +1,6 @@
-// What travels between a gateway and its clients. Generated from the definitions in Rust, do not edit:
-// `CELLGATE_TEST_UPDATE=1 cargo test --lib typescript` writes it anew, and `cargo test` fails when
-// it is out of date.
+// What travels between a gateway and its clients. Generated from the definitions in Rust, do not
+// edit: `CELLGATE_TEST_UPDATE=1 cargo test --lib typescript` writes it anew, and `cargo test` fails
+// when it is out of date.
 
 /** One value in several forms, by MIME type. */
 export type MimeBundle = Record<string, unknown>;
@@ -245,7 +245,7 @@ export type Reply = { type: "ready" } & ReadyFields | { type: "gap",
   /** Nothing is lost: what follows has taken the place of what these events showed, as the newest frame of a progress bar does, a `clear_output`, or the newest update of a display. */
   superseded?: boolean,
 } | { type: "participants",
-  /** Everybody, in the order they came. */
+  /** All participants, in the order in which they joined. */
   list: Array<ParticipantInfo>,
 } | { type: "pong" } & Record<string, unknown> | { type: "complete_reply",
   /** The question's id. */
@@ -291,7 +291,7 @@ export type ReadyFields = {
   protocol: number,
   /** The session's id. */
   session: string,
-  /** This participant's own token: whoever comes with it is this participant, and takes the place of its older connection. */
+  /** This participant's own token: a client that joins with it is this participant, and takes the place of its older connection. */
   token: string,
   /** This participant's number, as in `participants`. */
   participant: number,
