@@ -45,11 +45,11 @@ fn values<'a>(text: &'a str, name: &str) -> Vec<&'a str> {
 }
 
 #[test]
-fn what_the_readme_and_compose_build_are_stages() {
+fn what_the_documents_and_compose_build_are_stages() {
     let (stages, _) = stages(&read("Dockerfile"));
     let names: Vec<_> = stages.iter().map(|stage| stage.name.as_str()).collect();
-    let (readme, compose) = (read("README.md"), read("compose.yaml"));
-    let mut wanted = values(&readme, "--target ");
+    let (document, compose) = (read("docs/deployment.md"), read("compose.yaml"));
+    let mut wanted = values(&document, "--target ");
     wanted.extend(values(&compose, "target: "));
     assert!(wanted.len() >= 4, "{wanted:?}");
     for target in wanted {

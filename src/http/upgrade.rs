@@ -45,7 +45,7 @@ pub(super) struct ConnectQuery {
     token: Option<String>,
 }
 
-/// Opens a WebSocket to a session: the protocol that the README describes.
+/// Opens a WebSocket to a session: the protocol that docs/protocol.md describes.
 ///
 /// Answers 101 and serves the connection in a task of its own.
 #[utoipa::path(
