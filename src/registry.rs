@@ -115,7 +115,7 @@ pub enum CreateError {
     #[error("all {0} sessions that one token may have are taken; end one of them")]
     TooManyOfToken(usize),
     /// Too many wait already.
-    #[error("all sessions are taken and {0} newcomers wait already; try again later")]
+    #[error("all sessions are taken and {0} clients wait already; try again later")]
     LineFull(usize),
     /// Attempts to make a sandbox fail, of whatever template.
     #[error("sandboxes cannot be made; the next attempt is in {} s", .0.as_secs())]

@@ -418,8 +418,8 @@ impl Actor {
     fn end(&mut self, reason: EndReason) {
         let detail = match reason {
             EndReason::Requested => "the session was ended by its owner",
-            EndReason::Abandoned => "nobody was connected any more",
-            EndReason::IdleTimeout => "nothing happened for the idle timeout",
+            EndReason::Abandoned => "no participant was connected for the detach timeout",
+            EndReason::IdleTimeout => "the session was idle for its idle timeout",
             EndReason::Lifetime => "the session's lifetime is over",
             EndReason::Draining => "the gateway shuts down",
             EndReason::SandboxLost => "the sandbox is gone",

@@ -86,9 +86,9 @@ impl fmt::Display for Departure {
         f.write_str(match self {
             Departure::Ended { detail, .. } => detail,
             Departure::Replaced => "a newer connection of the same participant took over",
-            Departure::Revoked => "the link to this session was taken back",
+            Departure::Revoked => "the link to this session was revoked",
             Departure::Expired => "the link to this session has expired",
-            Departure::Removed => "an owner has shown you out of this session",
+            Departure::Removed => "an owner removed you from this session",
             Departure::Dismissed => "the connection was ended",
         })
     }

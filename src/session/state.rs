@@ -272,7 +272,7 @@ impl State {
             }
             _ => return self.stop_running(Stop::Timeout),
         };
-        self.end(EndReason::SandboxLost, &format!("{text} and was given up"));
+        self.end(EndReason::SandboxLost, &format!("{text} and was ended"));
     }
 
     /// Whether the driver owes an answer that must not wait behind output that no participant

@@ -183,7 +183,7 @@ async fn a_participant_is_shown_out(stage: &Stage) {
     assert_eq!(shown.status, 204, "{shown:?}");
     let closed = rude.closed().await;
     assert_eq!(closed.code, 4401);
-    assert!(closed.reason.contains("shown you out"), "{closed:?}");
+    assert!(closed.reason.contains("removed you"), "{closed:?}");
     // It cannot come back with its own token; the others by that link stay.
     let token = client::text(&rude.ready, "token");
     let back = format!("/ws?session={session}&token={token}");

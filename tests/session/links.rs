@@ -99,7 +99,7 @@ async fn a_link_that_goes_dead_under_a_cell() {
     let began = Instant::now();
     let detail = broken.lost(&[("a", "lost"), ("b", "cancelled")]).await;
     within(began, patience() / 2, 2 * patience());
-    assert!(detail.contains("said nothing for 30s"), "{detail}");
+    assert!(detail.contains("did not answer for 30s"), "{detail}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -112,7 +112,7 @@ async fn a_link_that_goes_dead_while_nothing_is_expected_is_found_by_the_next_ce
     let began = Instant::now();
     let detail = broken.lost(&[("a", "lost")]).await;
     within(began, patience(), 2 * patience());
-    assert!(detail.contains("said nothing"), "{detail}");
+    assert!(detail.contains("did not answer"), "{detail}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -141,7 +141,7 @@ async fn a_link_that_goes_dead_under_a_restart() {
     let began = Instant::now();
     let detail = broken.lost(&[("a", "lost")]).await;
     within(began, patience() / 2, 2 * patience());
-    assert!(detail.contains("said nothing"), "{detail}");
+    assert!(detail.contains("did not answer"), "{detail}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -156,7 +156,7 @@ async fn a_link_that_goes_dead_under_a_file() {
     broken.client.execute("a").await;
     let detail = broken.lost(&[("a", "lost")]).await;
     within(began, FILE_STEP, FILE_STEP + 2 * patience());
-    assert!(detail.contains("said nothing"), "{detail}");
+    assert!(detail.contains("did not answer"), "{detail}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -194,7 +194,7 @@ async fn a_link_that_ends_or_falls_silent_at_any_byte_of_its_frames() {
             true => within(began, Duration::ZERO, Duration::ZERO),
             false => within(began, patience() / 2, 2 * patience()),
         }
-        let words = if ends { "the sandbox is gone" } else { "said nothing for 30s" };
+        let words = if ends { "the sandbox is gone" } else { "did not answer for 30s" };
         assert!(detail.contains(words), "{cut}: {detail}");
     }
 }
@@ -219,7 +219,7 @@ async fn a_link_that_takes_nothing_and_says_nothing() {
     let began = Instant::now();
     let detail = broken.lost(&[("a", "lost")]).await;
     within(began, patience(), 2 * patience());
-    assert!(detail.contains("said nothing"), "{detail}");
+    assert!(detail.contains("did not answer"), "{detail}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -271,7 +271,7 @@ async fn what_waits_for_a_link_that_takes_nothing_is_bounded() {
                 "ended" => {
                     broken.task.await.unwrap();
                     return assert!(
-                        event["detail"].as_str().unwrap().contains("takes no commands")
+                        event["detail"].as_str().unwrap().contains("reads no commands")
                     );
                 }
                 _ => {}

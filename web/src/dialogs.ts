@@ -137,28 +137,28 @@ function moment(at: number): string {
 export function showPeople(console: Console): void {
   let problem = "";
   let said = "";
-  const showOut = async (redraw: () => void, { id, name }: Participant, event: Event) => {
+  const removeParticipant = async (redraw: () => void, { id, name }: Participant, event: Event) => {
     const who = name.trim() || "this participant";
-    if (!confirm(`Show ${who} out? They have to leave at once. If they came by a link, revoke it too (Share): it would let them in again.`)) return;
+    if (!confirm(`Remove ${who}? They are disconnected at once. If they came by a link, revoke it too (Share): it would let them in again.`)) return;
     const list = (event.target as HTMLElement).closest<HTMLElement>("ul");
     problem = said = "";
     try {
       await console.showOut(id);
-      said = `${who} has been shown out.`;
+      said = `${who} has been removed.`;
     } catch (error) {
-      problem = `${who} was not shown out: ${sentence((error as Error).message)}`;
+      problem = `${who} was not removed: ${sentence((error as Error).message)}`;
     }
     redraw();
     list?.focus();
   };
   openDialog("Who is here", (redraw) => {
     const { participants, ready } = console.overview;
-    const mayShowOut = ready?.role === "owner";
+    const mayRemove = ready?.role === "owner";
     return html`<ul class="list" tabindex="-1" aria-label="Participants">${participants.map((one) => {
       const you = one.id === ready?.participant;
       return html`<li class="person"><span><strong>${one.name}${you ? " (you)" : ""}</strong> ${ROLE_WORDS[one.role]}</span>
-        ${mayShowOut && !you ? html`<button type="button" aria-label=${`Show out: ${one.name}`}
-          @click=${(event: Event) => void showOut(redraw, one, event)}>Show out</button>` : nothing}</li>`;
+        ${mayRemove && !you ? html`<button type="button" aria-label=${`Remove ${one.name}`}
+          @click=${(event: Event) => void removeParticipant(redraw, one, event)}>Remove</button>` : nothing}</li>`;
     })}</ul>
     ${problem ? html`<p class="problem" role="alert">${problem}</p>` : nothing}
     <p class="hint" role="status">${said}</p>`;

@@ -59,7 +59,7 @@ impl Actor {
                 format!("the sandbox's supervisor ended with status {status}")
             }
             (LinkError::Closed, EndCause::Unknown) => "the sandbox is gone".to_owned(),
-            (error, _) => format!("the sandbox was given up: {error}"),
+            (error, _) => format!("the sandbox was ended: {error}"),
         };
         self.state.on_lost(&detail);
     }
@@ -71,7 +71,7 @@ impl Actor {
             Verdict::Silent => {
                 let patience = self.driver.watchdog.patience();
                 tracing::warn!(?patience, "the driver is silent and given up");
-                let detail = format!("the sandbox was given up: it said nothing for {patience:?}");
+                let detail = format!("the sandbox was ended: it did not answer for {patience:?}");
                 self.state.on_lost(&detail);
             }
         }
@@ -84,7 +84,7 @@ impl Actor {
                 unsent = self.driver.link.unsent(),
                 "the driver takes nothing and is given up"
             );
-            self.state.on_lost("the sandbox was given up: it takes no commands");
+            self.state.on_lost("the sandbox was ended: it reads no commands");
             self.apply();
         }
     }

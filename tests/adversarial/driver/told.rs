@@ -78,9 +78,9 @@ rows![tells:
     readiness_twice "nothing" => (|| ready().repeat(2), &[UNCHANGED]),
     silence "`lost`; the session ends with `sandbox_lost`, 1011, after `session.silence_timeout`"
         => (Vec::new, &[&[
-            "done a lost: the sandbox was given up: it said nothing for 2s",
+            "done a lost: the sandbox was ended: it did not answer for 2s",
             "done b cancelled: the session ended before the cell's turn came",
-            "ended sandbox_lost: the sandbox was given up: it said nothing for 2s",
+            "ended sandbox_lost: the sandbox was ended: it did not answer for 2s",
         ]]),
 ];
 

@@ -71,7 +71,7 @@ export const STATE_WORDS: Record<SessionState, string> = {
 };
 
 /** What somebody may do, in a word. */
-export const ROLE_WORDS: Record<Role, string> = { owner: "owns it", editor: "works along", viewer: "watches" };
+export const ROLE_WORDS: Record<Role, string> = { owner: "owner", editor: "editor", viewer: "viewer" };
 
 /** An interpreter was replaced. Why it ended is said beside the cell that it ended with. */
 export function restarted(by: string | undefined): string {

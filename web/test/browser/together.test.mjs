@@ -90,7 +90,7 @@ test("two browsers work in one session, and each sees who is here and who runs w
     await one.page.getByRole("button", { name: "2 people are here" }).click();
     const dialog = one.page.getByRole("dialog", { name: "Who is here" });
     const people = (await dialog.locator("li > span").allTextContents()).map((text) => text.replace(/\s+/g, " ").replace(/(owns|works)/, " $1").replace(/ +/g, " ").trim());
-    assert.deepEqual(people.map((text) => text.replace(" (you)", "")).sort(), ["Ada owns it", "Grace works along"]);
+    assert.deepEqual(people.map((text) => text.replace(" (you)", "")).sort(), ["Ada owner", "Grace editor"]);
     assert.equal(people.filter((text) => text.includes("(you)")).length, 1);
     await one.page.keyboard.press("Escape");
   }
@@ -282,7 +282,7 @@ test("an owner sees the links, and who came by one that is revoked is out", asyn
   assert.equal(await rows.count(), 1);
   assert.equal(await page.getByRole("alert").count(), 0);
   assert.equal(await links.evaluate((element) => element === document.activeElement), true, "the focus is not lost with the button");
-  await viewer.page.locator(".banner", { hasText: "The link to this session was taken back." }).waitFor();
+  await viewer.page.locator(".banner", { hasText: "The link to this session was revoked." }).waitFor();
   const later = await open({ fragment: watch });
   await later.page.locator(".banner", { hasText: "The link to this session does not open it, or not any more." }).waitFor();
 
@@ -311,24 +311,24 @@ test("an owner shows somebody out", async () => {
   await page.getByRole("button", { name: "3 people are here" }).click();
   const dialog = page.getByRole("dialog", { name: "Who is here" });
   await accessible(page, "who is here");
-  assert.equal(await dialog.getByRole("button", { name: "Show out: Ada" }).count(), 0, "not oneself");
-  const showOut = dialog.getByRole("button", { name: "Show out: Eve" });
+  assert.equal(await dialog.getByRole("button", { name: "Remove Ada" }).count(), 0, "not oneself");
+  const removeEve = dialog.getByRole("button", { name: "Remove Eve" });
   if (!real) {
     the.gateway.refuseOwner = "the gateway has no room for this now";
-    await showOut.click();
-    await dialog.getByRole("alert").getByText("Eve was not shown out: The gateway has no room for this now.").waitFor();
+    await removeEve.click();
+    await dialog.getByRole("alert").getByText("Eve was not removed: The gateway has no room for this now.").waitFor();
     the.gateway.refuseOwner = "";
   }
-  await showOut.focus();
+  await removeEve.focus();
   await page.keyboard.press("Enter");
-  await dialog.getByRole("status").getByText("Eve has been shown out.").waitFor();
-  await eve.page.locator(".banner", { hasText: "An owner has shown you out of this session. Ask for a new link to come back." }).waitFor();
+  await dialog.getByRole("status").getByText("Eve has been removed.").waitFor();
+  await eve.page.locator(".banner", { hasText: "An owner removed you from this session. Ask for a new link to come back." }).waitFor();
   await page.waitForFunction(() => document.querySelectorAll("dialog .person").length === 2);
   assert.equal(await dialog.locator("ul").evaluate((element) => element === document.activeElement), true, "the focus is not lost with the button");
   await page.keyboard.press("Escape");
   await grace.runTo(1, PROGRAMS.hello.code);
   await grace.page.getByRole("button", { name: "2 people are here" }).click();
-  assert.equal(await grace.page.getByRole("button", { name: /^Show out/ }).count(), 0, "an editor shows nobody out");
+  assert.equal(await grace.page.getByRole("button", { name: /^Remove / }).count(), 0, "an editor removes no one");
 });
 
 test("a gateway that is told to stop says so, and not that what runs goes on", { skip: real && "the gateway is needed further" }, async () => {

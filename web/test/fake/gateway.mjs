@@ -118,7 +118,7 @@ export class FakeGateway {
       const found = [...session.listed].find(([, one]) => one[key] === Number(number));
       if (!found) return void problem(404, `there is no ${kind === "tokens" ? "token" : "participant"} of this number`);
       if (found[1].id === 1) return void problem(409, "this is the token of the session's creator, which ends with the session; end that");
-      session.revoke(found[0], kind === "tokens" ? "the link to this session was taken back" : "an owner has shown you out of this session");
+      session.revoke(found[0], kind === "tokens" ? "the link to this session was revoked" : "an owner removed you from this session");
       return void response.writeHead(204).end();
     }
     if (request.method === "DELETE") {
