@@ -2,7 +2,7 @@
 //!
 //! A row holds everything that the gateway knows of a language. Backends, templates and settings
 //! read it and name no language themselves. To add one, write `language/NAME.rs` with its row, name
-//! it in [`LANGUAGES`], and give the driver its runner (`driver/src/supervisor/bundle.rs`).
+//! it in [`LANGUAGES`], and give the driver its runner (`driver/src/supervisor/language.rs`).
 
 use std::fmt;
 

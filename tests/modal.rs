@@ -11,7 +11,7 @@ use common::traces::{GONE, until_empty};
 cases![the_conversation, the_sandbox_goes_with_the_socket];
 
 fn main() -> std::process::ExitCode {
-    common::suite::run(&[CASES])
+    common::suite::run(&[(CASES, &common::backend::Backend::ALL)])
 }
 
 async fn the_conversation(stage: &Stage) {

@@ -30,12 +30,12 @@ def main():
     # Not later: once user code has run, imports may be broken.
     from select import select
 
-    from _cellgate import execute, world
+    from _cellgate import environment, execute
 
-    world.make(control)
+    environment.make(control)
     while True:
         try:
-            _serve(control, select, world.next_pipes, execute.run)
+            _serve(control, select, environment.next_pipes, execute.run)
         except BaseException:  # a user's alarm or trace function that fires between two cells
             if session.in_child:
                 _exit(70)  # EX_SOFTWARE: a fork that could not even end properly
@@ -54,7 +54,7 @@ def _serve(control, select, next_pipes, run):
             # Whatever happened, the cell gets its one DONE. Idle from here on, and with a handler
             # that does not raise: what is read from the socket must not be lost.
             signals.leave(signals.IDLE)
-            signals.mend()
+            signals.repair()
             control.send(frames.DONE, number, said)
 
 

@@ -35,7 +35,7 @@ def run(number, job, pipes):
     cell = session.current = Cell(number, job, pipes)
     CELL.set(cell)
     cell.bind()
-    session.mend()
+    session.repair()
     code = job.get("code", "")
     once = job.get("program")
     if once is not None:
@@ -92,9 +92,9 @@ def _flush_others():
     if len(session.namespace) < _LOOKED_AT:
         found = [value for value in session.namespace.values() if type(value) in _WRITERS]
     if found or type(sys.stdout) is not Stream or type(sys.stderr) is not Stream:
-        from _cellgate import wrapped
+        from _cellgate import wrapped_streams
 
-        wrapped.flush(found)
+        wrapped_streams.flush(found)
     modules = sys.modules
     if len(modules) != _modules_seen:
         _modules_seen = len(modules)

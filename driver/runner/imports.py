@@ -5,7 +5,7 @@ import sys
 from _cellgate import bundle as _bundle
 
 
-# module → the function of `touches` that finishes it
+# module → the function of `import_hooks` that finishes it
 _AFTER = {
     "linecache": "linecache",
     "getpass": "getpass",
@@ -30,10 +30,10 @@ _AFTER = {
 
 def touch(module, after):
     """Finishes a module. A version we do not know is left as it is: better than a failed import."""
-    from _cellgate import touches
+    from _cellgate import import_hooks
 
     try:
-        getattr(touches, after)(module)
+        getattr(import_hooks, after)(module)
     except Exception:
         pass
 
@@ -52,9 +52,9 @@ class Finder:
             spec = finder.find_spec(name, path, target)
             if spec is not None:
                 if hasattr(spec.loader, "exec_module"):
-                    from _cellgate import touches
+                    from _cellgate import import_hooks
 
-                    spec.loader = touches.Loader(spec.loader, after)
+                    spec.loader = import_hooks.Loader(spec.loader, after)
                 return spec
         return None
 
@@ -84,7 +84,7 @@ def install():
             touch(sys.modules[name], after)
 
 
-def mend():
+def repair():
     """Puts them back where user code lost them."""
     path = sys.meta_path
     if path[:1] != [_finder] and _finder not in path:

@@ -79,9 +79,9 @@ def line_pwd(line):
 
 def line_ls(line):
     """Lists files."""
-    from _cellgate import commands
+    from _cellgate import shell_commands
 
-    commands.stream("ls " + line)
+    shell_commands.stream("ls " + line)
 
 
 def line_env(line):
@@ -324,9 +324,9 @@ def line_run(line):
 
 def line_sx(line):
     """The lines a shell command writes."""
-    from _cellgate import commands
+    from _cellgate import shell_commands
 
-    return commands.lines(line)
+    return shell_commands.lines(line)
 
 
 line_system = line_sx
@@ -334,16 +334,16 @@ line_system = line_sx
 
 def cell_bash(line, body, first_line):
     """Runs the cell by bash."""
-    from _cellgate import commands
+    from _cellgate import shell_commands
 
-    commands.script("bash", body)
+    shell_commands.script("bash", body)
 
 
 def cell_sh(line, body, first_line):
     """Runs the cell by sh."""
-    from _cellgate import commands
+    from _cellgate import shell_commands
 
-    commands.script("/bin/sh", body)
+    shell_commands.script("/bin/sh", body)
 
 
 def cell_writefile(line, body, first_line):

@@ -5,7 +5,7 @@ import shlex
 import subprocess
 import sys
 
-from _cellgate import commands
+from _cellgate import shell_commands
 from _cellgate.magics import UsageError
 
 
@@ -27,7 +27,7 @@ def pip(line):
     target = None
     if words[0] == "install":
         target = _add_target(words, environment)
-    code = commands.run([sys.executable, "-m", "pip", *words], environment)
+    code = shell_commands.run([sys.executable, "-m", "pip", *words], environment)
     if code:
         raise subprocess.CalledProcessError(code, "pip " + line)
     if target is not None and target not in sys.path:

@@ -10,16 +10,16 @@ main_module = None
 current = None  # the running cell, or the one that ran last
 in_child = False  # this process is a fork of the runner
 idle_in_loop = None  # set by `tasks`: waits for a frame while an event loop has work
-mendings = []  # called before each cell: undo what user code may have broken
+repairs = []  # called before each cell: undo what user code may have broken
 
 
-def mend():
+def repair():
     """Undoes what user code may have broken, as far as that can be done."""
-    for step in mendings:
+    for step in repairs:
         try:
             step()
         except Exception:
-            pass  # what cannot be mended must not keep the next cell from running
+            pass  # what cannot be repaired must not keep the next cell from running
 
 
 def settle(fd):

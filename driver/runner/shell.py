@@ -96,17 +96,17 @@ class CellgateShell:
 
     def system(self, command):
         """Runs a shell command, its output streaming; its exit code is `_exit_code`."""
-        from _cellgate import commands
+        from _cellgate import shell_commands
 
-        commands.stream(self._expanded(command, 2))
+        shell_commands.stream(self._expanded(command, 2))
 
     system_piped = system_raw = system
 
     def getoutput(self, command, split=True, depth=0):
         """The lines a shell command writes to stdout and stderr."""
-        from _cellgate import commands
+        from _cellgate import shell_commands
 
-        lines = commands.lines(self._expanded(command, 2))
+        lines = shell_commands.lines(self._expanded(command, 2))
         return lines if split else lines.n
 
     def help(self, name, detail=False):
@@ -139,10 +139,10 @@ class CellgateShell:
         return "inline", "module://_cellgate.figures"
 
     def _expanded(self, text, depth):
-        from _cellgate import commands
+        from _cellgate import shell_commands
 
         frame = sys._getframe(depth)
-        return commands.expand(text, frame.f_locals, session.namespace)
+        return shell_commands.expand(text, frame.f_locals, session.namespace)
 
 
 SHELL = CellgateShell()

@@ -51,7 +51,7 @@ def install():
     _signal.signal(SIGINT, _on_interrupt)
 
 
-def mend():
+def repair():
     """Undoes what the last cell did to SIGINT."""
     if _signal.getsignal(SIGINT) is not _on_interrupt:
         _signal.signal(SIGINT, _on_interrupt)

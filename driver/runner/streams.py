@@ -31,9 +31,9 @@ class Stream(io.TextIOBase):
     def buffer(self):
         """The bytes below the text."""
         if self._bytes is None:
-            from _cellgate import wrapped
+            from _cellgate import wrapped_streams
 
-            self._bytes = wrapped.Bytes(self)
+            self._bytes = wrapped_streams.Bytes(self)
         return self._bytes
 
     @property

@@ -30,8 +30,8 @@ def adopt(module):
             setattr(place, name, wrapped)
     for place in (module, module.events):
         place.get_running_loop = _running_or_ours(module.events.get_running_loop)
-    session.mendings.append(_mend)
-    _mend()
+    session.repairs.append(_repair)
+    _repair()
 
 
 def _wanting_loop(original):
@@ -78,7 +78,7 @@ def session_loop():
     return loop
 
 
-def _mend():
+def _repair():
     # `asyncio.run` leaves a thread without a loop.
     asyncio.set_event_loop(session_loop())
 

@@ -14,9 +14,9 @@
 //!                                                                └─► supervisor::supervise
 //! ```
 //! The user namespace belongs to an unprivileged user in every case: a root gateway first becomes
-//! a user nobody else is (but keeps its capabilities until the clone, to enter a cgroup and to
+//! a user of its own (but keeps its capabilities until the clone, to enter a cgroup and to
 //! open what only root may), so that the sandbox's user owns nothing, shares no per-user quota
-//! and can signal nobody outside.
+//! and can signal no process outside.
 //!
 //! Invariants: one thread, so a fork is safe; nothing of the host is visible between the move and
 //! the supervisor's start; no descriptor but the link and the cgroup directories survives
@@ -31,7 +31,7 @@ use std::process::ExitCode;
 
 use cellgate_driver::spec::{Cgroup, INSIDE_ID, Report, Spec};
 
-use crate::supervisor::{Cgroups, Link, Score, supervise};
+use crate::supervisor::{Cgroups, Link, OomScore, supervise};
 
 mod landlock;
 mod root;
@@ -62,7 +62,7 @@ impl<T> At<T> for io::Result<T> {
 pub(crate) fn run() -> ExitCode {
     let (link, mut report) = match (sys::inherited(1), sys::inherited(2)) {
         (Ok(link), Ok(report)) => (link, File::from(report)),
-        _ => return ExitCode::from(2), // started by hand, with nobody to tell
+        _ => return ExitCode::from(2), // started by hand, with no descriptor to tell it on
     };
     match make(&link, &mut report) {
         Ok(Made::Outside) => ExitCode::SUCCESS,
@@ -77,7 +77,7 @@ pub(crate) fn run() -> ExitCode {
         Err(failure) => {
             let errno = failure.cause.raw_os_error().unwrap_or(0);
             let line = Report::Failed(errno, failure.what.replace('\n', " ")).line();
-            // If nobody reads it, nobody waits for it.
+            // If it is not read, no one waits for it.
             let _ = report.write_all(line.as_bytes());
             ExitCode::FAILURE
         }
@@ -89,7 +89,7 @@ enum Made {
     /// In the process that the gateway started, which has nothing left to do.
     Outside,
     /// In the first process of the sandbox.
-    Inside(Cgroups, io::Result<Score>),
+    Inside(Cgroups, io::Result<OomScore>),
     /// In the first process of a sandbox that only was to be tried.
     Probed,
 }
@@ -104,7 +104,7 @@ fn make(link: &OwnedFd, report: &mut File) -> Result<Made, Failure> {
     join_v1(&spec.cgroups, &cgroups)?;
     // Root's capabilities, which it still has, fix that nothing below goes back; without them, or
     // without such a file, it has to do without. The first process opens it anew, as its own.
-    drop(Score::raise());
+    drop(OomScore::raise());
     let mut sources = None;
     if let Some(id) = spec.outer_id {
         sources = Some(root::open_sources(&spec.steps)?);
@@ -128,7 +128,7 @@ fn make(link: &OwnedFd, report: &mut File) -> Result<Made, Failure> {
 
     sys::setsid().at(|| "start a session".into())?;
     map_ids(uid, gid)?;
-    let score = Score::raise(); // while /proc can be written
+    let score = OomScore::raise(); // while /proc can be written
     // After joining, so that the sandbox's cgroup is all it can see of the tree.
     sys::unshare(libc::CLONE_NEWCGROUP).at(|| "make a cgroup namespace".into())?;
     sys::sethostname(&spec.hostname).at(|| "set the host name".into())?;
@@ -236,12 +236,13 @@ fn give_up_privileges() -> io::Result<()> {
     sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0)
 }
 
-/// Leaves open the link, the report, the cgroups' directories and the score, and nothing behind 0, 1 and 2.
+/// Leaves open the link, the report, the cgroups' directories and the score, and nothing behind 0,
+/// 1 and 2.
 fn settle(
     link: &OwnedFd,
     report: &File,
     cgroups: &[OwnedFd],
-    score: &io::Result<Score>,
+    score: &io::Result<OomScore>,
 ) -> io::Result<()> {
     let mut keep = vec![link.as_raw_fd(), report.as_raw_fd()];
     keep.extend(cgroups.iter().map(AsRawFd::as_raw_fd));

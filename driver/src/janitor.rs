@@ -40,7 +40,7 @@ pub(crate) fn run() -> i32 {
     for sandbox in &sandboxes {
         kill(sandbox);
     }
-    // Through the open file: somebody may have removed its name.
+    // Through the open file: its name may have been removed.
     let Ok(text) = fs::read_to_string("/proc/self/fd/1") else {
         return 1;
     };
@@ -56,14 +56,14 @@ pub(crate) fn run() -> i32 {
     i32::from(!clean)
 }
 
-/// Whether a directory can be one that a gateway made: a damaged record kills nobody else.
+/// Whether a directory can be one that a gateway made: a damaged record kills no other process.
 fn is_an_instance(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     path.is_absolute() && name.starts_with("cellgate-")
 }
 
 /// Leaves the gateway's session and ignores what ends its process group or service: the
-/// end-of-file will come, and nobody else does this work.
+/// end-of-file will come, and no other process does this work.
 fn outlive_the_gateway() {
     // SAFETY: takes nothing; fails only for a group's leader, which is alone already.
     unsafe { libc::setsid() };
@@ -172,7 +172,7 @@ fn remove(cgroup: &Path, deadline: Instant) -> io::Result<()> {
     }
 }
 
-/// Waits for what has no event: the kernel tells nobody when a cgroup of version 1 becomes empty.
+/// Waits for what has no event: the kernel does not tell when a cgroup of version 1 becomes empty.
 fn pause() {
     // SAFETY: no entries, so the pointer is never read.
     unsafe { libc::poll(std::ptr::null_mut(), 0, PAUSE_MS) };

@@ -29,7 +29,7 @@ fn main() -> ExitCode {
 
 /// Reads the settings of the supervisor and becomes it.
 fn supervise(mut arguments: impl Iterator<Item = String>) -> Result<ExitCode, String> {
-    use supervisor::{Cgroups, Link, LinkSource, Score};
+    use supervisor::{Cgroups, Link, LinkSource, OomScore};
 
     let mut source = None;
     let mut cgroups = Cgroups::default();
@@ -60,5 +60,5 @@ fn supervise(mut arguments: impl Iterator<Item = String>) -> Result<ExitCode, St
     let source = source.ok_or("--link is missing")?;
     let link =
         Link::open(&source).map_err(|error| format!("cannot open the link {source:?}: {error}"))?;
-    Ok(supervisor::supervise(link, &cgroups.or_found(), Score::raise()))
+    Ok(supervisor::supervise(link, &cgroups.or_found(), OomScore::raise()))
 }

@@ -135,7 +135,7 @@ mod tag {
     pub(super) const MASK: u8 = 23;
 }
 
-/// A spec that is none: a bug, or somebody else started the driver.
+/// A spec that is none: a bug, or the driver was not started by a gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotASpec;
 

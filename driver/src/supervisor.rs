@@ -29,22 +29,23 @@ use cellgate_driver::wire::{Setup, VERSION, WireError, kind};
 
 use crate::sys;
 
-mod births;
-mod bundle;
 mod cell;
 mod clock;
 mod commands;
 mod ending;
 mod files;
+mod fork_detector;
 mod frames;
 mod harden;
+mod language;
 mod link;
+mod oom_score;
 mod pipes;
 mod processes;
 mod relay;
 mod runner;
-mod score;
-mod shared;
+mod shared_memory;
+mod stage;
 mod usage;
 
 use cell::Cell;
@@ -53,10 +54,11 @@ use commands::SetupReader;
 use ending::Absence;
 use files::Files;
 pub(crate) use link::{Link, LinkSource};
+pub(crate) use oom_score::OomScore;
 use pipes::Stream;
 use processes::Scope;
-use runner::{Runner, Socket, Stage};
-pub(crate) use score::Score;
+use runner::{Runner, Socket};
+use stage::Stage;
 use usage::Meter;
 pub(crate) use usage::{Cgroups, inherited};
 
@@ -116,7 +118,7 @@ impl fmt::Display for End {
 
 /// Serves a gateway until it closes the link. Everything below this process is dead when it
 /// returns; 1 if it ended by a fault of ours or the gateway's.
-pub(crate) fn supervise(link: Link, cgroups: &Cgroups, score: io::Result<Score>) -> ExitCode {
+pub(crate) fn supervise(link: Link, cgroups: &Cgroups, score: io::Result<OomScore>) -> ExitCode {
     let scope = Scope::of_this_process();
     let end = match Supervisor::begin(link, cgroups, score, scope) {
         Ok(mut supervisor) => match supervisor.run() {
@@ -125,7 +127,8 @@ pub(crate) fn supervise(link: Link, cgroups: &Cgroups, score: io::Result<Score>)
         },
         Err(end) => end,
     };
-    // PID 1 takes its namespace along by ending; everybody else has to look for survivors.
+    // PID 1 takes its namespace along by ending; a supervisor without one has to look for
+    // survivors.
     while scope == Scope::Descendants && !scope.list().is_empty() {
         scope.kill_all();
         while matches!(sys::reap(), Ok(sys::Reaped::Dead(_))) {}
@@ -139,9 +142,9 @@ pub(crate) fn supervise(link: Link, cgroups: &Cgroups, score: io::Result<Score>)
     }
 }
 
-/// Whether SIGTERM comes from somebody who has a say in it. Inside a namespace user code may send it
-/// too, with any code and sender that it likes (rt_sigqueueinfo(2)), except those of a kill(2) from
-/// outside.
+/// Whether SIGTERM comes from outside of the sandbox. Inside a namespace user code may send
+/// it too, with any code and sender that it likes (rt_sigqueueinfo(2)), except those of a kill(2)
+/// from outside.
 fn asks_for_the_end(scope: Scope, signal: sys::Signal) -> bool {
     scope == Scope::Descendants || (signal.code == libc::SI_USER && signal.sender == 0)
 }
@@ -153,7 +156,7 @@ enum Event {
     Link,
     /// The link takes bytes again.
     LinkWritable,
-    /// Somebody died, or we are to end.
+    /// A child died, or the supervisor is to end.
     Signal,
     /// The runner wrote a frame.
     Socket(Socket),
@@ -171,12 +174,12 @@ type OwedFrame = (u8, u8, u32, Vec<u8>);
 /// Everything the loop works on.
 struct Supervisor {
     link: Link,
-    signals: OwnedFd,
+    poller: Poller,
     scope: Scope,
     /// Its own score for the day when memory runs out, or why it has none.
-    score: io::Result<Score>,
+    score: io::Result<OomScore>,
     setup: Setup,
-    meter: Meter,
+    watch: Watch,
     runner: Option<Runner>,
     /// Why there is no runner, when there is none.
     absence: Absence,
@@ -184,23 +187,41 @@ struct Supervisor {
     cell: Option<Cell>,
     /// The newest cell that ended.
     last_cell: u32,
-    /// The cell whose EXECUTE has more fragments to come.
-    receiving: Option<u32>,
-    /// The ended cell whose EXECUTE has more fragments to come.
-    discarding: Option<u32>,
-    /// The question that has more fragments to come, and where it goes; nowhere if refused.
-    asking: Option<(u32, Option<Socket>)>,
+    incoming: Incoming,
     files: Files,
     /// Frames that must not be lost, in order; bounded by [`Supervisor::is_paused`].
     owed: VecDeque<OwedFrame>,
     /// Pipes found ready in this turn.
     ready_pipes: Vec<(u32, Stream)>,
-    /// When memory is watched next, if it is ours to watch.
-    watch_at: Option<Instant>,
     /// Since when a queue to the runner is over its level.
     full_since: Option<Instant>,
+}
+
+/// What the loop waits for.
+struct Poller {
+    /// SIGCHLD and SIGTERM.
+    signals: OwnedFd,
     polled: Vec<libc::pollfd>,
+    /// What was ready in this turn.
     events: Vec<Event>,
+}
+
+/// Commands of which more fragments are to come.
+#[derive(Default)]
+struct Incoming {
+    /// The cell whose EXECUTE is not whole.
+    receiving: Option<u32>,
+    /// The ended cell whose EXECUTE is not whole.
+    discarding: Option<u32>,
+    /// The question that is not whole, and where it goes; nowhere if refused.
+    asking: Option<(u32, Option<Socket>)>,
+}
+
+/// How the memory of the sandbox is measured.
+struct Watch {
+    meter: Meter,
+    /// When memory is compared with the limit next, if no cgroup limits it.
+    due: Option<Instant>,
 }
 
 impl Supervisor {
@@ -208,7 +229,7 @@ impl Supervisor {
     fn begin(
         mut link: Link,
         cgroups: &Cgroups,
-        score: io::Result<Score>,
+        score: io::Result<OomScore>,
         scope: Scope,
     ) -> Result<Supervisor, End> {
         let missing = harden::harden(scope);
@@ -225,30 +246,25 @@ impl Supervisor {
 
         let mut supervisor = Supervisor {
             link,
-            signals,
+            poller: Poller { signals, polled: Vec::new(), events: Vec::new() },
             scope,
             score,
             setup: Setup::default(),
-            meter: Meter::new(scope, &Cgroups::default(), "/"),
+            watch: Watch { meter: Meter::new(scope, &Cgroups::default(), "/"), due: None },
             runner: None,
             absence: Absence::default(),
             cell: None,
             last_cell: 0,
-            receiving: None,
-            discarding: None,
-            asking: None,
+            incoming: Incoming::default(),
             files: Files::default(),
             owed: VecDeque::new(),
             ready_pipes: Vec::new(),
-            watch_at: None,
             full_since: None,
-            polled: Vec::new(),
-            events: Vec::new(),
         };
         supervisor.setup = supervisor.await_setup()?;
-        supervisor.meter = Meter::new(scope, cgroups, &supervisor.setup.workdir);
+        supervisor.watch.meter = Meter::new(scope, cgroups, &supervisor.setup.workdir);
         let now = Instant::now();
-        supervisor.watch_at = supervisor.setup.watch_memory.then_some(now);
+        supervisor.watch.due = supervisor.setup.watch_memory.then_some(now);
         supervisor.start_runner(now);
         supervisor.pump(now)?;
         Ok(supervisor)
@@ -261,9 +277,9 @@ impl Supervisor {
                 return Ok(setup);
             }
             self.wait(Instant::now())?;
-            for event in std::mem::take(&mut self.events) {
+            for event in std::mem::take(&mut self.poller.events) {
                 match event {
-                    Event::Link => self.hear()?,
+                    Event::Link => self.read_link()?,
                     Event::LinkWritable => self.link.flush()?,
                     Event::Signal => self.take_signals(Instant::now())?,
                     _ => {} // there is no runner yet
@@ -277,29 +293,29 @@ impl Supervisor {
         loop {
             self.wait(now)?;
             now = Instant::now();
-            let mut events = std::mem::take(&mut self.events);
+            let mut events = std::mem::take(&mut self.poller.events);
             for event in events.drain(..) {
                 match event {
-                    Event::Link => self.hear()?,
+                    Event::Link => self.read_link()?,
                     Event::LinkWritable => self.link.flush()?,
                     Event::Signal => self.take_signals(now)?,
-                    Event::Socket(socket) => self.listen(socket),
+                    Event::Socket(socket) => self.read_socket(socket),
                     Event::SocketWritable(socket) => self.flush_to_runner(socket),
                     Event::Stacks => self.take_stacks(now),
                     Event::Output(cell, stream) => self.ready_pipes.push((cell, stream)),
                 }
             }
-            self.events = events;
-            self.obey(now)?;
-            self.look_at_clock(now);
+            self.poller.events = events;
+            self.handle_commands(now)?;
+            self.handle_deadlines(now);
             self.pump(now)?;
         }
     }
 
     /// Waits until something is ready or due, and lists it in `events`.
     fn wait(&mut self, now: Instant) -> Result<(), End> {
-        let mut polled = std::mem::take(&mut self.polled);
-        let mut events = std::mem::take(&mut self.events);
+        let mut polled = std::mem::take(&mut self.poller.polled);
+        let mut events = std::mem::take(&mut self.poller.events);
         polled.clear();
         events.clear();
         let mut wait_for = |fd: BorrowedFd<'_>, interest: libc::c_short, event: Event| {
@@ -316,7 +332,7 @@ impl Supervisor {
         if blocked {
             wait_for(self.link.output(), libc::POLLOUT, Event::LinkWritable);
         }
-        wait_for(self.signals.as_fd(), libc::POLLIN, Event::Signal);
+        wait_for(self.poller.signals.as_fd(), libc::POLLIN, Event::Signal);
         let mut deadline = self.deadline(now);
         if let Some(runner) = &self.runner {
             for (socket, channel) in
@@ -362,8 +378,8 @@ impl Supervisor {
         }
         let mut ready = polled.iter().map(|fd| fd.revents != 0);
         events.retain(|_| ready.next() == Some(true));
-        self.polled = polled;
-        self.events = events;
+        self.poller.polled = polled;
+        self.poller.events = events;
         Ok(())
     }
 
@@ -425,7 +441,7 @@ impl Supervisor {
     fn take_signals(&mut self, now: Instant) -> Result<(), End> {
         let mut died = false;
         loop {
-            let signal = sys::next_signal(self.signals.as_fd());
+            let signal = sys::next_signal(self.poller.signals.as_fd());
             match signal.map_err(|error| End::failed("read signals", error))? {
                 None => break,
                 // Forged, it costs a look at children that live.
@@ -436,7 +452,7 @@ impl Supervisor {
                 Some(_) => {}
             }
         }
-        if died { self.bury(now) } else { Ok(()) }
+        if died { self.reap(now) } else { Ok(()) }
     }
 
     fn take_stacks(&mut self, now: Instant) {

@@ -90,7 +90,7 @@ pub(crate) fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
 }
 
 fn own_pair(pair: [RawFd; 2]) -> (OwnedFd, OwnedFd) {
-    // SAFETY: the kernel has just made both, and nobody else knows them.
+    // SAFETY: the kernel has just made both, and no other code knows them.
     unsafe { (OwnedFd::from_raw_fd(pair[0]), OwnedFd::from_raw_fd(pair[1])) }
 }
 
@@ -133,7 +133,7 @@ pub(crate) fn duplicate_high(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
-/// Takes a descriptor whose number was handed over by whoever started this process.
+/// Takes a descriptor whose number was handed over by the parent of this process.
 pub(crate) fn adopt(number: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: no pointers; F_GETFD merely asks whether the number is open.
     check(unsafe { libc::fcntl(number, libc::F_GETFD) })?;
@@ -436,7 +436,7 @@ pub(crate) fn tmpfs_bytes(path: &Path) -> u64 {
     (about.f_blocks - about.f_bfree) * about.f_bsize as u64
 }
 
-/// Removes a System V shared memory segment once nobody has it attached.
+/// Removes a System V shared memory segment once no process has it attached.
 pub(crate) fn remove_segment(id: c_int) -> io::Result<()> {
     // SAFETY: IPC_RMID reads no buffer.
     check(unsafe { libc::shmctl(id, libc::IPC_RMID, std::ptr::null_mut()) }).map(drop)

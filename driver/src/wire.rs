@@ -11,9 +11,9 @@
 //! ```
 //!
 //! Between two fragments of a message may stand what the supervisor says by itself in one frame:
-//! OUTPUT, USAGE, PONG, LOG, FILE_ANSWER, a busy REPLY. Two messages in fragments never interleave. EXITED voids
-//! the message it cuts off. A frame that breaks a rule of this file ends the link: whoever sent it is either
-//! broken or hostile.
+//! OUTPUT, USAGE, PONG, LOG, FILE_ANSWER, a busy REPLY. Two messages in fragments never interleave.
+//! EXITED voids the message it cuts off. A frame that breaks a rule of this file ends the link:
+//! its sender is either broken or hostile.
 //!
 //! ```text
 //! gateway ─► supervisor   SETUP EXECUTE INTERRUPT INPUT RESTART REQUEST PING FILE

@@ -186,10 +186,13 @@ impl Shared {
     }
 }
 
-/// Runs every case against every backend, then ends the shared gateways.
-pub(crate) fn run(groups: &[&'static [Case]]) -> ExitCode {
-    let all = |cases: &&'static [Case]| Group { cases, backends: &Backend::ALL, then_lives: false };
-    run_groups(&groups.iter().map(all).collect::<Vec<_>>(), Vec::new())
+/// Tables of cases, each with the backends that it runs against.
+pub(crate) type Matrix<'a> = &'a [(&'static [Case], &'static [Backend])];
+
+/// Runs cases against their backends, then ends the shared gateways.
+pub(crate) fn run(matrix: Matrix<'_>) -> ExitCode {
+    let group = |&(cases, backends): &_| Group { cases, backends, then_lives: false };
+    run_groups(&matrix.iter().map(group).collect::<Vec<_>>(), Vec::new())
 }
 
 /// Runs groups of cases and trials besides, then ends the shared gateways.

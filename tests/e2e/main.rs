@@ -1,5 +1,6 @@
-//! The whole program, end to end: the built gateway, real sandboxes, real WebSockets. Every case
-//! runs against every backend, and every message is checked against the protocol's promises.
+//! The whole program, end to end: the built gateway, real sandboxes, real WebSockets. Cases run
+//! against the backends that they depend on, and every message is checked against the protocol's
+//! promises.
 //!
 //! ```text
 //!   cargo test --test e2e                        all that this machine can run
@@ -32,25 +33,35 @@ mod spoil;
 mod stop;
 mod watching;
 
+use common::backend::Backend;
+
+/// Where each module runs: a module on all backends tests what a backend does, one on
+/// [`Backend::PLAIN`] what happens above it. The data path alone differs between the two ways to
+/// reach a container, and rights alone between the two kinds of local sandboxes.
 fn main() -> std::process::ExitCode {
+    use Backend::{Docker, DockerRunsc, DockerStdio, LocalRoot, LocalUser};
+    const ALL: &[Backend] = &Backend::ALL;
+    const BUT_STDIO: &[Backend] = &[LocalRoot, LocalUser, Docker, DockerRunsc];
+    const BUT_ROOT: &[Backend] = &[LocalUser, Docker, DockerStdio, DockerRunsc];
+    const ONE: &[Backend] = Backend::PLAIN;
     common::suite::run(&[
-        cells::CASES,
-        output::CASES,
-        rich::CASES,
-        input::CASES,
-        stop::CASES,
-        exits::CASES,
-        spoil::CASES,
-        limits::CASES,
-        flood::CASES,
-        queries::CASES,
-        protocol::CASES,
-        access::CASES,
-        clients::CASES,
-        resume::CASES,
-        closes::CASES,
-        lifecycle::CASES,
-        watching::CASES,
-        command::CASES,
+        (cells::CASES, BUT_STDIO),
+        (output::CASES, &[LocalUser, Docker, DockerRunsc]),
+        (stop::CASES, BUT_ROOT),
+        (exits::CASES, ALL),
+        (spoil::CASES, BUT_STDIO),
+        (limits::CASES, BUT_STDIO),
+        (flood::CASES, BUT_ROOT),
+        (lifecycle::CASES, ALL),
+        (rich::CASES, ONE),
+        (input::CASES, ONE),
+        (queries::CASES, ONE),
+        (protocol::CASES, ONE),
+        (access::CASES, ONE),
+        (clients::CASES, ONE),
+        (resume::CASES, ONE),
+        (closes::CASES, ONE),
+        (watching::CASES, ONE),
+        (command::CASES, ONE),
     ])
 }

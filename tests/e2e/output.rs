@@ -177,7 +177,7 @@ async fn pipes_serve_several_cells_until_something_else_may_write_to_them(stage:
     let mut client = stage.session().await;
     let which = "import os\nprint(os.fstat(1).st_ino)";
     let first = client.print(which).await;
-    // gVisor does not tell of births, and then each cell has pipes of its own.
+    // gVisor does not tell that a process was forked, and then each cell has pipes of its own.
     if client.print("print(open('/proc/loadavg').read().split()[-1])").await != "0\n" {
         assert_eq!(client.print(which).await, first);
     }

@@ -19,14 +19,18 @@ mod requests;
 mod run;
 mod sessions;
 
+use common::backend::Backend;
+
+/// What moves files or ends sandboxes runs on all backends, the rest on one.
 fn main() -> std::process::ExitCode {
+    let (all, one) = (&Backend::ALL, Backend::PLAIN);
     common::suite::run(&[
-        run::CASES,
-        refusals::CASES,
-        sessions::CASES,
-        files::CASES,
-        hidden::CASES,
-        output::CASES,
-        description::CASES,
+        (files::CASES, all),
+        (run::CASES, one),
+        (refusals::CASES, one),
+        (sessions::CASES, one),
+        (hidden::CASES, one),
+        (output::CASES, one),
+        (description::CASES, one),
     ])
 }

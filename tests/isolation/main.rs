@@ -12,12 +12,15 @@ mod exhaustion;
 mod neighbours;
 mod network;
 
+use common::backend::Backend;
+
 fn main() -> std::process::ExitCode {
+    const ALL: &[Backend] = &Backend::ALL;
     common::suite::run(&[
-        checks::CASES,
-        network::CASES,
-        devices::CASES,
-        neighbours::CASES,
-        exhaustion::CASES,
+        (checks::CASES, ALL),
+        (network::CASES, ALL),
+        (devices::CASES, ALL),
+        (neighbours::CASES, ALL),
+        (exhaustion::CASES, ALL),
     ])
 }

@@ -33,7 +33,7 @@ class Start(RunnerTest):
             "link",
             "session",
             "signals",
-            "world",
+            "environment",
             "cell",
             "execute",
             "imports",

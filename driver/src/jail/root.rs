@@ -7,7 +7,7 @@
 //!             descriptor, so nothing on the host can redirect them
 //!   move      pivot_root, then the old root is detached and the new one made read-only
 //! ```
-//! Sources are opened by whoever may: by root before it gives root up (an interpreter below
+//! Sources are opened by the user who may: by root before it gives root up (an interpreter below
 //! `/root` is then readable in the sandbox although the way to it is not), otherwise by the
 //! sandbox's first process.
 
@@ -137,7 +137,7 @@ fn bind(root: &OwnedFd, tree: &OwnedFd, target: &str) -> io::Result<()> {
 }
 
 /// One tmpfs, a directory of it at each target: so the limit holds for all of them together. The
-/// tmpfs itself stays mounted below the first of them, where nobody can reach it.
+/// tmpfs itself stays mounted below the first of them, where no path reaches it.
 fn scratch(root: &OwnedFd, bytes: u64, inodes: u64, targets: &[String]) -> io::Result<()> {
     let (Some(first), own) = (targets.first(), 1 + targets.len() as u64) else {
         return Ok(());

@@ -40,7 +40,7 @@ fn checked(result: c_long) -> io::Result<c_long> {
 
 fn owned(result: c_long) -> io::Result<OwnedFd> {
     let fd = checked(result)? as RawFd;
-    // SAFETY: the kernel has just returned this descriptor and nobody else knows it.
+    // SAFETY: the kernel has just returned this descriptor and no other code knows it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
@@ -167,7 +167,7 @@ pub(super) fn loopback_up() -> io::Result<()> {
     checked(c_long::from(result)).map(drop)
 }
 
-/// Copies the mounts at and below `path` of `at` into a tree nobody sees yet.
+/// Copies the mounts at and below `path` of `at` into a tree that is mounted nowhere yet.
 pub(super) fn open_tree(at: Option<BorrowedFd<'_>>, path: &str) -> io::Result<OwnedFd> {
     let at = at.map_or(libc::AT_FDCWD, |fd| fd.as_raw_fd());
     let flags = OPEN_TREE_CLONE | libc::O_CLOEXEC as c_uint | libc::AT_RECURSIVE as c_uint;

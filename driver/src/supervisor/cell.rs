@@ -37,10 +37,10 @@ pub(crate) struct Interrupt {
     /// Set until SIGINT is sent: when it is sent at the latest. The runner ignores SIGINT until
     /// it has taken the cell.
     pub(crate) owed_until: Option<Instant>,
-    /// When SIGINT is sent once more, late in the grace, and then again and again, each time halfway
-    /// to its end. The first may have stopped a child alone: system(3) ignores it for as long as its
-    /// command runs. And it may have met a shell that was just starting a program and kept it from
-    /// both.
+    /// When SIGINT is sent once more, late in the grace, and then again and again, each time
+    /// halfway to its end. The first may have stopped a child alone: system(3) ignores it for as
+    /// long as its command runs. And it may have met a shell that was just starting a program and
+    /// kept it from both.
     pub(crate) again_at: Option<Instant>,
 }
 

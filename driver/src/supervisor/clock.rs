@@ -2,14 +2,14 @@
 //! memory watched where no cgroup does it, runners that do not do their part in time.
 //!
 //! There is no timer: [`Supervisor::deadline`] says how long the loop may wait, and after each
-//! wait [`Supervisor::look_at_clock`] does what is due.
+//! wait [`Supervisor::handle_deadlines`] does what is due.
 
 use std::time::{Duration, Instant};
 
 use cellgate_driver::wire::{ExitCause, Usage, kind};
 
 use super::Supervisor;
-use super::runner::Stage;
+use super::stage::Stage;
 
 /// How long an interpreter may take to write its stacks.
 const DUMP_LIMIT: Duration = Duration::from_millis(250);
@@ -26,7 +26,7 @@ const STUCK_LIMIT: Duration = Duration::from_secs(10);
 impl Supervisor {
     /// When to act next without being told.
     pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
-        let mut next = earliest(self.watch_at, self.absence.retry_at);
+        let mut next = earliest(self.watch.due, self.absence.retry_at);
         if let Some(cell) = &self.cell {
             next = earliest(next, cell.look_at);
         }
@@ -48,25 +48,25 @@ impl Supervisor {
     }
 
     /// Does what is due.
-    pub(super) fn look_at_clock(&mut self, now: Instant) {
+    pub(super) fn handle_deadlines(&mut self, now: Instant) {
         if self.absence.retry_at.is_some_and(|at| at <= now) {
             self.start_runner(now);
         }
         self.watch_memory(now);
-        self.look_at_cell(now);
-        self.send_owed_interrupt(now);
+        self.check_cell(now);
+        self.send_late_interrupt(now);
         self.repeat_interrupt(now);
-        self.watch_runner(now);
+        self.check_runner(now);
     }
 
     fn watch_memory(&mut self, now: Instant) {
-        if self.watch_at.is_none_or(|at| at > now) {
+        if self.watch.due.is_none_or(|at| at > now) {
             return;
         }
         let pause = if self.cell.is_some() { WATCH_BUSY } else { WATCH_IDLE };
-        self.watch_at = Some(now + pause);
+        self.watch.due = Some(now + pause);
         let limit = self.setup.memory_limit_bytes;
-        let Some(bytes) = self.meter.above(limit) else { return };
+        let Some(bytes) = self.watch.meter.above(limit) else { return };
         if let Some(cell) = &mut self.cell {
             cell.note_memory(bytes);
         }
@@ -74,16 +74,16 @@ impl Supervisor {
         self.end_runner(ExitCause::Memory, detail, now);
     }
 
-    fn look_at_cell(&mut self, now: Instant) {
+    fn check_cell(&mut self, now: Instant) {
         let (Some(cell), Some(runner)) = (&mut self.cell, &self.runner) else { return };
         if cell.look_at.is_none_or(|at| at > now) {
             return;
         }
-        if self.watch_at.is_some() {
-            self.watch_at = earliest(self.watch_at, Some(now + WATCH_BUSY));
+        if self.watch.due.is_some() {
+            self.watch.due = earliest(self.watch.due, Some(now + WATCH_BUSY));
         }
         let every_ms = self.setup.usage_interval_ms;
-        let sample = cell.look(&mut self.meter, runner.pid, every_ms, now);
+        let sample = cell.look(&mut self.watch.meter, runner.pid, every_ms, now);
         let Some(sample) = sample.filter(|_| !self.link.is_blocked()) else {
             return; // one more or less is no loss
         };
@@ -97,7 +97,7 @@ impl Supervisor {
     }
 
     /// Ends a runner that does not do its part in time.
-    fn watch_runner(&mut self, now: Instant) {
+    fn check_runner(&mut self, now: Instant) {
         let Some(runner) = &mut self.runner else { return };
         if runner.control.closed || runner.side.closed {
             runner.closed_since.get_or_insert(now);

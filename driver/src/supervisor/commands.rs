@@ -10,7 +10,8 @@ use cellgate_driver::wire::{ExitCause, FrameReader, Header, Setup, flag, kind};
 
 use super::cell::Cell;
 use super::frames::{Fill, fill};
-use super::runner::{MOST_QUESTIONS, Questions, Runner, Socket, Stage};
+use super::runner::{MOST_QUESTIONS, Questions, Runner, Socket};
+use super::stage::Stage;
 use super::{End, Supervisor};
 
 /// Answers to the gateway that may wait for the link before its commands do.
@@ -57,7 +58,7 @@ impl Supervisor {
     }
 
     /// Reads the link once.
-    pub(super) fn hear(&mut self) -> Result<(), End> {
+    pub(super) fn read_link(&mut self) -> Result<(), End> {
         let mut reader = std::mem::take(&mut self.link.reader);
         let filled = fill(&mut reader, self.link.input());
         self.link.reader = reader;
@@ -68,7 +69,7 @@ impl Supervisor {
     }
 
     /// Obeys the commands read so far.
-    pub(super) fn obey(&mut self, now: Instant) -> Result<(), End> {
+    pub(super) fn handle_commands(&mut self, now: Instant) -> Result<(), End> {
         let mut reader = std::mem::take(&mut self.link.reader);
         while !self.is_paused()
             && let Some(header) = reader.peek().map_err(End::link_breach)?
@@ -113,11 +114,11 @@ impl Supervisor {
     fn execute(&mut self, header: Header, frame: &[u8], now: Instant) -> Result<(), End> {
         let number = header.cell;
         let more = header.flags & flag::MORE != 0;
-        if self.discarding == Some(number) {
-            self.discarding = more.then_some(number);
+        if self.incoming.discarding == Some(number) {
+            self.incoming.discarding = more.then_some(number);
             return Ok(());
         }
-        if self.receiving != Some(number) {
+        if self.incoming.receiving != Some(number) {
             if let Some(cell) = &self.cell {
                 let running = cell.number;
                 return Err(End::Breach(format!("EXECUTE {number} while cell {running} runs")));
@@ -127,11 +128,11 @@ impl Supervisor {
             }
             let Some(runner) = &mut self.runner else {
                 self.refuse_cell(number);
-                self.discarding = more.then_some(number);
+                self.incoming.discarding = more.then_some(number);
                 return Ok(());
             };
             self.cell = Some(Cell::begin(number, runner.pid, now));
-            self.receiving = more.then_some(number);
+            self.incoming.receiving = more.then_some(number);
             // To a runner that is dying the cell is lost: its EXITED will name it.
             if !runner.is_ending()
                 && let Err(error) = runner.send_cell(number, frame, &mut self.link, now)
@@ -141,7 +142,7 @@ impl Supervisor {
             }
             return Ok(());
         }
-        self.receiving = more.then_some(number);
+        self.incoming.receiving = more.then_some(number);
         if let Some(runner) = self.runner.as_mut().filter(|runner| !runner.is_ending()) {
             runner.control.send(frame);
         }
@@ -159,11 +160,11 @@ impl Supervisor {
     fn ask(&mut self, header: Header, frame: &[u8]) {
         let number = header.cell;
         let more = header.flags & flag::MORE != 0;
-        let socket = match self.asking {
+        let socket = match self.incoming.asking {
             Some((asking, socket)) if asking == number => socket,
             _ => self.socket_for_question(number),
         };
-        self.asking = more.then_some((number, socket));
+        self.incoming.asking = more.then_some((number, socket));
         match (socket, &mut self.runner) {
             (Some(socket), Some(runner)) => runner.channel(socket).send(frame),
             _ if !more => self.link.put(kind::REPLY, flag::BUSY, number, &[]),
@@ -192,11 +193,11 @@ impl Supervisor {
     fn interrupt(&mut self, number: u32, grace_ms: u32, now: Instant) {
         let Some(cell) = self.cell.as_mut().filter(|cell| cell.number == number) else { return };
         cell.interrupt(grace_ms, now);
-        self.send_owed_interrupt(now);
+        self.send_late_interrupt(now);
     }
 
     /// Sends SIGINT as soon as the runner has taken the cell it is meant for.
-    pub(super) fn send_owed_interrupt(&mut self, now: Instant) {
+    pub(super) fn send_late_interrupt(&mut self, now: Instant) {
         let (Some(cell), Some(runner)) = (&mut self.cell, &mut self.runner) else { return };
         let Some(interrupt) = &mut cell.interrupt else { return };
         let Some(until) = interrupt.owed_until else { return };

@@ -13,8 +13,9 @@ use cellgate_driver::wire::{CellUsage, ExitCause, Exited, flag, kind};
 
 use super::frames::Fill;
 use super::processes::Scope;
-use super::runner::{Runner, Socket, Stage};
-use super::{End, Supervisor, shared};
+use super::runner::{Runner, Socket};
+use super::stage::{Ending, Stage};
+use super::{End, Supervisor, shared_memory};
 use crate::sys::{self, Death, Reaped};
 
 /// How long killed processes may take to go. Longer takes only who hangs in the kernel.
@@ -26,24 +27,6 @@ const REAP_AGAIN: Duration = Duration::from_millis(20);
 /// Pauses between tries to start a runner when processes have run out.
 const START_AGAIN_MS: [u64; 4] = [10, 50, 250, 1000];
 
-/// What is known of a runner that is dead or dying.
-pub(crate) struct Ending {
-    /// Why it ends.
-    pub(crate) cause: ExitCause,
-    /// More about it, for people.
-    pub(crate) detail: String,
-    /// How it ended, once it was waited for.
-    death: Option<Death>,
-    /// Whether all else is gone too.
-    alone: bool,
-    /// Whether it broke the protocol, so that nothing more it said counts.
-    pub(crate) mute: bool,
-    /// When to go on though something is left.
-    give_up: Instant,
-    /// When to kill again.
-    again: Instant,
-}
-
 /// Why there is no runner.
 #[derive(Default)]
 pub(super) struct Absence {
@@ -52,18 +35,6 @@ pub(super) struct Absence {
     /// When to try again.
     pub(super) retry_at: Option<Instant>,
     tries: usize,
-}
-
-impl Ending {
-    /// Whether the dead are all buried, or waited for long enough.
-    fn is_over(&self, now: Instant) -> bool {
-        (self.alone && self.death.is_some()) || now >= self.give_up
-    }
-
-    /// When to look again without being told.
-    pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
-        (!self.is_over(now)).then_some(self.again.min(self.give_up))
-    }
 }
 
 impl Supervisor {
@@ -89,8 +60,8 @@ impl Supervisor {
         self.scope.kill_all();
     }
 
-    /// Waits for whoever has ended. The death of the runner ends everything else.
-    pub(super) fn bury(&mut self, now: Instant) -> Result<(), End> {
+    /// Waits for every child that has ended. The death of the runner ends everything else.
+    pub(super) fn reap(&mut self, now: Instant) -> Result<(), End> {
         loop {
             match sys::reap().map_err(|error| End::failed("wait for children", error))? {
                 Reaped::Dead(death) => {
@@ -116,7 +87,7 @@ impl Supervisor {
             self.end_stubborn(&text, now);
         } else if !runner.is_ending() {
             let killed = death.signalled && death.status == libc::SIGKILL;
-            let cause = match killed && self.meter.oom_killed() {
+            let cause = match killed && self.watch.meter.oom_killed() {
                 true => ExitCause::Memory,
                 false => ExitCause::Own,
             };
@@ -158,7 +129,7 @@ impl Supervisor {
             cell.output_bytes += bytes as u64;
         }
         if whole {
-            self.bid_farewell(now);
+            self.send_exit(now);
         }
         Ok(())
     }
@@ -185,11 +156,11 @@ impl Supervisor {
     }
 
     /// Says that the runner is no more, and starts the next if this one ever was of use.
-    fn bid_farewell(&mut self, now: Instant) {
+    fn send_exit(&mut self, now: Instant) {
         let Some(runner) = self.runner.take() else { return };
         let Stage::Ending(ending) = runner.stage else { return };
-        let asking = self.asking.take().map(|(number, _)| number);
-        self.asking = asking.map(|number| (number, None)); // answered when its last fragment came
+        let asking = self.incoming.asking.take().map(|(number, _)| number);
+        self.incoming.asking = asking.map(|number| (number, None)); // answered when its last fragment came
         for question in runner.asked.into_iter().filter(|&asked| Some(asked) != asking) {
             self.owed.push_back((kind::REPLY, flag::BUSY, question, Vec::new()));
         }
@@ -202,14 +173,14 @@ impl Supervisor {
             if ending.cause == ExitCause::Memory {
                 cell.note_memory(self.setup.memory_limit_bytes); // or it would not have died
             }
-            usage = cell.usage(&mut self.meter, runner.pid, Some(cpu_us), now);
+            usage = cell.usage(&mut self.watch.meter, runner.pid, Some(cpu_us), now);
             if ending.cause == ExitCause::Memory {
                 // Looks are rare; that it was at the limit is certain.
                 let limit = self.setup.memory_limit_bytes;
                 usage.peak_memory_bytes = usage.peak_memory_bytes.max(limit);
             }
             self.last_cell = number;
-            self.discarding = self.receiving.take();
+            self.incoming.discarding = self.incoming.receiving.take();
         }
         self.owe_exit(number, ending.cause, death, usage, ending.detail);
         if runner.was_ready || ending.cause == ExitCause::Restart {
@@ -227,10 +198,10 @@ impl Supervisor {
     pub(super) fn start_runner(&mut self, now: Instant) {
         self.absence.retry_at = None;
         if self.scope == Scope::Namespace {
-            shared::remove_system_v(); // no process of the last runner lives
+            shared_memory::remove_system_v(); // no process of the last runner lives
         }
-        self.meter.settle();
-        self.meter.forget_high_water();
+        self.watch.meter.settle();
+        self.watch.meter.forget_high_water();
         let started = match &self.score {
             Ok(score) => score.first_to_die(|| Runner::start(&self.setup)),
             Err(error) => Err(io::Error::new(error.kind(), error.to_string())),

@@ -110,7 +110,7 @@ impl Supervisor {
     /// Takes a step of a transfer.
     pub(super) fn transfer(&mut self, number: u32, payload: &[u8]) -> Result<(), End> {
         let command = FileCommand::decode(payload).map_err(End::link_breach)?;
-        let answer = match self.files.obey(number, command, &self.setup.workdir) {
+        let answer = match self.files.handle(number, command, &self.setup.workdir) {
             Ok(Some(answer)) => answer.encode(),
             Ok(None) => return Ok(()),
             Err(Fault::Refused(refused)) => refused.answer(),
@@ -139,7 +139,7 @@ impl From<Refused> for Fault {
 
 impl Files {
     /// Obeys a command. No answer: none is wanted, or [`Files::put_chunks`] gives it.
-    fn obey(
+    fn handle(
         &mut self,
         number: u32,
         command: FileCommand<'_>,
@@ -289,8 +289,8 @@ fn entries(listing: &OwnedFd, room: &mut [u8]) -> Result<usize, Refused> {
 
 fn read(workdir: &str, path: &[u8]) -> Result<(Work, Begun), Refused> {
     let (directory, name) = walk(workdir, path, false)?;
-    // Looked at before it is opened, as opening wakes whoever waits at a pipe's other end; and
-    // again behind it, as it may have become something else.
+    // Looked at before it is opened, as opening wakes a process that waits at a pipe's other end;
+    // and again behind it, as it may have become something else.
     regular(sys::about_name(directory.as_fd(), &name).map_err(while_trying("find the file"))?)?;
     let opened = sys::open_file(directory.as_fd(), &name);
     let file = opened.map_err(while_trying("open the file"))?;
@@ -355,7 +355,7 @@ fn enter(parent: &OwnedFd, name: &CStr, make: bool) -> Result<OwnedFd, Refused> 
     let mut opened = sys::open_place(parent.as_fd(), name);
     if make && opened.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
         match sys::make_directory(parent.as_fd(), name, DIRECTORY_MODE) {
-            // Somebody was faster; what it is, we see in a moment.
+            // Another process was faster; what it made, we see in a moment.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             made => made.map_err(while_trying("make a directory"))?,
         }

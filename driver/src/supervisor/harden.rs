@@ -16,7 +16,7 @@ pub(crate) fn harden(scope: Scope) -> Vec<String> {
     need("the supervisor cannot be made untraceable", privileges::forbid_dumping());
     need("privileges can be gained by exec (no_new_privs)", privileges::forbid_new_privileges());
     // The bounding set first, as emptying it takes a capability. Without that capability it stays
-    // as it is, which gives nobody anything: with no_new_privs no exec gains from it.
+    // as it is, which does no harm: with no_new_privs no exec gains from it.
     privileges::empty_bounding_set();
     need("capabilities cannot be dropped", privileges::drop_capabilities());
     // Late pipes take descriptors of the supervisor; the runner's own limit comes from SETUP.

@@ -2,7 +2,7 @@
 //!
 //! Frames to the gateway are put into one buffer and written at the end of each turn of the loop,
 //! or when the buffer has no room for the next. If the kernel does not take all of it the link is
-//! *blocked*: nobody puts anything but the few small answers that have a reserve of their own,
+//! *blocked*: nothing is put but the few small answers that have a reserve of their own,
 //! until the rest is gone. So this buffer is all the output the supervisor ever holds.
 
 use std::fs::File;
@@ -36,9 +36,9 @@ pub(crate) enum Pull {
         /// Whether the pipe holds nothing more.
         emptied: bool,
     },
-    /// The pipe is empty and somebody can still write to it.
+    /// The pipe is empty and a process can still write to it.
     Empty,
-    /// The pipe is empty and nobody can write to it.
+    /// The pipe is empty and no process can write to it.
     Closed,
     /// The link takes nothing now.
     Blocked,

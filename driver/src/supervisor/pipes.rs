@@ -9,8 +9,8 @@
 //! A pair that nothing of its cell is left to write to serves the next cell too. That saves a small
 //! cell a third of its way: two pipes to make, to send, to place and to close.
 //!
-//! Pair 0 is what an interpreter has before its first cell. A pair that everybody closed is freed;
-//! of ended cells whose children still hold theirs, at most [`Pipes::MOST_LATE`] are kept.
+//! Pair 0 is what an interpreter has before its first cell. A pair that every process has closed is
+//! freed; of ended cells whose children still hold theirs, at most [`Pipes::MOST_LATE`] are kept.
 //!
 //! A pipe that was read rests for [`REST`] unless it was at least half full, so a loop of small
 //! prints costs one wake-up for many. Its first byte after a silence is read at once.
@@ -24,15 +24,15 @@ use cellgate_driver::wire::{Header, MAX_PAYLOAD, flag, kind};
 use super::link::{Link, Pull};
 use crate::sys;
 
-/// How long a pipe that was read is left alone: short enough that nobody sees it, long enough
+/// How long a pipe that was read is left alone: short enough that no reader notices, long enough
 /// that a tight loop of prints is carried in some two thousand frames a second.
 const REST: Duration = Duration::from_micros(500);
 
 /// How old a cell is when its output is first looked at, unless it has ended before: most cells
-/// have, and then output and end travel together, with one wake-up of everybody on the way.
+/// have, and then output and end travel together, with one wake-up of each process on the way.
 const YOUNG: Duration = Duration::from_micros(200);
 
-/// What a pipe that runs full is grown to: what the kernel lets everybody have by default,
+/// What a pipe that runs full is grown to: what the kernel lets every user have by default,
 /// /proc/sys/fs/pipe-max-size.
 const GROWN: usize = 1 << 20; // 1 MiB
 
@@ -160,7 +160,7 @@ impl Pipes {
         if late.len() <= Pipes::MOST_LATE {
             return Ok(None);
         }
-        // Nobody may hold some of them any more, and what is in the others must not be lost.
+        // Some of them may have no writer any more, and what is in the others must not be lost.
         for (of, stream) in late.iter().flat_map(|&of| Stream::ALL.map(|stream| (of, stream))) {
             let mut due = Due::All;
             self.drain(of, stream, &mut due, link)?;
@@ -173,7 +173,7 @@ impl Pipes {
     }
 
     /// Looks at the pair before the newest, which its runner closed when the newest began and
-    /// which nobody waited for since. Nearly always nobody else has it, and it goes.
+    /// which was not waited for since. Nearly always no other process has it, and it goes.
     pub(crate) fn sweep(&mut self, link: &mut Link) -> io::Result<()> {
         let before = self.pairs.len().checked_sub(2).and_then(|at| self.pairs.get(at));
         let Some(cell) = before.map(|pair| pair.cell) else { return Ok(()) };

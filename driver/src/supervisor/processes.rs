@@ -46,7 +46,7 @@ impl Scope {
         match self {
             // The scope is asked again where the harm would be done.
             Scope::Namespace if sys::own_pid() == 1 => {
-                // ESRCH, the only error left, says that nobody is there.
+                // ESRCH, the only error left, says that there is no such process.
                 let _ = sys::kill(-1, libc::SIGKILL);
             }
             Scope::Namespace => {}
@@ -148,8 +148,8 @@ pub(crate) fn private_bytes(processes: &[Process], page: u64) -> u64 {
     processes.iter().filter_map(|process| private(process.pid, page)).sum()
 }
 
-/// What a process holds with what it shares divided among those who share it. Dearer than the others
-/// by the walk of every page table.
+/// What a process holds with what it shares divided among those who share it. Dearer than the
+/// others by the walk of every page table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Proportional {
     /// Its own memory and that of program files, in bytes.

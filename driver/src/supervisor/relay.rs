@@ -10,7 +10,8 @@ use cellgate_driver::wire::{Done, ExitCause, Header, Outcome, flag, kind};
 
 use super::frames::Fill;
 use super::pipes::{Due, Stream};
-use super::runner::{Questions, Runner, Socket, Stage};
+use super::runner::{Questions, Runner, Socket};
+use super::stage::Stage;
 use super::{End, Supervisor};
 
 /// Payload of the DONE we send, which is longer than the runner's.
@@ -18,7 +19,7 @@ const DONE_BYTES: usize = 40;
 
 impl Supervisor {
     /// Reads what the runner wrote to one of its sockets, once.
-    pub(super) fn listen(&mut self, socket: Socket) {
+    pub(super) fn read_socket(&mut self, socket: Socket) {
         let Some(runner) = &mut self.runner else { return };
         let channel = runner.channel(socket);
         match channel.fill() {
@@ -125,10 +126,10 @@ impl Supervisor {
                 runner.stage = Stage::Ready;
             }
         }
-        let now = self.meter.sample(); // what a first short cell is said to use
+        let now = self.watch.meter.sample(); // what a first short cell is said to use
         if let Some(runner) = &self.runner {
             // What starting took is no cell's.
-            self.meter.peak_bytes(runner.pid, now.memory_bytes);
+            self.watch.meter.peak_bytes(runner.pid, now.memory_bytes);
         }
         Ok(())
     }
@@ -138,13 +139,13 @@ impl Supervisor {
         let (Some(runner), Some(mut cell)) = (&mut self.runner, self.cell.take()) else {
             return Ok(());
         };
-        let usage = cell.usage(&mut self.meter, runner.pid, None, now);
-        let memory_kills = cell.memory_kills(&self.meter);
+        let usage = cell.usage(&mut self.watch.meter, runner.pid, None, now);
+        let memory_kills = cell.memory_kills(&self.watch.meter);
         let done = Done { outcome, memory_kills, usage };
         self.link.put(kind::DONE, 0, cell.number, &done.encode());
         self.link.flush()?;
         self.last_cell = cell.number;
-        self.discarding = self.receiving.take();
+        self.incoming.discarding = self.incoming.receiving.take();
         runner.pipes.sweep(&mut self.link)?;
         let dropped = runner.pipes.end(cell.number, &mut self.link)?;
         if let Stage::Dumping(_) = runner.stage {

@@ -24,37 +24,17 @@ use std::time::{Duration, Instant};
 
 use cellgate_driver::wire::{Header, Setup, kind};
 
-use super::births::Births;
-use super::bundle::Bundle;
-use super::ending::Ending;
+use super::fork_detector::ForkDetector;
 use super::frames::Channel;
+use super::language::Language;
 use super::link::Link;
 use super::pipes::{Due, Pair, Pipes, WriteEnds};
+use super::stage::{Dump, Stage};
 use crate::sys;
 use crate::sys::launch::{Launch, LaunchError, Step, launch};
 
 /// Questions a runner may have open at a time.
 pub(crate) const MOST_QUESTIONS: usize = 16;
-
-/// What a runner is doing.
-pub(crate) enum Stage {
-    /// The interpreter starts.
-    Starting,
-    /// It takes cells.
-    Ready,
-    /// Its cell did not yield, and it was asked for its stacks.
-    Dumping(Dump),
-    /// It is dead or was killed, and not all of it is carried and reaped.
-    Ending(Ending),
-}
-
-/// Stacks on their way from an interpreter.
-pub(crate) struct Dump {
-    /// What arrived.
-    pub(crate) text: Vec<u8>,
-    /// When to stop waiting for more.
-    pub(crate) until: Instant,
-}
 
 /// How questions reach the runner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,8 +73,8 @@ pub(crate) struct Runner {
     /// The pipes of its next cell, made while there is time.
     next_pipes: Option<(Pair, WriteEnds)>,
     /// The ended cell that by the runner's word left nothing which could write to its pipes.
-    vacated: Option<u32>,
-    births: Births,
+    left_pipes_of: Option<u32>,
+    fork_detector: ForkDetector,
     /// What it reads to learn whom an interrupt is meant for.
     interrupted: File,
     interrupts: u32,
@@ -136,7 +116,7 @@ impl Runner {
         let failed = |what: &str, error: io::Error| {
             StartError::new(setup, format_args!("cannot {what}: {error}"))
         };
-        let bundle = Bundle::of(&setup.language).ok_or_else(|| {
+        let language = Language::of(&setup.language).ok_or_else(|| {
             StartError::new(setup, format_args!("there is no runner for {}", setup.language))
         })?;
         let program = find(setup).map_err(|what| StartError::new(setup, what))?;
@@ -145,14 +125,14 @@ impl Runner {
         let (side, side_end) = sys::socketpair().map_err(|e| failed("make a socket", e))?;
         let (stacks, stacks_end) = sys::pipe().map_err(|e| failed("make a pipe", e))?;
         let (idle, idle_ends) = Pair::new().map_err(|e| failed("make a pipe", e))?;
-        let sources = bundle.file().map_err(|e| failed("hand over the runner", e))?;
+        let sources = language.sources().map_err(|e| failed("hand over the runner", e))?;
         let null = File::open("/dev/null").map_err(|e| failed("open /dev/null", e))?;
         let interrupted = sys::memory().map_err(|e| failed("make a memory file", e))?;
-        let births = Births::new();
+        let fork_detector = ForkDetector::new();
         let [out, err] = &idle_ends.0;
 
-        let texts = Texts::new(setup, program, bundle.boot)
-            .map_err(|error| StartError::new(setup, error))?;
+        let texts =
+            Texts::new(setup, program, language).map_err(|error| StartError::new(setup, error))?;
         let rlimits: Vec<_> = setup.rlimits.iter().map(|l| (l.resource, l.value)).collect();
         let pid = launch(&Launch {
             program: &texts.program,
@@ -183,8 +163,8 @@ impl Runner {
             stacks,
             pipes: Pipes::default(),
             next_pipes: None,
-            vacated: None,
-            births: births.proven(),
+            left_pipes_of: None,
+            fork_detector: fork_detector.after_a_fork(),
             interrupted: interrupted.into(),
             interrupts: 0,
             open_message: None,
@@ -210,8 +190,8 @@ impl Runner {
     /// Takes note that a cell has ended. By its word nothing of it is left if `alone`: its pipes
     /// may then serve the next cell, and no others are made unless those are needed.
     pub(crate) fn cell_ended(&mut self, cell: u32, alone: bool) {
-        self.vacated = Some(cell).filter(|_| alone && self.births.can_tell());
-        if self.vacated.is_none() {
+        self.left_pipes_of = Some(cell).filter(|_| alone && self.fork_detector.can_tell());
+        if self.left_pipes_of.is_none() {
             self.make_next_pipes();
         }
     }
@@ -227,8 +207,8 @@ impl Runner {
     ) -> io::Result<()> {
         // Every process and thread that was born since the last cell's pipes were sent may hold
         // them, whatever the runner says.
-        let unmoved = self.births.unmoved();
-        if let Some(last) = self.vacated.take().filter(|_| unmoved)
+        let no_forks = self.fork_detector.saw_none();
+        if let Some(last) = self.left_pipes_of.take().filter(|_| no_forks)
             && self.pipes.pass_on(last, cell, link, now)?
         {
             self.control.send(frame);
@@ -331,11 +311,11 @@ struct Texts {
 }
 
 impl Texts {
-    fn new(setup: &Setup, program: String, boot: &str) -> Result<Texts, NulError> {
+    fn new(setup: &Setup, program: String, language: &Language) -> Result<Texts, NulError> {
         let text = |text: &str| CString::new(text);
         Ok(Texts {
             program: text(&program)?,
-            arguments: [text(&setup.interpreter)?, text("-c")?, text(boot)?],
+            arguments: [text(&setup.interpreter)?, text(language.argument)?, text(language.boot)?],
             environment: setup.env.iter().cloned().map(CString::new).collect::<Result<_, _>>()?,
             directory: text(&setup.workdir)?,
         })

@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::processes::{self, Process, Scope};
-use super::shared::{self, Device, OpenFiles};
+use super::shared_memory::{self, Device, OpenFiles};
 use crate::sys;
 
 /// The sandbox's cgroup directories, of version 1 or 2.
@@ -232,7 +232,8 @@ impl Meter {
         self.oom_kills_seen = self.oom_kills.as_ref().and_then(Counter::read).unwrap_or(0);
     }
 
-    /// Whether the kernel killed somebody of the sandbox for memory since the look before the last.
+    /// Whether the kernel killed a process of the sandbox for memory since the look before the
+    /// last.
     pub(crate) fn oom_killed(&mut self) -> bool {
         let now = self.oom_kills.as_ref().and_then(Counter::read).unwrap_or(0);
         let more = now > self.oom_kills_before;
@@ -265,7 +266,9 @@ impl Meter {
     fn files(&self, processes: &[Process]) -> Files {
         let open = self.shared.open_files(processes);
         let named = match self.scope {
-            Scope::Namespace => processes::tmpfs_bytes(&self.workdir) + shared::system_v_bytes(),
+            Scope::Namespace => {
+                processes::tmpfs_bytes(&self.workdir) + shared_memory::system_v_bytes()
+            }
             Scope::Descendants => 0, // they are the machine's
         };
         Files { named, open }

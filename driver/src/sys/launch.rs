@@ -148,7 +148,7 @@ fn prepare(launch: &Launch<'_>) -> Result<(), Step> {
         // SAFETY: no pointers; dup2 clears close-on-exec on the copy.
         ok(unsafe { libc::dup2(fd.as_raw_fd(), number as c_int) }, Step::Descriptors)?;
     }
-    // Whatever else is open, by mistake of whoever started us too, does not reach the program.
+    // Whatever else is open, by mistake of the parent process too, does not reach the program.
     // SAFETY: no pointers. A kernel without the flag (before 5.11) leaves it to O_CLOEXEC.
     unsafe {
         let first = launch.descriptors.len() as libc::c_uint;

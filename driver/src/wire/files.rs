@@ -89,7 +89,7 @@ pub enum Refusal {
     Denied = 6,
     /// The working directory is full: of bytes, or of files.
     Full = 7,
-    /// Somebody holds it in a way that would make us wait.
+    /// Another process holds it in a way that would make the supervisor wait.
     Busy = 8,
     /// [`MOST_TRANSFERS`] are open.
     TooMany = 9,

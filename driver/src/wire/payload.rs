@@ -33,8 +33,8 @@ pub struct CellUsage {
     pub duration_us: u64,
     /// CPU time of the runner and its children, in microseconds.
     pub cpu_us: u64,
-    /// Highest memory of the sandbox while the cell ran, in bytes: as the kernel counted it where it
-    /// does, else as it was seen.
+    /// Highest memory of the sandbox while the cell ran, in bytes: as the kernel counted it where
+    /// it does, else as it was seen.
     pub peak_memory_bytes: u64,
     /// Bytes the cell wrote to stdout and stderr before its end.
     pub output_bytes: u64,

@@ -164,7 +164,7 @@ fn a_child_keeps_its_pipes_through_a_loop_of_short_cells() {
 fn pipes_to_which_nothing_is_left_to_write_serve_the_next_cell() {
     let mut gateway = Gateway::start();
     let mut cell = 0;
-    // Outside a PID namespace of its own a supervisor sees the births of the whole machine, so it
+    // Outside a PID namespace of its own a supervisor sees the forks of the whole machine, so it
     // takes some cells until there was none.
     eventually("a cell has the pipes of the one before it", || {
         cell += 1;

@@ -281,7 +281,7 @@ test("nothing leaves a frame by WebRTC, preconnect or another way past the polic
   assert.deepEqual(await heardOf(the.gateway, true), []);
 });
 
-test("WebRTC and written links do not leave a frame where the browser knows no Connection-Allowlist", { skip: real && "the gateway sends the header" }, async () => {
+test("with a script: WebRTC and written links do not leave a frame where the browser knows no Connection-Allowlist", { skip: real && "the gateway sends the header" }, async () => {
   const gateway = await startGateway({ withoutHeaders: ["connection-allowlist"] });
   try {
     assert.deepEqual(await heardOf(gateway, false), []);

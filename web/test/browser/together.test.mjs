@@ -300,14 +300,14 @@ test("an owner sees the links, and who came by one that is revoked is out", asyn
   assert.equal(await editor.page.getByRole("region", { name: "Links that open this session" }).count(), 0);
 });
 
-test("an owner shows somebody out", async () => {
+test("an owner removes a participant", async () => {
   const name = (who) => ({ storageState: { cookies: [], origins: [{ origin: the.gateway.url, localStorage: [{ name: "cellgate.name", value: who }] }] } });
   const ada = await fresh({ ...name("Ada"), colorScheme: "dark" });
   const fragment = await linkFor(ada, "Work along");
   const grace = await fresh({ ...name("Grace"), fragment });
   const eve = await fresh({ ...name("Eve"), fragment });
   const { page } = ada;
-  page.on("dialog", (dialog) => { assert.match(dialog.message(), /^Show Eve out\? .*revoke it too/); void dialog.accept(); });
+  page.on("dialog", (dialog) => { assert.match(dialog.message(), /^Remove Eve\? .*revoke it too/); void dialog.accept(); });
   await page.getByRole("button", { name: "3 people are here" }).click();
   const dialog = page.getByRole("dialog", { name: "Who is here" });
   await accessible(page, "who is here");
@@ -331,7 +331,7 @@ test("an owner shows somebody out", async () => {
   assert.equal(await grace.page.getByRole("button", { name: /^Remove / }).count(), 0, "an editor removes no one");
 });
 
-test("a gateway that is told to stop says so, and not that what runs goes on", { skip: real && "the gateway is needed further" }, async () => {
+test("with a script: a gateway that is told to stop says so, and not that what runs goes on", { skip: real && "the gateway is needed further" }, async () => {
   const console_ = await fresh();
   await console_.run(1, PROGRAMS.forever.code);
   await console_.phase(1, "running");

@@ -1,9 +1,9 @@
 //! Who dies first when memory runs out: the kernel takes the process with the highest score
-//! (oom_score_adj, proc_pid_oom_score_adj(5)). What runs a cell stands above the supervisor, and both
-//! above the machine's other processes.
+//! (oom_score_adj, proc_pid_oom_score_adj(5)). What runs a cell stands above the supervisor, and
+//! both above the machine's other processes.
 //!
-//! In a jail the sandbox's /proc can only be read, so that no process of it lowers its score; what is
-//! opened before stays open. Elsewhere (`docker`) the engine has fixed the lowest one.
+//! In a jail the sandbox's /proc can only be read, so that no process of it lowers its score; what
+//! is opened before stays open. Elsewhere (`docker`) the engine has fixed the lowest one.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -17,21 +17,21 @@ const SUPERVISOR: i32 = 500;
 const FIRST: i32 = 1000;
 
 /// The score of this process.
-pub(crate) struct Score {
+pub(crate) struct OomScore {
     file: File,
     own: i32,
 }
 
-impl Score {
+impl OomScore {
     /// Raises it, unless it is higher already. A process with CAP_SYS_RESOURCE fixes by this that
     /// neither it nor what it starts goes below again.
-    pub(crate) fn raise() -> io::Result<Score> {
+    pub(crate) fn raise() -> io::Result<OomScore> {
         let mut file =
             OpenOptions::new().read(true).write(true).open("/proc/self/oom_score_adj")?;
         let mut text = String::new();
         file.read_to_string(&mut text)?;
         let found: i32 = text.trim().parse().map_err(io::Error::other)?;
-        let score = Score { file, own: found.max(SUPERVISOR) };
+        let score = OomScore { file, own: found.max(SUPERVISOR) };
         score.write(score.own)?;
         Ok(score)
     }
@@ -41,7 +41,8 @@ impl Score {
     pub(crate) fn first_to_die<T>(&self, start: impl FnOnce() -> T) -> io::Result<T> {
         self.write(FIRST)?;
         let started = start();
-        // If this failed both would have the same score, and the larger of two dies first: the runner.
+        // If this failed both would have the same score, and the larger of two dies first: the
+        // runner.
         let _ = self.write(self.own);
         Ok(started)
     }
@@ -51,7 +52,7 @@ impl Score {
     }
 }
 
-impl AsRawFd for Score {
+impl AsRawFd for OomScore {
     fn as_raw_fd(&self) -> RawFd {
         self.file.as_raw_fd()
     }

@@ -1,8 +1,8 @@
-//! Whether any process or thread was born in the sandbox since one last looked.
+//! Whether any process or thread was started in the sandbox since the last look.
 //!
 //! The kernel numbers them in turn, and the last field of /proc/loadavg is the number given last
 //! in the reader's PID namespace, proc_loadavg(5): one short read tells what no list of processes
-//! can, since whoever was born may be gone again and have left a child. Where the kernel does not
+//! can, since a new process may be gone again and have left a child. Where the kernel does not
 //! tell (gVisor says 0), every look finds that it moved.
 
 use std::fs::File;
@@ -10,23 +10,23 @@ use std::os::unix::fs::FileExt;
 
 /// Looks at the number given last.
 #[derive(Debug)]
-pub(crate) struct Births {
+pub(crate) struct ForkDetector {
     /// `None` where it cannot be told.
     file: Option<File>,
     seen: u32,
 }
 
-impl Births {
+impl ForkDetector {
     /// Looks for the first time.
-    pub(crate) fn new() -> Births {
-        let mut births = Births { file: File::open("/proc/loadavg").ok(), seen: 0 };
-        births.unmoved();
-        births
+    pub(crate) fn new() -> ForkDetector {
+        let mut fork_detector = ForkDetector { file: File::open("/proc/loadavg").ok(), seen: 0 };
+        fork_detector.saw_none();
+        fork_detector
     }
 
-    /// Called when there certainly was a birth: a number that does not show it tells nothing.
-    pub(crate) fn proven(mut self) -> Births {
-        if self.unmoved() {
+    /// Called when a process was certainly started: a number that does not show it tells nothing.
+    pub(crate) fn after_a_fork(mut self) -> ForkDetector {
+        if self.saw_none() {
             self.file = None;
         }
         self
@@ -38,8 +38,9 @@ impl Births {
     }
 
     /// Whether there was none since the look before. Numbers start over after the greatest one, so
-    /// this would miss as many births as there are numbers, were it an exact multiple of them.
-    pub(crate) fn unmoved(&mut self) -> bool {
+    /// this would miss as many fork_detector as there are numbers, were it an exact multiple of
+    /// them.
+    pub(crate) fn saw_none(&mut self) -> bool {
         let Some(now) = self.file.as_ref().and_then(last_given) else { return false };
         std::mem::replace(&mut self.seen, now) == now
     }
@@ -58,19 +59,21 @@ mod tests {
 
     #[test]
     fn a_birth_is_seen() {
-        let mut births = Births::new();
-        assert!(births.can_tell());
+        let mut fork_detector = ForkDetector::new();
+        assert!(fork_detector.can_tell());
         std::thread::spawn(|| ()).join().unwrap();
-        assert!(!births.unmoved());
+        assert!(!fork_detector.saw_none());
         std::thread::spawn(|| ()).join().unwrap();
-        assert!(births.proven().can_tell());
+        assert!(fork_detector.after_a_fork().can_tell());
     }
 
     #[test]
     fn who_cannot_tell_always_finds_that_it_moved() {
-        let mut births = Births { file: None, seen: 0 };
-        assert!(!births.unmoved() && !births.unmoved() && !births.can_tell());
-        let dull = Births { file: File::open("/dev/null").ok(), seen: 0 };
-        assert!(!dull.proven().unmoved());
+        let mut fork_detector = ForkDetector { file: None, seen: 0 };
+        assert!(
+            !fork_detector.saw_none() && !fork_detector.saw_none() && !fork_detector.can_tell()
+        );
+        let dull = ForkDetector { file: File::open("/dev/null").ok(), seen: 0 };
+        assert!(!dull.after_a_fork().saw_none());
     }
 }

@@ -2,8 +2,8 @@
 //! a descriptor or a mapping, and System V IPC. The meter asks where no cgroup counts them.
 //!
 //! Not seen: a memory file whose only descriptors are on their way through a socket, pages of one
-//! that is mapped alone and not touched since they were given back (MADV_DONTNEED), and what belongs
-//! to a process that lets nobody look at its descriptors (PR_SET_DUMPABLE).
+//! that is mapped alone and not touched since they were given back (MADV_DONTNEED), and what
+//! belongs to a process whose descriptors may not be looked at (PR_SET_DUMPABLE).
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -51,7 +51,7 @@ impl Device {
         found
     }
 
-    /// Shared memory that a process has mapped and nobody has `open`, in bytes. Walks its page
+    /// Shared memory that a process has mapped and none has `open`, in bytes. Walks its page
     /// tables.
     pub(crate) fn mapped_alone(self, process: &Process, open: &OpenFiles) -> u64 {
         let Some(device) = self.0 else { return 0 };
@@ -98,8 +98,8 @@ pub(crate) fn system_v_bytes() -> u64 {
     sum("shm", &["rss", "swap"]) + sum("msg", &["cbytes"])
 }
 
-/// Removes what System V IPC of the namespace is left: it outlives whoever made it, and is for
-/// nobody where no process lives.
+/// Removes what System V IPC of the namespace is left: it outlives the process that made it, and is
+/// for no one where no process lives.
 pub(crate) fn remove_system_v() {
     let ids = |file: &str, column: &str| {
         let text = fs::read_to_string(format!("/proc/sysvipc/{file}")).unwrap_or_default();

@@ -47,8 +47,8 @@ def make(control):
     imports.install()
     _baseline_modules.update(sys.modules)
     _watch_builtins()
-    session.mendings += [
-        _set_streams, _mend_modules, _mend_builtins, _mend_recursion, signals.mend, imports.mend,
+    session.repairs += [
+        _set_streams, _repair_modules, _repair_builtins, _repair_recursion, signals.repair, imports.repair,
     ]  # fmt: skip
     register_at_fork(before=_before_fork, after_in_child=_in_child)
 
@@ -132,7 +132,7 @@ def _replace_streams():
         sys.unraisablehook = hook
 
 
-def _mend_modules():
+def _repair_modules():
     if type(sys.modules) is not dict:
         return  # a stand-in of the user's; it has to work on its own
     modules = sys.modules
@@ -157,7 +157,7 @@ def _watch_builtins():
     _builtins_seen = len(_baseline_builtins)
 
 
-def _mend_builtins():
+def _repair_builtins():
     """Puts back what was deleted, and what the import system itself uses and cannot do without.
 
     The few that people have reason to replace (`print`, `input`, `open`, …) stay replaced.
@@ -175,7 +175,7 @@ def _mend_builtins():
     _builtins_seen = len(live)
 
 
-def _mend_recursion():
+def _repair_recursion():
     if sys.getrecursionlimit() < _LEAST_RECURSION:
         sys.setrecursionlimit(1000)
 
@@ -211,8 +211,8 @@ def _in_child():
 def _on_first_request(number, payload):
     # The supervisor sends a runner's first question here, which starts the thread that answers it
     # and all later ones, which come on the side socket: a session that asks none has no thread.
-    session.mend()  # or it might not load: no cell has begun since user code last ran
+    session.repair()  # or it might not load: no cell has begun since user code last ran
     try:
-        bundle.load("side").start(number, payload)
+        bundle.load("queries").start(number, payload)
     except Exception:
-        pass  # broken beyond mending; the messages behind the question must not be lost with it
+        pass  # broken beyond repair; the messages behind the question must not be lost with it
