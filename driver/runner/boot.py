@@ -84,7 +84,7 @@ def boot():
     sys.meta_path.insert(0, bundle)
     bundle.package.bundle = bundle
     del sys.modules["__main__"].boot
-    return bundle.load("core").main
+    return bundle.load("main").main
 
 
 boot()()

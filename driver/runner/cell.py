@@ -1,12 +1,12 @@
 """A cell: its identity, its two pipes, and which cell the running thread or task belongs to.
 
-Each cell has pipes of its own. Whatever a thread, a task or a child of it writes goes into them,
-even long after it ended, so output is never credited to whoever happens to run. They close when
-nothing can write to them any more: the last reference to the cell closes our ends, and the
-supervisor sees the end of the file.
+Each cell has pipes of its own. All that its threads, tasks and child processes write goes into
+them, even long after the cell ended, so no output is attributed to the cell that runs by then. The
+runner closes its ends when the last reference to the cell goes, and the supervisor reads the end of
+the file when no child process has one open either.
 
 Most cells leave nothing behind that could write. Then DONE says so, and the next cell is given the
-same pipes, if the supervisor finds that no process or thread was born meanwhile.
+same pipes, if the supervisor finds that no process or thread was started meanwhile.
 """
 
 import _thread
@@ -20,8 +20,8 @@ from _cellgate import session
 STDOUT, STDERR = 1, 2
 _EMFILE = 24  # the process has as many descriptors as it may
 
-# The cell that started what runs here. Tasks inherit it with their context, threads by
-# `inherit_in_threads`. Whoever has none (a thread made by a C library) writes to the newest cell.
+# The cell whose code runs in this thread or task. Tasks inherit it with their context, threads by
+# `inherit_in_threads`. A thread without one (made by a C library) writes to the newest cell.
 CELL = ContextVar("cellgate_cell", default=None)
 
 
@@ -36,7 +36,7 @@ class Pipes:
         self.inodes = (_inode(out_fd), _inode(err_fd)) if owned else (0, 0)
         self.sent = sent  # by the supervisor, for one cell
 
-    def are_whole(self):
+    def are_intact(self):
         """Whether the next cell can have them: they were sent, all is written, and user code has
         neither closed nor replaced them."""
         try:
@@ -54,13 +54,13 @@ class Pipes:
             try:
                 fd = stream.fileno()
                 try:
-                    # By name, or who asks for ResourceWarning would be told of it.
+                    # Without an explicit close a user who enables ResourceWarning would see one.
                     stream.close()
                 finally:
                     if inode and _inode(fd) == inode:
                         close(fd)
             except (OSError, ValueError):
-                pass  # nobody reads it any more, or user code closed it
+                pass  # the supervisor has closed its end, or user code closed ours
 
 
 def _inode(fd):
@@ -78,7 +78,8 @@ class Cell:
 
     __slots__ = (
         "number", "id", "count", "file", "silent", "allow_input", "ended",
-        "pipes", "alone", "lent", "out", "err", "write_out", "write_err", "last", "__weakref__",
+        "pipes", "pipes_reusable", "pipes_passed_on", "out", "err", "write_out", "write_err",
+        "last", "__weakref__",
     )  # fmt: skip
 
     def __init__(self, number, job, pipes):
@@ -90,16 +91,16 @@ class Cell:
         self.file = "<cell %s>" % self.count if self.count else "<silent cell %d>" % number
         self.ended = False
         self.pipes = pipes
-        self.alone = False  # it has ended and left nothing that could write
-        self.lent = False  # another cell has the pipes now
+        self.pipes_reusable = False  # it has ended and left nothing that could write
+        self.pipes_passed_on = False  # another cell has the pipes now
         self.out = pipes.out
         self.err = pipes.err
         self.write_out = self.out.write
-        self.write_err = _through(self.err)
+        self.write_err = _write_through(self.err)
         self.last = 0  # the stream written to last; 0 none, -1 both (a child may have)
 
     def __del__(self):
-        if not self.lent:
+        if not self.pipes_passed_on:
             self.pipes.close()
 
     def bind(self):
@@ -107,7 +108,7 @@ class Cell:
         dup2(self.out.fileno(), STDOUT)
         dup2(self.err.fileno(), STDERR)
 
-    def turn(self, stream):
+    def switch_to(self, stream):
         """Lets `stream` follow what the other one got, in the order the code wrote it."""
         other = self.err if stream == STDOUT else self.out
         first = self.last == 0
@@ -116,7 +117,7 @@ class Cell:
             return
         other.flush()
         if not self.ended:
-            session.settle(other.fileno())
+            session.wait_drained(other.fileno())
 
     def flush(self):
         """Puts everything written so far into the pipes."""
@@ -124,15 +125,15 @@ class Cell:
             try:
                 stream.flush()
             except (OSError, ValueError):
-                pass  # nobody reads it any more, or user code closed it
+                pass  # the supervisor has closed its end, or user code closed ours
 
     def end(self):
         """The cell has ended: what is still written is rare and must not wait for a newline."""
-        self.write_out = _through(self.out)
+        self.write_out = _write_through(self.out)
         self.flush()
 
 
-def _through(stream):
+def _write_through(stream):
     write, flush = stream.write, stream.flush
 
     def write_through(text):

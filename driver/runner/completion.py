@@ -1,4 +1,4 @@
-"""Completions at a cursor, from what the session knows. See `names` for what is never run."""
+"""Completions at a cursor, from what the session knows. See `name_lookup` for what is never run."""
 
 import keyword
 import os
@@ -6,7 +6,7 @@ import re
 import sys
 from builtins import __dict__ as _builtin_names
 
-from _cellgate import magics, names, session
+from _cellgate import magics, name_lookup, session
 from _cellgate.magic_syntax import Scanner
 
 _MAX_MATCHES = 500
@@ -55,8 +55,10 @@ def _in_code(before, line, fresh):
     match = _PATH.search(line)
     if match:
         path, typed = match.groups()
-        value = names.resolve(path)
-        return ([] if value is names.MISSING else _fitting(names.attributes(value), typed)), typed
+        value = name_lookup.resolve(path)
+        if value is name_lookup.MISSING:
+            return [], typed
+        return _fitting(name_lookup.attributes(value), typed), typed
     typed = _WORD.search(line).group()
     if line[: len(line) - len(typed)].rstrip().endswith("."):
         return [], typed  # an attribute of something only running the code could tell
@@ -86,8 +88,8 @@ def _arguments(before):
                 match = _CALLED.search(before[:at]) if char == "(" else None
                 if match is None:
                     return []
-                value = names.resolve(match.group())
-                return [] if value is names.MISSING else names.parameters(value)
+                value = name_lookup.resolve(match.group())
+                return [] if value is name_lookup.MISSING else name_lookup.parameters(value)
     return []
 
 
@@ -95,9 +97,9 @@ def _in_string(line, scanner):
     content = line[scanner.quote_at + len(scanner.quote) :] if scanner.quote in line else line
     match = _KEY.search(line[: scanner.quote_at])
     if match:
-        value = names.resolve(match.group(1))
-        if value is not names.MISSING:
-            return _fitting_keys(names.keys(value), content), content
+        value = name_lookup.resolve(match.group(1))
+        if value is not name_lookup.MISSING:
+            return _fitting_keys(name_lookup.keys(value), content), content
     folder, _, typed = content.rpartition("/")
     try:
         entries = os.scandir(os.path.expanduser(folder + "/") if "/" in content else ".")
@@ -142,5 +144,5 @@ def _folders_of(package):
 
 def _members(package):
     module = sys.modules.get(package)
-    found = set() if module is None else names.attributes(module)
+    found = set() if module is None else name_lookup.attributes(module)
     return found | _modules(package)

@@ -1,6 +1,6 @@
 """`display` and its relatives: rich values on their way to the client."""
 
-from _cellgate import frames, mime, session
+from _cellgate import mime, session, wire
 from _cellgate.cell import CELL
 
 _MAX_EVENT = 16 << 20  # bytes of one event's JSON: a value beyond this is told of, not sent
@@ -28,18 +28,18 @@ def show_result(cell, value):
 
 
 def _send(cell, event, last=False):
-    payload = frames.dumps(event)
+    payload = wire.dumps(event)
     text = event["data"].get("text/plain", "")
     if len(payload) > _MAX_EVENT:
         sizes = ", ".join(
-            "%s: %.1f MB" % (kind, len(frames.dumps(value)) / 1e6)
+            "%s: %.1f MB" % (kind, len(wire.dumps(value)) / 1e6)
             for kind, value in event["data"].items()
         )
         note = "<a value too large to show (%s; at most %d MB are sent)>" % (
             sizes,
             _MAX_EVENT >> 20,
         )
-        payload = frames.dumps({**event, "data": {"text/plain": note}, "metadata": {}})
+        payload = wire.dumps({**event, "data": {"text/plain": note}, "metadata": {}})
     session.publish(cell, payload, str(text), last)
 
 

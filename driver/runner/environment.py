@@ -1,4 +1,4 @@
-"""Gives the interpreter what cells expect of it, and gives it back when a cell broke it."""
+"""Prepares the interpreter for cells before the first one, and repairs what a cell broke."""
 
 import builtins
 import faulthandler
@@ -7,12 +7,12 @@ from _operator import itemgetter
 from _thread import RLock
 from os import close, fstat, register_at_fork
 
-from _cellgate import bundle, cell, imports, session, signals, streams
+from _cellgate import bundle, cell, import_finders, session, signals, streams
 
-_SIDE_FD, _STACKS_FD = 4, 6
+_QUERIES_FD, _STACKS_FD = 4, 6
 _LEAST_RECURSION = 500  # below this the runner itself could not work
 
-_pipes = []  # Pipes that were sent for the cells to come
+_pipes = []  # Pipes the supervisor has sent for cells that have not started
 _baseline_modules = {}
 _baseline_builtins = {}
 _streams = {}
@@ -24,8 +24,8 @@ _core_of = _core = None  # picks the other builtins out of a dict; what it picke
 _builtins_seen = 0
 
 
-def make(control):
-    """Dresses the interpreter up; `control` is the link."""
+def prepare(control):
+    """Prepares the interpreter for cells; `control` is the link."""
     session.main_module = sys.modules["__main__"]
     session.namespace = vars(session.main_module)
     session.current = cell.Cell(0, {}, cell.spare_pipes())
@@ -44,11 +44,12 @@ def make(control):
     for function in (display, get_ipython, input):
         function.__module__ = "builtins"
         setattr(builtins, function.__name__, function)
-    imports.install()
+    import_finders.install()
     _baseline_modules.update(sys.modules)
     _watch_builtins()
     session.repairs += [
-        _set_streams, _repair_modules, _repair_builtins, _repair_recursion, signals.repair, imports.repair,
+        _set_streams, _repair_modules, _repair_builtins, _repair_recursion, signals.repair,
+        import_finders.repair,
     ]  # fmt: skip
     register_at_fork(before=_before_fork, after_in_child=_in_child)
 
@@ -58,8 +59,8 @@ def next_pipes():
     if _pipes:
         return _pipes.pop(0)
     last = session.current
-    if last.alone:
-        last.alone, last.lent = False, True
+    if last.pipes_reusable:
+        last.pipes_reusable, last.pipes_passed_on = False, True
         return last.pipes
     return cell.spare_pipes()
 
@@ -199,9 +200,9 @@ def _in_child():
     bundle.lock = RLock()  # another thread of the parent may have held it
     workers = sys.modules.get("_cellgate.workers")
     if workers is not None and workers.starting:
-        workers.adopt()
+        workers.enter_worker()
     session.link.close_in_child()
-    for fd in (_SIDE_FD, _STACKS_FD):
+    for fd in (_QUERIES_FD, _STACKS_FD):
         try:
             close(fd)
         except OSError:
@@ -210,7 +211,7 @@ def _in_child():
 
 def _on_first_request(number, payload):
     # The supervisor sends a runner's first question here, which starts the thread that answers it
-    # and all later ones, which come on the side socket: a session that asks none has no thread.
+    # and all later ones, which come on the queries socket: a session that asks none has no thread.
     session.repair()  # or it might not load: no cell has begun since user code last ran
     try:
         bundle.load("queries").start(number, payload)

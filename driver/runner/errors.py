@@ -26,7 +26,7 @@ _CONTEXT = "During handling of the above exception, another exception occurred:"
 
 def report(cell, error):
     """Sends the `error` event; in a forked child, writes the traceback to stderr."""
-    steps = _steps(error)
+    stack = _user_frames(error)
     _remember_for_debuggers(error)
     lines = _bounded(_describe(error, set()))
     if session.in_child:
@@ -34,16 +34,16 @@ def report(cell, error):
         return
     event = {
         "type": "error",
-        "name": _said_of(type(error), "__name__"),
+        "name": _class_attribute(type(error), "__name__"),
         "value": message_of(error),
         "traceback": lines,
-        "frames": [_frame_fields(step) for step in _ends(steps, 50)],
+        "frames": [_frame_fields(entry) for entry in _first_and_last(stack, 50)],
     }
     session.publish(cell, event, last=True)
 
 
 def lines_of(error):
-    """The traceback as lines, for whoever wants it as text."""
+    """The traceback as lines of text."""
     return _bounded(_describe(error, set()))
 
 
@@ -54,9 +54,8 @@ def message_of(error):
     except KeyboardInterrupt:
         raise  # it never ended, and would not when asked for the next line of the traceback
     except BaseException as broken:
-        text = "<the exception's own text failed with %s>" % _said_of(
-            type(broken), "__name__"
-        )
+        name = _class_attribute(type(broken), "__name__")
+        text = "<the exception's own text failed with %s>" % name
     if len(text) > _MAX_VALUE:
         left_out = len(text) - _MAX_VALUE
         half = _MAX_VALUE // 2
@@ -74,20 +73,20 @@ def _remember_for_debuggers(error):
         sys.last_exc = error
 
 
-def _steps(error):
+def _user_frames(error):
     """(frame, line, positions) from the user's outermost frame to where it was raised."""
-    steps = []
+    stack = []
     trace = error.__traceback__
     while trace is not None:
         code = trace.tb_frame.f_code
         if not code.co_filename.startswith(_OURS):
-            steps.append((trace.tb_frame, trace.tb_lineno, _positions(code, trace.tb_lasti)))
+            stack.append((trace.tb_frame, trace.tb_lineno, _positions(code, trace.tb_lasti)))
         trace = trace.tb_next
     # The event loop stands between us and a cell that awaits.
-    first = next((at for at, step in enumerate(steps) if _file(step) in execute.sources), None)
+    first = next((at for at, entry in enumerate(stack) if _file(entry) in execute.sources), None)
     if first is None and isinstance(error, KeyboardInterrupt):
         return []  # it hit before the cell's code went on
-    return steps[first or 0 :]
+    return stack[first or 0 :]
 
 
 def _positions(code, instruction):
@@ -101,24 +100,24 @@ def _positions(code, instruction):
     return None
 
 
-def _said_of(kind, attribute):
+def _class_attribute(kind, attribute):
     """What a class is called, whatever its metaclass says to that, in bounded length."""
     return str(vars(type)[attribute].__get__(kind))[:_MAX_LINE]
 
 
-def _file(step):
-    return step[0].f_code.co_filename
+def _file(entry):
+    return entry[0].f_code.co_filename
 
 
-def _frame_fields(step):
-    frame, line, _ = step
+def _frame_fields(entry):
+    frame, line, _ = entry
     fields = {
-        "file": _file(step)[:_MAX_LINE],
+        "file": _file(entry)[:_MAX_LINE],
         "line": line or 0,
         "function": frame.f_code.co_name[:_MAX_LINE],
         "source": _source_line(frame, line).strip(),
     }
-    known = execute.sources.get(_file(step))
+    known = execute.sources.get(_file(entry))
     if known is not None and known[0] is not None:
         fields["cell"] = known[0]
     return fields
@@ -157,19 +156,19 @@ def _describe(error, seen):
         chain.append((error, link))
         error = following
     for at in reversed(range(len(chain))):
-        yield from _one(chain[at][0], seen)
+        yield from _exception_lines(chain[at][0], seen)
         if at:
             yield ""
             yield chain[at - 1][1]
             yield ""
 
 
-def _one(error, seen):
+def _exception_lines(error, seen):
     members = getattr(error, "exceptions", None) if _is_group(error) else None
-    steps = _steps(error)
-    if steps:
+    stack = _user_frames(error)
+    if stack:
         yield "%sTraceback (most recent call last):" % ("Exception Group " if members else "")
-        yield from _stack(steps)
+        yield from _stack_lines(stack)
     if isinstance(error, SyntaxError):
         yield from _syntax(error)
     yield from _headline(error)
@@ -190,8 +189,8 @@ def _is_group(error):
 
 def _headline(error):
     kind = type(error)
-    name = _said_of(kind, "__qualname__")
-    module = _said_of(kind, "__module__")
+    name = _class_attribute(kind, "__qualname__")
+    module = _class_attribute(kind, "__module__")
     if module not in ("builtins", "__main__"):
         name = "%s.%s" % (module, name)
     value = error.msg if isinstance(error, SyntaxError) else message_of(error)
@@ -211,27 +210,27 @@ def _headline(error):
             yield from str(note)[:_MAX_VALUE].split("\n")
 
 
-def _stack(steps):
+def _stack_lines(stack):
     """The frames, with one that repeats itself counted rather than shown again and again."""
     half = _MAX_FRAMES // 2
-    left_out = range(half, len(steps) - half)
+    left_out = range(half, len(stack) - half)
     repeats = 0
-    for at, step in enumerate(steps):
+    for at, entry in enumerate(stack):
         if at in left_out:
             if at == half:
                 yield "  … %d more frames …" % len(left_out)
             continue
         repeats += 1
         if repeats <= _REPEATS:
-            yield from _frame_lines(step)
-        following = steps[at + 1] if at + 1 < len(steps) and at + 1 not in left_out else None
-        if following is None or _key(following) != _key(step):
+            yield from _frame_lines(entry)
+        following = stack[at + 1] if at + 1 < len(stack) and at + 1 not in left_out else None
+        if following is None or _location(following) != _location(entry):
             yield from _repeated(repeats)
             repeats = 0
 
 
-def _key(step):
-    return _file(step), step[1], step[0].f_code.co_name
+def _location(entry):
+    return _file(entry), entry[1], entry[0].f_code.co_name
 
 
 def _repeated(times):
@@ -239,23 +238,23 @@ def _repeated(times):
         yield "  [the line above repeated %d more times]" % (times - _REPEATS)
 
 
-def _frame_lines(step):
-    frame, line, positions = step
+def _frame_lines(entry):
+    frame, line, positions = entry
     yield '  File %s"%s"%s, line %s%s%s, in %s%s%s' % (
-        _MAGENTA, _file(step)[:_MAX_LINE], _RESET, _MAGENTA, line, _RESET,
+        _MAGENTA, _file(entry)[:_MAX_LINE], _RESET, _MAGENTA, line, _RESET,
         _MAGENTA, frame.f_code.co_name[:_MAX_LINE], _RESET,
     )  # fmt: skip
     source = _source_line(frame, line)
     text = source.strip()
     if not text:
         return
-    marked, carets = _marked(source, text, positions)
+    marked, carets = _with_carets(source, text, positions)
     yield "    " + marked
     if carets:
         yield "    " + carets
 
 
-def _marked(source, text, positions):
+def _with_carets(source, text, positions):
     """The line with the part that failed in red, and carets below it."""
     if positions is None:
         return text, ""
@@ -333,7 +332,7 @@ def _bounded(lines):
     return [*head, "… %d lines left out …" % len(lines), *tail]
 
 
-def _ends(items, count):
+def _first_and_last(items, count):
     return items if len(items) <= 2 * count else items[:count] + items[-count:]
 
 

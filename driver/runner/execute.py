@@ -9,7 +9,7 @@ import sys
 from _ast import Expr, Expression
 from _io import BufferedWriter, TextIOWrapper
 
-from _cellgate import frames, session, signals
+from _cellgate import session, signals, wire
 from _cellgate.cell import CELL, Cell
 from _cellgate.streams import Stream
 
@@ -25,9 +25,9 @@ _OUR_REFERENCES = 3  # to a cell that just ended: the session's, `run`'s, the co
 
 future_flags = 0  # what cells so far imported from __future__
 sources = {}  # file name → (id of the cell, its lines), newest last
-_SOURCE_CHARS = 16 << 20  # all sources kept, for the lines in tracebacks
-_kept_chars = 0
-_underscores = [None, None, None]
+_MAX_SOURCE_CHARS = 16 << 20  # all sources kept, for the lines in tracebacks
+_kept_source_chars = 0
+_last_results = [None, None, None]
 
 
 def run(number, job, pipes):
@@ -42,46 +42,46 @@ def run(number, job, pipes):
         from _cellgate import program
 
         program.begin(cell, once)
-    _remember(cell, code)
-    changed = job.get("env") and _variables().put(job["env"])
+    _remember_source(cell, code)
+    changed = job.get("env") and _cell_environment().set_for_cell(job["env"])
     wants_value = not cell.silent if once is None else once.get("show_value", True)
-    _, error = guarded(_body, cell, code, wants_value)
+    _, error = guarded(_run_body, cell, code, wants_value)
     if once is not None and not session.in_child:
         error = program.end(cell, error)
     if session.in_child:
-        from _cellgate import child
+        from _cellgate import forked_child
 
-        child.finish(cell, error)
+        forked_child.finish(cell, error)
     if isinstance(error, SystemExit):
         from _cellgate import program
 
-        if program.exits_well(error):
+        if program.exits_successfully(error):
             error = None  # a session goes on, and nothing failed
-    outcome = frames.OK
+    outcome = wire.OK
     if error is not None:
         if "matplotlib._pylab_helpers" in sys.modules and not session.in_child:
             guarded(_show_figures)  # what it left open is its own, and not the next cell's
-        outcome = frames.INTERRUPTED if isinstance(error, KeyboardInterrupt) else frames.ERROR
+        outcome = wire.INTERRUPTED if isinstance(error, KeyboardInterrupt) else wire.ERROR
         failed = guarded(_report, cell, error)[1]
         if isinstance(failed, KeyboardInterrupt):
-            outcome = frames.INTERRUPTED
+            outcome = wire.INTERRUPTED
         if failed is not None:
-            _report_barely(cell, error)
+            _report_name_only(cell, error)
         failed = None  # its traceback holds the cell
     if changed:
-        _variables().restore(changed)
+        _cell_environment().restore(changed)
     error = None  # its traceback holds the cell
     if not session.in_child:
-        guarded(_flush_others)
+        guarded(_flush_foreign_streams)
     cell.end()
     session.link.end(cell)
     CELL.set(None)
     # Its tasks, its threads and whatever it had copy a context hold the cell too.
-    cell.alone = references(cell) <= _OUR_REFERENCES and cell.pipes.are_whole()
-    return bytes((outcome, 1)) if cell.alone else bytes((outcome,))
+    cell.pipes_reusable = references(cell) <= _OUR_REFERENCES and cell.pipes.are_intact()
+    return bytes((outcome, 1)) if cell.pipes_reusable else bytes((outcome,))
 
 
-def _flush_others():
+def _flush_foreign_streams():
     """Puts into the cell's pipes what streams hold that are not ours: wrappers of user code, and
     the buffers of C."""
     global _modules_seen, _c_library
@@ -89,7 +89,7 @@ def _flush_others():
     if workers is not None:
         workers.drain()
     found = ()
-    if len(session.namespace) < _LOOKED_AT:
+    if len(session.namespace) < _MOST_NAMES_SEARCHED:
         found = [value for value in session.namespace.values() if type(value) in _WRITERS]
     if found or type(sys.stdout) is not Stream or type(sys.stderr) is not Stream:
         from _cellgate import wrapped_streams
@@ -98,8 +98,8 @@ def _flush_others():
     modules = sys.modules
     if len(modules) != _modules_seen:
         _modules_seen = len(modules)
-        # numpy and whoever calls C themselves have it; of other extensions it is not known who
-        # writes to C's own streams, and loading it for one costs some milliseconds once.
+        # Extensions may write to C's own streams, and which ones do is not known. Loading ctypes
+        # for them costs some milliseconds once; numpy has loaded it already.
         if _c_library is None and ("ctypes" in modules or _has_extension(modules)):
             import ctypes
 
@@ -109,7 +109,7 @@ def _flush_others():
 
 
 _WRITERS = {TextIOWrapper, BufferedWriter}
-_LOOKED_AT = 5000  # names of a session that are looked through for streams of the user's
+_MOST_NAMES_SEARCHED = 5000  # names of a session that are looked through for streams of the user's
 _modules_seen = 0  # how many there were when they were last looked through
 _c_library = None  # C's own, if something that may write to its streams is loaded
 
@@ -127,18 +127,18 @@ def guarded(function, *args):
     """Calls what may run user code: answers (value, None) or (None, what it raised)."""
     try:
         try:
-            signals.enter()
+            signals.enter_user_code()
             return function(*args), None
         finally:
-            signals.leave()
+            signals.leave_user_code()
             sys.settrace(None)
             sys.setprofile(None)
     except BaseException as error:  # SystemExit and GeneratorExit too: the session goes on
-        signals.leave()
+        signals.leave_user_code()
         return None, error
 
 
-def _body(cell, code, wants_value):
+def _run_body(cell, code, wants_value):
     body, result = compile_cell(code, cell.file, wants_value)
     if body is not None:
         evaluate(body)
@@ -151,17 +151,17 @@ def _body(cell, code, wants_value):
 
 
 def _show_figures():
-    from _cellgate import figures_shown
+    from _cellgate import figure_display
 
-    figures_shown.show_open()
+    figure_display.show_open()
 
 
 def evaluate(code):
     value = eval(code, session.namespace)
     if code.co_flags & _COROUTINE:
-        from _cellgate import tasks
+        from _cellgate import event_loop
 
-        return tasks.run(value)
+        return event_loop.run(value)
     return value
 
 
@@ -196,7 +196,7 @@ def compile_cell(source, file, wants_value):
     statements = tree.body
     last = None
     if wants_value and statements and type(statements[-1]) is Expr:
-        if ";" not in source or not _silenced(source, statements[-1]):
+        if ";" not in source or not _ends_with_semicolon(source, statements[-1]):
             last = statements.pop()
     body = result = None
     if statements:
@@ -221,7 +221,7 @@ def _mode_of_line(source):
     return "eval" if source[-1:] == ")" or not ("=" in source or ":" in source) else None
 
 
-def _silenced(source, last):
+def _ends_with_semicolon(source, last):
     """Whether a semicolon follows the last expression."""
     lines = source.split("\n")[last.end_lineno - 1 :]
     rest = lines[0].encode()[last.end_col_offset :].decode() if lines else ""
@@ -229,12 +229,12 @@ def _silenced(source, last):
 
 
 def _show_result(cell, value):
-    _push_underscores(value)
+    _update_last_results(value)
     if type(value) in _PLAIN:
         text = repr(value)
         if len(text) < 1 << 16:
             event = '{"type":"result","execution_count":%d,"data":{"text/plain":%s},"metadata":{}}'
-            payload = frames.utf8(event % (cell.count or 0, frames.quote(text)))
+            payload = wire.utf8(event % (cell.count or 0, wire.quote(text)))
             session.publish(cell, payload, last=True)
             return
     from _cellgate import display
@@ -242,14 +242,14 @@ def _show_result(cell, value):
     display.show_result(cell, value)
 
 
-def _push_underscores(value):
+def _update_last_results(value):
     """`_`, `__` and `___` are the last three results, until user code uses the names itself."""
     names, space = ("_", "__", "___"), session.namespace
-    if any(space.get(name) is not kept for name, kept in zip(names, _underscores)):
+    if any(space.get(name) is not kept for name, kept in zip(names, _last_results)):
         return
-    _underscores.insert(0, value)
-    del _underscores[3:]
-    space.update(zip(names, _underscores))
+    _last_results.insert(0, value)
+    del _last_results[3:]
+    space.update(zip(names, _last_results))
 
 
 def _report(cell, error):
@@ -258,28 +258,28 @@ def _report(cell, error):
     errors.report(cell, error)
 
 
-def _report_barely(cell, error):
+def _report_name_only(cell, error):
     """What is left to say when the interpreter is too broken to format a traceback."""
     name = type(error).__name__
     event = {"type": "error", "name": name, "value": "", "traceback": [name], "frames": []}
     session.publish(cell, event, last=True)
 
 
-def _variables():
-    from _cellgate import variables
+def _cell_environment():
+    from _cellgate import cell_environment
 
-    return variables
+    return cell_environment
 
 
-def _remember(cell, code):
+def _remember_source(cell, code):
     """Keeps a cell's lines, for tracebacks of what it defined; drops the oldest if too many."""
-    global _kept_chars
+    global _kept_source_chars
     lines = code.splitlines(True)
     sources[cell.file] = (cell.id, lines)
-    _kept_chars += len(code)
-    while _kept_chars > _SOURCE_CHARS and len(sources) > 1:
+    _kept_source_chars += len(code)
+    while _kept_source_chars > _MAX_SOURCE_CHARS and len(sources) > 1:
         oldest = next(iter(sources))
-        _kept_chars -= sum(map(len, sources.pop(oldest)[1]))
+        _kept_source_chars -= sum(map(len, sources.pop(oldest)[1]))
     linecache = sys.modules.get("linecache")
     if linecache is not None:
         add_to_linecache(linecache, cell.file)

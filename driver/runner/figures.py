@@ -7,7 +7,7 @@ from matplotlib._pylab_helpers import Gcf
 from matplotlib.backend_bases import FigureManagerBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from _cellgate import figures_shown
+from _cellgate import figure_display
 
 
 class FigureManager(FigureManagerBase):
@@ -15,12 +15,12 @@ class FigureManager(FigureManagerBase):
 
     def show(self):
         """What `figure.show()` does: sends it now."""
-        figures_shown.show(self)
+        figure_display.show(self)
 
     @classmethod
     def pyplot_show(cls, *, block=None):
         """What `pyplot.show()` does: sends every open figure and closes it."""
-        figures_shown.show_open()
+        figure_display.show_open()
 
 
 class FigureCanvas(FigureCanvasAgg):
@@ -47,7 +47,7 @@ def draw_if_interactive():
 
 def show(*args, **kwargs):
     """What `pyplot.show()` does: sends every open figure and closes it."""
-    figures_shown.show_open()
+    figure_display.show_open()
 
 
 __all__ = ["FigureCanvas", "FigureManager", "Gcf", "new_figure_manager", "show"]

@@ -1,6 +1,6 @@
-"""What is done to a module right after user code imports it; each function takes the module."""
+"""One hook a module: adapts the module, which it takes, right after user code has imported it."""
 
-from _cellgate import imports
+from _cellgate import import_finders
 
 
 def linecache(module):
@@ -17,7 +17,7 @@ def getpass(module):
 
 
 def asyncio(module):
-    from _cellgate import tasks  # adopts it when loaded
+    from _cellgate import event_loop  # installs its hooks when loaded
 
     del tasks
 
@@ -41,9 +41,9 @@ def pyplot(module):
 
     def show(*args, **options):
         if module.get_backend().lower() in ("agg", "svg", "pdf", "ps", "cairo"):
-            from _cellgate import figures_shown
+            from _cellgate import figure_display
 
-            return figures_shown.show_open()
+            return figure_display.show_open()
         return plain(*args, **options)
 
     show.__doc__, show.__module__, show.__wrapped__ = plain.__doc__, plain.__module__, plain
@@ -77,7 +77,7 @@ def multiprocessing_pool(module):
     from _cellgate import pools, workers
 
     pools.refuse_what_cells_defined(module.Pool)
-    start = workers.start_with_pipes_of_the_session(module.Pool._repopulate_pool_static)
+    start = workers.start_with_session_pipes(module.Pool._repopulate_pool_static)
     module.Pool._repopulate_pool_static = staticmethod(start)
 
 
@@ -93,15 +93,15 @@ def process_executor(module):
     executor = module.ProcessPoolExecutor
     for name in ("_adjust_process_count", "_launch_processes", "_spawn_process"):
         if hasattr(executor, name):
-            start = workers.start_with_pipes_of_the_session(getattr(executor, name))
+            start = workers.start_with_session_pipes(getattr(executor, name))
             setattr(executor, name, start)
 
 
 def plotly(module):
     """Figures are shown by `display`, without a browser or Jupyter."""
-    from _cellgate import charts
+    from _cellgate import plotly_renderer
 
-    charts.adopt(module.renderers)
+    plotly_renderer.make_default(module.renderers)
 
 
 def tqdm_notebook(module):
@@ -133,12 +133,12 @@ def ipython_display(module):
             setattr(module, name, getattr(display, name))
 
 
-class Loader:
+class HookingLoader:
     """Stands before the real loader while the module runs, then puts it back."""
 
-    def __init__(self, loader, after):
+    def __init__(self, loader, hook):
         self._loader = loader
-        self._after = after
+        self._hook = hook
 
     def __getattr__(self, name):
         return getattr(self._loader, name)
@@ -149,4 +149,4 @@ class Loader:
     def exec_module(self, module):
         module.__loader__ = module.__spec__.loader = self._loader
         self._loader.exec_module(module)
-        imports.touch(module, self._after)
+        import_finders.run_hook(module, self._hook)

@@ -3,7 +3,7 @@
 import inspect
 import re
 
-from _cellgate import execute, magics, names
+from _cellgate import execute, magics, name_lookup
 
 _MAX_TEXT = 64 << 10  # characters of an answer
 _BEFORE = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*$")
@@ -26,8 +26,8 @@ def describe_path(path, detail):
         return _describe_magic(path)
     if not _BEFORE.fullmatch(path):
         return None
-    value = names.resolve(path)
-    if value is names.MISSING:
+    value = name_lookup.resolve(path)
+    if value is name_lookup.MISSING:
         return None
     text = describe(path, value, detail)
     return text if len(text) <= _MAX_TEXT else text[:_MAX_TEXT] + "\n…"
@@ -36,7 +36,7 @@ def describe_path(path, detail):
 def describe(path, value, detail):
     """What is known of a value."""
     lines = []
-    signature = names.signature_of(value)
+    signature = name_lookup.signature_of(value)
     if signature is not None:
         lines.append("Signature: %s%s" % (path, _text_of(signature)))
     lines.append("Type:      %s" % _type_name(type(value)))
@@ -84,12 +84,12 @@ def _type_name(cls):
     name = type.__dict__["__qualname__"].__get__(cls)
     module = vars(cls).get("__module__")
     # Types in C that hold a slot of that name, such as functions in C, tell no module themselves.
-    if not names.is_a(module, str):
+    if not name_lookup.is_a(module, str):
         module = None
     return name if module in ("builtins", "__main__", None) else "%s.%s" % (module, name)
 
 
-class _Shown:
+class _FixedRepr:
     """Stands for a default value or annotation whose repr would be user code."""
 
     def __init__(self, text):
@@ -105,30 +105,30 @@ def _text_of(signature):
     for item in signature.parameters.values():
         default, note = item.default, item.annotation
         if default is not empty and type(default) not in _SIMPLE:
-            default = _Shown("<%s>" % _type_name(type(default)))
-        if note is not empty and not names.is_a(note, type, str):
+            default = _FixedRepr("<%s>" % _type_name(type(default)))
+        if note is not empty and not name_lookup.is_a(note, type, str):
             note = _annotation(note)
         shown.append(item.replace(default=default, annotation=note))
     note = signature.return_annotation
-    if note is not inspect.Signature.empty and not names.is_a(note, type, str):
+    if note is not inspect.Signature.empty and not name_lookup.is_a(note, type, str):
         note = _annotation(note)
     return str(signature.replace(parameters=shown, return_annotation=note))
 
 
 def _annotation(note):
     module = type(note).__module__
-    return _Shown(
+    return _FixedRepr(
         repr(note) if module in ("typing", "types", "builtins") else _type_name(type(note))
     )
 
 
 def _documentation(value):
     found = (
-        names.attribute(value, "__doc__")
-        if not names.is_a(value, type)
+        name_lookup.attribute(value, "__doc__")
+        if not name_lookup.is_a(value, type)
         else vars(value).get("__doc__")
     )
-    if not isinstance(found, str) and not names.is_a(value, type):
+    if not isinstance(found, str) and not name_lookup.is_a(value, type):
         found = vars(type(value)).get("__doc__")
     return inspect.cleandoc(found) if isinstance(found, str) else None
 
@@ -137,7 +137,7 @@ def _source(value):
     try:
         return inspect.getsource(value)
     except (OSError, TypeError):
-        return _source_of_class(value) if names.is_a(value, type) else None
+        return _source_of_class(value) if name_lookup.is_a(value, type) else None
 
 
 def _source_of_class(cls):

@@ -31,13 +31,13 @@ class _Loader:
 
     def exec_module(self, module):
         """Fills the module with the names it is known for."""
-        from _cellgate import rich, shell
+        from _cellgate import ipython_display, shell
 
         names = _MODULES[module.__name__]
         space = vars(module)
         if names is None:
-            space.update({name: getattr(rich, name) for name in rich.__all__})
-            space["__all__"] = list(rich.__all__)
+            space.update({name: getattr(ipython_display, name) for name in ipython_display.__all__})
+            space["__all__"] = list(ipython_display.__all__)
             return
         known = {
             "get_ipython": shell.get_ipython,

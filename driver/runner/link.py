@@ -1,9 +1,9 @@
-"""The control socket (descriptor 3): what goes up, what comes down, and waiting for it.
+"""The control socket (descriptor 3): sending to the supervisor, and waiting for what it sends.
 
-Any thread may wait for something to come down: the main thread for a cell or an acknowledgement,
+Any thread may wait for a message: the main thread for a cell or an acknowledgement,
 others for input. One of them reads (the leader) and hands out what arrives; the rest sleep until
-something came, then look again. The leader gives its place up after every read, so nobody depends
-on a thread that already has what it wanted.
+something came, then look again. The leader gives its place up after every read, so that no thread
+depends on one that already has what it wanted.
 
 All imports stand at the top: user code may break them, and what raises here costs messages.
 """
@@ -13,7 +13,7 @@ from _thread import allocate_lock, get_ident
 from posix import _exit, close, dup
 from sys import byteorder
 
-from _cellgate import frames, signals
+from _cellgate import signals, wire
 
 CONTROL_FD = 3
 _READ_BYTES = 16 << 10  # a cell of usual size with room; a long one takes several reads
@@ -30,48 +30,48 @@ class Link:
         self.inputs = {}  # cell → payload of an INPUT
         self.on_request = None
         self.on_pipes = None
-        self._parser = frames.Parser()
+        self._parser = wire.Parser()
         self._descriptors = []
         self._syncs = 0
         self._acks = 0
         self._sending = allocate_lock()
         self._reading = allocate_lock()
-        self._sleepers = []
+        self._wakers = []
 
     def send(self, kind, cell, payload=b"", flags=0, unless_ended=None):
         """Sends a message; answers how many SYNCs were sent so far, this one's included.
 
         Given a Cell as `unless_ended`, sends nothing once that has ended: no event follows DONE.
         """
-        data = frames.message(kind, flags, cell, payload)
-        shut = signals.shut()
+        data = wire.message(kind, flags, cell, payload)
+        blocked = signals.block_handlers()
         try:
             with self._sending:
                 if self.closed or (unless_ended is not None and unless_ended.ended):
                     return self._syncs
-                if flags & frames.SYNC:
+                if flags & wire.SYNC:
                     self._syncs = self._syncs + 1 & _WORD
                 try:
                     self.socket.sendall(data)
                 except OSError:
-                    _exit(0)  # the supervisor is gone, and so is the reason to live
+                    _exit(0)  # the supervisor has ended
                 return self._syncs
         finally:
-            if shut:
-                signals.reopen()
+            if blocked:
+                signals.unblock_handlers()
 
     def send_synced(self, kind, cell, payload=b"", unless_ended=None):
         """Sends a message and waits until everything written before it is on its way."""
-        number = self.send(kind, cell, payload, frames.SYNC, unless_ended)
+        number = self.send(kind, cell, payload, wire.SYNC, unless_ended)
         if not self.closed:
             self.wait(lambda: (self._acks - number) & _WORD < _WORD // 2)
 
-    def say(self, cell, payload):
+    def send_event(self, cell, payload):
         """Sends a Cell's rich event. From the main thread it keeps its place among the output."""
         if get_ident() == signals.MAIN:
-            self.send_synced(frames.MESSAGE, cell.number, payload, cell)
+            self.send_synced(wire.MESSAGE, cell.number, payload, cell)
         else:
-            self.send(frames.MESSAGE, cell.number, payload, 0, cell)
+            self.send(wire.MESSAGE, cell.number, payload, 0, cell)
 
     def end(self, cell):
         """Marks a cell as ended: from here on none of its threads sends an event."""
@@ -84,65 +84,65 @@ class Link:
         An interrupt, or an alarm of the user's, may end the waiting; it can do so only while this
         thread sleeps, or it might leave with the reader's place taken for ever.
         """
-        shut = signals.shut()
+        blocked = signals.block_handlers()
         try:
             while not ready():
                 if self._reading.acquire(False):
                     try:
                         if not ready():
-                            if shut or get_ident() != signals.MAIN:
+                            if blocked or get_ident() != signals.MAIN:
                                 # Looking without taking: an exception raised here loses no byte.
-                                self._sleep(shut, self._peek)
+                                self._sleep(blocked, self._peek)
                             self.read()
                     finally:
                         self._reading.release()
-                        self.wake()
+                        self.wake_waiters()
                 else:
                     sleeper = allocate_lock()
                     sleeper.acquire()
-                    self._sleepers.append(sleeper.release)
+                    self._wakers.append(sleeper.release)
                     if not ready() and self._reading.locked():
-                        self._sleep(shut, sleeper.acquire)
+                        self._sleep(blocked, sleeper.acquire)
         finally:
-            if shut:
-                signals.reopen()
+            if blocked:
+                signals.unblock_handlers()
 
     @staticmethod
-    def _sleep(shut, block):
+    def _sleep(blocked, block):
         try:
-            if shut:
-                signals.reopen()
+            if blocked:
+                signals.unblock_handlers()
             block()
         finally:
-            if shut:
-                signals.shut()
+            if blocked:
+                signals.block_handlers()
 
-    def lead(self):
+    def try_lead(self):
         """Tries to become the reader without waiting; an event loop reads by `read`."""
         return self._reading.acquire(False)
 
     def follow(self, wake):
-        """Has `wake` called once, when whoever reads has read or gives its place up."""
-        self._sleepers.append(wake)
+        """Has `wake` called once, when the reader has read or gives its place up."""
+        self._wakers.append(wake)
         if not self._reading.locked():
-            self.wake()
+            self.wake_waiters()
 
     def resign(self):
-        """Ends what `lead` began."""
+        """Ends what `try_lead` began."""
         self._reading.release()
-        self.wake()
+        self.wake_waiters()
 
-    def wake(self):
+    def wake_waiters(self):
         """Lets all who sleep look again."""
-        while self._sleepers:
+        while self._wakers:
             try:
-                self._sleepers.pop()()
+                self._wakers.pop()()
             except IndexError:  # another thread was faster
                 break
 
     def read(self, flags=0):
         """Takes what is there (the reader only) and hands it out."""
-        shut = signals.shut()
+        blocked = signals.block_handlers()
         try:
             data, ancillary, told, _ = self.socket.recvmsg(
                 _READ_BYTES, 64, flags | _socket.MSG_CMSG_CLOEXEC
@@ -158,37 +158,37 @@ class Link:
                         else:
                             self._descriptors.append(_above_standard(fd))
             for kind, _, cell, payload in self._parser.feed(data):
-                self._take(kind, cell, payload)
+                self._handle(kind, cell, payload)
         except BlockingIOError:
             pass
-        except (OSError, frames.WireError):
+        except (OSError, wire.WireError):
             _exit(70)  # EX_SOFTWARE: nothing sensible can be said on a broken link
         finally:
-            if shut:
-                signals.reopen()
+            if blocked:
+                signals.unblock_handlers()
 
     def close_in_child(self):
         """A fork must never answer for its parent."""
         self.closed = True
         self._sending = allocate_lock()
         self._reading = allocate_lock()
-        self._sleepers.clear()
+        self._wakers.clear()
         self.socket.close()
 
     def _peek(self):
         return self.socket.recv(1, _socket.MSG_PEEK)
 
-    def _take(self, kind, cell, payload):
-        if kind == frames.EXECUTE:
+    def _handle(self, kind, cell, payload):
+        if kind == wire.EXECUTE:
             self.jobs.append((cell, payload))
-        elif kind == frames.ACK:
+        elif kind == wire.ACK:
             self._acks = int.from_bytes(payload, "little")
-        elif kind == frames.INPUT:
+        elif kind == wire.INPUT:
             self.inputs[cell] = payload
-        elif kind == frames.PIPES:
+        elif kind == wire.PIPES:
             if len(self._descriptors) >= 2:
                 self.on_pipes(self._descriptors.pop(0), self._descriptors.pop(0))
-        elif kind == frames.REQUEST:
+        elif kind == wire.REQUEST:
             self.on_request(cell, payload)
 
 

@@ -225,11 +225,11 @@ def line_config(line):
     if option.strip() in ("InlineBackend.figure_format", "InlineBackend.figure_formats") and value:
         import ast
 
-        from _cellgate import figures_shown
+        from _cellgate import figure_display
 
         try:
             wanted = ast.literal_eval(value.strip())
-            figures_shown.choose([wanted] if isinstance(wanted, str) else sorted(wanted))
+            figure_display.choose([wanted] if isinstance(wanted, str) else sorted(wanted))
         except (ValueError, SyntaxError, TypeError) as error:
             raise UsageError("%s: %s" % (option.strip(), error)) from None
 
@@ -313,7 +313,7 @@ def line_run(line):
     except SystemExit as error:
         from _cellgate import program
 
-        if not program.exits_well(error):
+        if not program.exits_successfully(error):
             raise
     finally:
         sys.argv = before
@@ -388,9 +388,9 @@ def cell_capture(line, body, first_line):
 
 def _showing(name):
     def show(line, body, first_line):
-        from _cellgate import display, rich
+        from _cellgate import display, ipython_display
 
-        display.display(getattr(rich, name)(body))
+        display.display(getattr(ipython_display, name)(body))
 
     show.__doc__ = "Shows the cell as %s." % name
     return show

@@ -35,7 +35,7 @@ def bundle(value, include=None, exclude=None):
     """(data, metadata) of `value`. Raises only what stops the cell, such as an interrupt."""
     data, metadata = {}, {}
     if type(value) not in _PLAIN_TYPES and not isinstance(value, type):
-        _ask(value, data, metadata, include, exclude)
+        _collect(value, data, metadata, include, exclude)
     if "text/plain" not in data:
         data["text/plain"] = plain_text(value)
     wanted = {
@@ -47,7 +47,7 @@ def bundle(value, include=None, exclude=None):
     return portable(wanted), metadata
 
 
-def _ask(value, data, metadata, include, exclude):
+def _collect(value, data, metadata, include, exclude):
     whole = _method(value, "_repr_mimebundle_")
     if whole is not None:
         answer = _try(value, "_repr_mimebundle_", whole, include=include, exclude=exclude)
@@ -84,9 +84,9 @@ def _ask(value, data, metadata, include, exclude):
     elif "matplotlib.figure" in sys.modules and isinstance(
         value, sys.modules["matplotlib.figure"].Figure
     ):
-        from _cellgate import figures_shown
+        from _cellgate import figure_display
 
-        image = _try(value, "figure", lambda: figures_shown.png_of_value(value))
+        image = _try(value, "figure", lambda: figure_display.png_of_value(value))
         if image is not None:
             data["image/png"] = image
 
@@ -108,11 +108,11 @@ def _try(value, name, method, **options):
     except NotImplementedError:
         return None
     except Exception as error:
-        _complain(value, name, error)
+        _report_failure(value, name, error)
         return None
 
 
-def _complain(value, name, error):
+def _report_failure(value, name, error):
     from _cellgate import errors
 
     lines = errors.lines_of(error)
@@ -150,18 +150,18 @@ def plain_text(value):
         if text:
             return _cut(text)
     if type(value) in _CONTAINERS and len(value) > _MAX_ITEMS:
-        return _of_many(value)
+        return _beginning_of(value)
     try:
         text = repr(value)
     except Exception as error:
-        _complain(value, "__repr__", error)
+        _report_failure(value, "__repr__", error)
         return "<%s object whose repr failed>" % type(value).__qualname__
     if type(value) in _CONTAINERS and _PRETTY_ABOVE < len(text) < _PRETTY_BELOW:
-        text = _try(value, "pprint", lambda: _laid_out(value)) or text
+        text = _try(value, "pprint", lambda: _over_several_lines(value)) or text
     return _cut(text)
 
 
-def _laid_out(value):
+def _over_several_lines(value):
     """A container over several lines, its texts as they are: `pprint` would cut them to pieces."""
     from pprint import PrettyPrinter
 
@@ -175,7 +175,7 @@ def _laid_out(value):
     return Whole(sort_dicts=False, compact=True).pformat(value)
 
 
-def _of_many(value):
+def _beginning_of(value):
     from itertools import islice
 
     head = type(value)(islice(value.items() if isinstance(value, dict) else value, 1000))

@@ -27,14 +27,14 @@ def end(cell, error):
     _, late = execute.guarded(_finish)
     if error is None:
         error = late
-    if isinstance(error, SystemExit) and exits_well(error):
+    if isinstance(error, SystemExit) and exits_successfully(error):
         return None
     if isinstance(error, SystemExit) and not isinstance(error.code, int):
         cell.write_err("%s\n" % (error.code,))  # as Python says it
     return error
 
 
-def exits_well(error):
+def exits_successfully(error):
     """Whether a SystemExit says that all went well. Code may make its `code` anything."""
     code = error.code
     return code is None or type(code) in (int, bool) and code == 0

@@ -2,17 +2,17 @@
 
 Rule of the first question: the supervisor sends it as a REQUEST on the control socket, when the
 runner is idle (if a cell runs, it answers BUSY itself). That starts this thread, which answers it
-with a REPLY on the side socket; once that came, all further questions go down the side socket, and
+with a REPLY on the queries socket; from then on the supervisor sends all questions there, and they
 are answered while cells run too. Nothing here runs user code: no property is evaluated, no module
 imported, no `__getattr__` called.
 """
 
 import _socket
 
-from _cellgate import cell, frames
-from _cellgate.frames import Parser
+from _cellgate import cell, wire
+from _cellgate.wire import Parser
 
-_SIDE_FD = 4
+_QUERIES_FD = 4
 _MAX_CODE = 1 << 20  # characters looked at
 
 
@@ -23,14 +23,14 @@ def start(number, payload):
 
 
 def _serve(number, payload):
-    socket = _socket.socket(fileno=_SIDE_FD)
+    socket = _socket.socket(fileno=_QUERIES_FD)
     parser = Parser()
-    waiting = [(frames.REQUEST, 0, number, payload)]
+    waiting = [(wire.REQUEST, 0, number, payload)]
     while True:
         for kind, _, number, payload in waiting:
-            if kind == frames.REQUEST:
+            if kind == wire.REQUEST:
                 socket.sendall(
-                    frames.message(frames.REPLY, 0, number, frames.dumps(_answer(payload)))
+                    wire.message(wire.REPLY, 0, number, wire.dumps(_answer(payload)))
                 )
         data = socket.recv(64 << 10)
         if not data:
@@ -41,7 +41,7 @@ def _serve(number, payload):
 def _answer(payload):
     op = None
     try:
-        question = frames.loads(payload)
+        question = wire.loads(payload)
         op = question.get("op")
         code = str(question.get("code", ""))[:_MAX_CODE]
         cursor = question.get("cursor")

@@ -2,30 +2,30 @@
 
 import sys
 
-from _cellgate import frames
+from _cellgate import wire
 
 link = None  # the Link to the supervisor
 namespace = None  # of `__main__`: where cells run
 main_module = None
 current = None  # the running cell, or the one that ran last
 in_child = False  # this process is a fork of the runner
-idle_in_loop = None  # set by `tasks`: waits for a frame while an event loop has work
+idle_in_loop = None  # set by `event_loop`: waits for a frame while an event loop has work
 repairs = []  # called before each cell: undo what user code may have broken
 
 
 def repair():
     """Undoes what user code may have broken, as far as that can be done."""
-    for step in repairs:
+    for repair_step in repairs:
         try:
-            step()
+            repair_step()
         except Exception:
             pass  # what cannot be repaired must not keep the next cell from running
 
 
-def settle(fd):
+def wait_drained(fd):
     """Waits until all that went into the pipe `fd` is on its way to the gateway."""
     if not in_child and not _drained(fd):
-        link.send_synced(frames.SYNC_FRAME, current.number)
+        link.send_synced(wire.SYNC_FRAME, current.number)
 
 
 def _drained(fd):
@@ -49,8 +49,8 @@ def publish(cell, event, text=None, last=False):
             cell.write_out(text + "\n")
         return
     cell.flush()
-    payload = event if isinstance(event, bytes) else frames.dumps(event)
+    payload = event if isinstance(event, bytes) else wire.dumps(event)
     if last:
-        link.send(frames.MESSAGE, cell.number, payload)
+        link.send(wire.MESSAGE, cell.number, payload)
     else:
-        link.say(cell, payload)
+        link.send_event(cell, payload)

@@ -5,7 +5,7 @@ plotly picks the renderers that publish through `display` instead of opening a b
 altair publish theirs. It is not IPython's own class and has an empty `config`, because that is how
 others learn there are no widgets and no kernel: tqdm draws its plain bar instead of warning about
 ipywidgets, rich writes text. The name `__cellgate__` in builtins is the same object; transformed
-magic lines use it, so a cell that rebinds `get_ipython` harms nobody.
+magic lines use it, so a cell that rebinds `get_ipython` does not break them.
 """
 
 import builtins

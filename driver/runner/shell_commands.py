@@ -10,10 +10,10 @@ _ARGUMENT_BYTES = 100 << 10  # the kernel takes 128 KiB in one argument
 
 def stream(command):
     """Runs a command on the cell's own pipes; leaves its exit code in `_exit_code`."""
-    session.namespace["_exit_code"] = run([*_by_the_line(), "/bin/sh", "-c", command])
+    session.namespace["_exit_code"] = run([*_line_buffered(), "/bin/sh", "-c", command])
 
 
-def _by_the_line():
+def _line_buffered():
     """What makes programs that use C's streams write each line when it is complete, as they do to a
     terminal; into a pipe they would write some kilobytes at a time."""
     from shutil import which
@@ -56,14 +56,14 @@ def script(interpreter, text):
     if argv and which(argv[0]) is None:
         raise FileNotFoundError("this sandbox has no program called %s" % argv[0])
     if len(text) * 4 < _ARGUMENT_BYTES:
-        code = run([*_by_the_line(), *argv, "-c", text])
+        code = run([*_line_buffered(), *argv, "-c", text])
     else:
         import tempfile
 
         with tempfile.NamedTemporaryFile("w", suffix=".sh") as file:
             file.write(text)
             file.flush()
-            code = run([*_by_the_line(), *argv, file.name])
+            code = run([*_line_buffered(), *argv, file.name])
     if code:
         raise subprocess.CalledProcessError(code, interpreter)
 
@@ -104,7 +104,7 @@ def expand(text, local_names, global_names):
             parts.append(char)
             at += 2
         elif char == "{":
-            end = _closing(text, at)
+            end = _closing_brace(text, at)
             value = _value(text[at + 1 : end], local_names, global_names) if end else None
             if value is None:
                 parts.append(char)
@@ -126,7 +126,7 @@ def expand(text, local_names, global_names):
     return "".join(parts)
 
 
-def _closing(text, start):
+def _closing_brace(text, start):
     depth = 0
     for at in range(start, len(text)):
         depth += {"{": 1, "}": -1}.get(text[at], 0)

@@ -1,7 +1,7 @@
 """When SIGINT may stop what runs: only code of the current cell, never ours.
 
 ```
-IDLE ─ EXECUTE ─► STARTING ─ enter() ─► RUNNING ─ leave() ─► ENDING ─ about to send DONE ─► IDLE
+IDLE ─EXECUTE─► STARTING ─enter_user_code()─► RUNNING ─leave_user_code()─► ENDING ─DONE─► IDLE
 ```
 In RUNNING the handler raises KeyboardInterrupt. Elsewhere it must not, but an interrupt that
 overtakes the cell it is meant for must not be lost either, and one that its cell has outrun must not
@@ -30,20 +30,20 @@ _DEFERRED = {
     if hasattr(_signal, name)
 }
 
-_ADMITTED = _DEFERRED | {SIGINT}
+_UNBLOCKED_FOR_USER_CODE = _DEFERRED | {SIGINT}
 
 phase = IDLE
 _pending = False
-_PATIENCE_SECONDS = 1.0  # a finaliser that takes longer is interrupted all the same
+_FINALISER_SECONDS = 1.0  # a finaliser that takes longer is interrupted all the same
 _RETRY_SECONDS = 0.005
-_patience_ends = 0.0
-_cell = 0  # the number of the newest cell
-_held = False
-_admitted = False
-_wanted = 0  # the number of a cell that is to be interrupted as soon as it comes
-_count = 0  # interrupts of the supervisor's so far
+_finaliser_deadline = 0.0
+_current_cell = 0  # the number of the newest cell
+_handlers_blocked = False
+_user_handlers_allowed = False
+_interrupt_at_start = 0  # the number of a cell that is to be interrupted as soon as it comes
+_interrupts_seen = 0  # interrupts of the supervisor's so far
 _raised_in = 0  # the number of the cell in whose code an interrupt of the supervisor's was raised
-yields_softly = None  # set by `tasks`: takes an interrupt that hits a waiting event loop
+interrupt_loop = None  # set by `event_loop`: takes an interrupt that hits a waiting event loop
 
 
 def install():
@@ -57,65 +57,65 @@ def repair():
         _signal.signal(SIGINT, _on_interrupt)
 
 
-def enter():
+def enter_user_code():
     """User code runs from here. Raises the interrupt that came before it could."""
     global phase, _raised_in
     phase = RUNNING
     _raised_in = 0  # other code of the cell, such as the text of its error, is to be ended as well
-    admit()
+    allow_user_handlers()
     _raise_pending()
 
 
-def leave(to=ENDING):
-    """User code no longer runs; whatever interrupt is pending was for it."""
+def leave_user_code(to=ENDING):
+    """User code no longer runs; a pending interrupt was for it."""
     global phase, _pending
     phase = to
     _pending = False
     if to == ENDING:
-        defer()
+        block_user_handlers()
 
 
-def admit():
+def allow_user_handlers():
     """Lets the user's signal handlers run."""
-    global _admitted
-    _admitted = True
-    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _ADMITTED)
+    global _user_handlers_allowed
+    _user_handlers_allowed = True
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _UNBLOCKED_FOR_USER_CODE)
 
 
-def defer():
+def block_user_handlers():
     """Keeps the user's signal handlers from running."""
-    global _admitted
+    global _user_handlers_allowed
     _signal.pthread_sigmask(_signal.SIG_BLOCK, _DEFERRED)
-    _admitted = False
+    _user_handlers_allowed = False
 
 
 def start(number):
     """The cell of this number was taken."""
-    global phase, _pending, _cell
+    global phase, _pending, _current_cell
     phase = STARTING
-    _cell = number
-    if _wanted == number:
+    _current_cell = number
+    if _interrupt_at_start == number:
         _pending = True
 
 
-def shut():
+def block_handlers():
     """Keeps handlers from running in the middle of a frame, half of which would end the link.
 
-    Answers whether `reopen` has to be called.
+    Answers whether `unblock_handlers` has to be called.
     """
-    global _held
-    if not _admitted or get_ident() != MAIN:
+    global _handlers_blocked
+    if not _user_handlers_allowed or get_ident() != MAIN:
         return False  # handlers run in the main thread only
-    _held = True
-    defer()
+    _handlers_blocked = True
+    block_user_handlers()
     return True
 
 
-def reopen():
+def unblock_handlers():
     """Lets handlers run again; a waiting one runs, and may raise, in here."""
-    global _held
-    _held = False
-    admit()
+    global _handlers_blocked
+    _handlers_blocked = False
+    allow_user_handlers()
     if phase == RUNNING:
         _raise_pending()
 
@@ -127,55 +127,55 @@ def _raise_pending():
         raise KeyboardInterrupt
 
 
-def _would_be_lost(frame):
+def _exception_would_be_lost(frame):
     """Whether code runs whose exceptions Python prints and drops: finalisers, weak references."""
-    global _patience_ends
+    global _finaliser_deadline
     while frame is not None:
         if frame.f_code.co_name in ("__del__", "_remove"):
-            _patience_ends = _patience_ends or monotonic() + _PATIENCE_SECONDS
-            return monotonic() < _patience_ends
+            _finaliser_deadline = _finaliser_deadline or monotonic() + _FINALISER_SECONDS
+            return monotonic() < _finaliser_deadline
         frame = frame.f_back
     return False
 
 
-def _again(cell):
+def _interrupt_again(cell):
     """In a thread of its own: interrupts the same cell once more, a moment later."""
     sleep(_RETRY_SECONDS)
-    if phase == RUNNING and cell == _cell:
+    if phase == RUNNING and cell == _current_cell:
         _signal.pthread_kill(MAIN, SIGINT)
 
 
-def _meant():
+def _target_cell():
     """The cell an interrupt is meant for; None if it is not the supervisor's."""
-    global _count
+    global _interrupts_seen
     try:
         word = pread(INTERRUPT_FD, 8, 0)
     except OSError:
         return None  # user code closed the descriptor
     count = int.from_bytes(word[4:], "little")
-    if count == _count:
+    if count == _interrupts_seen:
         return None
-    _count = count
+    _interrupts_seen = count
     return int.from_bytes(word[:4], "little")
 
 
 def _on_interrupt(number, frame):
-    global _pending, _patience_ends, _wanted, _raised_in
-    meant = _meant()
-    if meant is not None and (meant != _cell or phase == IDLE):
-        _wanted = meant  # it came before its cell; or after it, and then it is nobody's
-    elif meant is not None and meant == _raised_in:
+    global _pending, _finaliser_deadline, _interrupt_at_start, _raised_in
+    target = _target_cell()
+    if target is not None and (target != _current_cell or phase == IDLE):
+        _interrupt_at_start = target  # before its cell began; or after it ended, then ignored
+    elif target is not None and target == _raised_in:
         pass  # sent again for a child that missed it: one interrupt is one, whatever is saved now
     elif phase == RUNNING:
-        if _held:
+        if _handlers_blocked:
             _pending = True
-        elif _would_be_lost(frame):
-            start_new_thread(_again, (_cell,))
+        elif _exception_would_be_lost(frame):
+            start_new_thread(_interrupt_again, (_current_cell,))
         else:
-            if meant is not None:
-                _raised_in = meant
-            if yields_softly is None or not yields_softly(frame):
-                _patience_ends = 0.0
+            if target is not None:
+                _raised_in = target
+            if interrupt_loop is None or not interrupt_loop(frame):
+                _finaliser_deadline = 0.0
                 raise KeyboardInterrupt
     elif phase == STARTING:
         _pending = True

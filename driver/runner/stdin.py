@@ -1,18 +1,18 @@
 """`input()`, `getpass` and `sys.stdin`: all ask the client, by an `input_request`.
 
-Where nobody can answer (the cell was sent with `allow_input` false, has ended, or this is a forked
+Where no client can answer (the cell was sent with `allow_input` false, has ended, or this is a forked
 child) they raise at once. It is an EOFError, so programs that can do without input go on.
 """
 
 import io
 from _thread import allocate_lock
 
-from _cellgate import frames, session
+from _cellgate import session, wire
 from _cellgate.cell import CELL
 
 
 class InputNotAllowedError(EOFError):
-    """Nobody can answer a question of this cell."""
+    """No client can answer a question of this cell."""
 
     __module__ = "builtins"
 
@@ -37,7 +37,7 @@ def ask(prompt, password=False):
         request["password"] = password
         session.publish(cell, request)
         session.link.wait(lambda: cell.number in inputs or cell.ended)
-        answer = frames.loads(inputs.pop(cell.number, b'{"eof":true}'))
+        answer = wire.loads(inputs.pop(cell.number, b'{"eof":true}'))
     if answer.get("eof"):
         raise EOFError("the client ended the input")
     return str(answer.get("text", ""))

@@ -86,7 +86,7 @@ def _writer(number):
         def write(text):
             cell = get() or session.current
             if cell.last != 1:
-                cell.turn(1)
+                cell.switch_to(1)
             if not text:
                 cell.out.flush()
             return cell.write_out(text)
@@ -96,7 +96,7 @@ def _writer(number):
         def write(text):
             cell = get() or session.current
             if cell.last != 2:
-                cell.turn(2)
+                cell.switch_to(2)
             return cell.write_err(text)
 
     return write

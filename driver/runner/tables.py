@@ -4,7 +4,7 @@ Built by hand rather than by pandas' own `to_json(orient="table")`, which refuse
 people have: duplicate names, several header rows, mixed or unusual types.
 """
 
-from _cellgate import frames
+from _cellgate import wire
 
 MIME = "application/vnd.dataresource+json"
 _MAX_ROWS = 1000
@@ -33,7 +33,7 @@ def of_frame(frame):
     rows, columns = frame.shape
     head = frame.iloc[:_MAX_ROWS, :_MAX_COLUMNS]
     names, fields, lists = set(), [], []
-    precision, texts_of = _wishes()
+    precision, texts_of = _number_format()
     index = head.index
     levels = range(getattr(index, "nlevels", 1))
     keys = []
@@ -53,7 +53,7 @@ def of_frame(frame):
     size = 0
     for at, row in enumerate(zip(*lists)):
         record = {field["name"]: value for field, value in zip(fields, row)}
-        size += len(frames.dumps(record)) + 1
+        size += len(wire.dumps(record)) + 1
         size += sum(len(column[at]) + 3 for column in texts.values())
         if size > _MAX_BYTES and data:
             break
@@ -72,7 +72,7 @@ def of_frame(frame):
     return table, metadata
 
 
-def _wishes():
+def _number_format():
     """What the user has set for numbers: decimals, and a function that makes texts of a column."""
     from pandas import get_option
 

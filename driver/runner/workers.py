@@ -23,17 +23,17 @@ _CHUNK = 64 << 10
 starting = False  # a worker is being started: a fork made now is one
 _lock = RLock()
 _read, _write = [], []  # of stdout and stderr
-_passing = False
-_kept = []
+_forwarding = False
+_worker_pipes = []
 
 
-def start_with_pipes_of_the_session(function):
+def start_with_session_pipes(function):
     """Makes a function that starts workers start them with the session's pipes."""
 
     def wrapped(*args, **options):
         global starting
         with _lock:
-            _make()
+            _make_pipes()
             saved = [os.dup(1), os.dup(2)]
             before, starting = starting, True
             try:
@@ -51,7 +51,7 @@ def start_with_pipes_of_the_session(function):
     return wrapped
 
 
-def _make():
+def _make_pipes():
     if _read:
         return
     for _ in range(2):
@@ -59,26 +59,26 @@ def _make():
         _read.append(reading)
         _write.append(writing)
     # Below `threading`: no code of the user's should see it or wait for it.
-    cells.start_plain_thread(_pass_on, ())
+    cells.start_plain_thread(_forward_output, ())
 
 
-def _pass_on():
-    global _passing
+def _forward_output():
+    global _forwarding
     poll = select.poll()
     for fd in _read:
         poll.register(fd, select.POLLIN)
     while True:
         for fd, _ in poll.poll():
-            _passing = True
+            _forwarding = True
             data = os.read(fd, _CHUNK)
             try:
-                _put(_read.index(fd), data)
+                _write_to_current_cell(_read.index(fd), data)
             except OSError:
                 pass  # the cell ended this moment and its pipes with it
-            _passing = False
+            _forwarding = False
 
 
-def _put(which, data):
+def _write_to_current_cell(which, data):
     cell = session.current
     fd = (cell.out, cell.err)[which].fileno()
     cell.last = -1  # both may have been written to
@@ -89,22 +89,22 @@ def _put(which, data):
 def drain():
     """Waits until all that workers have written is passed on."""
     give_up = monotonic() + _DRAIN_SECONDS
-    while (_passing or any(_waits(fd) for fd in _read)) and monotonic() < give_up:
+    while (_forwarding or any(_has_bytes(fd) for fd in _read)) and monotonic() < give_up:
         sleep(0.0005)
 
 
-def _waits(fd):
+def _has_bytes(fd):
     return int.from_bytes(ioctl(fd, FIONREAD, b"\0\0\0\0"), sys.byteorder) > 0
 
 
-def adopt():
+def enter_worker():
     """In a fork that is a worker: what it prints goes where its descriptors say."""
     for cell in {session.current, CELL.get() or session.current}:
         pipes = cells.Pipes(cells.STDOUT, cells.STDERR, False)
         cell.out, cell.err = pipes.out, pipes.err
         # A line at a time, or those of two workers would be mixed.
         cell.write_out, cell.write_err = cell.out.write, cell.err.write
-        _kept.append(pipes)  # closing them would close the descriptors' buffers
+        _worker_pipes.append(pipes)  # closing them would close the descriptors' buffers
 
 
 def tag_callbacks(future):

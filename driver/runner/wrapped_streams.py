@@ -1,4 +1,4 @@
-"""Streams that user code makes of ours: what it gets to wrap, and the flush at the end of its cell."""
+"""Streams that user code wraps around ours: the bytes below them, and their flush when a cell ends."""
 
 import io
 import sys

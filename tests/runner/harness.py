@@ -39,9 +39,9 @@ NO_IMPORTS = {
 }
 
 
-def load_frames():
+def load_wire():
     """The runner's own framing module, outside a runner."""
-    spec = importlib.util.spec_from_file_location("frames", os.path.join(SOURCES, "frames.py"))
+    spec = importlib.util.spec_from_file_location("wire", os.path.join(SOURCES, "wire.py"))
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -87,7 +87,7 @@ class Cell:
         self.bytes = {"stdout": b"", "stderr": b""}
         self.events = []  # in order: ("stdout", text), ("stderr", text) or (type, message)
         self.outcome = None
-        self.alone = False
+        self.pipes_reusable = False
         self.late = {"stdout": b"", "stderr": b""}
 
     @property
@@ -146,7 +146,7 @@ class Runner:
     def __init__(self, python=PYTHON, env=None, stacks=True):
         self.directory = tempfile.mkdtemp(prefix="cellgate-runner-")
         self.control, control = socket.socketpair()
-        self.side, side = socket.socketpair()
+        self.queries, queries_end = socket.socketpair()
         self.stacks, stacks_end = os.pipe()
         self.has_stacks = stacks
         idle_out, out_end = os.pipe()
@@ -156,7 +156,7 @@ class Runner:
         with open(os.path.join(SOURCES, "boot.py")) as file:
             boot = file.read()
         wanted = {0: os.open("/dev/null", os.O_RDONLY), 1: out_end, 2: err_end}
-        wanted.update({3: control.fileno(), 4: side.fileno(), 5: memory})
+        wanted.update({3: control.fileno(), 4: queries_end.fileno(), 5: memory})
         self.interrupted = os.memfd_create("interrupted", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         self.interrupts = 0
         wanted[7] = self.interrupted
@@ -181,7 +181,7 @@ class Runner:
         for fd in (out_end, err_end, stacks_end, memory, wanted[0]):
             os.close(fd)
         control.close()
-        side.close()
+        queries_end.close()
         os.set_blocking(idle_out, False)
         os.set_blocking(idle_err, False)
         self.cells = {0: Cell(0, idle_out, idle_err)}
@@ -189,13 +189,13 @@ class Runner:
         self.next_pipes = None
         self.number = 0
         self.counts = 0
-        self.control_bytes = self.side_bytes = b""
+        self.control_bytes = self.queries_bytes = b""
         self.fragments = []
         self.replies = {}
         self.syncs = 0
         self.ready = None
         self.stack_bytes = b""
-        self.passes_on = True  # whether a cell may have the pipes of the one before it
+        self.reuses_pipes = True  # whether a cell may have the pipes of the one before it
         self.passed_on = 0
         self.inputs = []  # answers to give to input requests, in order
         self.asked_first = False
@@ -272,7 +272,7 @@ class Runner:
         question = {"op": op, "code": code}
         if cursor is not None:
             question["cursor"] = cursor
-        target = self.side if self.replies else self.control
+        target = self.queries if self.replies else self.control
         target.sendall(message(REQUEST, number, question))
         if not wait:
             return number
@@ -289,7 +289,7 @@ class Runner:
 
     def pump(self, end, read_output=True):
         poll = select.poll()
-        places = {self.control.fileno(): ("control", None), self.side.fileno(): ("side", None)}
+        places = {self.control.fileno(): ("control", None), self.queries.fileno(): ("queries", None)}
         if self.has_stacks:
             places[self.stacks] = ("stacks", None)
         if read_output:
@@ -307,8 +307,8 @@ class Runner:
             name, cell = places[fd]
             if name == "control":
                 self._on_control()
-            elif name == "side":
-                self._on_side()
+            elif name == "queries":
+                self._on_queries()
             elif name == "stacks":
                 data = os.read(fd, 65536)
                 if not data:
@@ -381,26 +381,26 @@ class Runner:
             cell = self.cells[number]
             assert cell.outcome is None, "a second DONE"
             cell.outcome = OUTCOMES[payload[0]]
-            cell.alone = len(payload) == 2
-            if cell.alone and self.passes_on and self._is_childless():
+            cell.pipes_reusable = len(payload) == 2
+            if cell.pipes_reusable and self.reuses_pipes and self._is_childless():
                 self._pass_pipes_on(cell)
             else:
                 self._send_pipes()
         else:
             assert kind == SYNC_FRAME, kind
 
-    def _on_side(self):
-        data = self.side.recv(65536)
+    def _on_queries(self):
+        data = self.queries.recv(65536)
         if not data:
-            raise Died("the runner closed its side socket")
-        self.side_bytes += data
-        while len(self.side_bytes) >= 12:
-            length, kind, flags, _, number = struct.unpack("<IBBHI", self.side_bytes[:12])
-            if len(self.side_bytes) < 12 + length:
+            raise Died("the runner closed its queries socket")
+        self.queries_bytes += data
+        while len(self.queries_bytes) >= 12:
+            length, kind, flags, _, number = struct.unpack("<IBBHI", self.queries_bytes[:12])
+            if len(self.queries_bytes) < 12 + length:
                 return
             assert kind == REPLY and not flags
-            self.replies[number] = json.loads(self.side_bytes[12 : 12 + length])
-            self.side_bytes = self.side_bytes[12 + length :]
+            self.replies[number] = json.loads(self.queries_bytes[12 : 12 + length])
+            self.queries_bytes = self.queries_bytes[12 + length :]
 
     def wait_exit(self):
         """Waits for the process to end; answers what `waitpid` said."""
@@ -421,7 +421,7 @@ class Runner:
         os.close(self.stacks)
         os.close(self.interrupted)
         self.control.close()
-        self.side.close()
+        self.queries.close()
         shutil.rmtree(self.directory, ignore_errors=True)
 
 

@@ -114,7 +114,7 @@ class Ownership(RunnerTest):
         self.runner.until(lambda: first.late["stdout"] == b"task\n")
 
     def test_pipes_close_when_nobody_can_write_to_them(self):
-        self.runner.passes_on = False
+        self.runner.reuses_pipes = False
         first = self.run_ok("print('x')")
         self.run_ok("pass")
         self.runner.until(lambda: first.pipes == {"stdout": None, "stderr": None})
@@ -142,7 +142,7 @@ class PassedOn(RunnerTest):
 
     def test_a_cell_that_leaves_nothing_passes_its_pipes_on(self):
         for code in ("pass", "print(1)", "x = 1", "1", "import sys; sys.stderr.write('e')"):
-            self.assertTrue(self.runner.run(code).alone, code)
+            self.assertTrue(self.runner.run(code).pipes_reusable, code)
         cell = self.run_ok("print('mine')\n2")
         self.assertEqual((cell.stdout, cell.text), ("mine\n", "2"))
         self.assertGreater(self.runner.passed_on, 5)
@@ -155,7 +155,7 @@ class PassedOn(RunnerTest):
             "import asyncio; await asyncio.sleep(0); loop = asyncio.get_running_loop();"
             " timer = loop.call_later(3600, print)",
         ):
-            self.assertFalse(self.run_ok(code).alone, code)
+            self.assertFalse(self.run_ok(code).pipes_reusable, code)
         self.run_ok("go.set()")
 
     def test_pipes_that_were_closed_or_replaced_are_not_passed_on(self):
@@ -167,7 +167,7 @@ class PassedOn(RunnerTest):
             ("import os; f = os.open('f', os.O_CREAT | os.O_WRONLY); os.dup2(f, 1)", True),
         ):
             cell = self.runner.run(code)
-            self.assertEqual(cell.alone, passed_on, code)
+            self.assertEqual(cell.pipes_reusable, passed_on, code)
             after = self.run_ok("import sys; print('out'); sys.stderr.write('err')\nNone")
             self.assertEqual((after.stdout, after.stderr), ("out\n", "err"))
 

@@ -64,7 +64,7 @@ class Vandals(RunnerTest):
             with self.subTest(name):
                 runner = Runner()
                 self.addCleanup(runner.close)
-                runner.passes_on = False
+                runner.reuses_pipes = False
                 # The next cell's pipes come as 0, 1 and so on.
                 runner.run("import os; os.closerange(0, 3)\n" + code)
                 for _ in range(2):

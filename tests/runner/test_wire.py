@@ -4,11 +4,11 @@ import json
 import os
 import unittest
 
-from harness import ROOT, load_frames
+from harness import ROOT, load_wire
 
 with open(os.path.join(ROOT, "tests", "golden", "wire.json")) as file:
     GOLDEN = json.load(file)
-FRAMES = load_frames()
+WIRE = load_wire()
 
 
 class Wire(unittest.TestCase):
@@ -16,7 +16,7 @@ class Wire(unittest.TestCase):
         for case in GOLDEN:
             with self.subTest(case["name"]):
                 payload = bytes.fromhex(case["payload_hex"])
-                written = FRAMES.pack(case["kind"], case["flags"], case["cell"], payload)
+                written = WIRE.pack(case["kind"], case["flags"], case["cell"], payload)
                 self.assertEqual(written.hex(), case["frame_hex"])
 
     def test_frames_are_read_whatever_the_pieces_they_come_in(self):
@@ -25,11 +25,11 @@ class Wire(unittest.TestCase):
         joined = b""
         for case in GOLDEN:
             joined += bytes.fromhex(case["payload_hex"])
-            if not case["flags"] & FRAMES.MORE:
+            if not case["flags"] & WIRE.MORE:
                 wanted.append((case["kind"], case["flags"], case["cell"], joined))
                 joined = b""
         for size in (1, 7, 12, 13, len(stream)):
-            parser, seen = FRAMES.Parser(), []
+            parser, seen = WIRE.Parser(), []
             for at in range(0, len(stream), size):
                 seen += parser.feed(stream[at : at + size])
             self.assertEqual(seen, wanted)
@@ -37,12 +37,12 @@ class Wire(unittest.TestCase):
     def test_long_messages_are_cut_and_joined_again(self):
         for length in (0, 1, 65535, 65536, 65537, 131072, 200_000):
             payload = os.urandom(length)
-            stream = FRAMES.message(FRAMES.MESSAGE, FRAMES.SYNC, 9, payload)
+            stream = WIRE.message(WIRE.MESSAGE, WIRE.SYNC, 9, payload)
             self.assertEqual(
-                FRAMES.Parser().feed(stream), [(FRAMES.MESSAGE, FRAMES.SYNC, 9, payload)]
+                WIRE.Parser().feed(stream), [(WIRE.MESSAGE, WIRE.SYNC, 9, payload)]
             )
-            frames = -(-length // FRAMES.MAX_PAYLOAD) or 1
-            self.assertEqual(len(stream), length + frames * FRAMES.HEADER_BYTES)
+            frames = -(-length // WIRE.MAX_PAYLOAD) or 1
+            self.assertEqual(len(stream), length + frames * WIRE.HEADER_BYTES)
 
     def test_what_no_honest_end_writes_is_refused(self):
         for bad in (
@@ -50,8 +50,8 @@ class Wire(unittest.TestCase):
             "000000008280000000000000",
             "000000008200010000000000",
         ):
-            with self.assertRaises(FRAMES.WireError):
-                FRAMES.Parser().feed(bytes.fromhex(bad))
+            with self.assertRaises(WIRE.WireError):
+                WIRE.Parser().feed(bytes.fromhex(bad))
 
     def test_json_says_what_the_standard_library_says(self):
         for value in (
@@ -66,9 +66,9 @@ class Wire(unittest.TestCase):
             {"a": [1, {"b": None}]},
             [[[]]],
         ):
-            self.assertEqual(json.loads(FRAMES.dumps(value)), value)
-            self.assertEqual(FRAMES.loads(json.dumps(value).encode()), value)
-        self.assertEqual(json.loads(FRAMES.dumps("a\ud800b")), "a\ufffdb")
+            self.assertEqual(json.loads(WIRE.dumps(value)), value)
+            self.assertEqual(WIRE.loads(json.dumps(value).encode()), value)
+        self.assertEqual(json.loads(WIRE.dumps("a\ud800b")), "a\ufffdb")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,9 @@ const FLAGS = [
   "--disable-component-update", "--disable-sync",
 ];
 
+/** For machines that do many things at once; every wait ends as soon as what it waits for is there. */
+export const TIMEOUT_MS = Number(process.env.CELLGATE_TEST_TIMEOUT_MS ?? 90_000);
+
 export const real = process.env.CELLGATE_URL !== undefined;
 
 export async function startBrowser() {
@@ -49,8 +52,7 @@ export class ConsolePage {
   static async open(browser, gateway, { query = "", fragment, ...context } = {}) {
     const opened = await browser.newContext({ viewport: { width: 1200, height: 800 }, permissions: ["clipboard-read", "clipboard-write"], ...context });
     const page = await opened.newPage();
-    // For machines that do many things at once; every wait ends as soon as what it waits for is there.
-    page.setDefaultTimeout(Number(process.env.CELLGATE_TEST_TIMEOUT_MS ?? 90_000));
+    page.setDefaultTimeout(TIMEOUT_MS);
     const console_ = new ConsolePage(page, opened);
     page.on("pageerror", (error) => console_.complaints.push(String(error)));
     page.on("console", (message) => {

@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Listener } from "../fake/listener.mjs";
-import { ConsolePage, lines, real, stage, startGateway, startWithProfile } from "./console.mjs";
+import { ConsolePage, lines, real, TIMEOUT_MS, stage, startGateway, startWithProfile } from "./console.mjs";
 import { bundle, PROGRAMS } from "./programs.mjs";
 
 const the = stage();
@@ -262,6 +262,7 @@ async function heardOf(gateway, made) {
   const context = await startWithProfile();
   try {
     const page = await context.newPage();
+    page.setDefaultTimeout(TIMEOUT_MS);
     const console_ = new ConsolePage(page, context);
     await page.goto(`${gateway.url}/#token=${gateway.token}`);
     await console_.ready();

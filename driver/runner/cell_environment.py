@@ -3,7 +3,7 @@
 from os import environ
 
 
-def put(wanted):
+def set_for_cell(wanted):
     """Sets variables for one cell; answers what `restore` needs."""
     changed = []
     for name, value in (wanted or {}).items():

@@ -23,7 +23,7 @@ class Renderer(ExternalRenderer):
         display.publish({**data, "text/plain": "<plotly figure>"})
 
 
-def adopt(renderers):
+def make_default(renderers):
     """Makes ours the default of `plotly.io.renderers`."""
     renderers["cellgate"] = Renderer()
     if not environ.get("PLOTLY_RENDERER"):

@@ -17,7 +17,7 @@ _MISSING = object()
 _UNWIND_SECONDS = 1.0  # half of the grace an interrupt usually has
 
 
-def adopt(module):
+def install_hooks(module):
     """Lets `asyncio.create_task` and `get_event_loop` work in cells that do not await.
 
     In a notebook whose cells run inside the loop that works by nature, at the price that
@@ -25,7 +25,7 @@ def adopt(module):
     """
     for name in ("create_task", "ensure_future"):
         original = getattr(module.tasks, name)
-        wrapped = _wanting_loop(original)
+        wrapped = _with_session_loop(original)
         for place in (module, module.tasks):
             setattr(place, name, wrapped)
     for place in (module, module.events):
@@ -34,7 +34,7 @@ def adopt(module):
     _repair()
 
 
-def _wanting_loop(original):
+def _with_session_loop(original):
     def wrapped(coro_or_future, **options):
         if asyncio._get_running_loop() is None and options.get("loop") is None and _on_main():
             if asyncio.isfuture(coro_or_future):
@@ -74,7 +74,7 @@ def session_loop():
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
         session.idle_in_loop = idle
-        signals.yields_softly = _yields_softly
+        signals.interrupt_loop = _cancel_waiting_task
     return loop
 
 
@@ -86,11 +86,11 @@ def _repair():
 def run(coroutine):
     """Runs a cell's coroutine to its end; answers its value."""
     global _running
-    turning = session_loop()
-    task = turning.create_task(_carrying(coroutine))
+    running_loop = session_loop()
+    task = running_loop.create_task(_keep_context(coroutine))
     _running = task
     try:
-        return turning.run_until_complete(task)
+        return running_loop.run_until_complete(task)
     except asyncio.CancelledError:
         if task.cancelled() and _interrupted and _cancelled_at:
             raise KeyboardInterrupt().with_traceback(_cancelled_at.pop()) from None
@@ -98,7 +98,7 @@ def run(coroutine):
     except KeyboardInterrupt as error:
         shows_a_cell = _shows_a_cell(error.__traceback__)
         if not task.done():
-            _unwind(turning, task)
+            _run_finally_blocks(running_loop, task)
         if _cancelled_at and not shows_a_cell:
             # It hit a task of asyncio's own; what waits for that one says more.
             raise error.with_traceback(_cancelled_at.pop()) from None
@@ -107,22 +107,22 @@ def run(coroutine):
         _running = None
         _interrupted.clear()
         _cancelled_at.clear()
-        _carry_back()
+        _restore_context()
 
 
 _interrupted = []  # not empty: the cancellation under way is an interrupt
 _cancelled_at = []  # the traceback of where it hit the cell's code; before 3.11 asyncio loses it
-_carried = []
+_contexts = []
 
 
-async def _carrying(coroutine):
+async def _keep_context(coroutine):
     try:
         return await coroutine
     except (asyncio.CancelledError, KeyboardInterrupt) as error:
         _cancelled_at[:] = [error.__traceback__]
         raise
     finally:
-        _carried[:] = [copy_context()]
+        _contexts[:] = [copy_context()]
 
 
 def _shows_a_cell(trace):
@@ -133,27 +133,27 @@ def _shows_a_cell(trace):
     return False
 
 
-def _carry_back():
+def _restore_context():
     """Makes context variables set by an awaiting cell seen by the next one."""
-    for context in _carried:
+    for context in _contexts:
         for variable, value in context.items():
             if variable is not CELL and variable.get(_MISSING) is not value:
                 variable.set(value)
-    _carried.clear()
+    _contexts.clear()
 
 
-def _unwind(turning, task):
+def _run_finally_blocks(running_loop, task):
     """Lets a coroutine that was waiting when the interrupt hit run its `finally`s, for a moment."""
     task.cancel()
-    enough = turning.call_later(_UNWIND_SECONDS, turning.stop)
+    enough = running_loop.call_later(_UNWIND_SECONDS, running_loop.stop)
     try:
-        turning.run_until_complete(task)
+        running_loop.run_until_complete(task)
     except BaseException:  # the interrupt is what is reported
         pass
     enough.cancel()
 
 
-def _yields_softly(frame):
+def _cancel_waiting_task(frame):
     """Takes an interrupt that finds the loop waiting, by cancelling the cell's task.
 
     Raising inside the loop's own code could lose a callback it holds. Where code of the user runs,
@@ -196,37 +196,37 @@ def _has_work():
         return True  # a loop of another make
 
 
-def _turn():
-    signals.admit()
+def _run_loop():
+    signals.allow_user_handlers()
     try:
         loop.run_forever()
     finally:
-        signals.defer()
+        signals.block_user_handlers()
 
 
 def idle(control):
-    """Waits for a frame with the loop turning. Answers False if there is nothing for it to do."""
+    """Waits for a frame while the loop runs. Answers False if the loop has no work."""
     if not _has_work():
         return False
     descriptor = control.socket.fileno()
-    if not control.lead():
+    if not control.try_lead():
         # Another thread reads, waiting for input: it tells when something came.
         control.follow(lambda: loop.call_soon_threadsafe(loop.stop))
-        _turn()
+        _run_loop()
         return True
 
     def arrived():
         control.read(MSG_DONTWAIT)
-        control.wake()
+        control.wake_waiters()
         loop.stop()
 
     try:
         loop.add_reader(descriptor, arrived)
-        _turn()
+        _run_loop()
     finally:
         loop.remove_reader(descriptor)
         control.resign()
     return True
 
 
-adopt(asyncio)
+install_hooks(asyncio)

@@ -1,12 +1,13 @@
-"""Finishing touches to modules right after user code imports them, and not a moment before."""
+"""Finders on `sys.meta_path`: they call our hook when user code has imported a module that has one,
+and offer a small `IPython` where none is installed. The hooks themselves are in `import_hooks`."""
 
 import sys
 
 from _cellgate import bundle as _bundle
 
 
-# module → the function of `import_hooks` that finishes it
-_AFTER = {
+# module → the function of `import_hooks` that is called with it
+_HOOKS = {
     "linecache": "linecache",
     "getpass": "getpass",
     "asyncio": "asyncio",
@@ -28,23 +29,24 @@ _AFTER = {
 }
 
 
-def touch(module, after):
-    """Finishes a module. A version we do not know is left as it is: better than a failed import."""
+def run_hook(module, hook):
+    """Calls a module's hook. If it fails (an unknown version) the module stays as it is: better than
+    a failed import."""
     from _cellgate import import_hooks
 
     try:
-        getattr(import_hooks, after)(module)
+        getattr(import_hooks, hook)(module)
     except Exception:
         pass
 
 
-class Finder:
-    """Lets the other finders find, and adds our touch after the module has run."""
+class HookingFinder:
+    """Lets the other finders find a module, and has its hook called after the module has run."""
 
     def find_spec(self, name, path=None, target=None):
-        """The spec of a module we finish, None for all others."""
-        after = _AFTER.get(name)
-        if after is None:
+        """The spec of a module that has a hook, None for all others."""
+        hook = _HOOKS.get(name)
+        if hook is None:
             return None
         for finder in sys.meta_path:
             if finder is self or not hasattr(finder, "find_spec"):
@@ -54,12 +56,12 @@ class Finder:
                 if hasattr(spec.loader, "exec_module"):
                     from _cellgate import import_hooks
 
-                    spec.loader = import_hooks.Loader(spec.loader, after)
+                    spec.loader = import_hooks.HookingLoader(spec.loader, hook)
                 return spec
         return None
 
 
-class LastResort:
+class IPythonFinder:
     """Offers a small `IPython` where none is installed: `from IPython.display import …` works."""
 
     def find_spec(self, name, path=None, target=None):
@@ -71,25 +73,25 @@ class LastResort:
         return None
 
 
-_finder, _last_resort = Finder(), LastResort()
+_hooking_finder, _ipython_finder = HookingFinder(), IPythonFinder()
 
 
 def install():
     """Puts our finders first and last."""
-    sys.meta_path.insert(0, _finder)
-    sys.meta_path.append(_last_resort)
-    for name, after in _AFTER.items():  # what `site` had imported before us
+    sys.meta_path.insert(0, _hooking_finder)
+    sys.meta_path.append(_ipython_finder)
+    for name, hook in _HOOKS.items():  # what `site` had imported before us
         # (3.13 imports linecache for `-c` itself; it has no cells to learn of yet.)
         if name in sys.modules and name != "linecache":
-            touch(sys.modules[name], after)
+            run_hook(sys.modules[name], hook)
 
 
 def repair():
     """Puts them back where user code lost them."""
     path = sys.meta_path
-    if path[:1] != [_finder] and _finder not in path:
-        path.insert(0, _finder)
-    if path[-1] is not _last_resort and _last_resort not in path:
-        path.append(_last_resort)
+    if path[:1] != [_hooking_finder] and _hooking_finder not in path:
+        path.insert(0, _hooking_finder)
+    if path[-1] is not _ipython_finder and _ipython_finder not in path:
+        path.append(_ipython_finder)
     if _bundle not in path:
         path.insert(1, _bundle)

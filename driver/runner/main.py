@@ -8,11 +8,11 @@ moments, so that a first error or chart does not wait for it either.
 import sys
 from os import _exit, set_inheritable
 
-from _cellgate import bundle, frames, link, session, signals
+from _cellgate import bundle, link, session, signals, wire
 
 _QUIET_SECONDS = 0.02  # a client that sends its cell at once is not made to wait
-_PRIVATE_FDS = (3, 4, 5, 6, 7)  # control, side, bundle, stacks, interrupts: not for children
-_FAILED = bytes((frames.ERROR,))
+_PRIVATE_FDS = (3, 4, 5, 6, 7)  # control, queries, bundle, stacks, interrupts: not for children
+_FAILED = bytes((wire.ERROR,))
 _warm_next = ["stdin", "errors", "mime", "display"]  # in the order they are likely to be needed
 
 
@@ -20,8 +20,8 @@ def main():
     """Runs cells until the supervisor is gone."""
     session.link = control = link.Link()
     signals.install()
-    signals.defer()
-    control.send(frames.READY, 0, frames.dumps(_describe()))
+    signals.block_user_handlers()
+    control.send(wire.READY, 0, wire.dumps(_describe()))
     for fd in _PRIVATE_FDS:
         try:
             set_inheritable(fd, False)
@@ -32,7 +32,7 @@ def main():
 
     from _cellgate import environment, execute
 
-    environment.make(control)
+    environment.prepare(control)
     while True:
         try:
             _serve(control, select, environment.next_pipes, execute.run)
@@ -47,15 +47,15 @@ def _serve(control, select, next_pipes, run):
         number, payload = control.jobs[0]
         signals.start(number)
         del control.jobs[0]
-        said = _FAILED
+        outcome = _FAILED
         try:
-            said = run(number, frames.loads(payload), next_pipes())
+            outcome = run(number, wire.loads(payload), next_pipes())
         finally:
             # Whatever happened, the cell gets its one DONE. Idle from here on, and with a handler
             # that does not raise: what is read from the socket must not be lost.
-            signals.leave(signals.IDLE)
+            signals.leave_user_code(signals.IDLE)
             signals.repair()
-            control.send(frames.DONE, number, said)
+            control.send(wire.DONE, number, outcome)
 
 
 def _await_job(control, select):
