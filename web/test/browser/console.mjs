@@ -1,5 +1,6 @@
 // A browser with the console in it, and a gateway behind it: the real one if CELLGATE_URL and
-// CELLGATE_TOKEN name it, else the fake one.
+// CELLGATE_TOKEN name it, else the scripted one. A test that needs what only a script can produce
+// asks for the scripted gateway even where there is a real one.
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
@@ -16,6 +17,9 @@ const FLAGS = [
   "--disable-component-update", "--disable-sync",
 ];
 
+/** For machines that do many things at once; every wait ends as soon as what it waits for is there. */
+export const TIMEOUT_MS = Number(process.env.CELLGATE_TEST_TIMEOUT_MS ?? 90_000);
+
 export const real = process.env.CELLGATE_URL !== undefined;
 
 export async function startBrowser() {
@@ -30,9 +34,12 @@ export async function startWithProfile() {
   return chromium.launchPersistentContext("", { executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: FLAGS });
 }
 
-/** `page`: a directory with another page than the console. */
-export async function startGateway(options = {}) {
-  if (real) {
+/**
+ * `page`: a directory with another page than the console. `scripted`: the scripted gateway, even where there is a real
+ * one. `withoutHeaders`: names of headers that answers do not have.
+ */
+export async function startGateway({ scripted = false, ...options } = {}) {
+  if (real && !scripted) {
     // CELLGATE_PAGE: another build than the one that is in the gateway.
     const front = await new Front(process.env.CELLGATE_URL, { page: process.env.CELLGATE_PAGE, ...options }).listen();
     front.token = process.env.CELLGATE_TOKEN;
@@ -49,8 +56,7 @@ export class ConsolePage {
   static async open(browser, gateway, { query = "", fragment, ...context } = {}) {
     const opened = await browser.newContext({ viewport: { width: 1200, height: 800 }, permissions: ["clipboard-read", "clipboard-write"], ...context });
     const page = await opened.newPage();
-    // For machines that do many things at once; every wait ends as soon as what it waits for is there.
-    page.setDefaultTimeout(Number(process.env.CELLGATE_TEST_TIMEOUT_MS ?? 90_000));
+    page.setDefaultTimeout(TIMEOUT_MS);
     const console_ = new ConsolePage(page, opened);
     page.on("pageerror", (error) => console_.complaints.push(String(error)));
     page.on("console", (message) => {
@@ -171,6 +177,11 @@ export function stage({ gatewayOptions = {} } = {}) {
     open,
     /** Ends what a test holds; one that skips itself has to, as Node does not call `afterEach` for it. */
     close,
+    /** Puts the scripted gateway in the place of the real one, for the rest of a test. */
+    async script() {
+      await close();
+      held.gateway = await startGateway({ ...gatewayOptions, scripted: true });
+    },
     /** Opens it and waits until a cell could run. */
     async fresh(options) {
       const console_ = await open(options);
