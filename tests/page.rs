@@ -1,7 +1,7 @@
 //! Runs the page's own tests (`web/test`), so that one `cargo test` covers it: the client library
-//! and the pure parts under Node, then the whole page in headless Chromium against a real gateway.
-//! What needs answers that a real one does not give on demand runs against a scripted gateway, and
-//! so does everything on a machine where none can be started.
+//! and the pure parts under Node, then the whole page in headless Chromium. They run against a real
+//! gateway; against a scripted one where this machine can start no real one, and where a test needs
+//! what only a script can produce.
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on panics
 
@@ -72,43 +72,42 @@ async fn the_page_passes_its_tests() {
     if let Some(missing) = missing() {
         return missing.skip("the page's tests").unwrap();
     }
-    npm("test", &[]);
-    if !Path::new("/usr/bin/chromium").exists() {
-        let missing = Missing::new("chromium", "install the package chromium");
-        return missing.skip("the page in a browser").unwrap();
-    }
     let backends = [Backend::LocalRoot, Backend::LocalUser];
     let Some(backend) = backends.into_iter().find(|backend| backend.missing().is_none()) else {
-        npm("test:browser", &[]);
         let missing = Missing::new("local", "this machine allows no local sandboxes");
-        return missing.skip("the page against the real gateway").unwrap();
+        missing.skip("the page against the real gateway").unwrap();
+        return tokio::task::block_in_place(|| run_tests(&[]));
     };
     let embedder = embedder();
     let allowed = format!("http://localhost:{embedder}");
-    // Time enough for a hand on "Force stop", which a stubborn cell asks for.
-    // A browser that is closed leaves its cells running, and nobody waits for these.
     let flags = [
+        // Time enough for a hand on "Force stop", which a stubborn cell asks for.
         ["--interrupt-grace", "60s"],
         ["--memory", "256MiB"],
         ["--output", "16MiB"],
         ["--output-kept", "17MiB"],
         ["--allow-embed", &allowed],
+        // A test that joins the gateway directly may leave a cell running.
         ["--drain-timeout", "1s"],
     ];
-    let flags = flags.concat();
-    let gateway = Gateway::start(backend, &flags);
+    let gateway = Gateway::start(backend, &flags.concat());
     let url = format!("http://{}", gateway.address);
-    let token = gateway.token.clone();
     let port = embedder.to_string();
     let against = [
         ("CELLGATE_URL", url.as_str()),
-        ("CELLGATE_TOKEN", token.as_str()),
+        ("CELLGATE_TOKEN", gateway.token.as_str()),
         ("CELLGATE_EMBEDDER", port.as_str()),
     ];
-    tokio::task::block_in_place(|| {
-        npm("test:scripted", &[]);
-        npm("test", &against);
-        npm("test:browser", &against);
-    });
+    tokio::task::block_in_place(|| run_tests(&against));
     gateway.stop().await;
+}
+
+/// Runs the tests under Node, then those in a browser.
+fn run_tests(environment: &[(&str, &str)]) {
+    npm("test", environment);
+    if !Path::new("/usr/bin/chromium").exists() {
+        let missing = Missing::new("chromium", "install the package chromium");
+        return missing.skip("the page in a browser").unwrap();
+    }
+    npm("test:browser", environment);
 }

@@ -1,5 +1,6 @@
 // A browser with the console in it, and a gateway behind it: the real one if CELLGATE_URL and
-// CELLGATE_TOKEN name it, else the fake one.
+// CELLGATE_TOKEN name it, else the scripted one. A test that needs what only a script can produce
+// asks for the scripted gateway even where there is a real one.
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
@@ -33,9 +34,12 @@ export async function startWithProfile() {
   return chromium.launchPersistentContext("", { executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: FLAGS });
 }
 
-/** `page`: a directory with another page than the console. */
-export async function startGateway(options = {}) {
-  if (real) {
+/**
+ * `page`: a directory with another page than the console. `scripted`: the scripted gateway, even where there is a real
+ * one. `withoutHeaders`: names of headers that answers do not have.
+ */
+export async function startGateway({ scripted = false, ...options } = {}) {
+  if (real && !scripted) {
     // CELLGATE_PAGE: another build than the one that is in the gateway.
     const front = await new Front(process.env.CELLGATE_URL, { page: process.env.CELLGATE_PAGE, ...options }).listen();
     front.token = process.env.CELLGATE_TOKEN;
@@ -173,6 +177,11 @@ export function stage({ gatewayOptions = {} } = {}) {
     open,
     /** Ends what a test holds; one that skips itself has to, as Node does not call `afterEach` for it. */
     close,
+    /** Puts the scripted gateway in the place of the real one, for the rest of a test. */
+    async script() {
+      await close();
+      held.gateway = await startGateway({ ...gatewayOptions, scripted: true });
+    },
     /** Opens it and waits until a cell could run. */
     async fresh(options) {
       const console_ = await open(options);

@@ -32,7 +32,7 @@ test("Rename begins in the title", async () => {
   await console_.page.locator(".title", { hasText: /^Mine$/ }).waitFor();
 });
 
-test("with a script: a file that is not taken says so in the dialog", { skip: real && "needs a gateway that refuses" }, async () => {
+test("a file that is not taken says so in the dialog", async () => {
   const console_ = await fresh();
   await menu(console_, "Files in the session");
   const dialog = console_.page.getByRole("dialog", { name: "Files" });

@@ -1,5 +1,5 @@
-// What libraries show: the page says what is so in the interpreter. With a real gateway its Python has to have the
-// library; without one the fake gateway plays what was recorded.
+// What libraries show: the page says what is so in the interpreter. Where the real gateway's Python lacks
+// the library, or there is no real gateway, the scripted one plays what was recorded.
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
@@ -10,19 +10,19 @@ import { bundle, PROGRAMS } from "./programs.mjs";
 const the = stage();
 const { fresh } = the;
 
-/** A page whose interpreter has that library, or nothing: then the test is skipped. */
-async function having(library, context, options) {
-  const console_ = await fresh(options);
-  if (real) {
-    await console_.run(1, `import importlib.util\nprint("has it:", importlib.util.find_spec(${JSON.stringify(library)}) is not None)`);
-    await console_.output(1).locator(".line", { hasText: "has it:" }).waitFor();
-    if ((await lines(console_, 1))[0] !== "has it: True") {
-      context.skip(`this gateway's Python has no ${library}`);
-      await the.close();
-      return null;
-    }
-  }
-  return console_;
+/** Whether the interpreter of the first cell has that library. */
+async function has(console_, library) {
+  await console_.run(1, `import importlib.util\nprint("has it:", importlib.util.find_spec(${JSON.stringify(library)}) is not None)`);
+  await console_.output(1).locator(".line", { hasText: "has it:" }).waitFor();
+  return (await lines(console_, 1))[0] === "has it: True";
+}
+
+/** A page whose interpreter has that library: a real one, or else the script that plays one. */
+async function having(library) {
+  const console_ = await fresh();
+  if (!real || await has(console_, library)) return console_;
+  await the.script();
+  return fresh();
 }
 
 const SENT = 754;
@@ -42,9 +42,8 @@ PROGRAMS.largeTable = {
 };
 PROGRAMS.largest = { code: "print('largest', round(frame['c0'].max(), 6))", play(cell) { cell.out("largest 4.39\n"); } };
 
-test("a table tells its whole size, and sorting says what it covers", async (context) => {
-  const console_ = await having("pandas", context);
-  if (!console_) return;
+test("a table tells its whole size, and sorting says what it covers", async () => {
+  const console_ = await having("pandas");
   await console_.runTo(1, PROGRAMS.largeTable.code);
   const output = console_.output(1);
   const foot = output.locator(".foot");
@@ -88,9 +87,8 @@ PROGRAMS.form = {
   },
 };
 
-test("numbers keep their digits and the form that the user asked for", async (context) => {
-  const console_ = await having("pandas", context);
-  if (!console_) return;
+test("numbers keep their digits and the form that the user asked for", async () => {
+  const console_ = await having("pandas");
   const cells = () => console_.output(1).locator("tbody td").allTextContents();
   await console_.runTo(1, PROGRAMS.digits.code);
   assert.deepEqual(await cells(), ["1795902150.13", "0", "123456789.25", "1"]);
@@ -114,9 +112,8 @@ PROGRAMS.altair = {
   }).play,
 };
 
-test("a chart of Altair is drawn", async (context) => {
-  const console_ = await having("altair", context);
-  if (!console_) return;
+test("a chart of Altair is drawn", async () => {
+  const console_ = await having("altair");
   await console_.runTo(1, PROGRAMS.altair.code);
   const frame = console_.output(1).frameLocator("iframe");
   for (const label of ["x: A; y: 28", "x: B; y: 55"]) await frame.locator(`path[aria-label="${label}"]`).waitFor();
@@ -146,9 +143,8 @@ print("end")`;
 const recorded = await readFile(new URL("../recorded/rich.txt", import.meta.url), "utf8");
 PROGRAMS.rich = { code: RICH, play(cell) { for (let at = 0; at < recorded.length; at += 100) cell.out(recorded.slice(at, at + 100)); } };
 
-test("rich has its colours, and its bars, live tables and spinners are drawn over", async (context) => {
-  const console_ = await having("rich", context);
-  if (!console_) return;
+test("rich has its colours, and its bars, live tables and spinners are drawn over", async () => {
+  const console_ = await having("rich");
   await console_.runTo(1, PROGRAMS.rich.code);
   const shown = await lines(console_, 1);
   const bar = /^(outer|inner) ━+ 100% 0:00:00$/;
@@ -178,8 +174,11 @@ test("what this page cannot draw it names, and says what to do", async () => {
 });
 
 test("what Bokeh's note advises draws the figure", { skip: !real && "needs Bokeh" }, async (context) => {
-  const console_ = await having("bokeh", context);
-  if (!console_) return;
+  const console_ = await fresh();
+  if (!await has(console_, "bokeh")) {
+    context.skip("this gateway's Python has no bokeh");
+    return the.close();
+  }
   await console_.runTo(1, "from bokeh.plotting import figure, show\nfrom bokeh.io import output_notebook\nfrom bokeh.resources import INLINE\noutput_notebook(INLINE)\nfigure = figure(height=200)\nfigure.line([1, 2], [3, 4])\nshow(figure)");
   const advice = await console_.output(1).locator(".note code").last().textContent();
   await console_.runTo(1, advice);

@@ -1,15 +1,19 @@
 // Stands between a browser and the real gateway, so that tests can break connections as networks
-// do, see what a page asks for, and serve another page (the plain one) before the same sandboxes.
+// do, see what a page asks for, serve another page (the plain one) before the same sandboxes, and leave
+// out headers that some browsers do not know.
 
 import { readFile } from "node:fs/promises";
 import { createServer, request as ask } from "node:http";
 import { connect } from "node:net";
 
 export class Front {
-  constructor(upstream, { page = null } = {}) {
+  constructor(upstream, { page = null, withoutHeaders = [] } = {}) {
     this.upstream = new URL(upstream);
     this.page = page;
+    this.withoutHeaders = withoutHeaders;
     this.sockets = new Set();
+    /** Sessions that were joined through it. */
+    this.sessions = new Set();
     /** Method and path of every request, and whether it was for a WebSocket. */
     this.requests = [];
     /** Whether new WebSockets are turned away. */
@@ -30,16 +34,20 @@ export class Front {
     this.requests.push(`${request.method} ${pathname}`);
     const asset = this.assets.get(pathname === "/" ? "/index.html" : pathname);
     if (asset) {
-      response.writeHead(200, asset.headers);
+      response.writeHead(200, this.without(asset.headers));
       return void response.end(asset.body);
     }
     const { hostname: host, port } = this.upstream;
     const passed = ask({ host, port, path: request.url, method: request.method, headers: request.headers }, (answer) => {
-      response.writeHead(answer.statusCode, answer.headers);
+      response.writeHead(answer.statusCode, this.without(answer.headers));
       answer.pipe(response);
     });
     passed.on("error", () => response.destroy());
     request.pipe(passed);
+  }
+
+  without(headers) {
+    return Object.fromEntries(Object.entries(headers).filter(([name]) => !this.withoutHeaders.includes(name)));
   }
 
   upgrade(request, socket, head) {
@@ -51,6 +59,7 @@ export class Front {
     further.write(head);
     further.pipe(socket);
     socket.pipe(further);
+    this.noteSession(further);
     for (const [one, other] of [[socket, further], [further, socket]]) {
       this.sockets.add(one);
       one.on("error", () => other.destroy());
@@ -61,13 +70,29 @@ export class Front {
     }
   }
 
+  /** Reads which session a connection joins: its first message, `ready`, names it. */
+  noteSession(further) {
+    let beginning = "";
+    const read = (chunk) => {
+      beginning += chunk.toString("latin1");
+      const ready = /"session":"([^"]+)"/.exec(beginning);
+      if (!ready) return;
+      this.sessions.add(ready[1]);
+      further.off("data", read);
+    };
+    further.on("data", read);
+  }
+
   /** Breaks every WebSocket without a closing handshake. */
   breakConnections() {
     for (const socket of this.sockets) socket.destroy();
   }
 
+  /** Ends its sessions too: a cell that goes on would slow the tests that follow. */
   async close() {
     this.breakConnections();
+    const headers = { authorization: `Bearer ${this.token}` };
+    await Promise.all([...this.sessions].map((id) => fetch(new URL(`/v1/sessions/${id}`, this.upstream), { method: "DELETE", headers })));
     this.server.closeAllConnections();
     await new Promise((resolve) => this.server.close(resolve));
   }

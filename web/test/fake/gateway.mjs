@@ -22,8 +22,6 @@ export class FakeGateway {
     this.down = false;
     /** Close codes for the next sockets, instead of an answer. */
     this.turnAway = [];
-    /** Why tokens and participants cannot be seen to just now. */
-    this.refuseOwner = "";
     this.nextParticipant = 1;
   }
 
@@ -107,7 +105,6 @@ export class FakeGateway {
     if (kind === "tokens" || kind === "participants") {
       const problem = (status, detail) => response.writeHead(status, { "content-type": "application/problem+json" }).end(JSON.stringify({ status, detail }));
       if (token !== this.options.token && session.tokens.get(token) !== "owner") return void problem(403, "this needs the role owner");
-      if (this.refuseOwner) return void problem(503, this.refuseOwner);
       if (request.method === "POST") {
         const { role } = JSON.parse(bytes.toString());
         const made = session.tokenFor(role, false, session.listed.get(token)?.id ?? null);
