@@ -132,10 +132,14 @@ impl Verdict for Result<(), Missing> {
     }
 }
 
-/// The table of a module's cases. A case that is not in it is dead code, which the compiler tells.
+/// The table of a module's cases, `CASES`; one whose backends differ from theirs has a name of its
+/// own. A case that is in no table is dead code, which the compiler tells.
 macro_rules! cases {
     ($($name:ident),* $(,)?) => {
-        pub(crate) const CASES: &[$crate::common::suite::Case] = &[$(
+        $crate::common::suite::cases![CASES: $($name),*];
+    };
+    ($table:ident: $($name:ident),* $(,)?) => {
+        pub(crate) const $table: &[$crate::common::suite::Case] = &[$(
             $crate::common::suite::Case {
                 module: module_path!(),
                 name: stringify!($name),

@@ -7,9 +7,16 @@ use crate::common::suite::{Stage, cases};
 
 cases![
     the_local_host_has_a_name_and_threads_are_as_many_as_processors,
-    code_alone_is_a_whole_client,
     ready_says_what_a_client_needs,
     state_is_kept,
+    a_cell_says_what_it_used,
+    the_standard_library_is_there,
+];
+
+// What no backend changes.
+cases![
+    ONCE:
+    code_alone_is_a_whole_client,
     the_last_expression_is_the_result,
     a_cell_may_await,
     tracebacks_name_the_cells_lines,
@@ -19,8 +26,6 @@ cases![
     a_silent_cell_is_not_counted,
     variables_of_a_cell_last_as_long_as_it,
     an_error_cancels_what_was_built_on_it,
-    a_cell_says_what_it_used,
-    the_standard_library_is_there,
 ];
 
 async fn code_alone_is_a_whole_client(stage: &Stage) {

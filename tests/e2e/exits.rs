@@ -14,7 +14,6 @@ cases![
     an_exit_code_is_told,
     a_crash_is_told_by_its_signal,
     a_killed_interpreter_is_replaced,
-    cells_behind_an_exit_are_cancelled,
     an_interpreter_that_ends_while_idle_is_replaced,
     children_of_a_dead_interpreter_die_with_it,
     a_container_removed_from_outside_is_told,
@@ -23,6 +22,12 @@ cases![
     a_container_killed_by_its_engine_is_told,
     an_engine_that_dies_is_told,
     a_cell_outlives_an_engine_that_is_not_on_its_way,
+];
+
+// What no backend changes.
+cases![
+    ONCE:
+    cells_behind_an_exit_are_cancelled,
 ];
 
 /// The session works, with fresh state.

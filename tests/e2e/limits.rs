@@ -13,10 +13,15 @@ cases![
     a_fork_bomb_stays_in_its_sandbox,
     a_full_disk_is_an_error,
     open_files_are_bounded,
-    too_much_output_ends_the_cell,
-    of_much_output_head_and_tail_are_shown,
     usage_is_told_while_a_cell_runs,
     who_nears_the_memory_limit_is_warned,
+];
+
+// What no backend changes.
+cases![
+    ONCE:
+    too_much_output_ends_the_cell,
+    of_much_output_head_and_tail_are_shown,
 ];
 
 async fn memory_that_runs_out_is_told_with_its_limit(stage: &Stage) {

@@ -35,15 +35,15 @@ mod watching;
 
 use common::backend::Backend;
 
-/// Where each module runs: a module on all backends tests what a backend does, one on
-/// [`Backend::PLAIN`] what happens above it. The data path alone differs between the two ways to
-/// reach a container, and rights alone between the two kinds of local sandboxes.
+/// Where each table runs: what a backend can change runs on the backends that can change it, what
+/// happens above them on one. Only the data path differs between the two ways to reach a container,
+/// and only rights differ between the two kinds of local sandboxes.
 fn main() -> std::process::ExitCode {
     use Backend::{Docker, DockerRunsc, DockerStdio, LocalRoot, LocalUser};
     const ALL: &[Backend] = &Backend::ALL;
     const BUT_STDIO: &[Backend] = &[LocalRoot, LocalUser, Docker, DockerRunsc];
     const BUT_ROOT: &[Backend] = &[LocalUser, Docker, DockerStdio, DockerRunsc];
-    const ONE: &[Backend] = Backend::PLAIN;
+    let one = Backend::any();
     common::suite::run(&[
         (cells::CASES, BUT_STDIO),
         (output::CASES, &[LocalUser, Docker, DockerRunsc]),
@@ -53,15 +53,20 @@ fn main() -> std::process::ExitCode {
         (limits::CASES, BUT_STDIO),
         (flood::CASES, BUT_ROOT),
         (lifecycle::CASES, ALL),
-        (rich::CASES, ONE),
-        (input::CASES, ONE),
-        (queries::CASES, ONE),
-        (protocol::CASES, ONE),
-        (access::CASES, ONE),
-        (clients::CASES, ONE),
-        (resume::CASES, ONE),
-        (closes::CASES, ONE),
-        (watching::CASES, ONE),
-        (command::CASES, ONE),
+        (cells::ONCE, one),
+        (output::ONCE, one),
+        (stop::ONCE, one),
+        (exits::ONCE, one),
+        (limits::ONCE, one),
+        (rich::CASES, one),
+        (input::CASES, one),
+        (queries::CASES, one),
+        (protocol::CASES, one),
+        (access::CASES, one),
+        (clients::CASES, one),
+        (resume::CASES, one),
+        (closes::CASES, one),
+        (watching::CASES, one),
+        (command::CASES, one),
     ])
 }

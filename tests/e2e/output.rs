@@ -8,16 +8,21 @@ use crate::common::suite::{Stage, cases};
 cases![
     children_show_what_they_write_as_they_write_it,
     lines_come_while_the_cell_runs,
-    characters_survive_being_split,
-    bytes_that_are_no_text_are_told,
     the_streams_keep_their_order,
     children_and_libraries_write_too,
-    what_threads_write_later_is_late,
     what_children_write_later_is_late,
-    what_tasks_write_later_is_late,
     a_forked_child_is_not_the_cell,
     progress_without_newlines_comes_at_once,
     pipes_serve_several_cells_until_something_else_may_write_to_them,
+];
+
+// What no backend changes.
+cases![
+    ONCE:
+    characters_survive_being_split,
+    bytes_that_are_no_text_are_told,
+    what_threads_write_later_is_late,
+    what_tasks_write_later_is_late,
 ];
 
 async fn answer(client: &mut Client, id: &str, line: &str) {

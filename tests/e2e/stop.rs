@@ -9,15 +9,20 @@ use crate::common::suite::{Stage, cases, timed};
 
 cases![
     whatever_runs_can_be_interrupted,
-    a_question_can_be_interrupted,
     what_ignores_interrupts_is_killed,
+    a_time_limit_ends_what_ignores_it,
+    a_restart_gives_a_fresh_interpreter,
+];
+
+// What no backend changes.
+cases![
+    ONCE:
+    a_question_can_be_interrupted,
     a_cell_that_waits_can_be_cancelled,
     an_interrupt_of_nothing_is_nothing,
     interrupts_hit_the_cell_they_name,
     a_time_limit_keeps_the_state,
     a_client_may_ask_for_less_time,
-    a_time_limit_ends_what_ignores_it,
-    a_restart_gives_a_fresh_interpreter,
     a_restart_cancels_what_waits,
     a_full_queue_says_so,
     an_id_is_used_once,

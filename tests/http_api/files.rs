@@ -20,10 +20,15 @@ cases![
     directories_are_listed,
     a_long_listing_is_cut_and_says_so,
     files_move_while_a_cell_floods,
-    what_is_too_long_is_refused,
-    a_client_that_sends_all_before_it_reads_sees_the_refusal,
     a_full_disk_is_told_and_left_as_it_was,
     an_upload_that_breaks_off_leaves_nothing,
+];
+
+// What no backend changes.
+cases![
+    ONCE:
+    what_is_too_long_is_refused,
+    a_client_that_sends_all_before_it_reads_sees_the_refusal,
     roles_decide_who_moves_files,
     downloads_cannot_run_in_the_console,
 ];

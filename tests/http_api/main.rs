@@ -1,5 +1,5 @@
 //! The HTTP interface, end to end: the built gateway, real sandboxes, requests as any client sends
-//! them. Every case runs against every backend.
+//! them. What a backend can change runs against every backend.
 //!
 //! ```text
 //!   cargo test --test http_api                    all that this machine can run
@@ -21,15 +21,16 @@ mod sessions;
 
 use common::backend::Backend;
 
-/// What moves files or ends sandboxes runs on all backends, the rest on one.
+/// What moves files, and what tries to lead out with them, runs on all backends, the rest on one.
 fn main() -> std::process::ExitCode {
-    let (all, one) = (&Backend::ALL, Backend::PLAIN);
+    let (all, one) = (&Backend::ALL, Backend::any());
     common::suite::run(&[
         (files::CASES, all),
+        (hidden::CASES, all),
+        (files::ONCE, one),
         (run::CASES, one),
         (refusals::CASES, one),
         (sessions::CASES, one),
-        (hidden::CASES, one),
         (output::CASES, one),
         (description::CASES, one),
     ])
