@@ -52,7 +52,7 @@ def publish(data, metadata=None, display_id=None, update=False):
     if update:
         event["update"] = True
         # What is replaced is named by its display_id, so the running cell may speak for one that
-        # has ended; with none running there is nobody to hear it.
+        # has ended; with none running no participant would get it.
         cell = session.current if cell.ended else cell
         if cell.ended:
             return

@@ -1,7 +1,7 @@
 """A small `IPython` for interpreters that have none, made only when it is imported.
 
 It holds what code written for notebooks imports: `IPython.display` and `get_ipython`. Everything
-else is missing with a plain ImportError, so that nobody mistakes it for the real one.
+else is missing with a plain ImportError, so that it is not mistaken for the real one.
 """
 
 import sys

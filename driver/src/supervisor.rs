@@ -176,7 +176,7 @@ struct Supervisor {
     link: Link,
     poller: Poller,
     scope: Scope,
-    /// Its own score for the day when memory runs out, or why it has none.
+    /// Which process the kernel kills first when memory runs out, or why that cannot be set.
     score: io::Result<OomScore>,
     setup: Setup,
     watch: Watch,

@@ -64,7 +64,7 @@ macro_rules! steps {
 }
 
 steps! {
-    Report = 0, "hear from the new process";
+    Report = 0, "get a report from the new process";
     Fork = 1, "create a process";
     Session = 2, "begin a session";
     Directory = 3, "enter the working directory";
