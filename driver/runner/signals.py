@@ -42,7 +42,7 @@ _handlers_blocked = False
 _user_handlers_allowed = False
 _interrupt_at_start = 0  # the number of a cell that is to be interrupted as soon as it comes
 _interrupts_seen = 0  # interrupts of the supervisor's so far
-_raised_in = 0  # the number of the cell in whose code an interrupt of the supervisor's was raised
+_raised_in = 0  # the number of the cell in whose code the supervisor's interrupt is raised, or was
 interrupt_loop = None  # set by `event_loop`: takes an interrupt that hits a waiting event loop
 
 
@@ -167,15 +167,14 @@ def _on_interrupt(number, frame):
     elif target is not None and target == _raised_in:
         pass  # sent again for a child that missed it: one interrupt is one, whatever is saved now
     elif phase == RUNNING:
+        if target is not None:
+            _raised_in = target  # at once or, in the first two cases, a moment later
         if _handlers_blocked:
             _pending = True
         elif _exception_would_be_lost(frame):
             start_new_thread(_interrupt_again, (_current_cell,))
-        else:
-            if target is not None:
-                _raised_in = target
-            if interrupt_loop is None or not interrupt_loop(frame):
-                _finaliser_deadline = 0.0
-                raise KeyboardInterrupt
+        elif interrupt_loop is None or not interrupt_loop(frame):
+            _finaliser_deadline = 0.0
+            raise KeyboardInterrupt
     elif phase == STARTING:
         _pending = True

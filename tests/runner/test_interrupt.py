@@ -8,6 +8,21 @@ import unittest
 
 from harness import DEADLINE, NO_IMPORTS, SOURCES, Died, Runner, RunnerTest
 
+FINALISER = """
+import os, time
+class D:
+    def __del__(self):
+        print('go')
+        time.sleep(0.3)
+"""
+SAVING = """
+except KeyboardInterrupt:
+    print('saving')
+while not os.path.exists('saved'): time.sleep(0.01)
+os.remove('saved')
+'saved'
+"""
+
 
 class Interrupt(RunnerTest):
     def interrupted(self, code):
@@ -19,18 +34,23 @@ class Interrupt(RunnerTest):
         return cell
 
     def test_one_interrupt_is_one_however_often_it_is_sent(self):
-        code = ("try:\n    print('go')\n    while True: pass\nexcept KeyboardInterrupt:\n    print('saving')\n"
-                "import os, time\nwhile not os.path.exists('saved'): time.sleep(0.01)\n'saved'")
-        cell = self.runner.start(code)
-        self.runner.until(lambda: "go" in cell.stdout)
-        self.runner.interrupt()
-        self.runner.until(lambda: "saving" in cell.stdout)
-        for _ in range(3):
+        # Where it finds the cell: in its code, writing a frame, in a finaliser.
+        for code in (
+            "    print('go')\n    while True: pass",
+            "    print('go')\n    while True: print('x', end='', flush=True)",
+            "    D()\n    while True: pass",
+        ):
+            self.run_ok(FINALISER)
+            cell = self.runner.start("try:\n" + code + SAVING)
+            self.runner.until(lambda: "go" in cell.stdout)
             self.runner.interrupt()
-            self.handled(asleep=False)
-        open(self.runner.directory + "/saved", "w").close()
-        self.runner.finish(cell)
-        self.assertEqual((cell.outcome, cell.text), ("ok", "'saved'"))
+            self.runner.until(lambda: "saving" in cell.stdout)
+            for _ in range(3):
+                self.runner.interrupt()
+                self.handled(asleep=False)
+            open(self.runner.directory + "/saved", "w").close()
+            self.runner.finish(cell)
+            self.assertEqual((cell.outcome, cell.text), ("ok", "'saved'"), code)
         # The next cell is interrupted as ever.
         self.assertEqual(self.interrupted("print('go')\nwhile True: pass").outcome, "interrupted")
 
