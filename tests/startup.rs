@@ -195,7 +195,7 @@ const DOCKER: &[Row] = &[
     },
     Row {
         flags: &["--runtime-dir", "@/plain/run"],
-        says: ["--runtime-dir: ", "cannot make the runtime directory @/plain/run/docker"],
+        says: ["--runtime-dir: ", "cannot use the runtime directory @/plain/run/docker"],
         told: ["runtime_dir", "flag --runtime-dir"],
         ..NONE
     },
