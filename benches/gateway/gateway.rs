@@ -28,8 +28,10 @@ const STOCKED: Duration = Duration::from_secs(120);
 pub(crate) const NO_POOL: &[&str] = &["--pool-max", "0"];
 
 /// One client that is a whole crowd.
-const UNBOUNDED: [&str; 8] = [
+const UNBOUNDED: [&str; 10] = [
     "--sessions",
+    "1000",
+    "--participants",
     "1000",
     "--client-requests",
     "none",
