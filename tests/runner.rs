@@ -2,7 +2,8 @@
 //! `cargo test` covers both languages: all of them on the system's interpreter, and on one of every
 //! other version that is promised to work, where it is found. They say themselves what they skip;
 //! CELLGATE_REQUIRE=all makes that a failure, CELLGATE_TEST_PYTHON names the interpreter that is
-//! tested first.
+//! tested first. All tests run in the plain shell; on the first interpreter, and on the one of
+//! CELLGATE_NOTEBOOK_PYTHON, which has the newest IPython and widgets, in IPython's shell too.
 
 #![allow(clippy::unwrap_used)] // helpers of tests are not tests in clippy's eyes
 
@@ -97,4 +98,45 @@ fn it_passes_them_on_every_version_there_is() {
         }
     }
     assert!(failed.is_empty(), "the runner's tests failed on {failed:?}; see above");
+}
+
+#[test]
+fn it_passes_them_in_the_shell_of_ipython() {
+    let usual = std::env::var_os("CELLGATE_TEST_PYTHON").map_or_else(system, PathBuf::from);
+    let notebook = std::env::var_os("CELLGATE_NOTEBOOK_PYTHON").map(PathBuf::from);
+    let required = std::env::var("CELLGATE_REQUIRE").is_ok_and(|value| value == "all");
+    let mut running = Vec::new();
+    let pythons = [(Some(usual), "CELLGATE_TEST_PYTHON"), (notebook, "CELLGATE_NOTEBOOK_PYTHON")];
+    for (python, variable) in pythons {
+        let with_ipython = python.filter(|python| has_ipython(python));
+        let Some(python) = with_ipython else {
+            eprintln!("skipped: the runner's tests in IPython's shell: {variable} has no IPython");
+            assert!(!required, "{variable} has no IPython, and CELLGATE_REQUIRE=all asks for it");
+            continue;
+        };
+        let mut command = tests();
+        command.env("CELLGATE_TEST_PYTHON", &python).env("CELLGATE_TEST_SHELL", "ipython");
+        if variable == "CELLGATE_TEST_PYTHON" {
+            // Widgets are tested with the newest alone.
+            command.env_remove("CELLGATE_REQUIRE");
+        }
+        running.push((python, std::thread::spawn(move || command.output().unwrap())));
+    }
+    let mut failed = Vec::new();
+    for (python, run) in running {
+        let output = run.join().unwrap();
+        let mut stderr = std::io::stderr().lock();
+        writeln!(stderr, "the runner's tests in IPython's shell on {}", python.display()).unwrap();
+        stderr.write_all(&output.stdout).unwrap();
+        stderr.write_all(&output.stderr).unwrap();
+        if !output.status.success() {
+            failed.push(python);
+        }
+    }
+    assert!(failed.is_empty(), "the runner's tests failed on {failed:?}; see above");
+}
+
+fn has_ipython(python: &Path) -> bool {
+    let output = Command::new(python).args(["-c", "import IPython"]).output();
+    output.is_ok_and(|output| output.status.success())
 }

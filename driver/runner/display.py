@@ -11,36 +11,37 @@ def _cell():
     return CELL.get() or session.current
 
 
-def show_result(cell, value):
+def show_result(value):
     """Sends the value of a cell's last expression."""
     shown = getattr(type(value), "_ipython_display_", None)
     if shown is not None and not isinstance(value, type):
         value._ipython_display_()  # the object shows itself, by way of `display`
         return
-    data, metadata = mime.bundle(value)
-    event = {
-        "type": "result",
-        "execution_count": cell.count or 0,
-        "data": data,
-        "metadata": metadata,
-    }
-    _send(cell, event, last=True)
+    send_result(*mime.bundle(value), last=True)
+
+
+def send_result(data, metadata, last=False):
+    """Sends a bundle {MIME type: value} as the `result` of the running cell."""
+    cell = _cell()
+    event = {"type": "result", "execution_count": cell.count or 0}
+    _send(cell, {**event, "data": data, "metadata": metadata}, last)
 
 
 def _send(cell, event, last=False):
-    payload = wire.dumps(event)
     text = event["data"].get("text/plain", "")
+    payload = wire.dumps(event)
     if len(payload) > _MAX_EVENT:
-        sizes = ", ".join(
-            "%s: %.1f MB" % (kind, len(wire.dumps(value)) / 1e6)
-            for kind, value in event["data"].items()
-        )
-        note = "<a value too large to show (%s; at most %d MB are sent)>" % (
-            sizes,
-            _MAX_EVENT >> 20,
-        )
-        payload = wire.dumps({**event, "data": {"text/plain": note}, "metadata": {}})
+        payload = wire.dumps({**event, **too_large(event["data"], _MAX_EVENT)})
     session.publish(cell, payload, str(text), last)
+
+
+def too_large(data, most_bytes):
+    """What is sent in the place of a bundle that is larger than may be sent."""
+    sizes = ", ".join(
+        "%s: %.1f MB" % (kind, len(wire.dumps(value)) / 1e6) for kind, value in data.items()
+    )
+    note = "<a value too large to show (%s; at most %.1f MB are sent)>" % (sizes, most_bytes / 1e6)
+    return {"data": {"text/plain": note}, "metadata": {}}
 
 
 def publish(data, metadata=None, display_id=None, update=False):

@@ -7,7 +7,7 @@ from _operator import itemgetter
 from _thread import RLock
 from os import close, fstat, register_at_fork
 
-from _cellgate import bundle, cell, import_finders, session, signals, streams
+from _cellgate import bundle, cell, import_finders, session, shells, signals, streams
 
 _QUERIES_FD, _STACKS_FD = 4, 6
 _LEAST_RECURSION = 500  # below this the runner itself could not work
@@ -54,6 +54,12 @@ def prepare(control):
     register_at_fork(before=_before_fork, after_in_child=_in_child)
 
 
+def adopt():
+    """Takes what was imported and put into builtins since `prepare` for the interpreter's own."""
+    _baseline_modules.update(sys.modules)
+    _watch_builtins()
+
+
 def next_pipes():
     """The pipes of the cell that starts now: its own, or those that the last one left whole."""
     if _pipes:
@@ -80,9 +86,11 @@ def display(
 
 def get_ipython():
     """Return the running session, as code written for notebooks knows it."""
-    from _cellgate import shell
+    if shells.ipython is not None:
+        return shells.ipython.SHELL
+    from _cellgate import plain_shell
 
-    return shell.SHELL
+    return plain_shell.SHELL
 
 
 def input(prompt="", /):

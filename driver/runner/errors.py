@@ -24,11 +24,14 @@ _CAUSE = "The above exception was the direct cause of the following exception:"
 _CONTEXT = "During handling of the above exception, another exception occurred:"
 
 
-def report(cell, error):
-    """Sends the `error` event; in a forked child, writes the traceback to stderr."""
+def report(cell, error, lines=None):
+    """Sends the `error` event; in a forked child, writes the traceback to stderr.
+
+    lines: the traceback, if a shell has formatted it already.
+    """
     stack = _user_frames(error)
     _remember_for_debuggers(error)
-    lines = _bounded(_describe(error, set()))
+    lines = _bounded(_describe(error, set()) if lines is None else lines)
     if session.in_child:
         cell.write_err("\n".join(lines) + "\n")
         return
@@ -84,9 +87,21 @@ def _user_frames(error):
         trace = trace.tb_next
     # The event loop stands between us and a cell that awaits.
     first = next((at for at, entry in enumerate(stack) if _file(entry) in execute.sources), None)
-    if first is None and isinstance(error, KeyboardInterrupt):
-        return []  # it hit before the cell's code went on
+    if first is None and isinstance(error, (KeyboardInterrupt, SyntaxError)):
+        return []  # it hit before the cell's code went on, or the cell is no Python
     return stack[first or 0 :]
+
+
+def without_runner(trace):
+    """A traceback without the frames that are the runner's own."""
+    kept = []
+    while trace is not None:
+        if not trace.tb_frame.f_code.co_filename.startswith(_OURS):
+            kept.append(trace)
+        trace = trace.tb_next
+    for entry in reversed(kept):
+        trace = type(entry)(trace, entry.tb_frame, entry.tb_lasti, entry.tb_lineno)
+    return trace
 
 
 def _positions(code, instruction):

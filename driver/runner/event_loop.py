@@ -83,6 +83,11 @@ def _repair():
     asyncio.set_event_loop(session_loop())
 
 
+def was_interrupted():
+    """Whether the cell's task was cancelled by an interrupt."""
+    return bool(_interrupted)
+
+
 def run(coroutine):
     """Runs a cell's coroutine to its end; answers its value."""
     global _running

@@ -1,6 +1,6 @@
 """Runs one cell: compiles it, evaluates it, answers how it ended.
 
-Plain cells take the short way: parsed once, the last expression split off, run in `__main__`.
+Where IPython's shell runs the cells, it does the first two. In the plain shell cells take a short way: parsed once, the last expression split off, run in `__main__`.
 What does not parse as Python may be indented as a whole or hold magic lines; only then are those
 looked for, so nothing that is Python is ever misread, and nothing else pays for it.
 """
@@ -9,7 +9,7 @@ import sys
 from _ast import Expr, Expression
 from _io import BufferedWriter, TextIOWrapper
 
-from _cellgate import session, signals, wire
+from _cellgate import session, shells, signals, wire
 from _cellgate.cell import CELL, Cell
 from _cellgate.streams import Stream
 
@@ -32,20 +32,34 @@ _last_results = [None, None, None]
 
 def run(number, job, pipes):
     """Runs the cell of an EXECUTE; answers what DONE says of it. Never raises."""
+    once = job.get("program")
+    if once is None:
+        shells.load()  # before there is a cell: what it makes would hold it for ever
     cell = session.current = Cell(number, job, pipes)
     CELL.set(cell)
     cell.bind()
     session.repair()
     code = job.get("code", "")
-    once = job.get("program")
     if once is not None:
         from _cellgate import program
 
         program.begin(cell, once)
+        shells.leave_ipython()
+    shells.tell_failure(cell)
     _remember_source(cell, code)
     changed = job.get("env") and _cell_environment().set_for_cell(job["env"])
     wants_value = not cell.silent if once is None else once.get("show_value", True)
-    _, error = guarded(_run_body, cell, code, wants_value)
+    if job.get("comm") is not None:
+        from _cellgate import comms
+
+        found, error = guarded(comms.receive, job["comm"])
+    elif shells.ipython is not None:
+        found, error = guarded(shells.ipython.run, cell, code)
+    else:
+        found, error = guarded(_run_body, cell, code, wants_value)
+    if error is None:
+        error = found
+    found = None  # its traceback holds the cell
     if once is not None and not session.in_child:
         error = program.end(cell, error)
     if session.in_child:
@@ -58,6 +72,10 @@ def run(number, job, pipes):
         if program.exits_successfully(error):
             error = None  # a session goes on, and nothing failed
     outcome = wire.OK
+    if error is None and job.get("user_expressions") and not session.in_child:
+        from _cellgate import expressions
+
+        _, error = guarded(expressions.answer, cell, job["user_expressions"])
     if error is not None:
         if "matplotlib._pylab_helpers" in sys.modules and not session.in_child:
             guarded(_show_figures)  # what it left open is its own, and not the next cell's
@@ -139,6 +157,7 @@ def guarded(function, *args):
 
 
 def _run_body(cell, code, wants_value):
+    """Runs a cell in the plain shell. Raises what the cell raises."""
     body, result = compile_cell(code, cell.file, wants_value)
     if body is not None:
         evaluate(body)
@@ -239,7 +258,7 @@ def _show_result(cell, value):
             return
     from _cellgate import display
 
-    display.show_result(cell, value)
+    display.show_result(value)
 
 
 def _update_last_results(value):
@@ -253,6 +272,9 @@ def _update_last_results(value):
 
 
 def _report(cell, error):
+    if shells.ipython is not None:
+        shells.ipython.report(cell, error)
+        return
     from _cellgate import errors
 
     errors.report(cell, error)

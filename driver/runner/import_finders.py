@@ -23,6 +23,7 @@ _HOOKS = {
     "joblib.externals.loky.process_executor": "process_executor",
     "plotly.io": "plotly",
     "tqdm.notebook": "tqdm_notebook",
+    "tqdm.autonotebook": "tqdm_autonotebook",
     "IPython.core.getipython": "ipython_getipython",
     "IPython.core.display_functions": "ipython_display",
     "IPython.core.display": "ipython_display",
@@ -67,6 +68,8 @@ class IPythonFinder:
     def find_spec(self, name, path=None, target=None):
         """A spec for the names the stand-in has, None for all others."""
         if name == "IPython" or name.startswith("IPython."):
+            if getattr(sys.modules.get("IPython"), "__file__", None):
+                return None  # the real one, which has no such part
             from _cellgate import ipython_shim
 
             return ipython_shim.find_spec(name)

@@ -1,6 +1,6 @@
 """One hook a module: adapts the module, which it takes, right after user code has imported it."""
 
-from _cellgate import import_finders
+from _cellgate import import_finders, shells
 
 
 def linecache(module):
@@ -31,7 +31,8 @@ def executor(module):
 def matplotlib(module):
     # Over whatever MPLBACKEND an image sets: a file-only backend would show nothing. What the
     # user chooses with `matplotlib.use` comes later and wins.
-    module.rcParams["backend"] = "module://_cellgate.figures"
+    ours = "module://_cellgate.figures" if shells.ipython is None else shells.ipython.FIGURES
+    module.rcParams["backend"] = ours
 
 
 def pyplot(module):
@@ -113,13 +114,27 @@ def tqdm_notebook(module):
         module.trange = module.tnrange = trange
 
 
+def tqdm_autonotebook(module):
+    """Some versions look for ipykernel, to learn whether widgets are shown."""
+    from importlib.util import find_spec
+
+    if shells.ipython is not None and find_spec("ipywidgets") is not None:
+        from tqdm import notebook
+
+        module.tqdm, module.trange = notebook.tqdm, notebook.trange
+
+
 def ipython_getipython(module):
+    if shells.ipython is not None or shells.starts:
+        return
     import builtins
 
     module.get_ipython = builtins.get_ipython
 
 
 def ipython_display(module):
+    if shells.ipython is not None or shells.starts:
+        return
     from _cellgate import display
 
     for name in (

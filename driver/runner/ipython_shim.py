@@ -1,7 +1,7 @@
 """A small `IPython` for interpreters that have none, made only when it is imported.
 
-It holds what code written for notebooks imports: `IPython.display` and `get_ipython`. Everything
-else is missing with a plain ImportError, so that it is not mistaken for the real one.
+It holds what code written for notebooks imports: `IPython.display` and `get_ipython`. For everything
+else the ImportError says what brings it.
 """
 
 import sys
@@ -19,9 +19,12 @@ _VERSION = (8, 24, 0, "")  # whose interfaces these are
 
 
 def find_spec(name):
-    """A spec for one of our modules, else None."""
+    """A spec for one of our modules. Raises ModuleNotFoundError for others."""
     if name not in _MODULES:
-        return None
+        from _cellgate import plain_shell
+
+        message = "%s is not in the plain shell; %s" % (name, plain_shell.INSTALL)
+        raise ModuleNotFoundError(message, name=name)
     return type(sys.__spec__)(name, _Loader(), is_package=name in _PACKAGES)
 
 
@@ -31,7 +34,7 @@ class _Loader:
 
     def exec_module(self, module):
         """Fills the module with the names it is known for."""
-        from _cellgate import ipython_display, shell
+        from _cellgate import ipython_display, plain_shell
 
         names = _MODULES[module.__name__]
         space = vars(module)
@@ -40,7 +43,7 @@ class _Loader:
             space["__all__"] = list(ipython_display.__all__)
             return
         known = {
-            "get_ipython": shell.get_ipython,
+            "get_ipython": plain_shell.get_ipython,
             "version_info": _VERSION,
             "__version__": ".".join(map(str, _VERSION[:3])),
         }

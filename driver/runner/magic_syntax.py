@@ -15,17 +15,11 @@ Every line keeps its number, so tracebacks stay right.
 
 import re
 
-from _cellgate import shell
+from _cellgate import plain_shell
 
 _LINE = re.compile(r"(\s*)(%{1,2}|!{1,2})\s*(.*)$", re.S)
 _ASSIGNED = re.compile(r"(\s*[A-Za-z_][\w.,\s\[\]'\"*]*=\s*)([%!])(?!=)\s*(.*)$", re.S)
 _HELP = re.compile(r"(\s*)(?:\?{1,2}\s*([\w.%*\[\]'\"]+)|([\w.%*\[\]'\"]+?)\s*(\?{1,2}))\s*;?\s*$")
-# Whatever people write for it: in a shell pip would try for minutes to reach an index.
-_PIP = re.compile(
-    r"(\s*)(?:!+\s*)?(?:(?:python3?|\{sys\.executable\}|\$sys\.executable)\s+-m\s+)?pip3?\s+"
-    r"((?:install|download|uninstall|list|show|freeze|check)\b"
-    r"(?:[^|&;<>'\"]|'[^']*'|\"[^\"]*\")*)$"
-)
 _CELL = re.compile(r"(\s*)%%(\w[\w.]*)[ \t]*([^\n]*)(?:\n(.*))?$", re.S)
 
 
@@ -36,7 +30,7 @@ def python_of(source, error):
         text = transform(text)
     if text == source:
         raise error
-    shell.install()
+    plain_shell.install()
     return text
 
 
@@ -74,9 +68,12 @@ def transform(text):
 
 
 def _python_of_line(line):
-    match = _PIP.match(line)
-    if match is not None:
-        return match.group(1) + _call("%", "pip " + match.group(2))
+    if "pip" in line:
+        from _cellgate import packages
+
+        match = packages.COMMAND.fullmatch(line)
+        if match is not None:
+            return match.group("indent") + _call("%", "pip " + match.group("arguments"))
     match = _HELP.match(line)
     if match is not None:
         indent, after, before, marks = match.groups()

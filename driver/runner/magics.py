@@ -1,11 +1,11 @@
-"""The magics there are: `%name` for a line, `%%name` for a cell."""
+"""The magics of the plain shell: `%name` for a line, `%%name` for a cell."""
 
 import os
 import resource
 import sys
 import time
 
-from _cellgate import execute, session
+from _cellgate import execute, plain_shell, session
 
 at_line = 1  # of the line magic that runs, in its cell
 
@@ -49,7 +49,10 @@ def _find(prefix, name, mark):
         + " "
         + " ".join("%%" + name for name in names("cell"))
     )
-    raise UsageError("there is no magic %s%s here; there are: %s" % (mark, name, known))
+    raise UsageError(
+        "there is no magic %s%s in the plain shell; %s. Here there are %s"
+        % (mark, name, plain_shell.INSTALL, known)
+    )
 
 
 def _run_python(body, first_line):
@@ -98,9 +101,6 @@ def line_env(line):
         return os.environ[name]
     os.environ[name] = value.strip()
     print("env: %s=%s" % (name, value.strip()))
-
-
-line_set_env = line_env
 
 
 def line_time(line):
@@ -172,7 +172,10 @@ def _measured(text, setup):
     except (ValueError, IndexError):
         given = True
     if given or loops < 0 or repeats < 1:
-        raise UsageError("%timeit takes -n LOOPS and -r REPEATS before the statement") from None
+        raise UsageError(
+            "%%timeit takes -n LOOPS and -r REPEATS before the statement in the plain shell; %s"
+            % plain_shell.INSTALL
+        ) from None
     timer = timeit.Timer(statement, setup, globals=session.namespace)
     if not loops:
         loops, _ = timer.autorange()
@@ -214,81 +217,6 @@ def line_matplotlib(line):
         matplotlib.use("module://_cellgate.figures")
 
 
-def line_config(line):
-    """Sets `InlineBackend.figure_format`, such as `'svg'` or `'retina'`; its other options are
-    accepted."""
-    if not line:
-        return
-    if not line.startswith("InlineBackend"):
-        raise UsageError("there is nothing to configure here but InlineBackend")
-    option, _, value = line.partition("=")
-    if option.strip() in ("InlineBackend.figure_format", "InlineBackend.figure_formats") and value:
-        import ast
-
-        from _cellgate import figure_display
-
-        try:
-            wanted = ast.literal_eval(value.strip())
-            figure_display.choose([wanted] if isinstance(wanted, str) else sorted(wanted))
-        except (ValueError, SyntaxError, TypeError) as error:
-            raise UsageError("%s: %s" % (option.strip(), error)) from None
-
-
-def line_load_ext(line):
-    """Loads an extension that does not need IPython itself."""
-    name = line.strip()
-    raise UsageError(
-        "%%load_ext %s: IPython extensions need IPython's own shell; what is here are the magics %s"
-        % (name, " ".join("%" + known for known in names("line")))
-    )
-
-
-line_reload_ext = line_load_ext
-
-
-def line_who(line):
-    """Names the variables of the session."""
-    found = _variables(line.split())
-    print("\t".join(name for name, _ in found) if found else "There are no variables yet.")
-
-
-def line_whos(line):
-    """Shows the variables of the session with type and value."""
-    found = _variables(line.split())
-    if not found:
-        print("There are no variables yet.")
-        return
-    width = max(len("Variable"), *(len(name) for name, _ in found))
-    types = max(len("Type"), *(len(type(value).__name__) for _, value in found))
-    print("%-*s   %-*s   Data/Info" % (width, "Variable", types, "Type"))
-    print("-" * (width + types + 15))
-    for name, value in found:
-        print("%-*s   %-*s   %s" % (width, name, types, type(value).__name__, _summary(value)))
-
-
-def _variables(types):
-    from types import ModuleType
-
-    return sorted(
-        (name, value)
-        for name, value in list(session.namespace.items())
-        if not name.startswith("_")
-        and (not isinstance(value, ModuleType) or "module" in types)
-        and (not types or type(value).__name__ in types)
-    )
-
-
-def _summary(value):
-    shape = getattr(value, "shape", None)
-    if isinstance(shape, tuple):
-        return "shape %s" % (shape,)
-    try:
-        text = repr(value).replace("\n", " ")
-    except Exception:
-        return "<no repr>"
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
 def line_lsmagic(line):
     """Names all magics."""
     print("Line magics:  " + "  ".join("%" + name for name in names("line")))
@@ -320,16 +248,6 @@ def line_run(line):
         session.namespace.pop("__file__", None)
         if beside in sys.path:
             sys.path.remove(beside)
-
-
-def line_sx(line):
-    """The lines a shell command writes."""
-    from _cellgate import shell_commands
-
-    return shell_commands.lines(line)
-
-
-line_system = line_sx
 
 
 def cell_bash(line, body, first_line):
@@ -366,26 +284,6 @@ def cell_writefile(line, body, first_line):
     )
 
 
-cell_file = cell_writefile
-
-
-def cell_capture(line, body, first_line):
-    """Runs the cell and keeps what it prints: `%%capture [NAME]`."""
-    import contextlib
-    import io
-    from types import SimpleNamespace
-
-    out, err = io.StringIO(), io.StringIO()
-    try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            _run_python(body, first_line)
-    finally:
-        words = [word for word in line.split() if not word.startswith("-")]
-        if words:
-            kept = SimpleNamespace(stdout=out.getvalue(), stderr=err.getvalue())
-            session.namespace[words[0]] = kept
-
-
 def _showing(name):
     def show(line, body, first_line):
         from _cellgate import display, ipython_display
@@ -396,8 +294,8 @@ def _showing(name):
     return show
 
 
-cell_html = cell_HTML = _showing("HTML")
+cell_html = _showing("HTML")
 cell_markdown = _showing("Markdown")
 cell_latex = _showing("Latex")
 cell_svg = _showing("SVG")
-cell_javascript = cell_js = _showing("Javascript")
+cell_javascript = _showing("Javascript")

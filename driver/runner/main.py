@@ -8,7 +8,7 @@ moments, so that a first error or chart does not wait for it either.
 import sys
 from os import _exit, set_inheritable
 
-from _cellgate import bundle, link, session, signals, wire
+from _cellgate import bundle, link, session, shells, signals, wire
 
 _QUIET_SECONDS = 0.02  # a client that sends its cell at once is not made to wait
 _PRIVATE_FDS = (3, 4, 5, 6, 7)  # control, queries, bundle, stacks, interrupts: not for children
@@ -18,6 +18,7 @@ _warm_next = ["stdin", "errors", "mime", "display"]  # in the order they are lik
 
 def main():
     """Runs cells until the supervisor is gone."""
+    shells.choose()
     session.link = control = link.Link()
     signals.install()
     signals.block_user_handlers()
@@ -61,13 +62,20 @@ def _serve(control, select, next_pipes, run):
 def _await_job(control, select):
     """Returns when a cell is there; event loops go on turning meanwhile."""
     while not control.jobs:
-        if _warm_next and not select([control.socket], [], [], _QUIET_SECONDS)[0]:
+        if _ipython_is_due() and not select([control.socket], [], [], _QUIET_SECONDS)[0]:
+            shells.load()
+        elif _warm_next and not select([control.socket], [], [], _QUIET_SECONDS)[0]:
             bundle.load(_warm_next.pop(0))
         elif session.idle_in_loop is None or not session.idle_in_loop(control):
             control.wait(lambda: control.jobs)
 
 
+def _ipython_is_due():
+    return shells.name == "ipython" and shells.ipython is None
+
+
 def _describe():
     version = "%d.%d.%d" % sys.version_info[:3]
     implementation = sys.implementation.name
-    return {"language": {"name": "python", "version": version, "implementation": implementation}}
+    language = {"name": "python", "version": version, "implementation": implementation}
+    return {"language": {**language, "shell": shells.name}}

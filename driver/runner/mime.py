@@ -7,7 +7,6 @@ the plain text is always there.
 
 import sys
 
-from _cellgate import bundle as bundle_of_modules
 from _cellgate import jsonable
 
 _MAX_PLAIN = 1 << 20  # characters of text/plain
@@ -65,13 +64,6 @@ def _collect(value, data, metadata, include, exclude):
             answer, metadata[kind] = answer
         if answer is not None:
             data[kind] = answer
-    if "formatters" in bundle_of_modules.loaded:
-        from _cellgate import formatters
-
-        for kind, function in formatters.registered(value):
-            answer = _try(value, "the formatter for " + kind, function)
-            if answer is not None:
-                data[kind] = answer
     if (
         type(value).__name__ == "DataFrame"
         and str(type(value).__module__).split(".")[0] == "pandas"

@@ -1,12 +1,20 @@
 """`%pip`: installs where this interpreter finds it, and says plainly when that cannot work."""
 
 import os
+import re
 import shlex
 import subprocess
 import sys
 
 from _cellgate import shell_commands
 from _cellgate.magics import UsageError
+
+# Whatever people write for it in a cell or a shell: pip would try for minutes to reach an index.
+COMMAND = re.compile(
+    r"(?P<indent>\s*)(?:!+\s*)?(?:(?:python3?|\{sys\.executable\}|\$sys\.executable)\s+-m\s+)?pip3?\s+"
+    r"(?P<arguments>(?:install|download|uninstall|list|show|freeze|check)\b"
+    r"(?:[^|&;<>'\"]|'[^']*'|\"[^\"]*\")*)"
+)
 
 
 def pip(line):

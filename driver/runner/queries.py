@@ -4,12 +4,13 @@ Rule of the first question: the supervisor sends it as a REQUEST on the control 
 runner is idle (if a cell runs, it answers BUSY itself). That starts this thread, which answers it
 with a REPLY on the queries socket; from then on the supervisor sends all questions there, and they
 are answered while cells run too. Nothing here runs user code: no property is evaluated, no module
-imported, no `__getattr__` called.
+imported, no `__getattr__` called. With IPython's shell that holds while a cell runs; between two
+cells IPython's completer and inspector answer, which do as IPython does.
 """
 
 import _socket
 
-from _cellgate import cell, wire
+from _cellgate import cell, shells, signals, wire
 from _cellgate.wire import Parser
 
 _QUERIES_FD = 4
@@ -46,6 +47,11 @@ def _answer(payload):
         code = str(question.get("code", ""))[:_MAX_CODE]
         cursor = question.get("cursor")
         cursor = len(code) if type(cursor) is not int else max(0, min(cursor, len(code)))
+        # IPython looks at values as user code would, so not while a cell runs.
+        if shells.ipython is not None and signals.phase == signals.IDLE:
+            from _cellgate import ipython_questions
+
+            return ipython_questions.answer(op, code, cursor)
         if op == "complete":
             from _cellgate import completion
 

@@ -22,6 +22,7 @@ SOURCES = os.path.join(ROOT, "driver", "runner")
 PYTHON = os.environ.get("CELLGATE_TEST_PYTHON") or (
     "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
 )
+SHELL = os.environ.get("CELLGATE_TEST_SHELL", "plain")  # which shell runs the cells
 DEADLINE = 30.0  # seconds; only a hang comes near it
 
 EXECUTE, INPUT, REQUEST, PIPES, ACK = 0x02, 0x04, 0x06, 0x10, 0x11
@@ -164,7 +165,7 @@ class Runner:
             wanted[6] = stacks_end
         environment = {
             "PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": self.directory, "LANG": "C.UTF-8",
-            "PYTHONDONTWRITEBYTECODE": "1", **(env or {}),
+            "PYTHONDONTWRITEBYTECODE": "1", "CELLGATE_SHELL": SHELL, **(env or {}),
         }  # fmt: skip
         self.pid = os.fork()
         if self.pid == 0:
@@ -201,6 +202,7 @@ class Runner:
         self.asked_first = False
         self.answers = 0
         self.log = []
+        self.unattached = []  # comm messages that belong to no cell
         self._send_pipes()
         self.until(lambda: self.ready is not None)
 
@@ -371,6 +373,10 @@ class Runner:
         elif kind == MESSAGE:
             event = json.loads(payload, parse_constant=_no_such_json)
             payload.decode("utf-8")
+            if number == 0:
+                assert event["type"].startswith("comm_"), event
+                self.unattached.append(event)
+                return
             cell = self.cells[number]
             assert cell.outcome is None, "an event after the cell's end"
             cell.events.append((event["type"], event))
@@ -433,6 +439,11 @@ def _above(fd, least):
 
 def _no_such_json(name):
     raise AssertionError("%s is not JSON" % name)
+
+
+def only_in(shell):
+    """For a test of what one shell alone does."""
+    return unittest.skipUnless(SHELL == shell, "of the shell %s" % shell)
 
 
 class RunnerTest(unittest.TestCase):

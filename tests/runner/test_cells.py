@@ -3,7 +3,7 @@
 import subprocess
 import unittest
 
-from harness import PYTHON, RunnerTest
+from harness import PYTHON, RunnerTest, only_in
 
 
 class Namespace(RunnerTest):
@@ -11,6 +11,7 @@ class Namespace(RunnerTest):
         self.run_ok("x = 40")
         self.assertEqual(self.run_ok("x + 2").text, "42")
 
+    @only_in("plain")
     def test_a_fresh_namespace_holds_nothing_of_ours(self):
         usual = {
             "__annotations__", "__builtins__", "__doc__", "__loader__", "__name__", "__package__",
@@ -25,6 +26,7 @@ class Namespace(RunnerTest):
         self.assertEqual(self.run_ok("sys.modules['__main__'].__dict__ is globals()").text, "True")
         self.assertEqual(self.run_ok("pickle.loads(pickle.dumps(Point(3))).x").text, "3")
 
+    @only_in("plain")
     def test_nothing_heavy_is_imported_before_the_user_does(self):
         code = "import sys; print(*sys.modules)"
         bare = subprocess.run([PYTHON, "-c", code], capture_output=True).stdout.decode().split()

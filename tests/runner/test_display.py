@@ -3,7 +3,7 @@
 import base64
 import unittest
 
-from harness import RunnerTest
+from harness import RunnerTest, only_in
 
 
 class Protocol(RunnerTest):
@@ -59,6 +59,7 @@ class Protocol(RunnerTest):
         )
         self.assertEqual(cell.text, "P(a, [1])")
 
+    @only_in("plain")
     def test_broken_representations_spoil_nothing(self):
         cell = self.run_ok(
             "class Broken:\n    def __repr__(self): return 1/0\n    def _repr_html_(self): raise KeyError('html')\nBroken()"
@@ -170,6 +171,7 @@ class NotebookCode(RunnerTest):
         self.assertEqual([d["data"]["text/html"] for d in cell.displays], ["<p>", "<q>"])
         self.assertTrue(cell.displays[1]["update"])
 
+    @only_in("plain")
     def test_the_session_looks_like_a_notebook_without_widgets(self):
         cell = self.run_ok("ip = get_ipython()\n'IPKernelApp' in ip.config, type(ip).__name__")
         self.assertEqual(cell.text, "(False, 'CellgateShell')")

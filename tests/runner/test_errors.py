@@ -2,7 +2,7 @@
 
 import unittest
 
-from harness import PYTHON, RunnerTest
+from harness import PYTHON, RunnerTest, only_in
 
 
 def version():
@@ -18,6 +18,7 @@ VERSION = version()
 
 
 class Tracebacks(RunnerTest):
+    @only_in("plain")
     def test_they_show_the_lines_of_every_cell_involved(self):
         self.run_ok("def divide(a):\n    # why\n    return a / 0", id="first")
         cell = self.run_error("x = 1\ndivide(x)", "ZeroDivisionError", id="second")
@@ -39,6 +40,7 @@ class Tracebacks(RunnerTest):
             ],
         )
 
+    @only_in("plain")
     def test_they_hold_no_frame_of_ours(self):
         self.run_ok("class Bad:\n    def __str__(self): raise KeyError('inner')")
         for code in ("print(Bad())", "display(1, include=5)", "import linecache; 1/0", "int('x')"):
@@ -51,6 +53,7 @@ class Tracebacks(RunnerTest):
         self.assertNotIn("cellgate", cell.stdout)
         self.assertIn("    1/0", cell.stdout)
 
+    @only_in("plain")
     def test_causes_and_contexts_are_told_in_order(self):
         cell = self.run_error(
             "try:\n    1/0\nexcept ZeroDivisionError as e:\n    raise ValueError('then') from e"
@@ -65,6 +68,7 @@ class Tracebacks(RunnerTest):
         )
         self.assertNotIn("ZeroDivisionError", cell.traceback)
 
+    @only_in("plain")
     def test_a_loop_of_causes_ends(self):
         cell = self.run_error(
             "a, b = ValueError('a'), ValueError('b')\na.__cause__ = b; b.__cause__ = a\nraise a"
@@ -72,6 +76,7 @@ class Tracebacks(RunnerTest):
         self.assertEqual(cell.traceback.count("direct cause"), 1)
 
     @unittest.skipIf(VERSION < (3, 11), "groups and notes came with 3.11")
+    @only_in("plain")
     def test_groups_and_notes_are_shown(self):
         cell = self.run_error(
             "e = ExceptionGroup('several', [ValueError('one'), ExceptionGroup('in', [KeyError('two')])])\n"
@@ -88,6 +93,7 @@ class Tracebacks(RunnerTest):
             self.assertIn(part, cell.traceback)
 
     @unittest.skipIf(VERSION < (3, 11), "columns came with 3.11")
+    @only_in("plain")
     def test_carets_point_at_what_failed(self):
         cell = self.run_error("a, b = 1, 0\nc = 'é' and (a / b) + 1")
         lines = cell.traceback.split("\n")
@@ -99,6 +105,7 @@ class Tracebacks(RunnerTest):
         cell = self.run_error("1/0")
         self.assertTrue(any("\x1b[" in line for line in cell.error["traceback"]))
 
+    @only_in("plain")
     def test_syntax_errors_show_line_and_place(self):
         cell = self.run_error("x = 1\nif x\n    pass", "SyntaxError")
         lines = cell.traceback.split("\n")
@@ -108,6 +115,7 @@ class Tracebacks(RunnerTest):
         self.assertEqual(cell.error["frames"], [])
         self.run_error("def f():\nreturn 1", "IndentationError")
 
+    @only_in("plain")
     def test_deep_recursion_is_folded(self):
         cell = self.run_error("def f(n): return f(n + 1)\nf(0)", "RecursionError")
         self.assertLess(len(cell.error["traceback"]), 60)
@@ -142,6 +150,7 @@ class Tracebacks(RunnerTest):
         self.run_error("raise GeneratorExit", "GeneratorExit")
         self.assertEqual(self.run_ok("kept").text, "1")
 
+    @only_in("plain")
     def test_misspelt_names_are_suggested(self):
         self.run_ok("counter = 1")
         if VERSION >= (3, 10):
@@ -149,6 +158,7 @@ class Tracebacks(RunnerTest):
             self.assertIn("Did you mean: 'append'", self.run_error("[].apend(1)").traceback)
             self.assertIn("forget to import 'math'", self.run_error("math.pi").traceback)
 
+    @only_in("plain")
     def test_library_frames_are_kept_after_the_cells(self):
         cell = self.run_error("import json\njson.loads('{')", "JSONDecodeError")
         self.assertIn("json.decoder.JSONDecodeError", cell.traceback)
@@ -166,10 +176,12 @@ class Tracebacks(RunnerTest):
             self.run_ok("import sys; sys.last_value").text, "ZeroDivisionError('division by zero')"
         )
 
+    @only_in("plain")
     def test_silent_cells_report_errors_too(self):
         cell = self.run_error("1/0", silent=True, execution_count=None)
         self.assertIn("<silent cell 1>", cell.traceback)
 
+    @only_in("plain")
     def test_a_cell_magic_keeps_the_numbers_of_its_lines(self):
         cell = self.run_error("%%time\nx = 1\nx / 0", "ZeroDivisionError")
         self.assertIn('"<cell 1>", line 3', cell.traceback)

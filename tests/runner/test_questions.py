@@ -2,7 +2,7 @@
 
 import unittest
 
-from harness import RunnerTest
+from harness import RunnerTest, only_in
 
 
 class Complete(RunnerTest):
@@ -48,6 +48,7 @@ class Complete(RunnerTest):
             self.runner.ask("inspect", code)
         self.assertEqual(self.run_ok("ran").text, "[]")
 
+    @only_in("plain")
     def test_modules_are_found_without_importing_them(self):
         self.assertIn("colorsys", self.matches("import colors"))
         self.assertIn("dom", self.matches("from xml."))
@@ -132,6 +133,7 @@ class Inspect(RunnerTest):
 
 
 class Source(RunnerTest):
+    @only_in("plain")
     def test_the_source_of_a_class_that_a_cell_made(self):
         self.run_ok("x = 1\nimport dataclasses\n@dataclasses.dataclass\nclass K:\n    a: int = 1\n\n"
                     "    def f(self): return 2\n\ny = 2")  # fmt: skip

@@ -37,6 +37,7 @@ class Start(RunnerTest):
             "cell",
             "execute",
             "import_finders",
+            "shells",
             "streams",
         }
         warm = {"stdin", "errors", "mime", "display", "suggestions", "jsonable"}

@@ -1,11 +1,10 @@
-"""`get_ipython()`: as much of IPython's shell as libraries and notebooks rely on.
+"""`get_ipython()` of the plain shell: what libraries ask to learn that rich output is shown.
 
-It is an object rather than None, because that is how libraries learn they may show rich output:
-plotly picks the renderers that publish through `display` instead of opening a browser, pandas and
-altair publish theirs. It is not IPython's own class and has an empty `config`, because that is how
-others learn there are no widgets and no kernel: tqdm draws its plain bar instead of warning about
-ipywidgets, rich writes text. The name `__cellgate__` in builtins is the same object; transformed
-magic lines use it, so a cell that rebinds `get_ipython` does not break them.
+It is an object rather than None: plotly then publishes through `display` instead of opening a
+browser. It is not IPython's own class and has an empty `config`, which is how libraries learn that
+there are no widgets and no kernel: tqdm draws its plain bar, rich writes text. It runs the few magics
+of `magics`; all else needs IPython, and says so. The name `__cellgate__` in builtins is the same
+object; transformed magic lines use it, so that a cell that rebinds `get_ipython` does not break them.
 """
 
 import builtins
@@ -13,18 +12,7 @@ import sys
 
 from _cellgate import display, session
 
-
-class _Events:
-    """Accepts callbacks of libraries; figures are shown at the end of a cell without them."""
-
-    def register(self, event, function):
-        """Nothing: there are no such events."""
-
-    def unregister(self, event, function):
-        """Nothing."""
-
-    def trigger(self, event, *args):
-        """Nothing."""
+INSTALL = "with IPython (pip install ipython) a session has all of it"
 
 
 class _Publisher:
@@ -43,33 +31,22 @@ class CellgateShell:
     """The running session, as seen by code written for notebooks."""
 
     config = {}
-    colors = "NoColor"
 
     def __init__(self):
-        self.events = _Events()
         self.display_pub = _Publisher()
 
     def __repr__(self):
         return "<CellgateShell>"
 
-    @property
-    def display_formatter(self):
-        """Where libraries register how to show objects."""
-        from _cellgate import formatters
-
-        return formatters.DISPLAY_FORMATTER
+    def __getattr__(self, name):
+        if name.startswith("_"):
+            raise AttributeError(name)
+        raise AttributeError("get_ipython().%s is not in the plain shell; %s" % (name, INSTALL))
 
     @property
     def user_ns(self):
         """The namespace of `__main__`."""
         return session.namespace
-
-    user_global_ns = user_ns
-
-    @property
-    def user_module(self):
-        """The module `__main__`."""
-        return session.main_module
 
     @property
     def execution_count(self):
@@ -89,18 +66,11 @@ class CellgateShell:
 
         return magics.run_cell(name, self._expanded(line, 2), cell, first_line)
 
-    def magic(self, text):
-        """Runs `%text`."""
-        name, _, line = text.lstrip("%").partition(" ")
-        return self.run_line_magic(name, line, 2)
-
     def system(self, command):
         """Runs a shell command, its output streaming; its exit code is `_exit_code`."""
         from _cellgate import shell_commands
 
         shell_commands.stream(self._expanded(command, 2))
-
-    system_piped = system_raw = system
 
     def getoutput(self, command, split=True, depth=0):
         """The lines a shell command writes to stdout and stderr."""
@@ -115,28 +85,6 @@ class CellgateShell:
 
         found = inspection.describe_path(name.strip(), detail)
         print(found if found is not None else "Object `%s` not found." % name)
-
-    def ev(self, expression):
-        """The value of an expression in the session's namespace."""
-        return eval(expression, session.namespace)
-
-    def ex(self, code):
-        """Runs code in the session's namespace."""
-        exec(code, session.namespace)
-
-    def push(self, variables, interactive=True):
-        """Puts names into the session's namespace."""
-        session.namespace.update(variables)
-
-    def set_next_input(self, text, replace=False):
-        """Nothing: the client owns its input."""
-
-    def enable_gui(self, gui=None):
-        """Nothing: there is no screen."""
-
-    def enable_matplotlib(self, gui=None):
-        """Nothing: figures are shown without it."""
-        return "inline", "module://_cellgate.figures"
 
     def _expanded(self, text, depth):
         from _cellgate import shell_commands

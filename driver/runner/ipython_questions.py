@@ -1,0 +1,45 @@
+"""Questions of clients, answered by IPython's completer, inspector and input transformer."""
+
+import re
+from itertools import islice
+
+from IPython.core.completer import provisionalcompleter, rectify_completions
+from IPython.utils.tokenutil import token_at_cursor
+
+from _cellgate import ipython_shell
+
+_MAX_MATCHES = 500
+_MAX_TEXT = 64 << 10  # characters of an answer
+_COLOURS = re.compile("\x1b\\[[0-9;]*m")
+
+
+def answer(op, code, cursor):
+    """Answers `complete`, `inspect` or `is_complete`."""
+    shell = ipython_shell.SHELL
+    if op == "complete":
+        return _complete(shell, code, cursor)
+    if op == "inspect":
+        return _inspect(shell, code, cursor)
+    status, indent = shell.check_complete(code)
+    return {"status": status, "indent": indent} if status == "incomplete" else {"status": status}
+
+
+def _complete(shell, code, cursor):
+    with provisionalcompleter():
+        found = shell.Completer.completions(code, cursor)
+        found = list(islice(rectify_completions(code, list(found)), _MAX_MATCHES))
+    if not found:
+        return {"matches": [], "start": cursor, "end": cursor}
+    return {"matches": [one.text for one in found], "start": found[0].start, "end": found[0].end}
+
+
+def _inspect(shell, code, cursor):
+    name = token_at_cursor(code, cursor)
+    try:
+        data = shell.object_inspect_mime(name, detail_level=0)
+    except KeyError:
+        return {"found": False, "data": {}}
+    text = _COLOURS.sub("", data["text/plain"])
+    if len(text) > _MAX_TEXT:
+        text = text[:_MAX_TEXT] + "\n…"
+    return {"found": True, "data": {"text/plain": text}}
