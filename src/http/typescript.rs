@@ -45,6 +45,7 @@ fn types() -> String {
     for one in [
         declared::<event::Placed<'static>>,
         declared::<event::Output>,
+        declared::<event::CommFields>,
         declared::<event::Stream>,
         declared::<event::Frame>,
         declared::<event::CellStatus>,

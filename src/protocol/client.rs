@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
+use super::comm::{self, Buffers, Comm, CommKind, JsonObject};
 use super::refusal::{ErrorCode, Refusal};
 
 #[cfg(test)]
@@ -17,7 +18,7 @@ pub const MAX_ID_BYTES: usize = 128;
 /// One message of a client, checked.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ClientMessage {
-    /// Queue a cell.
+    /// Queue a cell, or a message on a comm, which runs like a cell without code.
     Execute(Execute),
     /// Stop a cell, or the running one.
     Interrupt {
@@ -68,6 +69,23 @@ pub struct Execute {
     pub allow_input: bool,
     /// The code is a program that runs once; no client can say so for a cell of a session.
     pub program: Option<Program>,
+    /// A message on a comm, which is given to the interpreter instead of code.
+    pub comm: Option<Comm>,
+}
+
+impl Execute {
+    /// A message on a comm: it runs like a silent cell that has no code.
+    pub fn of_comm(id: Option<String>, comm: Comm) -> Execute {
+        let comm = Some(comm);
+        Execute { id, silent: true, allow_input: true, comm, ..Execute::default() }
+    }
+
+    /// Bytes that it holds in memory while it waits. A field more or less: what counts is the text.
+    pub fn bytes(&self) -> usize {
+        let pair = |(name, value): (&String, &String)| name.len() + value.len();
+        let comm = self.comm.as_ref().map_or(0, Comm::bytes);
+        self.code.len() + self.env.iter().map(pair).sum::<usize>() + comm
+    }
 }
 
 /// Code that runs once: it ends as a program does, when its threads have and its handlers for the
@@ -139,6 +157,62 @@ struct RawExecute {
     env: Option<BTreeMap<String, String>>,
     /// Whether `input()` may ask; it may unless told otherwise.
     allow_input: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
+struct RawCommOpen {
+    /// The comm, named by who opens it.
+    comm_id: String,
+    /// What answers in the interpreter, such as `jupyter.widget`.
+    target_name: String,
+    /// What is said; nothing if it is absent.
+    #[cfg_attr(test, ts(optional, type = "Record<string, unknown>"))]
+    data: Option<JsonObject>,
+    /// What is said about it.
+    #[cfg_attr(test, ts(optional, type = "Metadata"))]
+    metadata: Option<JsonObject>,
+    /// Bytes that belong to the data, in base64.
+    #[cfg_attr(test, ts(optional, type = "Array<string>"))]
+    buffers: Option<Buffers>,
+    /// The client's name for this message, unique among cells; the gateway gives one if it is
+    /// absent.
+    id: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
+struct RawComm {
+    /// The comm.
+    comm_id: String,
+    /// What is said; nothing if it is absent.
+    #[cfg_attr(test, ts(optional, type = "Record<string, unknown>"))]
+    data: Option<JsonObject>,
+    /// What is said about it.
+    #[cfg_attr(test, ts(optional, type = "Metadata"))]
+    metadata: Option<JsonObject>,
+    /// Bytes that belong to the data, in base64.
+    #[cfg_attr(test, ts(optional, type = "Array<string>"))]
+    buffers: Option<Buffers>,
+    /// The client's name for this message, unique among cells; the gateway gives one if it is
+    /// absent.
+    id: Option<String>,
+}
+
+impl RawComm {
+    fn checked(self, kind: CommKind, target_name: Option<String>) -> Result<Execute, String> {
+        let RawComm { comm_id, data, metadata, buffers, id } = self;
+        comm::check_name("comm_id", &comm_id)?;
+        if let Some(name) = &target_name {
+            comm::check_name("target_name", name)?;
+        }
+        let object = |field: &str, object: Option<JsonObject>| {
+            object.unwrap_or_default().scrubbed().map_err(|why| format!("`{field}`: {why}"))
+        };
+        let (data, metadata) = (object("data", data)?, object("metadata", metadata)?);
+        let buffers = buffers.unwrap_or_default();
+        Ok(Execute::of_comm(id, Comm { kind, comm_id, target_name, data, metadata, buffers }))
+    }
 }
 
 #[derive(Deserialize)]
@@ -266,8 +340,17 @@ fn read(kind: &str, text: &str) -> Result<ClientMessage, Refusal> {
                 env,
                 allow_input: raw.allow_input.unwrap_or(true),
                 program: None,
+                comm: None,
             })
         }
+        "comm_open" => {
+            let RawCommOpen { comm_id, target_name, data, metadata, buffers, id } =
+                fields(kind, text)?;
+            let raw = RawComm { comm_id, data, metadata, buffers, id };
+            comm_message(raw, CommKind::CommOpen, Some(target_name))?
+        }
+        "comm_msg" => comm_message(fields(kind, text)?, CommKind::CommMsg, None)?,
+        "comm_close" => comm_message(fields(kind, text)?, CommKind::CommClose, None)?,
         "interrupt" => ClientMessage::Interrupt { id: fields::<RawInterrupt>(kind, text)?.id },
         "input" => {
             let raw: RawInput = fields(kind, text)?;
@@ -300,13 +383,24 @@ fn read(kind: &str, text: &str) -> Result<ClientMessage, Refusal> {
         }
         "end" => ClientMessage::End,
         _ => {
-            let known = "execute, interrupt, input, restart, complete, inspect, is_complete, \
-                         ack, ping, end";
+            let known = "execute, comm_open, comm_msg, comm_close, interrupt, input, restart, \
+                         complete, inspect, is_complete, ack, ping, end";
             let shown: String = kind.chars().take(40).collect();
             let message = format!("there is no message type {shown:?}; there are: {known}");
             return Err(Refusal::new(ErrorCode::UnknownType, message));
         }
     })
+}
+
+fn comm_message(
+    raw: RawComm,
+    kind: CommKind,
+    target_name: Option<String>,
+) -> Result<ClientMessage, Refusal> {
+    let checked = raw.checked(kind, target_name);
+    checked
+        .map(ClientMessage::Execute)
+        .map_err(|message| Refusal::new(ErrorCode::BadMessage, message))
 }
 
 #[cfg(test)]
@@ -321,6 +415,19 @@ mod tests {
     fn code_alone_is_an_execute_with_the_defaults() {
         let expected = Execute { code: "1+1".into(), allow_input: true, ..Execute::default() };
         assert_eq!(ClientMessage::parse(r#"{"code":"1+1"}"#), Ok(ClientMessage::Execute(expected)));
+    }
+
+    #[test]
+    fn a_message_on_a_comm_is_a_silent_cell_without_code() {
+        let text = r#"{"type":"comm_msg","comm_id":"c","data":{"x": [1.0]},"id":"a","code":"no"}"#;
+        let ClientMessage::Execute(cell) = ClientMessage::parse(text).unwrap() else { panic!() };
+        assert_eq!((&*cell.code, cell.id.as_deref(), cell.silent), ("", Some("a"), true));
+        let comm = cell.comm.as_ref().unwrap();
+        assert_eq!((comm.kind, comm.data.get()), (CommKind::CommMsg, r#"{"x": [1.0]}"#));
+        assert_eq!(cell.bytes(), "c".len() + r#"{"x": [1.0]}"#.len() + "{}".len());
+        let long = |bytes| format!(r#"{{"type":"comm_msg","comm_id":"{}"}}"#, "c".repeat(bytes));
+        assert!(ClientMessage::parse(&long(comm::NAME_BYTES)).is_ok());
+        assert_eq!(code_of(&long(comm::NAME_BYTES + 1)), ErrorCode::BadMessage);
     }
 
     #[test]
@@ -345,6 +452,13 @@ mod tests {
             (r#"{"code":"1","id":""}"#, ErrorCode::BadMessage),
             (r#"{"type":"input","id":"a"}"#, ErrorCode::BadMessage),
             (r#"{"type":"input","id":"a","text":"x","eof":true}"#, ErrorCode::BadMessage),
+            (r#"{"type":"comm_msg"}"#, ErrorCode::BadMessage),
+            (r#"{"type":"comm_msg","comm_id":""}"#, ErrorCode::BadMessage),
+            (r#"{"type":"comm_open","comm_id":"c"}"#, ErrorCode::BadMessage),
+            (r#"{"type":"comm_open","comm_id":"c","target_name":""}"#, ErrorCode::BadMessage),
+            (r#"{"type":"comm_msg","comm_id":"c","data":[]}"#, ErrorCode::BadMessage),
+            (r#"{"type":"comm_msg","comm_id":"c","data":{"a":1e999}}"#, ErrorCode::BadMessage),
+            (r#"{"type":"comm_msg","comm_id":"c","buffers":["?"]}"#, ErrorCode::BadMessage),
             (r#"{"type":"fly"}"#, ErrorCode::UnknownType),
         ] {
             assert_eq!(code_of(text), code, "{text}");

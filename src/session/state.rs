@@ -22,6 +22,7 @@ use serde::Serialize;
 use crate::link::{DriverCommand, DriverEvent};
 use crate::memory::{Account, Charge};
 use crate::protocol::client::{ClientMessage, Execute, Program};
+use crate::protocol::comm::Comm;
 use crate::protocol::event::{
     CellStatus, DoneUsage, EndReason, Event, NoticeLevel, SessionState, Stream,
 };
@@ -230,6 +231,7 @@ impl State {
                 self.effects.push(Effect::Log(format!("output of no cell: {text}")));
             }
             DriverEvent::Output { cell, stream, bytes } => self.on_output(cell, stream, bytes),
+            DriverEvent::Message { cell: 0, json } => self.on_rich_of_no_cell(&json),
             DriverEvent::Message { cell, json } => self.on_rich(cell, &json),
             DriverEvent::Refused { cell } => self.on_refused(cell),
             DriverEvent::Done { cell, done } => self.on_done(cell, done),
@@ -351,6 +353,8 @@ impl State {
             env: &'a std::collections::BTreeMap<String, String>,
             #[serde(skip_serializing_if = "Option::is_none")]
             program: Option<&'a Program>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            comm: Option<&'a Comm>,
         }
         let order = Order {
             id: &cell.id,
@@ -360,12 +364,14 @@ impl State {
             allow_input: cell.execute.allow_input,
             env: &cell.execute.env,
             program: cell.execute.program.as_ref(),
+            comm: cell.execute.comm.as_ref(),
         };
         let number = cell.number;
         self.send_json(&order, |json| DriverCommand::Execute { cell: number, json });
         let code = ByteString::from(cell.execute.code);
         let (id, by) = (Arc::clone(&cell.id), cell.by);
-        self.emit(Event::Started { id, code, execution_count, by });
+        let comm_id = cell.execute.comm.map(|comm| comm.comm_id);
+        self.emit(Event::Started { id, code, execution_count, by, comm_id });
         self.running = Some(Running::new(
             number,
             cell.id,

@@ -22,6 +22,9 @@ pub(super) fn decode(kind: EventKind, json: &str) -> Result<Event, Error> {
                 serde_json::from_str(json)?;
             Event::Display { id, data, metadata, display_id, update, late }
         }
+        EventKind::CommOpen => Event::CommOpen(serde_json::from_str(json)?),
+        EventKind::CommMsg => Event::CommMsg(serde_json::from_str(json)?),
+        EventKind::CommClose => Event::CommClose(serde_json::from_str(json)?),
         _ => serde_json::from_str(json)?,
     })
 }

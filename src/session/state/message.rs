@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::protocol::event::{Event, Frame, MimeBundle};
+use crate::protocol::comm;
+use crate::protocol::event::{CommFields, Event, Frame, MimeBundle};
 use crate::protocol::reply::empty_object;
 use crate::protocol::scrub::{Unfit, scrub};
 use crate::protocol::shorten::shorten;
@@ -51,6 +52,8 @@ pub(super) enum Unreadable {
     Json(#[from] serde_json::Error),
     #[error("there is no type {0:?}")]
     Type(String),
+    #[error("{0}")]
+    Comm(String),
 }
 
 #[derive(Deserialize)]
@@ -95,6 +98,10 @@ struct Raised {
 }
 
 impl Unreadable {
+    fn unknown(kind: &str) -> Unreadable {
+        Unreadable::Type(kind.chars().take(40).collect())
+    }
+
     /// The reason as a sentence of bounded length.
     pub(super) fn why(&self) -> String {
         shorten(self.to_string(), WHY_BYTES)
@@ -134,11 +141,41 @@ pub(super) fn read(
             let Raised { name, value, traceback, frames } = raised;
             Event::Error { id, name, value, traceback, frames }
         }
-        other => {
-            let shown: String = other.chars().take(40).collect();
-            return Err(Unreadable::Type(shown));
-        }
+        // A cell that has ended says nothing more: this is of a thread, which may outlive it.
+        kind => match read_comm(kind, (!late).then_some(id), json) {
+            Some(event) => event?,
+            None => return Err(Unreadable::unknown(kind)),
+        },
     })
+}
+
+/// Reads a message of code that runs in the background while no cell does: only comms have such.
+pub(super) fn read_of_no_cell(json: &[u8]) -> Result<Event, Unreadable> {
+    let json = &*scrub(json)?;
+    let probe: Probe<'_> = serde_json::from_slice(json)?;
+    read_comm(&probe.kind, None, json).unwrap_or_else(|| Err(Unreadable::unknown(&probe.kind)))
+}
+
+/// Reads a message on a comm. `None`: `kind` is none of these.
+fn read_comm(kind: &str, id: Option<Arc<str>>, json: &[u8]) -> Option<Result<Event, Unreadable>> {
+    let event = match kind {
+        "comm_open" => Event::CommOpen,
+        "comm_msg" => Event::CommMsg,
+        "comm_close" => Event::CommClose,
+        _ => return None,
+    };
+    let read = || {
+        let mut fields: CommFields = serde_json::from_slice(json)?;
+        fields.id = id;
+        let check = |field, name: &str| comm::check_name(field, name).map_err(Unreadable::Comm);
+        check("comm_id", &fields.comm_id)?;
+        match kind {
+            "comm_open" => check("target_name", fields.target_name.as_deref().unwrap_or_default())?,
+            _ => fields.target_name = None,
+        }
+        Ok(event(fields))
+    };
+    Some(read())
 }
 
 impl Bundle {
@@ -218,6 +255,53 @@ mod tests {
         assert!(quoted.unwrap_err().why().len() <= WHY_BYTES);
         let unknown = read_value(&json!({"type": "x".repeat(1 << 20)}));
         assert!(unknown.unwrap_err().why().len() <= WHY_BYTES);
+    }
+
+    #[test]
+    fn messages_on_comms_are_bounded_and_have_the_id_of_a_cell_that_runs() {
+        let said = json!({
+            "type": "comm_open", "comm_id": "c", "target_name": "t", "id": "forged",
+            "data": {"a": 1}, "buffers": ["AAA="],
+        });
+        let fields = |event| match event {
+            Ok(Event::CommOpen(fields)) => fields,
+            other => panic!("{other:?}"),
+        };
+        let bytes = said.to_string().into_bytes();
+        let of_cell = fields(read("a".into(), None, false, &bytes));
+        assert_eq!((of_cell.id.as_deref(), &*of_cell.comm_id), (Some("a"), "c"));
+        assert_eq!((of_cell.target_name.as_deref(), of_cell.data.get()), (Some("t"), r#"{"a":1}"#));
+        assert_eq!(fields(read("a".into(), None, true, &bytes)).id, None, "its cell has ended");
+        assert_eq!(fields(read_of_no_cell(&bytes)).id, None);
+        let display = json!({"type": "display", "data": {}}).to_string();
+        let told = read_of_no_cell(display.as_bytes()).unwrap_err().why();
+        assert_eq!(told, "there is no type \"display\"");
+
+        let changed = |field: &str, value: serde_json::Value| {
+            let mut message = said.clone();
+            message[field] = value;
+            read_of_no_cell(message.to_string().as_bytes())
+        };
+        let long = |bytes| json!("n".repeat(bytes));
+        for field in ["comm_id", "target_name"] {
+            assert!(changed(field, long(comm::NAME_BYTES)).is_ok());
+            for bytes in [0, comm::NAME_BYTES + 1] {
+                let told = changed(field, long(bytes)).unwrap_err().why();
+                assert!(told.contains("may have 1 to 1024"), "{told}");
+            }
+        }
+        assert!(changed("buffers", json!(vec![""; comm::MOST_BUFFERS])).is_ok());
+        for (field, value) in [
+            ("buffers", json!(vec![""; comm::MOST_BUFFERS + 1])),
+            ("buffers", json!(["no base64"])),
+            ("data", json!([])),
+            ("metadata", json!("x")),
+        ] {
+            assert!(changed(field, value).is_err(), "{field}");
+        }
+        // Only what opens a comm names what is to answer.
+        let Ok(Event::CommMsg(fields)) = changed("type", json!("comm_msg")) else { panic!() };
+        assert_eq!(fields.target_name, None);
     }
 
     #[test]

@@ -115,8 +115,9 @@ impl State {
             _ => None,
         };
         match message::read(Arc::clone(&id), execution_count, late, json) {
-            // Of a cell that has ended there is nothing left to say but what its threads show.
-            Ok(event) if late && !matches!(event, Event::Display { .. }) => {
+            // Of a cell that has ended there is nothing left to say but what its threads show and
+            // say on comms.
+            Ok(event) if late && !outlives_cell(&event) => {
                 let line = format!("a message of cell {cell}, which has ended");
                 self.effects.push(Effect::Log(line));
             }
@@ -126,23 +127,34 @@ impl State {
                 }
                 self.emit(event);
             }
-            Err(error) => {
-                let why = error.why();
-                let text = format!("something that cell {id} shows cannot be passed on: {why}");
-                self.emit(Event::Notice {
-                    level: NoticeLevel::Warning,
-                    code: "unreadable".into(),
-                    text,
-                });
-            }
+            Err(error) => self.tell_unreadable(Some(&id), &error.why()),
         }
+    }
+
+    /// A message of code that runs in the background while no cell does.
+    pub(super) fn on_rich_of_no_cell(&mut self, json: &[u8]) {
+        match message::read_of_no_cell(json) {
+            Ok(event) => self.emit(event),
+            Err(error) => self.tell_unreadable(None, &error.why()),
+        }
+    }
+
+    /// Tells that a message of the cell `id`, or of none, is not passed on.
+    fn tell_unreadable(&mut self, id: Option<&str>, why: &str) {
+        let what = match id {
+            Some(id) => format!("something that cell {id} shows"),
+            None => "something that code in the background sends".to_owned(),
+        };
+        let text = format!("{what} cannot be passed on: {why}");
+        self.emit(Event::Notice { level: NoticeLevel::Warning, code: "unreadable".into(), text });
     }
 
     /// The link did not keep a message, because the gateway's memory has no room for it.
     pub(super) fn on_refused(&mut self, cell: u32) {
-        let Some(id) = self.begun(cell) else { return };
-        let text = format!("something that cell {id} shows cannot be passed on: {Exhausted}");
-        self.emit(Event::Notice { level: NoticeLevel::Warning, code: "unreadable".into(), text });
+        let id = self.begun(cell);
+        if id.is_some() || cell == 0 {
+            self.tell_unreadable(id.as_deref(), &Exhausted.to_string());
+        }
     }
 
     pub(super) fn on_done(&mut self, cell: u32, done: Done) {
@@ -250,4 +262,10 @@ impl State {
             processes: usage.processes,
         });
     }
+}
+
+/// Whether a thread that has outlived its cell may cause this.
+fn outlives_cell(event: &Event) -> bool {
+    use Event::{CommClose, CommMsg, CommOpen, Display};
+    matches!(event, Display { .. } | CommOpen(_) | CommMsg(_) | CommClose(_))
 }

@@ -33,6 +33,41 @@ export type ClientMessage = { type: "execute",
   env?: { [key in string]: string },
   /** Whether `input()` may ask; it may unless told otherwise. */
   allow_input?: boolean,
+} | { type: "comm_open",
+  /** The comm, named by who opens it. */
+  comm_id: string,
+  /** What answers in the interpreter, such as `jupyter.widget`. */
+  target_name: string,
+  /** What is said; nothing if it is absent. */
+  data?: Record<string, unknown>,
+  /** What is said about it. */
+  metadata?: Metadata,
+  /** Bytes that belong to the data, in base64. */
+  buffers?: Array<string>,
+  /** The client's name for this message, unique among cells; the gateway gives one if it is absent. */
+  id?: string,
+} | { type: "comm_msg",
+  /** The comm. */
+  comm_id: string,
+  /** What is said; nothing if it is absent. */
+  data?: Record<string, unknown>,
+  /** What is said about it. */
+  metadata?: Metadata,
+  /** Bytes that belong to the data, in base64. */
+  buffers?: Array<string>,
+  /** The client's name for this message, unique among cells; the gateway gives one if it is absent. */
+  id?: string,
+} | { type: "comm_close",
+  /** The comm. */
+  comm_id: string,
+  /** What is said; nothing if it is absent. */
+  data?: Record<string, unknown>,
+  /** What is said about it. */
+  metadata?: Metadata,
+  /** Bytes that belong to the data, in base64. */
+  buffers?: Array<string>,
+  /** The client's name for this message, unique among cells; the gateway gives one if it is absent. */
+  id?: string,
 } | { type: "interrupt",
   /** The cell; the one that runs if it is absent. */
   id?: string,
@@ -89,6 +124,8 @@ export type SessionEvent = {
     execution_count?: number,
     /** Name of the participant. */
     by: string,
+    /** It is no code but a message of a client on this comm. */
+    comm_id?: string,
   } | { type: "stdout" } & OutputFields | { type: "stderr" } & OutputFields | { type: "result",
     /** The cell. */
     id: string,
@@ -116,7 +153,7 @@ export type SessionEvent = {
     id: string,
     /** Not before something new comes. */
     wait: boolean,
-  } | { type: "input_request",
+  } | { type: "comm_open" } & CommFields | { type: "comm_msg" } & CommFields | { type: "comm_close" } & CommFields | { type: "input_request",
     /** The cell. */
     id: string,
     /** What to ask. */
@@ -195,6 +232,22 @@ export type OutputFields = {
   text: string,
   /** The cell had already ended. */
   late?: boolean,
+};
+
+/** Fields of `comm_open`, `comm_msg` and `comm_close`. */
+export type CommFields = {
+  /** The cell that runs, or the client's message on a comm that does; absent if none does. */
+  id?: string,
+  /** The comm, named by who opened it. */
+  comm_id: string,
+  /** What is to answer at the clients, such as `jupyter.widget`; of `comm_open` alone. */
+  target_name?: string,
+  /** What is said. */
+  data: Record<string, unknown>,
+  /** What is said about it. */
+  metadata?: Metadata,
+  /** Bytes that belong to the data, in base64. */
+  buffers?: Array<string>,
 };
 
 /** Which output stream. */
