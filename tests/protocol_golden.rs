@@ -78,7 +78,8 @@ fn said(read: &ClientMessage, golden: &Value) -> Value {
         ClientMessage::Execute(cell) => json!({
             "type": "execute", "code": cell.code, "id": cell.id, "timeout_ms": cell.timeout_ms,
             "stop_on_error": cell.stop_on_error, "silent": cell.silent, "env": cell.env,
-            "allow_input": cell.allow_input,
+            "allow_input": cell.allow_input, "store_history": cell.store_history,
+            "user_expressions": cell.user_expressions,
         }),
         ClientMessage::Interrupt { id } => json!({"type": "interrupt", "id": id}),
         ClientMessage::Input { id, text: Some(text) } => {
@@ -108,8 +109,18 @@ fn said(read: &ClientMessage, golden: &Value) -> Value {
 }
 
 fn is_default(field: &str) -> bool {
-    ["type", "stop_on_error", "silent", "env", "allow_input", "data", "metadata", "buffers"]
-        .contains(&field)
+    [
+        "type",
+        "stop_on_error",
+        "silent",
+        "env",
+        "allow_input",
+        "data",
+        "metadata",
+        "buffers",
+        "user_expressions",
+    ]
+    .contains(&field)
 }
 
 #[test]
@@ -259,6 +270,10 @@ fn event(name: &str, f: &Fields<'_>) -> Option<Event> {
                 output_bytes: f.at("usage")["output_bytes"].as_u64().unwrap(),
             },
             detail: f.read("detail"),
+            user_expressions: f
+                .0
+                .contains_key("user_expressions")
+                .then(|| serde_json::from_str(f.raw("user_expressions").get()).unwrap()),
         },
         "usage" => Event::Usage {
             memory_bytes: f.number("memory_bytes"),
@@ -379,6 +394,7 @@ fn ready(f: &Fields<'_>) -> Ready {
         role: f.word("role", &ROLES),
         template: f.text("template"),
         language: f.read("language"),
+        languages: f.read("languages"),
         state: f.word("state", &STATES),
         seq: f.number("seq"),
         limits: ReadyLimits {

@@ -66,6 +66,8 @@ fn written(cell: &Execute) -> String {
         "timeout_ms": cell.timeout_ms,
         "stop_on_error": cell.stop_on_error,
         "silent": cell.silent,
+        "store_history": cell.store_history,
+        "user_expressions": cell.user_expressions,
         "env": cell.env,
         "allow_input": cell.allow_input,
     })

@@ -50,6 +50,8 @@ fn types() -> String {
         declared::<event::Frame>,
         declared::<event::CellStatus>,
         declared::<event::DoneUsage>,
+        declared::<event::ExpressionValue>,
+        declared::<event::ExpressionStatus>,
         declared::<event::SessionState>,
         declared::<event::NoticeLevel>,
         declared::<event::EndReason>,

@@ -15,6 +15,11 @@ pub(crate) mod typescript;
 /// Longest cell or request id, in bytes: it is repeated in every event of the cell.
 pub const MAX_ID_BYTES: usize = 128;
 
+/// Most expressions that may be evaluated after a cell, and the longest name of one, in bytes.
+pub const MOST_EXPRESSIONS: usize = 64;
+/// See [`MOST_EXPRESSIONS`].
+pub const EXPRESSION_NAME_BYTES: usize = 1 << 10; // 1 KiB
+
 /// One message of a client, checked.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ClientMessage {
@@ -61,8 +66,12 @@ pub struct Execute {
     pub timeout_ms: Option<u64>,
     /// If this cell does not end `ok`, cells queued behind it are cancelled.
     pub stop_on_error: bool,
-    /// No result event and no execution count.
+    /// No result event.
     pub silent: bool,
+    /// Whether it gets an execution count; `None`: unless it is silent.
+    pub store_history: Option<bool>,
+    /// Expressions that are evaluated after the cell, if it ends `ok`, by their names.
+    pub user_expressions: BTreeMap<String, String>,
     /// Environment variables set while the cell runs.
     pub env: BTreeMap<String, String>,
     /// Whether `input()` may ask.
@@ -80,11 +89,17 @@ impl Execute {
         Execute { id, silent: true, allow_input: true, comm, ..Execute::default() }
     }
 
+    /// Whether it gets an execution count.
+    pub fn is_counted(&self) -> bool {
+        self.store_history.unwrap_or(!self.silent)
+    }
+
     /// Bytes that it holds in memory while it waits. A field more or less: what counts is the text.
     pub fn bytes(&self) -> usize {
         let pair = |(name, value): (&String, &String)| name.len() + value.len();
         let comm = self.comm.as_ref().map_or(0, Comm::bytes);
-        self.code.len() + self.env.iter().map(pair).sum::<usize>() + comm
+        let pairs = self.env.iter().chain(&self.user_expressions);
+        self.code.len() + pairs.map(pair).sum::<usize>() + comm
     }
 }
 
@@ -151,8 +166,13 @@ struct RawExecute {
     timeout_ms: Option<u64>,
     /// Whether cells queued behind this one are cancelled if it fails; they are not unless told.
     stop_on_error: Option<bool>,
-    /// No result event and no execution count.
+    /// No result event and, unless `store_history` says otherwise, no execution count.
     silent: Option<bool>,
+    /// Whether the cell gets an execution count; if it is absent, it does unless it is silent.
+    store_history: Option<bool>,
+    /// Expressions, by names of one's own, that are evaluated after the cell if it ends `ok`: at
+    /// most 64. Their values are in `done`.
+    user_expressions: Option<BTreeMap<String, String>>,
     /// Variables of the environment while the cell runs.
     env: Option<BTreeMap<String, String>>,
     /// Whether `input()` may ask; it may unless told otherwise.
@@ -316,6 +336,22 @@ pub fn check_env(env: &BTreeMap<String, String>) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether these can be evaluated after a cell; says what is wrong with them.
+fn check_expressions(expressions: &BTreeMap<String, String>) -> Result<(), String> {
+    if expressions.len() > MOST_EXPRESSIONS {
+        let count = expressions.len();
+        return Err(format!(
+            "`user_expressions` has {count} fields, of at most {MOST_EXPRESSIONS}"
+        ));
+    }
+    match expressions.keys().map(String::len).find(|bytes| *bytes > EXPRESSION_NAME_BYTES) {
+        None => Ok(()),
+        Some(bytes) => Err(format!(
+            "a name in `user_expressions` has {bytes} bytes, of at most {EXPRESSION_NAME_BYTES}"
+        )),
+    }
+}
+
 fn read(kind: &str, text: &str) -> Result<ClientMessage, Refusal> {
     fn fields<'a, T: Deserialize<'a>>(kind: &str, text: &'a str) -> Result<T, Refusal> {
         serde_json::from_str(text).map_err(|error| {
@@ -330,13 +366,18 @@ fn read(kind: &str, text: &str) -> Result<ClientMessage, Refusal> {
                 return Err(Refusal::new(ErrorCode::BadMessage, message));
             }
             let env = raw.env.unwrap_or_default();
-            check_env(&env).map_err(|message| Refusal::new(ErrorCode::BadMessage, message))?;
+            let user_expressions = raw.user_expressions.unwrap_or_default();
+            check_env(&env)
+                .and_then(|()| check_expressions(&user_expressions))
+                .map_err(|message| Refusal::new(ErrorCode::BadMessage, message))?;
             ClientMessage::Execute(Execute {
                 code: raw.code,
                 id: raw.id,
                 timeout_ms: raw.timeout_ms,
                 stop_on_error: raw.stop_on_error.unwrap_or(false),
                 silent: raw.silent.unwrap_or(false),
+                store_history: raw.store_history,
+                user_expressions,
                 env,
                 allow_input: raw.allow_input.unwrap_or(true),
                 program: None,
@@ -493,6 +534,37 @@ mod tests {
         ] {
             let refusal = ClientMessage::parse(&text).unwrap_err();
             assert!(refusal.message.len() <= Refusal::MESSAGE_BYTES, "{}", refusal.message.len());
+        }
+    }
+
+    #[test]
+    fn a_cell_counts_unless_it_is_silent_or_says_so() {
+        for (fields, counts) in [
+            ("", true),
+            (r#","silent":true"#, false),
+            (r#","silent":true,"store_history":true"#, true),
+            (r#","store_history":false"#, false),
+        ] {
+            let parsed = ClientMessage::parse(&format!(r#"{{"code":"1"{fields}}}"#));
+            let Ok(ClientMessage::Execute(cell)) = parsed else { panic!("{parsed:?}") };
+            assert_eq!(cell.is_counted(), counts, "{fields}");
+        }
+    }
+
+    #[test]
+    fn expressions_are_bounded() {
+        let parsed = |count: usize, name: usize| {
+            let all: BTreeMap<_, _> = (0..count).map(|n| (format!("{n:0>name$}"), "1")).collect();
+            let message = serde_json::json!({"code": "1", "user_expressions": all});
+            ClientMessage::parse(&message.to_string())
+        };
+        let Ok(ClientMessage::Execute(cell)) = parsed(MOST_EXPRESSIONS, EXPRESSION_NAME_BYTES)
+        else {
+            panic!()
+        };
+        assert_eq!(cell.bytes(), 1 + MOST_EXPRESSIONS * (EXPRESSION_NAME_BYTES + 1));
+        for (count, name) in [(MOST_EXPRESSIONS + 1, 2), (1, EXPRESSION_NAME_BYTES + 1)] {
+            assert_eq!(parsed(count, name).unwrap_err().code, ErrorCode::BadMessage);
         }
     }
 

@@ -157,6 +157,10 @@ pub enum Event {
         /// One sentence for people.
         #[serde(skip_serializing_if = "Option::is_none")]
         detail: Option<String>,
+        /// The values of the cell's `user_expressions`, by their names, if it ended `ok`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, ts(optional, type = "Record<string, ExpressionValue>"))]
+        user_expressions: Option<JsonObject>,
     },
     /// What the sandbox uses; about once a second while a cell runs.
     Usage {
@@ -298,6 +302,37 @@ pub enum CellStatus {
     Cancelled,
     /// The sandbox or its backend went away.
     Lost,
+}
+
+/// The value of one of a cell's `user_expressions`, or the error that it raised.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
+pub struct ExpressionValue {
+    /// Whether it has a value.
+    pub status: ExpressionStatus,
+    /// The value in all its forms; if `ok`.
+    #[cfg_attr(test, ts(optional, type = "MimeBundle"))]
+    pub data: Option<MimeBundle>,
+    /// What it says about them; if `ok`.
+    #[cfg_attr(test, ts(optional, type = "Metadata"))]
+    pub metadata: Option<JsonObject>,
+    /// Name of the exception's class; if `error`.
+    pub ename: Option<String>,
+    /// Its text; if `error`.
+    pub evalue: Option<String>,
+    /// Lines for people; if `error`.
+    pub traceback: Option<Vec<String>>,
+}
+
+/// What came of an expression.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub enum ExpressionStatus {
+    /// It has a value.
+    Ok,
+    /// It raised.
+    Error,
 }
 
 /// What a cell used.

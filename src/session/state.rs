@@ -333,7 +333,7 @@ impl State {
             return;
         };
         self.enter(SessionState::Busy);
-        let execution_count = (!cell.execute.silent).then(|| {
+        let execution_count = cell.execute.is_counted().then(|| {
             self.execution_count += 1;
             self.execution_count
         });
@@ -351,6 +351,8 @@ impl State {
             allow_input: bool,
             #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
             env: &'a std::collections::BTreeMap<String, String>,
+            #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+            user_expressions: &'a std::collections::BTreeMap<String, String>,
             #[serde(skip_serializing_if = "Option::is_none")]
             program: Option<&'a Program>,
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -363,6 +365,7 @@ impl State {
             silent: cell.execute.silent,
             allow_input: cell.execute.allow_input,
             env: &cell.execute.env,
+            user_expressions: &cell.execute.user_expressions,
             program: cell.execute.program.as_ref(),
             comm: cell.execute.comm.as_ref(),
         };
@@ -427,6 +430,9 @@ impl State {
             self.effects.push(Effect::EndArchive { id, omitted });
         }
         self.asking.remove(&running.number);
+        // Its memory is given back after the event has been made, which is charged by itself.
+        let values = running.user_expressions.take().filter(|_| status == CellStatus::Ok);
+        let (user_expressions, _charge) = values.unzip();
         self.emit(Event::Done {
             id: running.id,
             status,
@@ -435,6 +441,7 @@ impl State {
             state_kept,
             usage,
             detail,
+            user_expressions,
         });
     }
 
@@ -453,6 +460,7 @@ impl State {
             state_kept: true,
             usage: DoneUsage::default(),
             detail: Some(why.to_owned()),
+            user_expressions: None,
         });
     }
 

@@ -1,12 +1,14 @@
 //! A runner's rich messages: hostile JSON in, events out.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::protocol::comm;
-use crate::protocol::event::{CommFields, Event, Frame, MimeBundle};
+use crate::protocol::client::{EXPRESSION_NAME_BYTES, MOST_EXPRESSIONS};
+use crate::protocol::comm::{self, JsonObject};
+use crate::protocol::event::{CommFields, Event, ExpressionValue, Frame, MimeBundle};
 use crate::protocol::reply::empty_object;
 use crate::protocol::scrub::{Unfit, scrub};
 use crate::protocol::shorten::shorten;
@@ -37,6 +39,19 @@ const FRAME_TEXT_BYTES: usize = 16 << 10; // 16 KiB
 /// Longest sentence about what is wrong with a message: it may quote the message.
 const WHY_BYTES: usize = 300;
 
+/// Most bytes of the values of a cell's expressions together: `done` has them, and each participant
+/// is sent it.
+const EXPRESSIONS_BYTES: usize = 1 << 20; // 1 MiB
+
+/// What a message of a cell is.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// To be told as it is.
+    Event(Event),
+    /// The values of the cell's expressions, by their names: [`ExpressionValue`] each.
+    UserExpressions(JsonObject),
+}
+
 /// Why a message is no event.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unreadable {
@@ -54,6 +69,12 @@ pub(super) enum Unreadable {
     Type(String),
     #[error("{0}")]
     Comm(String),
+    #[error("its values of expressions have {0} bytes, of at most {EXPRESSIONS_BYTES}")]
+    Expressions(usize),
+    #[error("it has {0} values of expressions, of at most {MOST_EXPRESSIONS}")]
+    ManyExpressions(usize),
+    #[error("the name of an expression has {0} bytes, of at most {EXPRESSION_NAME_BYTES}")]
+    ExpressionName(usize),
 }
 
 #[derive(Deserialize)]
@@ -115,10 +136,11 @@ pub(super) fn read(
     execution_count: Option<u32>,
     late: bool,
     json: &[u8],
-) -> Result<Event, Unreadable> {
+) -> Result<Message, Unreadable> {
     let json = &*scrub(json)?;
     let probe: Probe<'_> = serde_json::from_slice(json)?;
-    Ok(match &*probe.kind {
+    Ok(Message::Event(match &*probe.kind {
+        "user_expressions" => return read_expressions(json).map(Message::UserExpressions),
         "result" => {
             let Bundle { data, metadata, .. } = Bundle::read(json)?;
             Event::Result { id, execution_count, data, metadata }
@@ -146,7 +168,39 @@ pub(super) fn read(
             Some(event) => event?,
             None => return Err(Unreadable::unknown(kind)),
         },
-    })
+    }))
+}
+
+/// Reads the values of expressions, of which the text is kept.
+fn read_expressions(json: &[u8]) -> Result<JsonObject, Unreadable> {
+    #[derive(Deserialize)]
+    struct Evaluated {
+        values: JsonObject,
+    }
+    let Evaluated { values } = serde_json::from_slice(json)?;
+    let text = values.get();
+    if text.len() > EXPRESSIONS_BYTES {
+        return Err(Unreadable::Expressions(text.len()));
+    }
+    let all: BTreeMap<String, ExpressionValue> = serde_json::from_str(text)?;
+    if all.len() > MOST_EXPRESSIONS {
+        return Err(Unreadable::ManyExpressions(all.len()));
+    }
+    if let Some(name) = all.keys().find(|name| name.len() > EXPRESSION_NAME_BYTES) {
+        return Err(Unreadable::ExpressionName(name.len()));
+    }
+    all.values().filter_map(|value| value.data.as_ref()).try_for_each(check_forms)?;
+    Ok(values)
+}
+
+fn check_forms(data: &MimeBundle) -> Result<(), Unreadable> {
+    if data.len() > MIME_TYPES {
+        return Err(Unreadable::Forms(data.len()));
+    }
+    match data.keys().find(|name| name.len() > MIME_TYPE_BYTES) {
+        Some(name) => Err(Unreadable::MimeType(name.len())),
+        None => Ok(()),
+    }
 }
 
 /// Reads a message of code that runs in the background while no cell does: only comms have such.
@@ -185,12 +239,7 @@ impl Bundle {
         if let Some(id) = bundle.display_id.as_ref().filter(|id| id.len() > DISPLAY_ID_BYTES) {
             return Err(Unreadable::DisplayId(id.len()));
         }
-        if bundle.data.len() > MIME_TYPES {
-            return Err(Unreadable::Forms(bundle.data.len()));
-        }
-        if let Some(name) = bundle.data.keys().find(|name| name.len() > MIME_TYPE_BYTES) {
-            return Err(Unreadable::MimeType(name.len()));
-        }
+        check_forms(&bundle.data)?;
         if !bundle.metadata.get().starts_with('{') {
             bundle.metadata = empty_object();
         }
@@ -232,7 +281,47 @@ mod tests {
     use serde_json::json;
 
     fn read_value(message: &serde_json::Value) -> Result<Event, Unreadable> {
-        read("a".into(), None, false, message.to_string().as_bytes())
+        match read("a".into(), None, false, message.to_string().as_bytes())? {
+            Message::Event(event) => Ok(event),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn values_of_expressions_are_bounded_and_kept_as_text() {
+        let read = |values: serde_json::Value| -> Result<JsonObject, Unreadable> {
+            let json = json!({"type": "user_expressions", "values": values}).to_string();
+            match read("a".into(), None, false, json.as_bytes())? {
+                Message::UserExpressions(values) => Ok(values),
+                other => panic!("{other:?}"),
+            }
+        };
+        let ok = |data: serde_json::Value| json!({"status": "ok", "data": data, "metadata": {}});
+        let error = json!({"status": "error", "ename": "E", "evalue": "", "traceback": ["E"]});
+        let values = json!({"a": ok(json!({"text/plain": "1"})), "b": error});
+        assert_eq!(read(values.clone()).unwrap().get(), values.to_string());
+        let many = |count: usize, name: usize| {
+            (0..count).map(|n| (format!("{n:0>name$}"), error.clone())).collect()
+        };
+        let of = |values: serde_json::Map<String, serde_json::Value>| read(values.into());
+        assert!(of(many(MOST_EXPRESSIONS, EXPRESSION_NAME_BYTES)).is_ok());
+        let forms = |count, name: usize| {
+            let data: serde_json::Map<_, _> =
+                (0..count).map(|n| (format!("{n:0>name$}"), json!(""))).collect();
+            read(json!({"a": ok(data.into())}))
+        };
+        for (refused, why) in [
+            (of(many(MOST_EXPRESSIONS + 1, 2)), "it has 65 values"),
+            (of(many(1, EXPRESSION_NAME_BYTES + 1)), "the name of an expression has 1025 bytes"),
+            (forms(MIME_TYPES + 1, 2), "it has 65 forms"),
+            (forms(1, MIME_TYPE_BYTES + 1), "the name of one of its forms has 513 bytes"),
+            (read(json!({"a": ok(json!({"t": "x".repeat(EXPRESSIONS_BYTES)}))})), "its values"),
+            (read(json!({"a": {"status": "maybe"}})), "unknown variant"),
+            (read(json!([])), "this field has to be an object"),
+        ] {
+            let told = refused.unwrap_err().why();
+            assert!(told.starts_with(why), "{told}");
+        }
     }
 
     #[test]
@@ -264,15 +353,19 @@ mod tests {
             "data": {"a": 1}, "buffers": ["AAA="],
         });
         let fields = |event| match event {
-            Ok(Event::CommOpen(fields)) => fields,
+            Event::CommOpen(fields) => fields,
+            other => panic!("{other:?}"),
+        };
+        let of_cell = |late| match read("a".into(), None, late, said.to_string().as_bytes()) {
+            Ok(Message::Event(event)) => fields(event),
             other => panic!("{other:?}"),
         };
         let bytes = said.to_string().into_bytes();
-        let of_cell = fields(read("a".into(), None, false, &bytes));
-        assert_eq!((of_cell.id.as_deref(), &*of_cell.comm_id), (Some("a"), "c"));
-        assert_eq!((of_cell.target_name.as_deref(), of_cell.data.get()), (Some("t"), r#"{"a":1}"#));
-        assert_eq!(fields(read("a".into(), None, true, &bytes)).id, None, "its cell has ended");
-        assert_eq!(fields(read_of_no_cell(&bytes)).id, None);
+        let running = of_cell(false);
+        assert_eq!((running.id.as_deref(), &*running.comm_id), (Some("a"), "c"));
+        assert_eq!((running.target_name.as_deref(), running.data.get()), (Some("t"), r#"{"a":1}"#));
+        assert_eq!(of_cell(true).id, None, "its cell has ended");
+        assert_eq!(fields(read_of_no_cell(&bytes).unwrap()).id, None);
         let display = json!({"type": "display", "data": {}}).to_string();
         let told = read_of_no_cell(display.as_bytes()).unwrap_err().why();
         assert_eq!(told, "there is no type \"display\"");

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use bytestring::ByteString;
 use cellgate_driver::wire::{Done, ExitCause, Exited, Usage};
 
+use super::message::Message;
 use super::running::Stop;
 use super::{ANSWER_TIME, Effect, RESTART_TIME, State, ending, message};
 use crate::memory::Exhausted;
+use crate::protocol::comm::JsonObject;
 use crate::protocol::event::{
     CellStatus, EndReason, Event, NoticeLevel, Output, SessionState, Stream,
 };
@@ -117,17 +119,27 @@ impl State {
         match message::read(Arc::clone(&id), execution_count, late, json) {
             // Of a cell that has ended there is nothing left to say but what its threads show and
             // say on comms.
-            Ok(event) if late && !outlives_cell(&event) => {
+            Ok(said) if late && !outlives_cell(&said) => {
                 let line = format!("a message of cell {cell}, which has ended");
                 self.effects.push(Effect::Log(line));
             }
-            Ok(event) => {
+            Ok(Message::UserExpressions(values)) => self.keep_expressions(&id, values),
+            Ok(Message::Event(event)) => {
                 if matches!(event, Event::InputRequest { .. }) {
                     self.asking.insert(cell);
                 }
                 self.emit(event);
             }
             Err(error) => self.tell_unreadable(Some(&id), &error.why()),
+        }
+    }
+
+    /// Keeps the values of the running cell's expressions until its end.
+    fn keep_expressions(&mut self, id: &str, values: JsonObject) {
+        match (self.rules.memory.try_charge(values.get().len()), &mut self.running) {
+            (Ok(charge), Some(running)) => running.user_expressions = Some((values, charge)),
+            (Err(exhausted), _) => self.tell_unreadable(Some(id), &exhausted.to_string()),
+            (Ok(_), None) => {}
         }
     }
 
@@ -265,7 +277,8 @@ impl State {
 }
 
 /// Whether a thread that has outlived its cell may cause this.
-fn outlives_cell(event: &Event) -> bool {
+fn outlives_cell(said: &Message) -> bool {
     use Event::{CommClose, CommMsg, CommOpen, Display};
+    let Message::Event(event) = said else { return false };
     matches!(event, Display { .. } | CommOpen(_) | CommMsg(_) | CommClose(_))
 }

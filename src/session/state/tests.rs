@@ -5,6 +5,7 @@ use cellgate_driver::wire::{CellUsage, Done, ExitCause, Exited, Outcome, Usage};
 
 use super::*;
 use crate::protocol::client::{Query, QueryKind};
+use crate::protocol::comm::JsonObject;
 
 fn rules() -> Rules {
     Rules {
@@ -195,6 +196,44 @@ fn messages_on_comms_wait_with_the_cells() {
     assert_eq!(restarted, ["done q Cancelled", "→restart", "arm 60000", "restarting"]);
     let ended = story.hear(exited(4, ExitCause::Restart, true, 9));
     assert_eq!(ended[0], "done o Interrupted state lost");
+}
+
+#[test]
+fn values_of_expressions_are_told_with_the_end_of_a_cell_that_is_ok() {
+    let values = r#"{"a": {"status": "ok", "data": {"text/plain": "1.50"}, "metadata": {}}}"#;
+    let evaluated = |cell| DriverEvent::Message {
+        cell,
+        json: format!(r#"{{"type": "user_expressions", "values": {values}}}"#).into(),
+    };
+    let mut story = Story::new(rules());
+    let used = story.0.rules.memory.clone();
+    for (cell, outcome) in [(1, Outcome::Ok), (2, Outcome::Error)] {
+        let message = r#"{"code": "1", "user_expressions": {"a": "1.50"}}"#;
+        story.0.on_message(1, &by(), ClientMessage::parse(message).unwrap());
+        let order = story.0.effects.iter().find_map(|effect| match effect {
+            Effect::Send(DriverCommand::Execute { json, .. }) => {
+                Some(String::from_utf8_lossy(json))
+            }
+            _ => None,
+        });
+        assert!(order.unwrap().contains(r#""user_expressions":{"a":"1.50"}"#));
+        story.read();
+        assert_eq!(story.hear(evaluated(cell)), [""; 0]);
+        assert!(used.used() >= values.len());
+        story.0.on_driver(done(cell, outcome, 5));
+        let told = story.0.effects.iter().find_map(|effect| match effect {
+            Effect::Emit(Event::Done { user_expressions, .. }) => Some(user_expressions.clone()),
+            _ => None,
+        });
+        let expected = (outcome == Outcome::Ok).then_some(values);
+        assert_eq!(told.unwrap().as_ref().map(JsonObject::get), expected);
+        story.read();
+        assert_eq!(story.hear(evaluated(cell)), ["log"], "it comes too late");
+        assert_eq!(used.used(), 0);
+    }
+    let silent = r#"{"code": "1", "silent": true, "store_history": true, "id": "s"}"#;
+    let begun = story.send(ClientMessage::parse(silent).unwrap());
+    assert_eq!(begun.last().map(String::as_str), Some("started s [3]"));
 }
 
 #[test]

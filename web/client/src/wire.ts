@@ -27,8 +27,12 @@ export type ClientMessage = { type: "execute",
   timeout_ms?: number,
   /** Whether cells queued behind this one are cancelled if it fails; they are not unless told. */
   stop_on_error?: boolean,
-  /** No result event and no execution count. */
+  /** No result event and, unless `store_history` says otherwise, no execution count. */
   silent?: boolean,
+  /** Whether the cell gets an execution count; if it is absent, it does unless it is silent. */
+  store_history?: boolean,
+  /** Expressions, by names of one's own, that are evaluated after the cell if it ends `ok`: at most 64. Their values are in `done`. */
+  user_expressions?: { [key in string]: string },
   /** Variables of the environment while the cell runs. */
   env?: { [key in string]: string },
   /** Whether `input()` may ask; it may unless told otherwise. */
@@ -193,6 +197,8 @@ export type SessionEvent = {
     usage: DoneUsage,
     /** One sentence for people. */
     detail?: string,
+    /** The values of the cell's `user_expressions`, by their names, if it ended `ok`. */
+    user_expressions?: Record<string, ExpressionValue>,
   } | { type: "usage",
     /** Memory charged to it, in bytes. */
     memory_bytes: number,
@@ -280,6 +286,25 @@ export type DoneUsage = {
   output_bytes: number,
 };
 
+/** The value of one of a cell's `user_expressions`, or the error that it raised. */
+export type ExpressionValue = {
+  /** Whether it has a value. */
+  status: ExpressionStatus,
+  /** The value in all its forms; if `ok`. */
+  data?: MimeBundle,
+  /** What it says about them; if `ok`. */
+  metadata?: Metadata,
+  /** Name of the exception's class; if `error`. */
+  ename?: string,
+  /** Its text; if `error`. */
+  evalue?: string,
+  /** Lines for people; if `error`. */
+  traceback?: Array<string>,
+};
+
+/** What came of an expression. */
+export type ExpressionStatus = "ok" | "error";
+
 /** What a session does. */
 export type SessionState = "idle" | "busy" | "restarting" | "ended";
 
@@ -354,6 +379,8 @@ export type ReadyFields = {
   template: string,
   /** What the interpreter is. */
   language: LanguageInfo,
+  /** What cells may be written in, the default first. */
+  languages: Array<LanguageInfo>,
   /** What the session does now. */
   state: SessionState,
   /** Newest seq in the log; 0 if there is none yet. */
@@ -370,6 +397,8 @@ export type LanguageInfo = {
   name: string,
   /** Such as `3.11.2`. */
   version: string,
+  /** What executes cells, where a language has several: `ipython` or `plain`. */
+  shell?: string,
 };
 
 /** Limits as told to clients. What is `null` has no limit. */
