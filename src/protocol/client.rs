@@ -79,13 +79,13 @@ pub struct Execute {
     /// The code is a program that runs once; no client can say so for a cell of a session.
     pub program: Option<Program>,
     /// A message on a comm, which is given to the interpreter instead of code.
-    pub comm: Option<Comm>,
+    pub comm: Option<Box<Comm>>,
 }
 
 impl Execute {
     /// A message on a comm: it runs like a silent cell that has no code.
     pub fn of_comm(id: Option<String>, comm: Comm) -> Execute {
-        let comm = Some(comm);
+        let comm = Some(Box::new(comm));
         Execute { id, silent: true, allow_input: true, comm, ..Execute::default() }
     }
 
@@ -97,7 +97,7 @@ impl Execute {
     /// Bytes that it holds in memory while it waits. A field more or less: what counts is the text.
     pub fn bytes(&self) -> usize {
         let pair = |(name, value): (&String, &String)| name.len() + value.len();
-        let comm = self.comm.as_ref().map_or(0, Comm::bytes);
+        let comm = self.comm.as_ref().map_or(0, |comm| comm.bytes());
         let pairs = self.env.iter().chain(&self.user_expressions);
         self.code.len() + pairs.map(pair).sum::<usize>() + comm
     }

@@ -367,7 +367,7 @@ impl State {
             env: &cell.execute.env,
             user_expressions: &cell.execute.user_expressions,
             program: cell.execute.program.as_ref(),
-            comm: cell.execute.comm.as_ref(),
+            comm: cell.execute.comm.as_deref(),
         };
         let number = cell.number;
         self.send_json(&order, |json| DriverCommand::Execute { cell: number, json });
