@@ -14,6 +14,9 @@ pub const LANGUAGES: &[&Language] = &[DEFAULT];
 /// The language of templates that name none.
 pub const DEFAULT: &Language = &python::PYTHON;
 
+/// The variable in which a runner finds the setting `shell` of its template.
+pub const SHELL_VARIABLE: &str = "CELLGATE_SHELL";
+
 /// One language.
 pub struct Language {
     /// Its name on the wire and in settings. Unique.
@@ -32,6 +35,9 @@ pub struct Language {
     pub memory_bytes: u64,
     /// Variables that its interpreter needs.
     pub variables: &'static [(&'static str, &'static str)],
+    /// The values that the setting `shell` may have, the default first: what its runner executes
+    /// cells with. Empty if it has but one way. The runner finds the value in [`SHELL_VARIABLE`].
+    pub shells: &'static [&'static str],
     /// Variables from which it reads how many processors there are.
     pub processor_counts: &'static [&'static str],
 }

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 pub mod client;
 pub mod close;
+pub mod comm;
 mod escape;
 pub mod event;
 pub mod refusal;
@@ -21,6 +22,7 @@ pub(crate) mod shorten;
 
 pub use client::{ClientMessage, Execute};
 pub use close::{Close, CloseCode};
+pub use comm::Comm;
 pub use event::Event;
 pub use refusal::{ErrorCode, Refusal};
 pub use reply::Reply;

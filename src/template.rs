@@ -19,6 +19,8 @@ pub struct Template {
     pub root: Option<PathBuf>,
     /// Image for the Docker backend.
     pub image: String,
+    /// What executes cells: one of [`Language::shells`], or nothing if there are none.
+    pub shell: Option<&'static str>,
     /// Variables added to the runner's environment.
     pub env: Vec<(String, String)>,
     /// What a session of this template may use.
@@ -36,6 +38,7 @@ impl Template {
             interpreter: None,
             root: None,
             image: language.image.to_owned(),
+            shell: language.shells.first().copied(),
             env: Vec::new(),
             limits: Limits::of(language),
             pool: PoolSize::default(),

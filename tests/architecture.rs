@@ -120,6 +120,7 @@ const INNER: &[(&str, &[Row])] = &[
             ("event", 2, &[]),
             ("refusal", 2, &[]),
             ("close", 2, &[]),
+            ("comm", 1, &["scrub"]),
             ("escape", 1, &[]),
             ("scrub", 1, &[]),
             ("shorten", 1, &[]),

@@ -30,7 +30,9 @@ fn golden() -> Vec<(String, Golden)> {
         .unwrap()
         .map(|entry| {
             let path = entry.unwrap().path();
-            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            // `comm_msg.client.json`: both sides say messages of this type.
+            let name = path.file_name().unwrap().to_str().unwrap();
+            let name = name.split('.').next().unwrap().to_owned();
             let text = std::fs::read_to_string(&path).unwrap();
             let golden = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{name}: {e}"));
             (name, golden)
@@ -46,10 +48,10 @@ fn every_message_of_the_protocol_has_a_golden_file() {
         golden().into_iter().filter(|(_, g)| g.from == from).map(|(name, _)| name).collect()
     };
     let set = |text: &str| text.split_whitespace().map(str::to_owned).collect::<BTreeSet<_>>();
-    let client = "ack complete end execute input inspect interrupt is_complete ping restart";
+    let client = "ack comm_close comm_msg comm_open complete end execute input inspect interrupt is_complete ping restart";
     assert_eq!(names("client"), set(client));
-    let gateway = "clear_output complete_reply display done ended error gap input_request \
-                   inspect_reply is_complete_reply notice participants pong protocol_error queued \
+    let gateway = "clear_output comm_close comm_msg comm_open complete_reply display done ended \
+                   error gap input_request inspect_reply is_complete_reply notice participants pong protocol_error queued \
                    ready restarted result started status stderr stdout truncated usage";
     assert_eq!(names("gateway"), set(gateway));
 }
@@ -68,10 +70,16 @@ fn what_clients_say_is_read() {
 /// What a message was read as, written as the golden one is: with the fields that one has.
 fn said(read: &ClientMessage, golden: &Value) -> Value {
     let all = match read {
+        ClientMessage::Execute(cell) if cell.comm.is_some() => {
+            let mut all = serde_json::to_value(&cell.comm).unwrap();
+            all["id"] = json!(cell.id);
+            all
+        }
         ClientMessage::Execute(cell) => json!({
             "type": "execute", "code": cell.code, "id": cell.id, "timeout_ms": cell.timeout_ms,
             "stop_on_error": cell.stop_on_error, "silent": cell.silent, "env": cell.env,
-            "allow_input": cell.allow_input,
+            "allow_input": cell.allow_input, "store_history": cell.store_history,
+            "user_expressions": cell.user_expressions,
         }),
         ClientMessage::Interrupt { id } => json!({"type": "interrupt", "id": id}),
         ClientMessage::Input { id, text: Some(text) } => {
@@ -101,7 +109,18 @@ fn said(read: &ClientMessage, golden: &Value) -> Value {
 }
 
 fn is_default(field: &str) -> bool {
-    ["type", "stop_on_error", "silent", "env", "allow_input"].contains(&field)
+    [
+        "type",
+        "stop_on_error",
+        "silent",
+        "env",
+        "allow_input",
+        "data",
+        "metadata",
+        "buffers",
+        "user_expressions",
+    ]
+    .contains(&field)
 }
 
 #[test]
@@ -155,6 +174,11 @@ impl Fields<'_> {
         serde_json::from_value(value.clone()).unwrap_or_else(|error| panic!("{field}: {error}"))
     }
 
+    /// All fields as a structure that has raw JSON.
+    fn whole<T: for<'de> Deserialize<'de>>(&self) -> T {
+        serde_json::from_str(&serde_json::to_string(self.0).unwrap()).unwrap()
+    }
+
     fn text(&self, field: &str) -> String {
         self.read(field)
     }
@@ -194,7 +218,8 @@ fn event(name: &str, f: &Fields<'_>) -> Option<Event> {
         }
         "started" => {
             let code = ByteString::from(f.text("code"));
-            Event::Started { id: f.id(), code, execution_count: count(), by: by() }
+            let comm_id = f.read("comm_id");
+            Event::Started { id: f.id(), code, execution_count: count(), by: by(), comm_id }
         }
         "stdout" => Event::Stdout(output()),
         "stderr" => Event::Stderr(output()),
@@ -213,6 +238,9 @@ fn event(name: &str, f: &Fields<'_>) -> Option<Event> {
             late: f.flag("late"),
         },
         "clear_output" => Event::ClearOutput { id: f.id(), wait: f.flag("wait") },
+        "comm_open" => Event::CommOpen(f.whole()),
+        "comm_msg" => Event::CommMsg(f.whole()),
+        "comm_close" => Event::CommClose(f.whole()),
         "input_request" => Event::InputRequest {
             id: f.id(),
             prompt: f.text("prompt"),
@@ -242,6 +270,10 @@ fn event(name: &str, f: &Fields<'_>) -> Option<Event> {
                 output_bytes: f.at("usage")["output_bytes"].as_u64().unwrap(),
             },
             detail: f.read("detail"),
+            user_expressions: f
+                .0
+                .contains_key("user_expressions")
+                .then(|| serde_json::from_str(f.raw("user_expressions").get()).unwrap()),
         },
         "usage" => Event::Usage {
             memory_bytes: f.number("memory_bytes"),
@@ -362,6 +394,7 @@ fn ready(f: &Fields<'_>) -> Ready {
         role: f.word("role", &ROLES),
         template: f.text("template"),
         language: f.read("language"),
+        languages: f.read("languages"),
         state: f.word("state", &STATES),
         seq: f.number("seq"),
         limits: ReadyLimits {

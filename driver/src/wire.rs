@@ -45,7 +45,9 @@ pub const MAX_PAYLOAD: usize = 64 << 10;
 pub mod kind {
     /// First frame of the gateway: a [`super::Setup`].
     pub const SETUP: u8 = 0x01;
-    /// Run a cell. JSON: `{"code", "execution_count"?, "silent", "allow_input", "env"?}`.
+    /// Run a cell. JSON: `{"id", "code", "execution_count"?, "silent", "allow_input", "env"?,
+    /// "user_expressions"?}`; without `execution_count` the cell does not count. With `comm` a client's message on a comm in the place of code: `{"type": "comm_open" |
+    /// "comm_msg" | "comm_close", "comm_id", "target_name"?, "data", "metadata", "buffers"}`.
     pub const EXECUTE: u8 = 0x02;
     /// Stop the cell if it runs: SIGINT now, SIGKILL after the payload's u32 of milliseconds.
     pub const INTERRUPT: u8 = 0x03;
@@ -71,13 +73,16 @@ pub mod kind {
     /// First frame of the driver: u16 [`super::VERSION`], then lines of text, each naming a
     /// protection the supervisor could not establish.
     pub const HELLO: u8 = 0x81;
-    /// A runner is ready for cells. JSON: `{"language": {"name", "version"}, …}`.
+    /// A runner is ready for cells. JSON: `{"language": {"name", "version", "shell"?}, …}`.
     pub const READY: u8 = 0x82;
     /// Bytes of a cell's stdout, or stderr with [`super::flag::STDERR`]. Cell 0: of no cell (an
     /// interpreter that fails to start).
     pub const OUTPUT: u8 = 0x83;
     /// A rich event of a cell. JSON with `type` `result`, `display`, `clear_output`,
-    /// `input_request` or `error` and that event's fields, without `id`, `seq` and `ts`.
+    /// `input_request`, `error`, `comm_open`, `comm_msg` or `comm_close` and that event's fields,
+    /// without `id`, `seq` and `ts`; or `user_expressions` with `values`, before the DONE of a cell
+    /// that ends ok. Cell 0: of code that runs in the background while no cell
+    /// does; only messages on comms are so.
     pub const MESSAGE: u8 = 0x84;
     /// The cell ended and the runner lives: [`super::Done`]. From the runner: the outcome, and a 1
     /// if nothing is left that could write to the cell's pipes, so that they may serve the next.

@@ -52,6 +52,13 @@ fn checked(message: &ClientMessage) {
 
 /// The cell as a client would send it.
 fn written(cell: &Execute) -> String {
+    if let Some(comm) = &cell.comm {
+        // Its data is written as it was read, so that it is the same text again.
+        let mut text = serde_json::to_string(comm).unwrap_or_default();
+        text.pop();
+        let id = serde_json::to_string(&cell.id).unwrap_or_default();
+        return format!("{text},\"id\":{id}}}");
+    }
     serde_json::json!({
         "type": "execute",
         "code": cell.code,
@@ -59,6 +66,8 @@ fn written(cell: &Execute) -> String {
         "timeout_ms": cell.timeout_ms,
         "stop_on_error": cell.stop_on_error,
         "silent": cell.silent,
+        "store_history": cell.store_history,
+        "user_expressions": cell.user_expressions,
         "env": cell.env,
         "allow_input": cell.allow_input,
     })

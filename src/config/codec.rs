@@ -231,10 +231,7 @@ impl<T: Copy + PartialEq, const N: usize> Codec for Choice<T, N> {
 
     fn read(&self, raw: &Raw, _: &Path) -> Result<T, String> {
         let at = raw.text().and_then(|text| self.words.iter().position(|word| *word == text));
-        at.map(|at| self.values[at]).ok_or_else(|| {
-            let words = self.words.map(|word| format!("\"{word}\"")).join(", ");
-            format!("{} is not one of {words}", raw.quote())
-        })
+        at.map(|at| self.values[at]).ok_or_else(|| none_of(raw, self.words))
     }
 
     fn show(&self, value: &T) -> Value {
@@ -245,6 +242,33 @@ impl<T: Copy + PartialEq, const N: usize> Codec for Choice<T, N> {
     fn form(&self) -> Form {
         Form { metavar: "WORD", words: self.words, ..Form::default() }
     }
+}
+
+/// One of a few words, or nothing where there are none to choose from.
+pub(super) struct Word {
+    pub(super) words: &'static [&'static str],
+}
+
+impl Codec for Word {
+    type Value = Option<&'static str>;
+
+    fn read(&self, raw: &Raw, _: &Path) -> Result<Self::Value, String> {
+        let found = raw.text().and_then(|text| self.words.iter().find(|word| **word == text));
+        found.copied().map(Some).ok_or_else(|| none_of(raw, self.words))
+    }
+
+    fn show(&self, value: &Self::Value) -> Value {
+        Value::String(value.unwrap_or_default().into())
+    }
+
+    fn form(&self) -> Form {
+        Form { metavar: "WORD", words: self.words, ..Form::default() }
+    }
+}
+
+fn none_of(raw: &Raw, words: &[&str]) -> String {
+    let words: Vec<_> = words.iter().map(|word| format!("\"{word}\"")).collect();
+    format!("{} is not one of {}", raw.quote(), words.join(", "))
 }
 
 /// Several texts that each pass a check; a variable separates them by commas.

@@ -45,10 +45,13 @@ fn types() -> String {
     for one in [
         declared::<event::Placed<'static>>,
         declared::<event::Output>,
+        declared::<event::CommFields>,
         declared::<event::Stream>,
         declared::<event::Frame>,
         declared::<event::CellStatus>,
         declared::<event::DoneUsage>,
+        declared::<event::ExpressionValue>,
+        declared::<event::ExpressionStatus>,
         declared::<event::SessionState>,
         declared::<event::NoticeLevel>,
         declared::<event::EndReason>,

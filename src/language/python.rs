@@ -38,5 +38,6 @@ pub(super) const PYTHON: Language = Language {
         // Clients see each line when it is written, from Python's child processes too.
         ("PYTHONUNBUFFERED", "1"),
     ],
+    shells: &["auto", "ipython", "plain"], // auto: IPython where the interpreter has it
     processor_counts: &["PYTHON_CPU_COUNT"], // what os.cpu_count answers, from Python 3.13 on
 };

@@ -13,7 +13,7 @@ use crate::sandbox::{Backend, SandboxSpec};
 /// Most of what a failing interpreter says that is kept, in bytes.
 const LAST_WORDS_BYTES: usize = 4 << 10;
 
-/// Longest name and longest version of a language, in bytes: every `ready` of a session has both.
+/// Longest name, version and shell of a language, in bytes: every `ready` of a session has them.
 const NAME_BYTES: usize = 64;
 
 /// Makes a sandbox and waits until its interpreter is ready. When this fails or is dropped
@@ -42,8 +42,9 @@ async fn prepare_unbounded(
         tracing::debug!(session = %spec.session, shortfall, "the driver could not protect");
     }
     let introduction: Introduction = serde_json::from_slice(&wait_until_ready(&mut link).await?)?;
-    let LanguageInfo { name, version } = &introduction.language;
-    if name.len().max(version.len()) > NAME_BYTES {
+    let LanguageInfo { name, version, shell } = &introduction.language;
+    let shell = shell.as_deref().unwrap_or_default();
+    if [name, version, shell].iter().any(|text| text.len() > NAME_BYTES) {
         let text = format!("it introduces itself with more than {NAME_BYTES} bytes");
         return Err(PrepareError::Interpreter(text));
     }

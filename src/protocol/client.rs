@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
+use super::comm::{self, Buffers, Comm, CommKind, JsonObject};
 use super::refusal::{ErrorCode, Refusal};
 
 #[cfg(test)]
@@ -14,10 +15,15 @@ pub(crate) mod typescript;
 /// Longest cell or request id, in bytes: it is repeated in every event of the cell.
 pub const MAX_ID_BYTES: usize = 128;
 
+/// Most expressions that may be evaluated after a cell, and the longest name of one, in bytes.
+pub const MOST_EXPRESSIONS: usize = 64;
+/// See [`MOST_EXPRESSIONS`].
+pub const EXPRESSION_NAME_BYTES: usize = 1 << 10; // 1 KiB
+
 /// One message of a client, checked.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ClientMessage {
-    /// Queue a cell.
+    /// Queue a cell, or a message on a comm, which runs like a cell without code.
     Execute(Execute),
     /// Stop a cell, or the running one.
     Interrupt {
@@ -60,14 +66,41 @@ pub struct Execute {
     pub timeout_ms: Option<u64>,
     /// If this cell does not end `ok`, cells queued behind it are cancelled.
     pub stop_on_error: bool,
-    /// No result event and no execution count.
+    /// No result event.
     pub silent: bool,
+    /// Whether it gets an execution count; `None`: unless it is silent.
+    pub store_history: Option<bool>,
+    /// Expressions that are evaluated after the cell, if it ends `ok`, by their names.
+    pub user_expressions: BTreeMap<String, String>,
     /// Environment variables set while the cell runs.
     pub env: BTreeMap<String, String>,
     /// Whether `input()` may ask.
     pub allow_input: bool,
     /// The code is a program that runs once; no client can say so for a cell of a session.
     pub program: Option<Program>,
+    /// A message on a comm, which is given to the interpreter instead of code.
+    pub comm: Option<Box<Comm>>,
+}
+
+impl Execute {
+    /// A message on a comm: it runs like a silent cell that has no code.
+    pub fn of_comm(id: Option<String>, comm: Comm) -> Execute {
+        let comm = Some(Box::new(comm));
+        Execute { id, silent: true, allow_input: true, comm, ..Execute::default() }
+    }
+
+    /// Whether it gets an execution count.
+    pub fn is_counted(&self) -> bool {
+        self.store_history.unwrap_or(!self.silent)
+    }
+
+    /// Bytes that it holds in memory while it waits. A field more or less: what counts is the text.
+    pub fn bytes(&self) -> usize {
+        let pair = |(name, value): (&String, &String)| name.len() + value.len();
+        let comm = self.comm.as_ref().map_or(0, |comm| comm.bytes());
+        let pairs = self.env.iter().chain(&self.user_expressions);
+        self.code.len() + pairs.map(pair).sum::<usize>() + comm
+    }
 }
 
 /// Code that runs once: it ends as a program does, when its threads have and its handlers for the
@@ -133,12 +166,73 @@ struct RawExecute {
     timeout_ms: Option<u64>,
     /// Whether cells queued behind this one are cancelled if it fails; they are not unless told.
     stop_on_error: Option<bool>,
-    /// No result event and no execution count.
+    /// No result event and, unless `store_history` says otherwise, no execution count.
     silent: Option<bool>,
+    /// Whether the cell gets an execution count; if it is absent, it does unless it is silent.
+    store_history: Option<bool>,
+    /// Expressions, by names of one's own, that are evaluated after the cell if it ends `ok`: at
+    /// most 64. Their values are in `done`.
+    user_expressions: Option<BTreeMap<String, String>>,
     /// Variables of the environment while the cell runs.
     env: Option<BTreeMap<String, String>>,
     /// Whether `input()` may ask; it may unless told otherwise.
     allow_input: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
+struct RawCommOpen {
+    /// The comm, named by who opens it.
+    comm_id: String,
+    /// What answers in the interpreter, such as `jupyter.widget`.
+    target_name: String,
+    /// What is said; nothing if it is absent.
+    #[cfg_attr(test, ts(optional, type = "Record<string, unknown>"))]
+    data: Option<JsonObject>,
+    /// What is said about it.
+    #[cfg_attr(test, ts(optional, type = "Metadata"))]
+    metadata: Option<JsonObject>,
+    /// Bytes that belong to the data, in base64.
+    #[cfg_attr(test, ts(optional, type = "Array<string>"))]
+    buffers: Option<Buffers>,
+    /// The client's name for this message, unique among cells; the gateway gives one if it is
+    /// absent.
+    id: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
+struct RawComm {
+    /// The comm.
+    comm_id: String,
+    /// What is said; nothing if it is absent.
+    #[cfg_attr(test, ts(optional, type = "Record<string, unknown>"))]
+    data: Option<JsonObject>,
+    /// What is said about it.
+    #[cfg_attr(test, ts(optional, type = "Metadata"))]
+    metadata: Option<JsonObject>,
+    /// Bytes that belong to the data, in base64.
+    #[cfg_attr(test, ts(optional, type = "Array<string>"))]
+    buffers: Option<Buffers>,
+    /// The client's name for this message, unique among cells; the gateway gives one if it is
+    /// absent.
+    id: Option<String>,
+}
+
+impl RawComm {
+    fn checked(self, kind: CommKind, target_name: Option<String>) -> Result<Execute, String> {
+        let RawComm { comm_id, data, metadata, buffers, id } = self;
+        comm::check_name("comm_id", &comm_id)?;
+        if let Some(name) = &target_name {
+            comm::check_name("target_name", name)?;
+        }
+        let object = |field: &str, object: Option<JsonObject>| {
+            object.unwrap_or_default().scrubbed().map_err(|why| format!("`{field}`: {why}"))
+        };
+        let (data, metadata) = (object("data", data)?, object("metadata", metadata)?);
+        let buffers = buffers.unwrap_or_default();
+        Ok(Execute::of_comm(id, Comm { kind, comm_id, target_name, data, metadata, buffers }))
+    }
 }
 
 #[derive(Deserialize)]
@@ -242,6 +336,22 @@ pub fn check_env(env: &BTreeMap<String, String>) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether these can be evaluated after a cell; says what is wrong with them.
+fn check_expressions(expressions: &BTreeMap<String, String>) -> Result<(), String> {
+    if expressions.len() > MOST_EXPRESSIONS {
+        let count = expressions.len();
+        return Err(format!(
+            "`user_expressions` has {count} fields, of at most {MOST_EXPRESSIONS}"
+        ));
+    }
+    match expressions.keys().map(String::len).find(|bytes| *bytes > EXPRESSION_NAME_BYTES) {
+        None => Ok(()),
+        Some(bytes) => Err(format!(
+            "a name in `user_expressions` has {bytes} bytes, of at most {EXPRESSION_NAME_BYTES}"
+        )),
+    }
+}
+
 fn read(kind: &str, text: &str) -> Result<ClientMessage, Refusal> {
     fn fields<'a, T: Deserialize<'a>>(kind: &str, text: &'a str) -> Result<T, Refusal> {
         serde_json::from_str(text).map_err(|error| {
@@ -256,18 +366,32 @@ fn read(kind: &str, text: &str) -> Result<ClientMessage, Refusal> {
                 return Err(Refusal::new(ErrorCode::BadMessage, message));
             }
             let env = raw.env.unwrap_or_default();
-            check_env(&env).map_err(|message| Refusal::new(ErrorCode::BadMessage, message))?;
+            let user_expressions = raw.user_expressions.unwrap_or_default();
+            check_env(&env)
+                .and_then(|()| check_expressions(&user_expressions))
+                .map_err(|message| Refusal::new(ErrorCode::BadMessage, message))?;
             ClientMessage::Execute(Execute {
                 code: raw.code,
                 id: raw.id,
                 timeout_ms: raw.timeout_ms,
                 stop_on_error: raw.stop_on_error.unwrap_or(false),
                 silent: raw.silent.unwrap_or(false),
+                store_history: raw.store_history,
+                user_expressions,
                 env,
                 allow_input: raw.allow_input.unwrap_or(true),
                 program: None,
+                comm: None,
             })
         }
+        "comm_open" => {
+            let RawCommOpen { comm_id, target_name, data, metadata, buffers, id } =
+                fields(kind, text)?;
+            let raw = RawComm { comm_id, data, metadata, buffers, id };
+            comm_message(raw, CommKind::CommOpen, Some(target_name))?
+        }
+        "comm_msg" => comm_message(fields(kind, text)?, CommKind::CommMsg, None)?,
+        "comm_close" => comm_message(fields(kind, text)?, CommKind::CommClose, None)?,
         "interrupt" => ClientMessage::Interrupt { id: fields::<RawInterrupt>(kind, text)?.id },
         "input" => {
             let raw: RawInput = fields(kind, text)?;
@@ -300,13 +424,24 @@ fn read(kind: &str, text: &str) -> Result<ClientMessage, Refusal> {
         }
         "end" => ClientMessage::End,
         _ => {
-            let known = "execute, interrupt, input, restart, complete, inspect, is_complete, \
-                         ack, ping, end";
+            let known = "execute, comm_open, comm_msg, comm_close, interrupt, input, restart, \
+                         complete, inspect, is_complete, ack, ping, end";
             let shown: String = kind.chars().take(40).collect();
             let message = format!("there is no message type {shown:?}; there are: {known}");
             return Err(Refusal::new(ErrorCode::UnknownType, message));
         }
     })
+}
+
+fn comm_message(
+    raw: RawComm,
+    kind: CommKind,
+    target_name: Option<String>,
+) -> Result<ClientMessage, Refusal> {
+    let checked = raw.checked(kind, target_name);
+    checked
+        .map(ClientMessage::Execute)
+        .map_err(|message| Refusal::new(ErrorCode::BadMessage, message))
 }
 
 #[cfg(test)]
@@ -321,6 +456,19 @@ mod tests {
     fn code_alone_is_an_execute_with_the_defaults() {
         let expected = Execute { code: "1+1".into(), allow_input: true, ..Execute::default() };
         assert_eq!(ClientMessage::parse(r#"{"code":"1+1"}"#), Ok(ClientMessage::Execute(expected)));
+    }
+
+    #[test]
+    fn a_message_on_a_comm_is_a_silent_cell_without_code() {
+        let text = r#"{"type":"comm_msg","comm_id":"c","data":{"x": [1.0]},"id":"a","code":"no"}"#;
+        let ClientMessage::Execute(cell) = ClientMessage::parse(text).unwrap() else { panic!() };
+        assert_eq!((&*cell.code, cell.id.as_deref(), cell.silent), ("", Some("a"), true));
+        let comm = cell.comm.as_ref().unwrap();
+        assert_eq!((comm.kind, comm.data.get()), (CommKind::CommMsg, r#"{"x": [1.0]}"#));
+        assert_eq!(cell.bytes(), "c".len() + r#"{"x": [1.0]}"#.len() + "{}".len());
+        let long = |bytes| format!(r#"{{"type":"comm_msg","comm_id":"{}"}}"#, "c".repeat(bytes));
+        assert!(ClientMessage::parse(&long(comm::NAME_BYTES)).is_ok());
+        assert_eq!(code_of(&long(comm::NAME_BYTES + 1)), ErrorCode::BadMessage);
     }
 
     #[test]
@@ -345,6 +493,13 @@ mod tests {
             (r#"{"code":"1","id":""}"#, ErrorCode::BadMessage),
             (r#"{"type":"input","id":"a"}"#, ErrorCode::BadMessage),
             (r#"{"type":"input","id":"a","text":"x","eof":true}"#, ErrorCode::BadMessage),
+            (r#"{"type":"comm_msg"}"#, ErrorCode::BadMessage),
+            (r#"{"type":"comm_msg","comm_id":""}"#, ErrorCode::BadMessage),
+            (r#"{"type":"comm_open","comm_id":"c"}"#, ErrorCode::BadMessage),
+            (r#"{"type":"comm_open","comm_id":"c","target_name":""}"#, ErrorCode::BadMessage),
+            (r#"{"type":"comm_msg","comm_id":"c","data":[]}"#, ErrorCode::BadMessage),
+            (r#"{"type":"comm_msg","comm_id":"c","data":{"a":1e999}}"#, ErrorCode::BadMessage),
+            (r#"{"type":"comm_msg","comm_id":"c","buffers":["?"]}"#, ErrorCode::BadMessage),
             (r#"{"type":"fly"}"#, ErrorCode::UnknownType),
         ] {
             assert_eq!(code_of(text), code, "{text}");
@@ -379,6 +534,37 @@ mod tests {
         ] {
             let refusal = ClientMessage::parse(&text).unwrap_err();
             assert!(refusal.message.len() <= Refusal::MESSAGE_BYTES, "{}", refusal.message.len());
+        }
+    }
+
+    #[test]
+    fn a_cell_counts_unless_it_is_silent_or_says_so() {
+        for (fields, counts) in [
+            ("", true),
+            (r#","silent":true"#, false),
+            (r#","silent":true,"store_history":true"#, true),
+            (r#","store_history":false"#, false),
+        ] {
+            let parsed = ClientMessage::parse(&format!(r#"{{"code":"1"{fields}}}"#));
+            let Ok(ClientMessage::Execute(cell)) = parsed else { panic!("{parsed:?}") };
+            assert_eq!(cell.is_counted(), counts, "{fields}");
+        }
+    }
+
+    #[test]
+    fn expressions_are_bounded() {
+        let parsed = |count: usize, name: usize| {
+            let all: BTreeMap<_, _> = (0..count).map(|n| (format!("{n:0>name$}"), "1")).collect();
+            let message = serde_json::json!({"code": "1", "user_expressions": all});
+            ClientMessage::parse(&message.to_string())
+        };
+        let Ok(ClientMessage::Execute(cell)) = parsed(MOST_EXPRESSIONS, EXPRESSION_NAME_BYTES)
+        else {
+            panic!()
+        };
+        assert_eq!(cell.bytes(), 1 + MOST_EXPRESSIONS * (EXPRESSION_NAME_BYTES + 1));
+        for (count, name) in [(MOST_EXPRESSIONS + 1, 2), (1, EXPRESSION_NAME_BYTES + 1)] {
+            assert_eq!(parsed(count, name).unwrap_err().code, ErrorCode::BadMessage);
         }
     }
 

@@ -9,6 +9,7 @@ use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::comm::{Buffers, JsonObject};
 use super::escape::push_json_string;
 
 mod decode;
@@ -50,6 +51,9 @@ pub enum Event {
         execution_count: Option<u32>,
         /// Name of the participant.
         by: Arc<str>,
+        /// It is no code but a message of a client on this comm.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        comm_id: Option<String>,
     },
     /// Text of stdout.
     Stdout(Output),
@@ -98,6 +102,12 @@ pub enum Event {
         /// Not before something new comes.
         wait: bool,
     },
+    /// The code opened a comm.
+    CommOpen(CommFields),
+    /// The code said something on a comm.
+    CommMsg(CommFields),
+    /// The code closed a comm.
+    CommClose(CommFields),
     /// The code asks for a line of input.
     InputRequest {
         /// The cell.
@@ -147,6 +157,10 @@ pub enum Event {
         /// One sentence for people.
         #[serde(skip_serializing_if = "Option::is_none")]
         detail: Option<String>,
+        /// The values of the cell's `user_expressions`, by their names, if it ended `ok`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, ts(optional, type = "Record<string, ExpressionValue>"))]
+        user_expressions: Option<JsonObject>,
     },
     /// What the sandbox uses; about once a second while a cell runs.
     Usage {
@@ -203,6 +217,32 @@ pub struct Output {
     #[serde(default, skip_serializing_if = "is_false")]
     #[cfg_attr(test, ts(optional, as = "Option<_>"))]
     pub late: bool,
+}
+
+/// Fields of `comm_open`, `comm_msg` and `comm_close`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
+pub struct CommFields {
+    /// The cell that runs, or the client's message on a comm that does; absent if none does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<Arc<str>>,
+    /// The comm, named by who opened it.
+    pub comm_id: String,
+    /// What is to answer at the clients, such as `jupyter.widget`; of `comm_open` alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_name: Option<String>,
+    /// What is said.
+    #[serde(default)]
+    #[cfg_attr(test, ts(type = "Record<string, unknown>"))]
+    pub data: JsonObject,
+    /// What is said about it.
+    #[serde(default, skip_serializing_if = "JsonObject::is_empty")]
+    #[cfg_attr(test, ts(optional, type = "Metadata"))]
+    pub metadata: JsonObject,
+    /// Bytes that belong to the data, in base64.
+    #[serde(default, skip_serializing_if = "Buffers::is_empty")]
+    #[cfg_attr(test, ts(optional, type = "Array<string>"))]
+    pub buffers: Buffers,
 }
 
 /// One frame of a traceback, outermost first.
@@ -262,6 +302,37 @@ pub enum CellStatus {
     Cancelled,
     /// The sandbox or its backend went away.
     Lost,
+}
+
+/// The value of one of a cell's `user_expressions`, or the error that it raised.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
+pub struct ExpressionValue {
+    /// Whether it has a value.
+    pub status: ExpressionStatus,
+    /// The value in all its forms; if `ok`.
+    #[cfg_attr(test, ts(optional, type = "MimeBundle"))]
+    pub data: Option<MimeBundle>,
+    /// What it says about them; if `ok`.
+    #[cfg_attr(test, ts(optional, type = "Metadata"))]
+    pub metadata: Option<JsonObject>,
+    /// Name of the exception's class; if `error`.
+    pub ename: Option<String>,
+    /// Its text; if `error`.
+    pub evalue: Option<String>,
+    /// Lines for people; if `error`.
+    pub traceback: Option<Vec<String>>,
+}
+
+/// What came of an expression.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub enum ExpressionStatus {
+    /// It has a value.
+    Ok,
+    /// It raised.
+    Error,
 }
 
 /// What a cell used.

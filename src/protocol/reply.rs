@@ -100,6 +100,8 @@ pub struct Ready {
     pub template: String,
     /// What the interpreter is.
     pub language: LanguageInfo,
+    /// What cells may be written in, the default first.
+    pub languages: Vec<LanguageInfo>,
     /// What the session does now.
     pub state: SessionState,
     /// Newest seq in the log; 0 if there is none yet.
@@ -112,12 +114,15 @@ pub struct Ready {
 
 /// The interpreter's language.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 pub struct LanguageInfo {
     /// `python`.
     pub name: String,
     /// Such as `3.11.2`.
     pub version: String,
+    /// What executes cells, where a language has several: `ipython` or `plain`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shell: Option<String>,
 }
 
 /// Limits as told to clients. What is `null` has no limit.

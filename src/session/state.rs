@@ -22,6 +22,7 @@ use serde::Serialize;
 use crate::link::{DriverCommand, DriverEvent};
 use crate::memory::{Account, Charge};
 use crate::protocol::client::{ClientMessage, Execute, Program};
+use crate::protocol::comm::Comm;
 use crate::protocol::event::{
     CellStatus, DoneUsage, EndReason, Event, NoticeLevel, SessionState, Stream,
 };
@@ -230,6 +231,7 @@ impl State {
                 self.effects.push(Effect::Log(format!("output of no cell: {text}")));
             }
             DriverEvent::Output { cell, stream, bytes } => self.on_output(cell, stream, bytes),
+            DriverEvent::Message { cell: 0, json } => self.on_rich_of_no_cell(&json),
             DriverEvent::Message { cell, json } => self.on_rich(cell, &json),
             DriverEvent::Refused { cell } => self.on_refused(cell),
             DriverEvent::Done { cell, done } => self.on_done(cell, done),
@@ -331,7 +333,7 @@ impl State {
             return;
         };
         self.enter(SessionState::Busy);
-        let execution_count = (!cell.execute.silent).then(|| {
+        let execution_count = cell.execute.is_counted().then(|| {
             self.execution_count += 1;
             self.execution_count
         });
@@ -349,8 +351,12 @@ impl State {
             allow_input: bool,
             #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
             env: &'a std::collections::BTreeMap<String, String>,
+            #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+            user_expressions: &'a std::collections::BTreeMap<String, String>,
             #[serde(skip_serializing_if = "Option::is_none")]
             program: Option<&'a Program>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            comm: Option<&'a Comm>,
         }
         let order = Order {
             id: &cell.id,
@@ -359,13 +365,16 @@ impl State {
             silent: cell.execute.silent,
             allow_input: cell.execute.allow_input,
             env: &cell.execute.env,
+            user_expressions: &cell.execute.user_expressions,
             program: cell.execute.program.as_ref(),
+            comm: cell.execute.comm.as_deref(),
         };
         let number = cell.number;
         self.send_json(&order, |json| DriverCommand::Execute { cell: number, json });
         let code = ByteString::from(cell.execute.code);
         let (id, by) = (Arc::clone(&cell.id), cell.by);
-        self.emit(Event::Started { id, code, execution_count, by });
+        let comm_id = cell.execute.comm.map(|comm| comm.comm_id);
+        self.emit(Event::Started { id, code, execution_count, by, comm_id });
         self.running = Some(Running::new(
             number,
             cell.id,
@@ -421,6 +430,9 @@ impl State {
             self.effects.push(Effect::EndArchive { id, omitted });
         }
         self.asking.remove(&running.number);
+        // Its memory is given back after the event has been made, which is charged by itself.
+        let values = running.user_expressions.take().filter(|_| status == CellStatus::Ok);
+        let (user_expressions, _charge) = values.unzip();
         self.emit(Event::Done {
             id: running.id,
             status,
@@ -429,6 +441,7 @@ impl State {
             state_kept,
             usage,
             detail,
+            user_expressions,
         });
     }
 
@@ -447,6 +460,7 @@ impl State {
             state_kept: true,
             usage: DoneUsage::default(),
             detail: Some(why.to_owned()),
+            user_expressions: None,
         });
     }
 

@@ -84,8 +84,19 @@ pub(crate) mod borne {
             => (|| message_of(1, br#"{"type":"clear_output","wait":"yes"}"#), &["notice"]),
         a_display_that_names_another_cell "the display, under the cell that runs"
             => (|| message_of(1, br#"{"type":"display","id":"other","seq":1,"data":{"text/plain":"x"},"metadata":{}}"#), &["display"]),
+        a_message_on_a_comm_of_no_cell "the message, without `id`"
+            => (|| message_of(0, br#"{"type":"comm_msg","comm_id":"c","id":"other","data":{}}"#), &["comm_msg"]),
+        a_display_of_no_cell "a notice `unreadable`"
+            => (|| message_of(0, br#"{"type":"display","data":{},"metadata":{}}"#), &["notice"]),
+        a_comm_with_a_million_buffers "a notice `unreadable`"
+            => (|| message_of(1, many_buffers().as_bytes()), &["notice"]),
         usage_beyond_all_numbers "a `usage` of these numbers" => (|| frame(kind::USAGE, 0, 0, &[0xff; 28]), &["usage"]),
     ];
+
+    fn many_buffers() -> String {
+        let buffers = vec!["\"\""; 1_000_000].join(",");
+        format!(r#"{{"type":"comm_msg","comm_id":"c","data":{{}},"buffers":[{buffers}]}}"#)
+    }
 
     async fn is_borne(_: &Stage, (script, seen): (Script, &[&str])) {
         let (mut client, mut driver) = with_a_cell().await;

@@ -89,6 +89,14 @@ rows![hears:
         => (format!(r#"{{"type": "ping", "x": {}{}}}"#, "[".repeat(100_000), "]".repeat(100_000)),
             Refused("bad_message", "recursion")),
     a_ping_with_a_number_too_large "`bad_message`" => (r#"{"type": "ping", "n": 1e999}"#.into(), Refused("bad_message", "range")),
+    a_comm_without_a_name "`bad_message`" => (r#"{"type": "comm_msg", "comm_id": ""}"#.into(), Refused("bad_message", "1 to 1024")),
+    a_comm_100000_deep "`bad_message`"
+        => (format!(r#"{{"type": "comm_msg", "comm_id": "c", "data": {{"x": {}{}}}}}"#, "[".repeat(100_000), "]".repeat(100_000)),
+            Refused("bad_message", "nested deeper")),
+    a_comm_with_a_number_too_large "`bad_message`"
+        => (r#"{"type": "comm_msg", "comm_id": "c", "data": {"n": 1e999}}"#.into(), Refused("bad_message", "double")),
+    a_comm_with_a_buffer_that_is_no_base64 "`bad_message`"
+        => (r#"{"type": "comm_msg", "comm_id": "c", "buffers": ["?"]}"#.into(), Refused("bad_message", "base64")),
     a_cursor_below_0 "`bad_message`" => (question("complete", "a", json!(-1)), Refused("bad_message", "-1")),
     a_cursor_in_fractions "`bad_message`" => (question("complete", "a", json!(0.5)), Refused("bad_message", "0.5")),
     a_cursor_beyond_the_code "completions at its end"

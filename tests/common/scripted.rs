@@ -93,7 +93,7 @@ pub(crate) async fn breakable(
         backend: BackendKind::Local,
         link: link.unwrap(),
         handle: Box::new(FakeHandle { cause, ended: Arc::clone(&ended) }),
-        language: LanguageInfo { name: "python".into(), version: "3.11.2".into() },
+        language: LanguageInfo { name: "python".into(), version: "3.11.2".into(), shell: None },
     };
     (prepared, driver, ended, switch)
 }

@@ -64,6 +64,28 @@ async fn a_viewer_only_watches_and_an_editor_may_neither_end_nor_restart() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn editors_send_messages_on_comms_and_viewers_hear_those_of_the_code() {
+    const SAID: &[u8] = br#"{"type": "comm_msg", "comm_id": "w", "data": {"x": 1}}"#;
+    let message = || ClientMessage::parse(r#"{"type": "comm_msg", "comm_id": "w", "id": "m"}"#);
+    let Stage { handle, mut driver, .. } = usual().await;
+    let mut viewer = Client::seated(&handle, role(&handle, "vera", Role::Viewer)).await;
+    viewer.seat.send(message()).await.unwrap();
+    assert_eq!(viewer.until("protocol_error").await["code"], "forbidden");
+    driver.send(kind::MESSAGE, 0, 0, SAID).await;
+    let of_no_cell = viewer.until("comm_msg").await;
+    assert_eq!((&of_no_cell["id"], &of_no_cell["data"]["x"]), (&Value::Null, &Value::from(1)));
+    let editor = Client::seated(&handle, role(&handle, "ed", Role::Editor)).await;
+    editor.seat.send(message()).await.unwrap();
+    let cell = driver.expect(kind::EXECUTE).await;
+    let started = viewer.until("started").await;
+    assert_eq!((&started["id"], &started["comm_id"]), (&Value::from("m"), &Value::from("w")));
+    driver.send(kind::MESSAGE, 0, cell, SAID).await;
+    assert_eq!(viewer.until("comm_msg").await["id"], "m");
+    driver.done(cell, Outcome::Ok).await;
+    assert_eq!(viewer.until("done").await["id"], "m");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_newer_connection_of_the_same_participant_takes_over() {
     let Stage { handle, driver, .. } = usual().await;
     let mut older = Client::seated(&handle, creator()).await;

@@ -86,7 +86,8 @@ impl Supervisor {
         match kind {
             kind::SYNC => {}
             kind::DONE => outcome = ended(payload),
-            kind::MESSAGE if !running => {
+            // A message of no cell belongs to none that could have ended.
+            kind::MESSAGE if !running && cell != 0 => {
                 self.link.put(kind, (flags & flag::MORE) | flag::LATE, cell, payload);
             }
             _ => self.link.put(kind, flags & !flag::SYNC, cell, payload),
@@ -218,7 +219,7 @@ fn check(
         (Socket::Control, kind::MESSAGE) => {
             let both = flag::MORE | flag::SYNC;
             match () {
-                () if !known => wrong("a message of a cell that has not begun"),
+                () if !known && cell != 0 => wrong("a message of a cell that has not begun"),
                 () if !only(both) || flags & both == both => wrong("odd flags on a message"),
                 () => Ok(()),
             }

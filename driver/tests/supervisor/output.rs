@@ -67,6 +67,26 @@ fn messages_of_an_ended_cell_are_late() {
 }
 
 #[test]
+fn messages_of_no_cell_pass_between_cells_and_in_one() {
+    let mut gateway = Gateway::start();
+    let (go, name) = gateway.fifo("go");
+    let background = format!(
+        "def late():\n open({name}).read()\n send(MESSAGE, MORE, 0, b'a')\n \
+         send(MESSAGE, WAIT, 0, b'b')\nthreading.Thread(target=late).start()"
+    );
+    gateway.execute(1, &format!("{background}\nout(b'x')\nsend(MESSAGE, 0, 0, b'in a cell')"));
+    let (mut frames, _) = gateway.finish(1);
+    std::fs::write(&go, "").unwrap();
+    frames.extend([gateway.expect(kind::MESSAGE), gateway.expect(kind::MESSAGE)]);
+    let messages = frames.iter().filter(|frame| frame.kind == kind::MESSAGE);
+    let seen: Vec<_> = messages.map(|f| (f.cell, f.flags, f.payload.as_slice())).collect();
+    let between = [(0, flag::MORE, b"a".as_slice()), (0, 0, b"b".as_slice())];
+    assert_eq!(seen[0], (0, 0, b"in a cell".as_slice()));
+    assert_eq!(seen[1..], between);
+    assert_eq!(gateway.run(2, "out(b'next')"), "next");
+}
+
+#[test]
 fn fragments_pass_one_by_one() {
     let mut gateway = Gateway::start();
     gateway.execute(1, "out(b'before'); message(bytes(range(256)) * 800, WAIT)");

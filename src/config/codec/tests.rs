@@ -194,6 +194,11 @@ fn lists_switches_choices_and_variables() {
     assert_eq!(of_text(&choice, "Two"), Err("\"Two\" is not one of \"one\", \"two\"".into()));
     assert_eq!(choice.show(&2), Value::String("two".into()));
 
+    let word = Word { words: &["one", "two"] };
+    assert_eq!(of_text(&word, "two"), Ok(Some("two")));
+    assert_eq!(of_text(&word, "three"), Err("\"three\" is not one of \"one\", \"two\"".into()));
+    assert_eq!(word.show(&Some("one")), Value::String("one".into()));
+
     let pairs = |name: &str, value: &str| Raw::Pairs(vec![(name.into(), value.into())]);
     assert!(read(&Variables, &pairs("PYTHON_x1", "a=b c")).is_ok());
     for (name, value) in [("", "x"), ("1A", "x"), ("A-B", "x"), ("A=B", "x"), ("A", "\0")] {

@@ -5,9 +5,10 @@ use std::time::Duration;
 use crate::config::check;
 use crate::config::codec::{
     Address, Choice, Codec, Count, Cpus, Form, List, Location, Maybe, Secret, Size, Switch, Text,
-    Time, Variables,
+    Time, Variables, Word,
 };
 use crate::config::model::{BackendChoice, Config, LogFormat};
+use crate::language;
 use crate::sandbox::docker::DataPath;
 use crate::session::DetachedOutput;
 use crate::template::Template;
@@ -250,6 +251,14 @@ pub(crate) const SECTIONS: &[Section] = &[
                 Template.root,
                 Maybe { word: "host", some: Location { metavar: "DIR" } },
                 "Local backend: a directory tree to use instead of the host's system directories"
+            ),
+            setting!(
+                "shell",
+                Some("shell"),
+                Template.shell,
+                Word { words: language::DEFAULT.shells },
+                "What executes cells: IPython, with its magics, or the runner's plain Python; auto takes \
+                 IPython where the interpreter has it"
             ),
             setting!(
                 "env",

@@ -10,6 +10,9 @@ use super::*;
 #[rustfmt::skip]
 enum Described {
     Execute { #[ts(flatten)] fields: RawExecute },
+    CommOpen { #[ts(flatten)] fields: RawCommOpen },
+    CommMsg { #[ts(flatten)] fields: RawComm },
+    CommClose { #[ts(flatten)] fields: RawComm },
     Interrupt { #[ts(flatten)] fields: RawInterrupt },
     Input { #[ts(flatten)] fields: RawInput },
     Restart,

@@ -6,7 +6,8 @@ use serde::Deserialize;
 use serde_json::Error;
 use serde_json::value::RawValue;
 
-use super::{Event, EventKind, MimeBundle};
+use super::{CellStatus, DoneUsage, Event, EventKind, MimeBundle};
+use crate::protocol::comm::JsonObject;
 
 /// Decodes the message of an event of this kind.
 pub(super) fn decode(kind: EventKind, json: &str) -> Result<Event, Error> {
@@ -22,8 +23,46 @@ pub(super) fn decode(kind: EventKind, json: &str) -> Result<Event, Error> {
                 serde_json::from_str(json)?;
             Event::Display { id, data, metadata, display_id, update, late }
         }
+        EventKind::Done => {
+            let Done {
+                id,
+                status,
+                execution_count,
+                duration_ms,
+                state_kept,
+                usage,
+                detail,
+                user_expressions,
+            } = serde_json::from_str(json)?;
+            Event::Done {
+                id,
+                status,
+                execution_count,
+                duration_ms,
+                state_kept,
+                usage,
+                detail,
+                user_expressions,
+            }
+        }
+        EventKind::CommOpen => Event::CommOpen(serde_json::from_str(json)?),
+        EventKind::CommMsg => Event::CommMsg(serde_json::from_str(json)?),
+        EventKind::CommClose => Event::CommClose(serde_json::from_str(json)?),
         _ => serde_json::from_str(json)?,
     })
+}
+
+/// Fields of `done`, by themselves as those of [`Shown`] are.
+#[derive(Deserialize)]
+struct Done {
+    id: Arc<str>,
+    status: CellStatus,
+    execution_count: Option<u32>,
+    duration_ms: f64,
+    state_kept: bool,
+    usage: DoneUsage,
+    detail: Option<String>,
+    user_expressions: Option<JsonObject>,
 }
 
 /// Fields of `result` and `display`. By themselves, because serde cannot read raw JSON in an

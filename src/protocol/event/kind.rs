@@ -21,6 +21,12 @@ pub enum EventKind {
     Display,
     /// Output of the cell is to be removed.
     ClearOutput,
+    /// The code opened a comm.
+    CommOpen,
+    /// The code said something on a comm.
+    CommMsg,
+    /// The code closed a comm.
+    CommClose,
     /// The code asks for input.
     InputRequest,
     /// The code raised.
@@ -43,7 +49,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// All, each at the place of its number.
-    pub const ALL: [EventKind; 16] = [
+    pub const ALL: [EventKind; 19] = [
         EventKind::Queued,
         EventKind::Started,
         EventKind::Stdout,
@@ -51,6 +57,9 @@ impl EventKind {
         EventKind::Result,
         EventKind::Display,
         EventKind::ClearOutput,
+        EventKind::CommOpen,
+        EventKind::CommMsg,
+        EventKind::CommClose,
         EventKind::InputRequest,
         EventKind::Error,
         EventKind::Truncated,
@@ -69,7 +78,8 @@ impl EventKind {
 
     /// Whether it changes nothing that is shown of a cell's output.
     pub fn shows_nothing(self) -> bool {
-        matches!(self, EventKind::Usage | EventKind::Status | EventKind::Queued)
+        use EventKind::{CommClose, CommMsg, CommOpen, Queued, Status, Usage};
+        matches!(self, Usage | Status | Queued | CommOpen | CommMsg | CommClose)
     }
 }
 
@@ -84,6 +94,9 @@ impl Event {
             Event::Result { .. } => EventKind::Result,
             Event::Display { .. } => EventKind::Display,
             Event::ClearOutput { .. } => EventKind::ClearOutput,
+            Event::CommOpen(_) => EventKind::CommOpen,
+            Event::CommMsg(_) => EventKind::CommMsg,
+            Event::CommClose(_) => EventKind::CommClose,
             Event::InputRequest { .. } => EventKind::InputRequest,
             Event::Error { .. } => EventKind::Error,
             Event::Truncated { .. } => EventKind::Truncated,

@@ -1,5 +1,6 @@
 //! The environment of user code: one table for every backend.
 
+use crate::language::SHELL_VARIABLE;
 use crate::template::Template;
 
 /// The working directory, which is the home too.
@@ -52,12 +53,14 @@ fn of_user_code(template: &Template) -> Vec<(&'static str, String)> {
 }
 
 /// `NAME=VALUE` of all variables of user code: those that a backend found, those that every sandbox
-/// has, and the template's, each replacing those of the same name before it.
+/// has, the template's, and the one that tells the runner which shell the template has, each
+/// replacing those of the same name before it.
 pub(in crate::sandbox) fn variables(found: Vec<(&str, &str)>, template: &Template) -> Vec<Vec<u8>> {
     let ours = of_user_code(template);
     let ours = ours.iter().map(|(name, value)| (*name, value.as_str()));
     let given = template.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    encode(found.into_iter().chain(ours).chain(given))
+    let shell = template.shell.map(|shell| (SHELL_VARIABLE, shell));
+    encode(found.into_iter().chain(ours).chain(given).chain(shell))
 }
 
 /// `NAME=VALUE` for each name, with its last value.
@@ -88,6 +91,20 @@ mod tests {
                 assert_eq!(value.map(|(_, value)| value.as_str()), Some(threads), "{name}");
             }
         }
+    }
+
+    #[test]
+    fn the_shell_is_the_setting_whatever_the_environment_says() {
+        let mut template = Template::new("t", language::DEFAULT);
+        template.env = vec![(SHELL_VARIABLE.into(), "mine".into())];
+        let told = |template: &Template| {
+            let all = variables(Vec::new(), template);
+            let mut all = all.into_iter().filter(|one| one.starts_with(b"CELLGATE_SHELL="));
+            (all.next().map(|one| String::from_utf8(one).unwrap()), all.next())
+        };
+        assert_eq!(told(&template), (Some("CELLGATE_SHELL=auto".into()), None));
+        template.shell = Some("plain");
+        assert_eq!(told(&template), (Some("CELLGATE_SHELL=plain".into()), None));
     }
 
     #[test]

@@ -86,6 +86,7 @@ impl Actor {
             role: own.info.role,
             template: self.about.template.name.clone(),
             language: self.about.language.clone(),
+            languages: vec![self.about.language.clone()],
             state: self.state.phase(),
             seq: self.journal.log().newest(),
             limits: ReadyLimits {

@@ -292,8 +292,13 @@ fn the_newest_output_is_among_the_last_however_large_it_is() {
 
 #[test]
 fn the_first_frame_of_a_cell_is_overwritten_like_any_other() {
-    let started =
-        Event::Started { id: "a".into(), code: "".into(), execution_count: None, by: "x".into() };
+    let started = Event::Started {
+        id: "a".into(),
+        code: "".into(),
+        execution_count: None,
+        by: "x".into(),
+        comm_id: None,
+    };
     let status = Event::Status { state: SessionState::Busy };
     let mut log = EventLog::new(64 << 10, 0);
     for event in [&started, &status, &text("10%  "), &status, &text("\r20%")] {

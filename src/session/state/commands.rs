@@ -11,7 +11,7 @@ use crate::protocol::client::{Execute, Query};
 use crate::protocol::event::{Event, SessionState};
 use crate::protocol::refusal::{ErrorCode, Refusal};
 
-/// Most bytes of code and environment that the cells of one session may wait with. One cell may
+/// Most bytes of code, environment and messages on comms that the cells of one session may wait with. One cell may
 /// wait whatever its size.
 const QUEUE_BYTES: usize = 16 << 20; // 16 MiB
 
@@ -29,9 +29,7 @@ impl State {
             let message = format!("{} cells wait already; try again later", self.rules.queue);
             return Err(named(Refusal::new(ErrorCode::QueueFull, message)));
         }
-        // A field more or less: what counts is the text.
-        let size = |(name, value): (&String, &String)| name.len() + value.len();
-        let bytes = execute.code.len() + execute.env.iter().map(size).sum::<usize>();
+        let bytes = execute.bytes();
         let waiting: usize = self.waiting.iter().map(|cell| cell.charge.bytes()).sum();
         if waiting + bytes > QUEUE_BYTES && !self.waiting.is_empty() {
             let message = format!(
@@ -51,7 +49,10 @@ impl State {
             return Err(named(Refusal::new(ErrorCode::DuplicateId, message)));
         };
         let position = self.waiting.len() + usize::from(self.running.is_some());
-        self.emit(Event::Queued { id: Arc::clone(&id), position, by: Arc::clone(by) });
+        // Messages on comms are many and short: clients are not told that one waits.
+        if execute.comm.is_none() {
+            self.emit(Event::Queued { id: Arc::clone(&id), position, by: Arc::clone(by) });
+        }
         self.waiting.push_back(Waiting { number, id, by: Arc::clone(by), execute, charge });
         self.start_next();
         Ok(())

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use bytestring::ByteString;
 use cellgate_driver::wire::{Done, ExitCause, Exited, Usage};
 
+use super::message::Message;
 use super::running::Stop;
 use super::{ANSWER_TIME, Effect, RESTART_TIME, State, ending, message};
 use crate::memory::Exhausted;
+use crate::protocol::comm::JsonObject;
 use crate::protocol::event::{
     CellStatus, EndReason, Event, NoticeLevel, Output, SessionState, Stream,
 };
@@ -115,34 +117,56 @@ impl State {
             _ => None,
         };
         match message::read(Arc::clone(&id), execution_count, late, json) {
-            // Of a cell that has ended there is nothing left to say but what its threads show.
-            Ok(event) if late && !matches!(event, Event::Display { .. }) => {
+            // Of a cell that has ended there is nothing left to say but what its threads show and
+            // say on comms.
+            Ok(said) if late && !outlives_cell(&said) => {
                 let line = format!("a message of cell {cell}, which has ended");
                 self.effects.push(Effect::Log(line));
             }
-            Ok(event) => {
+            Ok(Message::UserExpressions(values)) => self.keep_expressions(&id, values),
+            Ok(Message::Event(event)) => {
                 if matches!(event, Event::InputRequest { .. }) {
                     self.asking.insert(cell);
                 }
                 self.emit(event);
             }
-            Err(error) => {
-                let why = error.why();
-                let text = format!("something that cell {id} shows cannot be passed on: {why}");
-                self.emit(Event::Notice {
-                    level: NoticeLevel::Warning,
-                    code: "unreadable".into(),
-                    text,
-                });
-            }
+            Err(error) => self.tell_unreadable(Some(&id), &error.why()),
         }
+    }
+
+    /// Keeps the values of the running cell's expressions until its end.
+    fn keep_expressions(&mut self, id: &str, values: JsonObject) {
+        match (self.rules.memory.try_charge(values.get().len()), &mut self.running) {
+            (Ok(charge), Some(running)) => running.user_expressions = Some((values, charge)),
+            (Err(exhausted), _) => self.tell_unreadable(Some(id), &exhausted.to_string()),
+            (Ok(_), None) => {}
+        }
+    }
+
+    /// A message of code that runs in the background while no cell does.
+    pub(super) fn on_rich_of_no_cell(&mut self, json: &[u8]) {
+        match message::read_of_no_cell(json) {
+            Ok(event) => self.emit(event),
+            Err(error) => self.tell_unreadable(None, &error.why()),
+        }
+    }
+
+    /// Tells that a message of the cell `id`, or of none, is not passed on.
+    fn tell_unreadable(&mut self, id: Option<&str>, why: &str) {
+        let what = match id {
+            Some(id) => format!("something that cell {id} shows"),
+            None => "something that code in the background sends".to_owned(),
+        };
+        let text = format!("{what} cannot be passed on: {why}");
+        self.emit(Event::Notice { level: NoticeLevel::Warning, code: "unreadable".into(), text });
     }
 
     /// The link did not keep a message, because the gateway's memory has no room for it.
     pub(super) fn on_refused(&mut self, cell: u32) {
-        let Some(id) = self.begun(cell) else { return };
-        let text = format!("something that cell {id} shows cannot be passed on: {Exhausted}");
-        self.emit(Event::Notice { level: NoticeLevel::Warning, code: "unreadable".into(), text });
+        let id = self.begun(cell);
+        if id.is_some() || cell == 0 {
+            self.tell_unreadable(id.as_deref(), &Exhausted.to_string());
+        }
     }
 
     pub(super) fn on_done(&mut self, cell: u32, done: Done) {
@@ -250,4 +274,11 @@ impl State {
             processes: usage.processes,
         });
     }
+}
+
+/// Whether a thread that has outlived its cell may cause this.
+fn outlives_cell(said: &Message) -> bool {
+    use Event::{CommClose, CommMsg, CommOpen, Display};
+    let Message::Event(event) = said else { return false };
+    matches!(event, Display { .. } | CommOpen(_) | CommMsg(_) | CommClose(_))
 }

@@ -7,6 +7,8 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::budget::Budget;
+use crate::memory::Charge;
+use crate::protocol::comm::JsonObject;
 use crate::protocol::event::Stream;
 use crate::session::text::TextDecoder;
 
@@ -32,6 +34,8 @@ pub(super) struct Running {
     pub(super) timeout: Option<Duration>,
     pub(super) stop_on_error: bool,
     pub(super) stop: Option<Stop>,
+    /// The values of its expressions, if they have come, and their memory.
+    pub(super) user_expressions: Option<(JsonObject, Charge)>,
     decoders: [TextDecoder; 2],
     /// `None`: all of its output is shown.
     budget: Option<Budget>,
@@ -55,6 +59,7 @@ impl Running {
             timeout,
             stop_on_error,
             stop: None,
+            user_expressions: None,
             decoders: Default::default(),
             budget: budget.map(Budget::new),
             written: 0,

@@ -5,6 +5,7 @@ use cellgate_driver::wire::{CellUsage, Done, ExitCause, Exited, Outcome, Usage};
 
 use super::*;
 use crate::protocol::client::{Query, QueryKind};
+use crate::protocol::comm::JsonObject;
 
 fn rules() -> Rules {
     Rules {
@@ -29,6 +30,16 @@ fn execute(id: &str) -> ClientMessage {
         allow_input: true,
         ..Execute::default()
     })
+}
+
+/// A message on the comm `w`.
+fn comm(id: &str) -> ClientMessage {
+    let message = r#"{"type": "comm_msg", "comm_id": "w", "data": {"value": 1.50}, "id": "ID"}"#;
+    ClientMessage::parse(&message.replace("ID", id)).unwrap()
+}
+
+fn message(cell: u32, json: &'static str) -> DriverEvent {
+    DriverEvent::Message { cell, json: Bytes::from_static(json.as_bytes()) }
 }
 
 fn done(cell: u32, outcome: Outcome, duration_us: u64) -> DriverEvent {
@@ -108,6 +119,7 @@ impl Story {
 fn tell_event(event: &Event) -> String {
     match event {
         Event::Queued { id, position, .. } => format!("queued {id} {position}"),
+        Event::Started { id, comm_id: Some(comm), .. } => format!("started {id} on {comm}"),
         Event::Started { id, execution_count, .. } => match execution_count {
             Some(count) => format!("started {id} [{count}]"),
             None => format!("started {id}"),
@@ -122,6 +134,12 @@ fn tell_event(event: &Event) -> String {
         Event::Ended { reason, .. } => format!("ended {reason:?}"),
         Event::Truncated { id, omitted_bytes, .. } => format!("truncated {id} {omitted_bytes}"),
         Event::Notice { code, .. } if code == "output_budget" => format!("notice {code}"),
+        Event::CommMsg(said) => {
+            format!("comm {} of {:?}: {}", said.comm_id, said.id, said.data.get())
+        }
+        Event::Notice { level, code, text } if code == "unreadable" => {
+            format!("{level:?} {code}: {text}")
+        }
         Event::InputRequest { id, prompt, .. } => format!("asks {id} {prompt:?}"),
         other => format!("{other:?}"),
     }
@@ -134,6 +152,120 @@ fn a_cell_goes_from_queued_to_done() {
     assert_eq!(story.hear(output(1, "hi\n")), ["stdout a \"hi\\n\""]);
     assert_eq!(story.hear(done(1, Outcome::Ok, 5)), ["done a Ok", "idle"]);
     assert_eq!(story.hear(output(1, "thread\n")), ["late a \"thread\\n\""]);
+}
+
+#[test]
+fn a_message_on_a_comm_runs_like_a_silent_cell() {
+    const SAID: &str = r#"{"type": "comm_msg", "comm_id": "w", "data": {"a": 1}}"#;
+    let mut story = Story::new(rules());
+    story.0.on_message(1, &by(), comm("m"));
+    let order = story.0.effects.iter().find_map(|effect| match effect {
+        Effect::Send(DriverCommand::Execute { json, .. }) => Some(String::from_utf8_lossy(json)),
+        _ => None,
+    });
+    let expected = r#"{"id":"m","code":"","execution_count":null,"silent":true,"allow_input":true,"comm":{"type":"comm_msg","comm_id":"w","data":{"value": 1.50},"metadata":{},"buffers":[]}}"#;
+    assert_eq!(order.as_deref(), Some(expected));
+    assert_eq!(story.read(), ["busy", "→execute 1", "started m on w"]);
+    assert_eq!(story.hear(message(1, SAID)), [r#"comm w of Some("m"): {"a": 1}"#]);
+    assert_eq!(story.send(comm("m")), ["refused DuplicateId"]);
+    assert_eq!(story.hear(output(1, "hi")), ["stdout m \"hi\""]);
+    assert_eq!(story.hear(done(1, Outcome::Error, 5)), ["done m Error", "idle"]);
+    assert_eq!(story.hear(message(1, SAID)), [r#"comm w of None: {"a": 1}"#]);
+    assert_eq!(story.send(execute("a"))[3], "started a [1]", "it did not count");
+}
+
+#[test]
+fn messages_on_comms_wait_with_the_cells() {
+    let mut story = Story::new(rules());
+    story.send(execute("a"));
+    for id in ["m", "n", "o"] {
+        assert_eq!(story.send(comm(id)), [""; 0], "nobody is told that it waits");
+    }
+    assert_eq!(story.send(comm("p")), ["refused QueueFull"]);
+    assert_eq!(story.send(execute("b")), ["refused QueueFull"]);
+    let interrupt = |id: &str| ClientMessage::Interrupt { id: Some(id.into()) };
+    assert_eq!(story.send(interrupt("n")), ["done n Cancelled"]);
+    assert_eq!(story.hear(done(1, Outcome::Ok, 5)), ["done a Ok", "→execute 2", "started m on w"]);
+    assert_eq!(story.send(interrupt("m")), ["→interrupt 2", "arm 32000"]);
+    assert_eq!(
+        story.hear(done(2, Outcome::Interrupted, 5)),
+        ["disarm", "done m Interrupted", "→execute 4", "started o on w"]
+    );
+    story.send(comm("q"));
+    let restarted = story.send(ClientMessage::Restart);
+    assert_eq!(restarted, ["done q Cancelled", "→restart", "arm 60000", "restarting"]);
+    let ended = story.hear(exited(4, ExitCause::Restart, true, 9));
+    assert_eq!(ended[0], "done o Interrupted state lost");
+}
+
+#[test]
+fn values_of_expressions_are_told_with_the_end_of_a_cell_that_is_ok() {
+    let values = r#"{"a": {"status": "ok", "data": {"text/plain": "1.50"}, "metadata": {}}}"#;
+    let evaluated = |cell| DriverEvent::Message {
+        cell,
+        json: format!(r#"{{"type": "user_expressions", "values": {values}}}"#).into(),
+    };
+    let mut story = Story::new(rules());
+    let used = story.0.rules.memory.clone();
+    for (cell, outcome) in [(1, Outcome::Ok), (2, Outcome::Error)] {
+        let message = r#"{"code": "1", "user_expressions": {"a": "1.50"}}"#;
+        story.0.on_message(1, &by(), ClientMessage::parse(message).unwrap());
+        let order = story.0.effects.iter().find_map(|effect| match effect {
+            Effect::Send(DriverCommand::Execute { json, .. }) => {
+                Some(String::from_utf8_lossy(json))
+            }
+            _ => None,
+        });
+        assert!(order.unwrap().contains(r#""user_expressions":{"a":"1.50"}"#));
+        story.read();
+        assert_eq!(story.hear(evaluated(cell)), [""; 0]);
+        assert!(used.used() >= values.len());
+        story.0.on_driver(done(cell, outcome, 5));
+        let told = story.0.effects.iter().find_map(|effect| match effect {
+            Effect::Emit(Event::Done { user_expressions, .. }) => Some(user_expressions.clone()),
+            _ => None,
+        });
+        let expected = (outcome == Outcome::Ok).then_some(values);
+        assert_eq!(told.unwrap().as_ref().map(JsonObject::get), expected);
+        story.read();
+        assert_eq!(story.hear(evaluated(cell)), ["log"], "it comes too late");
+        assert_eq!(used.used(), 0);
+    }
+    let silent = r#"{"code": "1", "silent": true, "store_history": true, "id": "s"}"#;
+    let begun = story.send(ClientMessage::parse(silent).unwrap());
+    assert_eq!(begun.last().map(String::as_str), Some("started s [3]"));
+}
+
+#[test]
+fn a_message_on_a_comm_is_charged_with_all_its_bytes() {
+    let mut rules = rules();
+    rules.memory = crate::memory::Budget::new(1 << 20).account();
+    let mut story = Story::new(rules);
+    story.send(execute("a"));
+    let buffer = "A".repeat(1 << 20);
+    let large = format!(r#"{{"type": "comm_msg", "comm_id": "w", "buffers": ["{buffer}"]}}"#);
+    assert_eq!(story.send(ClientMessage::parse(&large).unwrap()), ["refused QueueFull"]);
+}
+
+#[test]
+fn code_in_the_background_says_something_on_comms_and_nothing_else() {
+    let mut story = Story::new(rules());
+    let said = r#"{"type": "comm_msg", "comm_id": "w", "id": "forged"}"#;
+    assert_eq!(story.hear(message(0, said)), ["comm w of None: {}"]);
+    story.send(execute("a"));
+    assert_eq!(story.hear(message(0, said)), ["comm w of None: {}"]);
+    for (json, why) in [
+        (r#"{"type": "display", "data": {}}"#, "there is no type \"display\""),
+        (r#"{"type": "comm_msg", "comm_id": ""}"#, "`comm_id` has 0 bytes, and may have 1 to 1024"),
+    ] {
+        let told = format!(
+            "Warning unreadable: something that code in the background sends cannot be passed on: \
+             {why}"
+        );
+        assert_eq!(story.hear(message(0, json)), [told]);
+    }
+    let refused = story.hear(DriverEvent::Refused { cell: 0 });
+    assert!(refused[0].starts_with("Warning unreadable: something that code in the background"));
 }
 
 #[test]

@@ -7,7 +7,7 @@
 // refuses a duplicate id and never runs it twice.
 
 import type {
-  CellUsage, Display, Done, DoneStatus, ErrorEvent, Execute, InputRequest, Output, Result,
+  CellUsage, Display, Done, DoneStatus, ErrorEvent, Execute, InputRequest, Output, Result, SendComm,
   SessionEvent, Truncated,
 } from "./protocol.js";
 
@@ -35,8 +35,12 @@ export interface RunOptions {
   timeoutMs?: number;
   /** Cancels the cells behind this one if it fails. */
   stopOnError?: boolean;
-  /** No result event and no execution count. */
+  /** No result event and, unless `storeHistory` says otherwise, no execution count. */
   silent?: boolean;
+  /** Whether the cell gets an execution count; by default unless it is silent. */
+  storeHistory?: boolean;
+  /** Expressions to be evaluated after the cell, if it ends `ok`, by the names of their values. */
+  userExpressions?: Record<string, string>;
   /** Variables of the environment for this cell. */
   env?: Record<string, string>;
   /** Whether the cell may ask for input; by default if `onInput` is given. */
@@ -65,7 +69,12 @@ export interface CellOutcome {
   stateKept: boolean;
   usage: CellUsage;
   detail: string | undefined;
+  /** The values of `userExpressions`, if the cell ended `ok`. */
+  userExpressions: Done["user_expressions"];
 }
+
+/** How to send a message on a comm, and whom to tell of what comes of it. */
+export type CommOptions = Pick<RunOptions, "onStdout" | "onStderr" | "onDisplay" | "onError" | "onInput" | "onEvent" | "signal">;
 
 const KEEP_CHARACTERS = 8 << 20; // per stream: what a program can still hold without thinking
 const NO_USAGE: CellUsage = { cpu_ms: 0, peak_memory_bytes: 0, output_bytes: 0 };
@@ -90,7 +99,7 @@ export class PendingCell {
   #reject!: (error: Error) => void;
   readonly #keep: number;
 
-  constructor(readonly message: Execute & { id: string }, readonly options: RunOptions) {
+  constructor(readonly message: (Execute | SendComm) & { id: string }, readonly options: RunOptions) {
     this.#keep = options.keepCharacters ?? KEEP_CHARACTERS;
     this.promise = new Promise((resolve, reject) => {
       this.#resolve = resolve;
@@ -161,7 +170,7 @@ export class PendingCell {
     else this.#displays.push(event);
   }
 
-  #outcome(done: Pick<Done, "status" | "duration_ms" | "state_kept" | "usage" | "detail" | "execution_count">): CellOutcome {
+  #outcome(done: Pick<Done, "status" | "duration_ms" | "state_kept" | "usage" | "detail" | "execution_count" | "user_expressions">): CellOutcome {
     return {
       id: this.message.id,
       status: done.status,
@@ -177,6 +186,7 @@ export class PendingCell {
       stateKept: done.state_kept,
       usage: done.usage,
       detail: done.detail,
+      userExpressions: done.user_expressions,
     };
   }
 }

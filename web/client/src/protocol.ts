@@ -31,6 +31,8 @@ export type Participant = ParticipantInfo;
 
 /** Queues a cell. */
 export type Execute = Sent<"execute">;
+/** Says something on a comm; runs like a silent cell without code. */
+export type SendComm = Sent<"comm_open" | "comm_msg" | "comm_close">;
 /** Stops a cell, or the one that runs. */
 export type Interrupt = Sent<"interrupt">;
 /** Answers an `input_request`: with a line, or with the end of the input. */
@@ -64,6 +66,8 @@ export type Result = Heard<"result">;
 export type Display = Heard<"display">;
 /** What the cell has shown so far is to be removed. */
 export type ClearOutput = Heard<"clear_output">;
+/** The code opened a comm, said something on one, or closed one. */
+export type CommEvent = Heard<"comm_open" | "comm_msg" | "comm_close">;
 /** The code asks for a line. */
 export type InputRequest = Heard<"input_request">;
 /** The code raised. */

@@ -9,7 +9,7 @@
 // every event once and in order, or a `gap` that names what is gone.
 
 import { PendingCell } from "./cell.js";
-import type { CellOutcome, RunOptions } from "./cell.js";
+import type { CellOutcome, CommOptions, RunOptions } from "./cell.js";
 import { Connection } from "./connection.js";
 import type { ConnectionState, ConnectOptions } from "./connection.js";
 import { Credit } from "./credit.js";
@@ -17,8 +17,8 @@ import { CellgateError, ConnectionClosed, Refused } from "./errors.js";
 import { EventStream } from "./events.js";
 import { Files } from "./files.js";
 import type {
-  ClientMessage, Gap, InspectReply, IsCompleteReply, Participant, ProtocolError, Ready, Reply, Role,
-  ServerMessage, SessionEvent, SessionState,
+  ClientMessage, Execute, Gap, InspectReply, IsCompleteReply, Participant, ProtocolError, Ready, Reply, Role,
+  SendComm, ServerMessage, SessionEvent, SessionState,
 } from "./protocol.js";
 import { charactersToUnits, unitsToCharacters } from "./text.js";
 
@@ -142,22 +142,34 @@ export class Session implements AsyncIterable<SessionEvent | Gap> {
 
   /** Runs a cell. Rejects only if it was refused or the session is gone for good. */
   runCode(code: string, options: RunOptions = {}): Promise<CellOutcome> {
-    const id = options.id ?? randomId();
+    return this.#run({
+      type: "execute",
+      code,
+      id: options.id ?? randomId(),
+      ...(options.timeoutMs !== undefined && { timeout_ms: options.timeoutMs }),
+      ...(options.stopOnError && { stop_on_error: true }),
+      ...(options.silent && { silent: true }),
+      ...(options.storeHistory !== undefined && { store_history: options.storeHistory }),
+      ...(options.userExpressions && { user_expressions: options.userExpressions }),
+      ...(options.env && { env: options.env }),
+      allow_input: options.allowInput ?? options.onInput !== undefined,
+    }, options);
+  }
+
+  /** Says something on a comm, which runs like a silent cell. Rejects as `runCode` does. What code
+   *  says on comms comes as events: `comm_open`, `comm_msg`, `comm_close`. */
+  comm(message: SendComm, options: CommOptions = {}): Promise<CellOutcome> {
+    return this.#run({ ...message, id: message.id ?? randomId() }, options);
+  }
+
+  #run(message: (Execute | SendComm) & { id: string }, options: RunOptions): Promise<CellOutcome> {
+    const { id } = message;
     if (this.#cells.has(id)) {
       return Promise.reject(new Refused("duplicate_id", `cell ${id} is still running`, id));
     }
     const state = this.#connection.state;
     if (state.state === "closed") return Promise.reject(state.cause);
-    const cell = new PendingCell({
-      type: "execute",
-      code,
-      id,
-      ...(options.timeoutMs !== undefined && { timeout_ms: options.timeoutMs }),
-      ...(options.stopOnError && { stop_on_error: true }),
-      ...(options.silent && { silent: true }),
-      ...(options.env && { env: options.env }),
-      allow_input: options.allowInput ?? options.onInput !== undefined,
-    }, options);
+    const cell = new PendingCell(message, options);
     this.#cells.set(id, cell);
     this.#sendCell(cell);
     const { signal } = options;
@@ -323,7 +335,7 @@ export class Session implements AsyncIterable<SessionEvent | Gap> {
     this.#credit.delivered(event.seq, bytes);
     if (event.type === "status") this.#state = event.state;
     if (event.type === "ended") this.#state = "ended";
-    const cell = "id" in event ? this.#cells.get(event.id) : undefined;
+    const cell = "id" in event && event.id !== undefined ? this.#cells.get(event.id) : undefined;
     if (cell) {
       if (event.type === "input_request") this.#askFor(cell, event);
       if (cell.take(event)) this.#cells.delete(cell.message.id);

@@ -27,12 +27,51 @@ export type ClientMessage = { type: "execute",
   timeout_ms?: number,
   /** Whether cells queued behind this one are cancelled if it fails; they are not unless told. */
   stop_on_error?: boolean,
-  /** No result event and no execution count. */
+  /** No result event and, unless `store_history` says otherwise, no execution count. */
   silent?: boolean,
+  /** Whether the cell gets an execution count; if it is absent, it does unless it is silent. */
+  store_history?: boolean,
+  /** Expressions, by names of one's own, that are evaluated after the cell if it ends `ok`: at most 64. Their values are in `done`. */
+  user_expressions?: { [key in string]: string },
   /** Variables of the environment while the cell runs. */
   env?: { [key in string]: string },
   /** Whether `input()` may ask; it may unless told otherwise. */
   allow_input?: boolean,
+} | { type: "comm_open",
+  /** The comm, named by who opens it. */
+  comm_id: string,
+  /** What answers in the interpreter, such as `jupyter.widget`. */
+  target_name: string,
+  /** What is said; nothing if it is absent. */
+  data?: Record<string, unknown>,
+  /** What is said about it. */
+  metadata?: Metadata,
+  /** Bytes that belong to the data, in base64. */
+  buffers?: Array<string>,
+  /** The client's name for this message, unique among cells; the gateway gives one if it is absent. */
+  id?: string,
+} | { type: "comm_msg",
+  /** The comm. */
+  comm_id: string,
+  /** What is said; nothing if it is absent. */
+  data?: Record<string, unknown>,
+  /** What is said about it. */
+  metadata?: Metadata,
+  /** Bytes that belong to the data, in base64. */
+  buffers?: Array<string>,
+  /** The client's name for this message, unique among cells; the gateway gives one if it is absent. */
+  id?: string,
+} | { type: "comm_close",
+  /** The comm. */
+  comm_id: string,
+  /** What is said; nothing if it is absent. */
+  data?: Record<string, unknown>,
+  /** What is said about it. */
+  metadata?: Metadata,
+  /** Bytes that belong to the data, in base64. */
+  buffers?: Array<string>,
+  /** The client's name for this message, unique among cells; the gateway gives one if it is absent. */
+  id?: string,
 } | { type: "interrupt",
   /** The cell; the one that runs if it is absent. */
   id?: string,
@@ -89,6 +128,8 @@ export type SessionEvent = {
     execution_count?: number,
     /** Name of the participant. */
     by: string,
+    /** It is no code but a message of a client on this comm. */
+    comm_id?: string,
   } | { type: "stdout" } & OutputFields | { type: "stderr" } & OutputFields | { type: "result",
     /** The cell. */
     id: string,
@@ -116,7 +157,7 @@ export type SessionEvent = {
     id: string,
     /** Not before something new comes. */
     wait: boolean,
-  } | { type: "input_request",
+  } | { type: "comm_open" } & CommFields | { type: "comm_msg" } & CommFields | { type: "comm_close" } & CommFields | { type: "input_request",
     /** The cell. */
     id: string,
     /** What to ask. */
@@ -156,6 +197,8 @@ export type SessionEvent = {
     usage: DoneUsage,
     /** One sentence for people. */
     detail?: string,
+    /** The values of the cell's `user_expressions`, by their names, if it ended `ok`. */
+    user_expressions?: Record<string, ExpressionValue>,
   } | { type: "usage",
     /** Memory charged to it, in bytes. */
     memory_bytes: number,
@@ -197,6 +240,22 @@ export type OutputFields = {
   late?: boolean,
 };
 
+/** Fields of `comm_open`, `comm_msg` and `comm_close`. */
+export type CommFields = {
+  /** The cell that runs, or the client's message on a comm that does; absent if none does. */
+  id?: string,
+  /** The comm, named by who opened it. */
+  comm_id: string,
+  /** What is to answer at the clients, such as `jupyter.widget`; of `comm_open` alone. */
+  target_name?: string,
+  /** What is said. */
+  data: Record<string, unknown>,
+  /** What is said about it. */
+  metadata?: Metadata,
+  /** Bytes that belong to the data, in base64. */
+  buffers?: Array<string>,
+};
+
 /** Which output stream. */
 export type Stream = "stdout" | "stderr";
 
@@ -226,6 +285,25 @@ export type DoneUsage = {
   /** Bytes written. */
   output_bytes: number,
 };
+
+/** The value of one of a cell's `user_expressions`, or the error that it raised. */
+export type ExpressionValue = {
+  /** Whether it has a value. */
+  status: ExpressionStatus,
+  /** The value in all its forms; if `ok`. */
+  data?: MimeBundle,
+  /** What it says about them; if `ok`. */
+  metadata?: Metadata,
+  /** Name of the exception's class; if `error`. */
+  ename?: string,
+  /** Its text; if `error`. */
+  evalue?: string,
+  /** Lines for people; if `error`. */
+  traceback?: Array<string>,
+};
+
+/** What came of an expression. */
+export type ExpressionStatus = "ok" | "error";
 
 /** What a session does. */
 export type SessionState = "idle" | "busy" | "restarting" | "ended";
@@ -301,6 +379,8 @@ export type ReadyFields = {
   template: string,
   /** What the interpreter is. */
   language: LanguageInfo,
+  /** What cells may be written in, the default first. */
+  languages: Array<LanguageInfo>,
   /** What the session does now. */
   state: SessionState,
   /** Newest seq in the log; 0 if there is none yet. */
@@ -317,6 +397,8 @@ export type LanguageInfo = {
   name: string,
   /** Such as `3.11.2`. */
   version: string,
+  /** What executes cells, where a language has several: `ipython` or `plain`. */
+  shell?: string,
 };
 
 /** Limits as told to clients. What is `null` has no limit. */

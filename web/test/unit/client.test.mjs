@@ -80,13 +80,38 @@ test("the token travels as a subprotocol and never in the address", async () => 
 test("options of a cell reach the wire, and only those that were given", async () => {
   await start();
   const session = await connect();
-  await session.runCode("x", { id: "a", timeoutMs: 5, stopOnError: true, silent: true, env: { A: "b" }, allowInput: true });
+  await session.runCode("x", {
+    id: "a", timeoutMs: 5, stopOnError: true, silent: true, storeHistory: false, userExpressions: { v: "1" }, env: { A: "b" },
+    allowInput: true,
+  });
   await session.runCode("y", { id: "b" });
   const [full, plain] = gateway.received.filter((m) => m.type === "execute");
   assert.deepEqual(full, {
-    type: "execute", code: "x", id: "a", timeout_ms: 5, stop_on_error: true, silent: true, env: { A: "b" }, allow_input: true,
+    type: "execute", code: "x", id: "a", timeout_ms: 5, stop_on_error: true, silent: true, store_history: false,
+    user_expressions: { v: "1" }, env: { A: "b" }, allow_input: true,
   });
   assert.deepEqual(plain, { type: "execute", code: "y", id: "b", allow_input: false });
+});
+
+test("a message on a comm settles like a cell, and those of the code are events", async () => {
+  await start();
+  const session = await connect();
+  const sent = deferred();
+  const [other] = gateway.sessions.values();
+  other.receive = (socket, text) => {
+    const said = JSON.parse(text);
+    if (said.type !== "comm_msg") return; // credit
+    sent.resolve(said);
+    other.emit("started", { id: "m", code: "", by: "", comm_id: "w" });
+    other.emit("comm_msg", { comm_id: "w", data: { value: 2 } });
+    other.emit("done", { id: "m", status: "ok", duration_ms: 1, state_kept: true, usage: {} });
+  };
+  const heard = next(session, (event) => event.type === "comm_msg");
+  const message = { type: "comm_msg", comm_id: "w", data: { value: 1 }, id: "m" };
+  const outcome = await session.comm(message);
+  assert.equal(outcome.ok, true);
+  assert.deepEqual(await sent.promise, message);
+  assert.deepEqual((await heard).data, { value: 2 });
 });
 
 test("input is answered by the handler, and null ends it", async () => {
