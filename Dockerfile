@@ -26,6 +26,13 @@ RUN apt-get update \
 ENV MPLCONFIGDIR=/tmp/matplotlib \
     MPLBACKEND=agg \
     LANG=C.UTF-8
+# Wheels are used where they lie beside the list, as on a machine whose builds reach no index; PIP is
+# for options such as --no-index.
+COPY scripts/image/python-packages.txt scripts/image/*.whl /tmp/pip/
+ARG PIP=
+RUN python3 -m pip install --no-cache-dir --break-system-packages --no-deps --find-links /tmp/pip $PIP \
+      -r /tmp/pip/python-packages.txt \
+ && rm -rf /tmp/pip
 COPY scripts/image/cellgate_fonts.pth scripts/image/cellgate_fonts.py /usr/lib/python3/dist-packages/
 RUN MPLCONFIGDIR=/usr/local/share/matplotlib python3 -c 'import matplotlib.pyplot' \
  && python3 -m compileall -q /usr/lib/python3/dist-packages /usr/lib/python3.* \
