@@ -2,6 +2,7 @@
 
 export { Session } from "./session.js";
 export type { Completions, SessionListener, SessionOptions } from "./session.js";
+export type { CommSend } from "./comm.js";
 export type { CellOutcome, InputHandler, RunOptions } from "./cell.js";
 export type { ConnectionState, ConnectOptions, WebSocketConstructor, WebSocketLike } from "./connection.js";
 export { CellgateError, ConnectionClosed, Refused, RequestFailed } from "./errors.js";

@@ -10,6 +10,7 @@
 
 import { PendingCell } from "./cell.js";
 import type { CellOutcome, RunOptions } from "./cell.js";
+import type { CommSend } from "./comm.js";
 import { Connection } from "./connection.js";
 import type { ConnectionState, ConnectOptions } from "./connection.js";
 import { Credit } from "./credit.js";
@@ -205,6 +206,11 @@ export class Session implements AsyncIterable<SessionEvent | Gap> {
   /** Answers an `input_request`; `null` is the end of the input. */
   answer(id: string, text: string | null): void {
     this.#send(text === null ? { type: "input", id, eof: true } : { type: "input", id, text });
+  }
+
+  /** Sends a message of a comm. Its run, and what it shows, come as events; a refusal is told to listeners. */
+  sendComm(message: CommSend): void {
+    this.#send(message as unknown as ClientMessage);
   }
 
   /** Replaces the interpreter by a fresh one. */
