@@ -273,6 +273,7 @@ export class Console implements CellHost {
   #commEnded(done: Done): void {
     for (const cell of this.cells.all) cell.advance();
     this.runs.stopped();
+    this.#cellOf(done.id)?.output.takeBeside(done);
     // No cell says that it took the interpreter along.
     if (!done.state_kept) this.#lossSaid = false;
     this.#changed();
@@ -280,14 +281,17 @@ export class Console implements CellHost {
 
   /** Output of a widget's callbacks that no Output widget takes: below the cell that made the widget. */
   #besideWidget(event: Extract<SessionEvent, { id: string }>): void {
-    const cell = this.cells.find(cellOfRun(this.widgets.comms.cellRun(event.id)));
+    const cell = this.#cellOf(event.id);
     if (!cell) {
       if (event.type === "error") toast(`A widget failed: ${event.name}: ${event.value}`);
       return;
     }
-    cell.output.take(event);
+    cell.output.takeBeside(event);
     cell.draw();
   }
+
+  /** The cell that made the widget whose message a run is. */
+  #cellOf(commRun: string): CellView | undefined { return this.cells.find(cellOfRun(this.widgets.comms.cellRun(commRun))); }
 
   #toCell(event: Extract<SessionEvent, { id: string }>): void {
     let cell = this.cells.find(cellOfRun(event.id));

@@ -4,10 +4,9 @@
 //   session ◄── comm messages ◄── WidgetFrame ◄── the frame: a user has moved something
 //
 // A frame may run anything, so what it says is checked here: it may send to the models that it was given, in
-// messages of a bounded size, and several at a time only as far as the interpreter keeps up. Where nothing may be sent, what
-// the user did is undone.
+// messages of a bounded size, and a few at a time. Where nothing may be sent, what the user did is undone.
 
-import type { ProtocolError, Session, SessionEvent } from "../client/src/index.js";
+import type { CommSend, ProtocolError, Session, SessionEvent } from "../client/src/index.js";
 import type { CommReport, WidgetContent, WidgetStep } from "./frame/message.js";
 import type { Drawable, Frames } from "./frames.js";
 import { h } from "./dom.js";
@@ -21,7 +20,8 @@ import { frameFor } from "./rich/frame.js";
 import type { Rich } from "./rich/rich.js";
 
 const MESSAGE_SHARE = 0.9; // of the longest client message, for the data and buffers of a comm message
-const UNHANDLED = 64; // messages of one frame that may wait for their end; more are not sent
+const AT_ONCE = 8; // messages that this page lets the interpreter have at a time: its queue is everybody's
+const WAITING = 256; // messages of one frame that may wait behind them; more are dropped
 const ANSWER_MS = 10_000; // that the interpreter has to tell all states once it is idle
 
 export interface WidgetsHost {
@@ -46,6 +46,7 @@ export class Widgets implements Drawable {
   readonly #host: WidgetsHost;
   readonly #frames = new Set<WidgetFrame>();
   readonly #sent = new Map<string, Sent>();
+  #waiting: { sent: Sent & { frame: WidgetFrame }; message: Pick<CommSend, "comm_id" | "data" | "buffers"> }[] = [];
   readonly #unknown = new Set<Unknown>();
   #asking: ReturnType<typeof setTimeout> | null = null;
 
@@ -104,6 +105,7 @@ export class Widgets implements Drawable {
 
   /** The connection is lost: what was not handled may never be. */
   disconnected(): void {
+    for (const { sent } of this.#waiting.splice(0)) sent.frame.undo(sent);
     for (const run of [...this.#sent.keys()]) this.#lost(run);
   }
 
@@ -120,6 +122,7 @@ export class Widgets implements Drawable {
   #gone(): void {
     this.comms.clear();
     this.#sent.clear();
+    this.#waiting = [];
     for (const frame of this.#frames) frame.disconnect();
     this.#frames.clear();
   }
@@ -128,6 +131,7 @@ export class Widgets implements Drawable {
     const sent = this.#sent.get(run);
     this.#sent.delete(run);
     sent?.frame?.handled(sent.token);
+    this.#pump();
   }
 
   /** A message was not handled, or it is not known whether it was. */
@@ -135,6 +139,7 @@ export class Widgets implements Drawable {
     const sent = this.#sent.get(run);
     this.#sent.delete(run);
     sent?.frame?.undo(sent);
+    this.#pump();
   }
 
   #tell(change: Change): void {
@@ -162,7 +167,8 @@ export class Widgets implements Drawable {
     const rich = (element: HTMLElement): Rich => ({ element, plain, markdown: `\`\`\`\n${plain}\n\`\`\`` });
     const frame = () => withConsent(this.#host.consent(this.comms.cellRun(run)), () => this.#frame(model, plain));
     if (this.comms.get(model)) return rich(frame());
-    if (this.comms.isClosed(model)) return rich(h("div", { className: "rich" }, note("This widget was closed.", plain)));
+    // Python has closed it, which takes it away, as a bar that is not to stay.
+    if (this.comms.isClosed(model)) return rich(h("div", { hidden: true }));
     const place = h("div", { className: "rich" }, note("Waiting for the state of a widget …", plain));
     this.#unknown.add({
       model,
@@ -230,22 +236,32 @@ export class Widgets implements Drawable {
   #send(frame: WidgetFrame, report: CommReport): void {
     const { session } = this.#host;
     const data = report.data as Record<string, unknown>;
-    const sent: Sent = { frame, token: report.token, model: report.id, keys: Object.keys((data.state ?? {}) as object), started: false };
+    const sent = { frame, token: report.token, model: report.id, keys: Object.keys((data.state ?? {}) as object), started: false };
     const buffers = report.buffers.map(toBase64);
     const size = JSON.stringify(data).length + buffers.reduce((sum, one) => sum + one.length, 0);
-    const waiting = [...this.#sent.values()].filter((one) => one.frame === frame).length;
+    const waiting = this.#waiting.filter((one) => one.sent.frame === frame).length;
     // Links and the like act in the frame of every participant: one whose user did nothing leaves it to the others.
     const own = report.touched || data.method !== "update" || !String(this.comms.get(report.id)?.state._model_module).startsWith("@jupyter-widgets/");
-    if (!session || !this.#host.canSend() || !own || size > session.ready.limits.message_bytes * MESSAGE_SHARE || waiting >= UNHANDLED) {
+    if (!session || !this.#host.canSend() || !own || size > session.ready.limits.message_bytes * MESSAGE_SHARE || waiting >= WAITING) {
       return frame.undo(sent);
     }
-    const run = this.#newRun(sent);
-    try {
-      session.sendComm({ type: "comm_msg", comm_id: report.id, data, ...(buffers.length > 0 && { buffers }), id: run });
-    } catch {
-      // Not connected.
-      this.#sent.delete(run);
-      frame.undo(sent);
+    this.#waiting.push({ sent, message: { comm_id: report.id, data, ...(buffers.length > 0 && { buffers }) } });
+    this.#pump();
+  }
+
+  #pump(): void {
+    while (this.#sent.size < AT_ONCE) {
+      const next = this.#waiting.shift();
+      if (!next) return;
+      const { sent, message } = next;
+      const run = this.#newRun(sent);
+      try {
+        this.#host.session!.sendComm({ type: "comm_msg", ...message, id: run });
+      } catch {
+        // Not connected.
+        this.#sent.delete(run);
+        sent.frame.undo(sent);
+      }
     }
   }
 }
@@ -327,6 +343,7 @@ class WidgetFrame {
       case "close":
         this.#models.delete(change.id);
         this.#ordered({ close: change.id });
+        if (change.id === this.#root && this.element) this.element.hidden = true;
         return;
     }
   }

@@ -81,3 +81,277 @@ test("a slider is shown, and moving it tells the interpreter", async () => {
   assert.deepEqual(console_.complaints, []);
   await accessible(console_.page, "a slider");
 });
+
+test("two participants move the same slider, and who comes late sees where it stands", async () => {
+  const first = await fresh();
+  await first.runTo(1, RECORDED.slider.code);
+  await frameOf(first).getByText("Count").waitFor();
+  const [session] = the.gateway.sessions.values();
+  const second = await open({ fragment: `session=${session.id}&token=${session.tokenFor("editor")}` });
+  await second.output(1).getByRole("button", { name: "Always in this session" }).click();
+  await frameOf(second).getByText("Count").waitFor();
+  await step(frameOf(first));
+  await frameOf(second).locator(".widget-readout", { hasText: /^8$/ }).waitFor();
+  await step(frameOf(second));
+  await frameOf(first).locator(".widget-readout", { hasText: /^9$/ }).waitFor();
+  await step(frameOf(first));
+  await frameOf(second).locator(".widget-readout", { hasText: /^10$/ }).waitFor();
+  const count = sent().length;
+  assert.equal(count, 3, "who only follows sends nothing");
+  // The page loaded anew has the present value from the log.
+  await first.page.reload();
+  await frameOf(first).locator(".widget-readout", { hasText: /^10$/ }).waitFor();
+  // A viewer sees it, and moves nothing.
+  const viewer = await open({ fragment: `session=${session.id}&token=${session.tokenFor("viewer")}` });
+  await viewer.output(1).getByRole("button", { name: "Run its scripts" }).click();
+  await frameOf(viewer).locator(".widget-readout", { hasText: /^10$/ }).waitFor();
+  await frameOf(viewer).locator(".noUi-handle").press("ArrowRight");
+  await frameOf(viewer).locator(".widget-readout", { hasText: /^10$/ }).waitFor();
+  await step(frameOf(second));
+  await frameOf(viewer).locator(".widget-readout", { hasText: /^11$/ }).waitFor();
+  assert.equal(sent().length, count + 1);
+  for (const console_ of [first, second, viewer]) assert.deepEqual(console_.complaints, []);
+});
+
+test("interact shows what its function printed and answered, anew with each value", async () => {
+  const console_ = await fresh();
+  await console_.runTo(1, RECORDED.interact.code);
+  const frame = frameOf(console_);
+  await frame.getByText("x is 5").waitFor();
+  assert.deepEqual(await frame.locator(".terminal").allTextContents(), ["x is 5", "10"]);
+  await step(frame);
+  await frame.getByText("x is 6").waitFor();
+  assert.deepEqual(await frame.locator(".terminal").allTextContents(), ["x is 6", "12"]);
+  assert.equal(await console_.output(1).locator(".line").count(), 0, "nothing of it is below the widget");
+  await console_.page.reload();
+  await frame.getByText("x is 6").waitFor();
+  assert.deepEqual(console_.complaints, []);
+});
+
+test("states wait while the interpreter is behind, and the newest is sent", async () => {
+  let release;
+  const held = new Promise((resolve) => { release = resolve; });
+  replies[SLIDER] = async ({ comm_id, data }, cell) => {
+    await held;
+    cell.emit("comm_msg", { comm_id, data: { ...data, method: "echo_update" }, metadata: {} });
+  };
+  try {
+    const console_ = await fresh();
+    await console_.runTo(1, RECORDED.slider.code);
+    const frame = frameOf(console_);
+    await step(frame);
+    for (let at = 0; at < 9; at += 1) await frame.locator(".noUi-handle").press("ArrowRight");
+    await frame.locator(".widget-readout", { hasText: /^17$/ }).waitFor();
+    assert.deepEqual(sent().map(({ data }) => data.state.value), [8]);
+    release();
+    await until(() => sent().length === 2, "the newest was not sent");
+    assert.deepEqual(sent()[1].data.state.value, 17);
+    await console_.page.locator(".state", { hasText: "Ready" }).waitFor();
+    assert.equal(await frame.locator(".widget-readout").textContent(), "17", "older echoes do not move it back");
+  } finally {
+    delete replies[SLIDER];
+  }
+});
+
+test("a bar of tqdm fills", async () => {
+  const console_ = await fresh();
+  await console_.runTo(1, RECORDED.tqdm.code);
+  const frame = frameOf(console_);
+  await frame.getByText(/Load:\s*100%/).waitFor();
+  await frame.getByText(/3\/3/).waitFor();
+  await frame.locator(".progress-bar-success").waitFor();
+  assert.deepEqual(console_.complaints, []);
+});
+
+test("a button's output goes into its Output widget, or below the cell that made it", async () => {
+  const console_ = await fresh();
+  await console_.runTo(1, RECORDED.button.code);
+  await frameOf(console_).getByRole("button", { name: "Press" }).click();
+  await frameOf(console_).getByText("pressed 1").waitFor();
+  assert.deepEqual(await lines(console_, 1), []);
+  await console_.page.locator(".add").click();
+  await console_.runTo(2, RECORDED.outside.code);
+  await frameOf(console_, 2).getByRole("button", { name: "Say" }).click();
+  await console_.output(2).locator(".line", { hasText: "said outside" }).waitFor();
+  assert.deepEqual(await lines(console_, 1), []);
+  assert.equal(await console_.cell(2).getAttribute("data-phase"), "ok");
+  assert.equal(await console_.page.locator(".cell").count(), 2);
+  assert.deepEqual(console_.complaints, []);
+});
+
+test("a widget of anywidget runs its module, and bytes arrive", async () => {
+  const console_ = await fresh();
+  await console_.runTo(1, RECORDED.counter.code);
+  const button = frameOf(console_).locator("button.counter");
+  await button.click();
+  await until(() => sent().length === 1, "nothing was sent");
+  assert.deepEqual(sent()[0].data, { method: "update", state: { value: 4 }, buffer_paths: [] });
+  assert.equal(await button.textContent(), "count is 4");
+  assert.equal(await button.evaluate((e) => getComputedStyle(e).color), "rgb(1, 2, 3)");
+  await console_.page.locator(".add").click();
+  await console_.runTo(2, RECORDED.nested.code);
+  await frameOf(console_, 2).getByText("inside").waitFor();
+  assert.deepEqual(console_.complaints, []);
+});
+
+test("all of Jupyter's own controls are drawn, in both themes", async () => {
+  const console_ = await fresh({ colorScheme: "dark" });
+  await console_.runTo(1, RECORDED.tour.code);
+  const frame = frameOf(console_);
+  await frame.getByText("in a tab").waitFor();
+  await frame.locator("math").waitFor();
+  if (process.env.SHOTS) {
+    await console_.page.setViewportSize({ width: 1200, height: 1300 });
+    await console_.page.screenshot({ path: `${process.env.SHOTS}/dark.png` });
+    await console_.page.emulateMedia({ colorScheme: "light" });
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    await console_.page.screenshot({ path: `${process.env.SHOTS}/light.png` });
+  }
+  assert.deepEqual(console_.complaints, []);
+});
+
+/** A widget of anywidget with that module. */
+function any(id, esm) {
+  return (cell) => {
+    cell.emit("comm_open", { comm_id: `${id}-layout`, target_name: "jupyter.widget", data: { state: { _model_module: "@jupyter-widgets/base", _model_module_version: "2.0.0", _model_name: "LayoutModel", _view_module: "@jupyter-widgets/base", _view_module_version: "2.0.0", _view_name: "LayoutView" } }, metadata: { version: "2.1.0" } });
+    cell.emit("comm_open", {
+      comm_id: id, target_name: "jupyter.widget", metadata: { version: "2.1.0" },
+      data: { state: { _model_module: "anywidget", _model_module_version: "~0.11.*", _model_name: "AnyModel", _view_module: "anywidget", _view_module_version: "~0.11.*", _view_name: "AnyView", _esm: esm, _anywidget_id: id, layout: `IPY_MODEL_${id}-layout`, value: 0 } },
+    });
+    cell.result({ "text/plain": "Hostile()", "application/vnd.jupyter.widget-view+json": { model_id: id, version_major: 2, version_minor: 0 } });
+  };
+}
+
+own.hostile = any("mine", `export default { render({ model, el }) {
+  const say = (id, data, more) => parent.postMessage({ cellgate: "comm", id, token: "1", data, buffers: [], touched: true, ...more }, "*");
+  const update = { method: "update", state: { value: 99 }, buffer_paths: [] };
+  say("${SLIDER}", update);
+  say("nobody", update);
+  say("mine", { method: "request_states" });
+  say("mine", null);
+  say("mine", { method: "update", state: null, buffer_paths: [] });
+  say("mine", update, { buffers: ["AAAA"] });
+  say("mine", update, { token: "t".repeat(1000) });
+  say(["mine"], update);
+  say("mine", { method: "custom", content: "x".repeat(2 << 20) });
+  parent.postMessage({ cellgate: "comm" }, "*");
+  parent.postMessage({ type: "execute", code: "1" }, "*");
+  say("mine", { method: "custom", content: "allowed", comm_id: "${SLIDER}", type: "execute" }, { type: "execute" });
+  el.textContent = "done";
+} }`);
+
+test("a hostile frame sends to its own models alone, and nothing that is malformed or huge", async () => {
+  const console_ = await fresh();
+  await console_.runTo(1, RECORDED.slider.code);
+  await frameOf(console_).getByText("Count").waitFor();
+  await console_.page.locator(".add").click();
+  await console_.runTo(2, "hostile");
+  await frameOf(console_, 2).getByText("done").waitFor();
+  await until(() => sent().length > 0, "the one that is allowed was not sent");
+  await step(frameOf(console_));
+  await until(() => sent().length > 1, "the slider sends nothing any more");
+  assert.deepEqual(sent().map(({ type, comm_id, data }) => ({ type, comm_id, data })), [
+    { type: "comm_msg", comm_id: "mine", data: { method: "custom", content: "allowed" } },
+    { type: "comm_msg", comm_id: SLIDER, data: { method: "update", state: { value: 8 }, buffer_paths: [] } },
+  ]);
+  assert.deepEqual(console_.complaints, []);
+});
+
+own.flood = any("flood", `export default { render({ model, el }) { for (let n = 0; n < 1000; n += 1) model.send(n); el.textContent = "done"; } }`);
+
+test("a flood of messages leaves the queue to others", async () => {
+  let release;
+  const held = new Promise((resolve) => { release = resolve; });
+  replies.flood = () => held;
+  const console_ = await fresh();
+  await console_.runTo(1, "flood");
+  await frameOf(console_).getByText("done").waitFor();
+  await until(() => sent().length === 8, "no more than eight at a time");
+  release();
+  await until(() => sent().length === 256 + 8, "the rest follows, as far as it was kept");
+  await console_.page.locator(".state", { hasText: "Ready" }).waitFor();
+  assert.deepEqual(sent().map(({ data }) => data.content), Array.from({ length: 264 }, (_, n) => n));
+});
+
+own.foreign = (cell) => {
+  cell.emit("comm_open", { comm_id: "map", target_name: "jupyter.widget", metadata: { version: "2.1.0" }, data: { state: { _model_module: "jupyter-leaflet", _model_module_version: "^0.19", _model_name: "LeafletMapModel", _view_module: "jupyter-leaflet", _view_module_version: "^0.19", _view_name: "LeafletMapView" } } });
+  cell.result({ "text/plain": "Map()", "application/vnd.jupyter.widget-view+json": { model_id: "map", version_major: 2, version_minor: 0 } });
+};
+
+test("a widget whose module is not here is named", async () => {
+  const console_ = await fresh();
+  await console_.runTo(1, "foreign");
+  await console_.output(1).getByText("This page has no widget module jupyter-leaflet.").waitFor();
+  assert.deepEqual(console_.complaints, []);
+});
+
+own.lost = (cell) => cell.result({ "text/plain": "IntSlider(value=42)", "application/vnd.jupyter.widget-view+json": { model_id: SLIDER, version_major: 2, version_minor: 0 } });
+own.gone = (cell) => cell.result({ "text/plain": "IntSlider(value=1)", "application/vnd.jupyter.widget-view+json": { model_id: "gone", version_major: 2, version_minor: 0 } });
+
+test("a widget whose beginning is no longer in the log is asked for", async () => {
+  const console_ = await fresh();
+  await console_.runTo(1, "lost");
+  await frameOf(console_).locator(".widget-readout", { hasText: /^42$/ }).waitFor();
+  assert.deepEqual(sent().map(({ type, target_name, data, metadata }) => ({ type, target_name, data, metadata })), [
+    { type: "comm_open", target_name: "jupyter.widget.control", data: {}, metadata: { version: "1.0.0" } },
+    { type: "comm_msg", target_name: undefined, data: { method: "request_states" }, metadata: undefined },
+    { type: "comm_close", target_name: undefined, data: {}, metadata: undefined },
+  ]);
+  await step(frameOf(console_));
+  await until(() => sent().length === 4, "it is connected");
+  const [session] = the.gateway.sessions.values();
+  session.log = session.log.filter(({ type }) => type !== "comm_msg");
+  const viewer = await open({ fragment: `session=${session.id}&token=${session.tokenFor("viewer")}` });
+  await viewer.output(1).getByText("The state of this widget is no longer known").waitFor();
+  await viewer.output(1).getByText("IntSlider(value=42)").waitFor();
+  assert.equal(sent().length, 4, "a viewer asks nothing");
+});
+
+test("after a restart widgets stay, and say that they are no longer connected", async () => {
+  const console_ = await fresh();
+  await console_.runTo(1, RECORDED.slider.code);
+  await frameOf(console_).getByText("Count").waitFor();
+  await console_.restarts();
+  await console_.output(1).getByText("No longer connected").waitFor();
+  await step(frameOf(console_));
+  assert.deepEqual(sent(), []);
+  await console_.runTo(1, RECORDED.slider.code);
+  await step(frameOf(console_));
+  await until(() => sent().length === 1, "a new widget is connected");
+});
+
+test("a notebook has the widgets and their state", async () => {
+  const console_ = await fresh();
+  await console_.runTo(1, RECORDED.interact.code);
+  await step(frameOf(console_));
+  await frameOf(console_).getByText("x is 6").waitFor();
+  await console_.page.getByRole("button", { name: "Menu" }).click();
+  const download = console_.page.waitForEvent("download");
+  await console_.page.getByRole("menuitem", { name: "Save as notebook" }).click();
+  const notebook = JSON.parse(await readFile(await (await download).path(), "utf8"));
+  const { model_id } = notebook.cells[0].outputs[0].data["application/vnd.jupyter.widget-view+json"];
+  const { version_major, state } = notebook.metadata.widgets["application/vnd.jupyter.widget-state+json"];
+  assert.equal(version_major, 2);
+  assert.equal(state[model_id].model_name, "VBoxModel");
+  assert.equal(state[INTERACT].state.value, 6);
+  const outputs = Object.values(state).find(({ model_name }) => model_name === "OutputModel").state.outputs;
+  assert.deepEqual(outputs.map((one) => one.text ?? one.data["text/plain"]), ["x is 6\n", "12"]);
+});
+
+test("a callback that clears output leaves the widget", async () => {
+  const id = modelOf("outside", "ButtonModel");
+  const before = replies[id];
+  let presses = 0;
+  replies[id] = (_, cell) => {
+    cell.emit("clear_output", { wait: false });
+    cell.out(`press ${presses += 1}\n`);
+  };
+  const console_ = await fresh();
+  await console_.runTo(1, RECORDED.outside.code);
+  for (const text of ["press 1", "press 2"]) {
+    await frameOf(console_).getByRole("button", { name: "Say" }).click();
+    await console_.output(1).locator(".line", { hasText: text }).waitFor();
+  }
+  assert.deepEqual(await lines(console_, 1), ["press 2"]);
+  replies[id] = before;
+});
