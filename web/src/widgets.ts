@@ -298,7 +298,10 @@ class WidgetFrame {
     this.#steps = [];
     this.#open.clear();
     this.#models = this.#comms.modelsFor(this.#root);
-    this.#host.opened();
+    // Meanwhile Python may have closed it, or the interpreter is gone.
+    if (this.#comms.isClosed(this.#root)) this.#hide();
+    else if (!this.#comms.get(this.#root)) this.disconnect();
+    else this.#host.opened();
     return { root: this.#root, models: [...this.#models].flatMap((id) => this.#comms.get(id) ?? []).map(({ id, state }) => ({ id, state })) };
   }
 
@@ -343,7 +346,7 @@ class WidgetFrame {
       case "close":
         this.#models.delete(change.id);
         this.#ordered({ close: change.id });
-        if (change.id === this.#root && this.element) this.element.hidden = true;
+        if (change.id === this.#root) this.#hide();
         return;
     }
   }
@@ -379,6 +382,11 @@ class WidgetFrame {
     this.#tell = null;
     const { element } = this;
     if (element && !element.querySelector(".note")) element.append(h("p", { className: "note", textContent: "No longer connected: the interpreter that made this widget is gone. Run the cell again." }));
+  }
+
+  /** A closed widget leaves nothing behind, as a bar that is not to stay. */
+  #hide(): void {
+    if (this.element) this.element.hidden = true;
   }
 
   /** Later updates do not pass this step. */

@@ -163,6 +163,21 @@ test("a bar of tqdm fills", async () => {
   assert.deepEqual(console_.complaints, []);
 });
 
+own.closes = (cell) => {
+  replay("tqdm", cell);
+  cell.emit("comm_close", { comm_id: modelOf("tqdm", "HBoxModel"), data: {} });
+};
+
+test("a bar that is closed at once leaves nothing", async () => {
+  const console_ = await fresh();
+  await console_.runTo(1, "closes");
+  await console_.page.waitForFunction(() => document.querySelector(".output").getBoundingClientRect().height < 4);
+  await console_.page.reload();
+  await console_.phase(1, "ok");
+  await console_.page.waitForFunction(() => document.querySelector(".output").getBoundingClientRect().height < 4);
+  assert.deepEqual(console_.complaints, []);
+});
+
 test("a button's output goes into its Output widget, or below the cell that made it", async () => {
   const console_ = await fresh();
   await console_.runTo(1, RECORDED.button.code);
@@ -354,4 +369,44 @@ test("a callback that clears output leaves the widget", async () => {
   }
   assert.deepEqual(await lines(console_, 1), ["press 2"]);
   replies[id] = before;
+});
+
+const OUTPUT = modelOf("nested", "OutputModel");
+const told = (cell, state) => cell.emit("comm_msg", { comm_id: OUTPUT, data: { method: "update", state, buffer_paths: [] }, metadata: {} });
+own.within = (cell) => {
+  told(cell, { msg_id: cell.id });
+  cell.emit("clear_output", { wait: false });
+  cell.out("plain text\n");
+  cell.err("\u001b[31mwarned\u001b[0m\n");
+  cell.display({ "text/html": "<i>slanted</i><script>document.currentScript.previousSibling.textContent += ' by a script'</script>", "text/plain": "h" });
+  cell.display({ "text/markdown": "**strong** $x^2$", "text/plain": "m" });
+  cell.display({ "text/plain": "first" }, { display_id: "shown" });
+  cell.emit("error", { name: "ValueError", value: "of text", traceback: ["Traceback", "ValueError: of text"], frames: [] });
+  told(cell, { msg_id: "" });
+};
+own.outside = (cell) => {
+  cell.display({ "text/plain": "second" }, { display_id: "shown", update: true });
+  cell.out("outside\n");
+};
+
+test("an Output widget captures what a later cell shows in it", async () => {
+  const console_ = await fresh();
+  await console_.runTo(1, RECORDED.nested.code);
+  const frame = frameOf(console_);
+  await frame.getByText("inside").waitFor();
+  await console_.page.locator(".add").click();
+  await console_.runTo(2, "within");
+  await frame.getByText("slanted by a script").waitFor();
+  await frame.locator("b, strong", { hasText: "strong" }).waitFor();
+  await frame.locator("math").waitFor();
+  await frame.locator(".terminal .err", { hasText: "warned" }).waitFor();
+  await frame.locator(".failure p", { hasText: "ValueError: of text" }).waitFor();
+  assert.equal(await frame.getByText("inside").count(), 0);
+  assert.deepEqual(await lines(console_, 2), []);
+  await console_.page.locator(".add").click();
+  await console_.runTo(3, "outside");
+  await frame.getByText("second").waitFor();
+  assert.equal(await frame.getByText("first").count(), 0);
+  assert.deepEqual(await lines(console_, 3), ["outside"]);
+  assert.deepEqual(console_.complaints, []);
 });
