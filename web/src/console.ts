@@ -135,7 +135,8 @@ export class Console implements CellHost {
     return {
       link: this.#link.state,
       ready: this.#ready,
-      state: state === "idle" && this.runs.runsAll ? "busy" : state,
+      // A slider that is moved runs something each time, which nobody has to see unless it takes long.
+      state: state === "idle" && this.runs.runsAll ? "busy" : state === "busy" && !running && this.widgets.runsShortly ? "idle" : state,
       running: running?.phase.phase === "running" ? { since: running.phase.since, asking: running.output.asking } : null,
       queued: this.cells.all.filter((cell) => cell.planned || cell.phase.phase === "waiting" || cell.phase.phase === "sent").length,
       usage: this.#usage,
@@ -220,7 +221,7 @@ export class Console implements CellHost {
     this.#seq = Math.max(this.#seq, gap.to);
     if (gap.superseded) return; // what follows shows what those events led to
     this.#ran = true;
-    if (this.#seq >= this.#replayedTo) this.widgets.missed();
+    this.widgets.missed();
     if (this.runs.stopping !== "no") toast("Stopped at once: output that was still on its way is not shown.");
     else if (gap.from <= 1) toast("The beginning of this session's output is no longer kept.");
     else toast("Some output is missing: it was skipped, or is no longer kept.");

@@ -22,6 +22,7 @@ import type { Rich } from "./rich/rich.js";
 const MESSAGE_SHARE = 0.9; // of the longest client message, for the data and buffers of a comm message
 const AT_ONCE = 8; // messages that this page lets the interpreter have at a time: its queue is everybody's
 const WAITING = 256; // messages of one frame that may wait behind them; more are dropped
+const SHORT_MS = 500; // that a callback may run before the page says that something runs
 const ANSWER_MS = 10_000; // that the interpreter has to tell all states once it is idle
 
 export interface WidgetsHost {
@@ -49,10 +50,15 @@ export class Widgets implements Drawable {
   #waiting: { sent: Sent & { frame: WidgetFrame }; message: Pick<CommSend, "comm_id" | "data" | "buffers"> }[] = [];
   readonly #unknown = new Set<Unknown>();
   #asking: ReturnType<typeof setTimeout> | null = null;
+  /** The message that is being handled, anybody's. */
+  #running: { run: string; since: number } | null = null;
 
   constructor(host: WidgetsHost) {
     this.#host = host;
   }
+
+  /** Whether a widget's message is what runs, and has not run for long. */
+  get runsShortly(): boolean { return this.#running !== null && performance.now() - this.#running.since < SHORT_MS; }
 
   // --- what the session says -------------------------------------------------------------------
 
@@ -74,16 +80,19 @@ export class Widgets implements Drawable {
     const opened = commOfRun(event);
     if (opened !== null && event.type === "started") {
       this.comms.began(event.id, opened);
+      this.#running = { run: event.id, since: performance.now() };
       const sent = this.#sent.get(event.id);
       if (sent) sent.started = true;
       return true;
     }
+    if (event.type === "done" && event.id === this.#running?.run) this.#running = null;
     if (event.type === "done" && this.comms.isCommRun(event.id)) {
       this.#ended(event.id);
       return true;
     }
     if (event.type === "restarted") this.#gone();
     if (event.type === "status" && event.state === "idle") {
+      this.#running = null;
       // What was started has ended; its end may be in a gap.
       for (const [run, { started }] of [...this.#sent]) if (started) this.#lost(run);
     }
@@ -111,6 +120,8 @@ export class Widgets implements Drawable {
 
   /** Events are missing: what the frames show may be old. */
   missed(): void {
+    // The start of what was sent may be among them; it has ended when the session is idle.
+    for (const sent of this.#sent.values()) sent.started = true;
     if (this.#frames.size > 0) this.#ask();
   }
 
@@ -121,6 +132,7 @@ export class Widgets implements Drawable {
 
   #gone(): void {
     this.comms.clear();
+    this.#running = null;
     this.#sent.clear();
     this.#waiting = [];
     for (const frame of this.#frames) frame.disconnect();

@@ -410,3 +410,34 @@ test("an Output widget captures what a later cell shows in it", async () => {
   assert.deepEqual(await lines(console_, 3), ["outside"]);
   assert.deepEqual(console_.complaints, []);
 });
+
+test("a slider works on after the connection was broken", async () => {
+  const held = new Promise(() => {});
+  let holds = true;
+  replies[SLIDER] = ({ comm_id, data }, cell) => {
+    if (holds) return Promise.race([held, cell.interrupted]);
+    cell.emit("comm_msg", { comm_id, data: { ...data, method: "echo_update" }, metadata: {} });
+  };
+  try {
+    const console_ = await fresh();
+    await console_.runTo(1, RECORDED.slider.code);
+    const frame = frameOf(console_);
+    await step(frame);
+    await until(() => sent().length === 1, "nothing was sent");
+    await console_.page.locator(".state", { hasText: "Running" }).waitFor();
+    the.gateway.breakConnections();
+    // It is not known whether the interpreter has taken it: what it last said is shown.
+    await frame.locator(".widget-readout", { hasText: /^7$/ }).waitFor();
+    await console_.reconnect();
+    await console_.page.locator(".state", { hasText: "Running" }).waitFor();
+    holds = false;
+    for (const session of the.gateway.sessions.values()) session.running.interrupt();
+    await console_.ready();
+    await step(frame);
+    await until(() => sent().length === 2, "nothing was sent any more");
+    await frame.locator(".widget-readout", { hasText: /^8$/ }).waitFor();
+    await console_.output(1).locator(".error .summary", { hasText: "KeyboardInterrupt" }).waitFor();
+  } finally {
+    delete replies[SLIDER];
+  }
+});
