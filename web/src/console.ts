@@ -115,6 +115,7 @@ export class Console implements CellHost {
       get session() { return link.session; },
       frames,
       canSend: () => this.canRun() && link.state.kind === "open",
+      isOwn: (run) => this.runs.isOwn(run),
       consent: (run) => this.consent(run),
       caughtUp: () => link.state.kind === "open" && this.#seq >= this.#replayedTo,
     });

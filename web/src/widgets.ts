@@ -23,6 +23,7 @@ const MESSAGE_SHARE = 0.9; // of the longest client message, for the data and bu
 const AT_ONCE = 8; // messages that this page lets the interpreter have at a time: its queue is everybody's
 const WAITING = 256; // messages of one frame that may wait behind them; more are dropped
 const SHORT_MS = 500; // that a callback may run before the page says that something runs
+const FIRST_MS = 3000; // in which a new frame brings together what its links join
 const ANSWER_MS = 10_000; // that the interpreter has to tell all states once it is idle
 
 export interface WidgetsHost {
@@ -30,6 +31,8 @@ export interface WidgetsHost {
   readonly frames: Frames;
   /** Whether this participant may send. */
   canSend(): boolean;
+  /** Whether this tab sent the run. */
+  isOwn(run: string): boolean;
   /** What to ask before scripts of what a run shows may run. */
   consent(run: string): Consent | null;
   /** Whether the log has been replayed: what the store does not know by now is not in it. */
@@ -177,7 +180,7 @@ export class Widgets implements Drawable {
     if (typeof model !== "string") return null;
     const plain = asText(data["text/plain"] ?? "A widget");
     const rich = (element: HTMLElement): Rich => ({ element, plain, markdown: `\`\`\`\n${plain}\n\`\`\`` });
-    const frame = () => withConsent(this.#host.consent(this.comms.cellRun(run)), () => this.#frame(model, plain));
+    const frame = () => withConsent(this.#host.consent(this.comms.cellRun(run)), () => this.#frame(run, model, plain));
     if (this.comms.get(model)) return rich(frame());
     // Python has closed it, which takes it away, as a bar that is not to stay.
     if (this.comms.isClosed(model)) return rich(h("div", { hidden: true }));
@@ -192,10 +195,17 @@ export class Widgets implements Drawable {
     return rich(place);
   }
 
-  #frame(model: string, plain: string): HTMLElement {
+  #frame(run: string, model: string, plain: string): HTMLElement {
+    let begun = 0;
     const frame = new WidgetFrame(model, this.comms, {
-      opened: () => { this.#frames.add(frame); },
-      send: (report) => this.#send(frame, report),
+      opened: () => {
+        this.#frames.add(frame);
+        begun = performance.now();
+      },
+      send: (report) => {
+        const first = this.#host.isOwn(run) && performance.now() - begun < FIRST_MS;
+        this.#send(frame, { ...report, touched: report.touched || first });
+      },
       request: () => this.#host.frames.request(this),
     });
     frame.element = frameFor("widget", null, plain.split("\n")[0]!.slice(0, 100) || "Widget", frame);
@@ -252,7 +262,8 @@ export class Widgets implements Drawable {
     const buffers = report.buffers.map(toBase64);
     const size = JSON.stringify(data).length + buffers.reduce((sum, one) => sum + one.length, 0);
     const waiting = this.#waiting.filter((one) => one.sent.frame === frame).length;
-    // Links and the like act in the frame of every participant: one whose user did nothing leaves it to the others.
+    // Links and the like act in the frame of every participant: one whose user did nothing leaves it to the others, and a new
+    // one to the tab that ran the cell.
     const own = report.touched || data.method !== "update" || !String(this.comms.get(report.id)?.state._model_module).startsWith("@jupyter-widgets/");
     if (!session || !this.#host.canSend() || !own || size > session.ready.limits.message_bytes * MESSAGE_SHARE || waiting >= WAITING) {
       return frame.undo(sent);

@@ -441,3 +441,30 @@ test("a slider works on after the connection was broken", async () => {
     delete replies[SLIDER];
   }
 });
+
+own.linked = (cell) => {
+  replay("slider", cell);
+  cell.emit("comm_open", {
+    comm_id: "link", target_name: "jupyter.widget", metadata: { version: "2.1.0" },
+    data: { state: {
+      _model_module: "@jupyter-widgets/controls", _model_module_version: "2.0.0", _model_name: "DirectionalLinkModel", _view_name: null,
+      source: [`IPY_MODEL_${SLIDER}`, "value"], target: [`IPY_MODEL_${SLIDER}`, "max"],
+    } },
+  });
+};
+
+test("a link acts in the frame of who ran the cell, and of who moves its widget", async () => {
+  const first = await fresh();
+  await first.runTo(1, "linked");
+  await until(() => sent().length === 1, "the link did nothing");
+  assert.deepEqual(sent()[0].data.state, { max: 7 });
+  const [session] = the.gateway.sessions.values();
+  const second = await open({ fragment: `session=${session.id}&token=${session.tokenFor("editor")}` });
+  await second.output(1).getByRole("button", { name: "Run its scripts" }).click();
+  await frameOf(second).getByText("Count").waitFor();
+  await step(frameOf(second), "ArrowLeft");
+  await frameOf(first).locator(".widget-readout", { hasText: /^6$/ }).waitFor();
+  const told = () => Object.assign({}, ...sent().slice(1).map(({ data }) => data.state));
+  await until(() => told().max === 6, `the link of who moved it did nothing: ${JSON.stringify(sent().slice(1))}`);
+  assert.deepEqual(told(), { value: 6, max: 6 });
+});
