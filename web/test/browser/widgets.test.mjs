@@ -215,13 +215,17 @@ test("all of Jupyter's own controls are drawn, in both themes", async () => {
   const frame = frameOf(console_);
   await frame.getByText("in a tab").waitFor();
   await frame.locator("math").waitFor();
-  if (process.env.SHOTS) {
-    await console_.page.setViewportSize({ width: 1200, height: 1300 });
-    await console_.page.screenshot({ path: `${process.env.SHOTS}/dark.png` });
-    await console_.page.emulateMedia({ colorScheme: "light" });
-    await new Promise((resolve) => setTimeout(resolve, 500));
-    await console_.page.screenshot({ path: `${process.env.SHOTS}/light.png` });
-  }
+  const ink = () => frame.locator("label", { hasText: "Pick" }).evaluate((e) => getComputedStyle(e).color);
+  assert.equal(await ink(), "rgb(220, 223, 228)");
+  await console_.page.emulateMedia({ colorScheme: "light" });
+  await until(async () => await ink() === "rgb(31, 36, 48)", "the ink of the dark theme stays");
+  assert.equal(await frame.getByText("in another").isVisible(), false);
+  await frame.getByText("Other", { exact: true }).click();
+  await frame.getByText("in another").waitFor();
+  assert.equal(await frame.getByText("in a tab").isVisible(), false);
+  assert.equal(await frame.getByText("in an accordion").isVisible(), false);
+  await frame.getByText("Two").click();
+  await frame.getByText("in an accordion").waitFor();
   assert.deepEqual(console_.complaints, []);
 });
 

@@ -115,7 +115,7 @@ cell(
     "w.VBox([w.Dropdown(options=['a', 'b'], description='Pick'), w.Checkbox(description='Tick'), w.DatePicker(description='Day'),\n"
     "  w.FloatRangeSlider(value=[2, 5], description='Range'), w.Text(value='words', description='Text'), w.HTML('<b>bold</b>'),\n"
     "  w.HTMLMath('$x^2$ is a formula'), w.Play(), w.ColorPicker(description='Ink'), w.FileUpload(), w.SelectMultiple(options=['p', 'q']),\n"
-    "  w.ToggleButtons(options=['x', 'y']), w.TagsInput(value=['tag']), w.Valid(value=True), w.Tab([w.Label('in a tab')], titles=['One']),\n"
+    "  w.ToggleButtons(options=['x', 'y']), w.TagsInput(value=['tag']), w.Valid(value=True), w.Tab([w.Label('in a tab'), w.Label('in another')], titles=['One', 'Other']),\n"
     "  w.Accordion([w.Label('in an accordion')], titles=['Two']), w.Button(description='Good', button_style='success', icon='check')])",
 )
 manager.shutdown_kernel(now=True)
