@@ -74,6 +74,9 @@ const libraries = {
   frame: hashed("frame.html", frameHtml, FRAME_CSP + JSON.stringify(FRAME_HEADERS)),
   plotly: hashed("plotly.js", readFileSync(join(web, "node_modules/plotly.js-cartesian-dist-min/plotly-cartesian.min.js"))),
   vega: hashed("vega.js", await script("src/frame/vega.ts")),
+  widgets: hashed("widgets.js", await script("src/frame/widgets/library.ts", {
+    define: { WIDGETS_CSS: JSON.stringify(await script("src/frame/widgets/widgets.css", { loader: { ".svg": "dataurl" } })) },
+  })),
 };
 
 const page = await build({

@@ -22,6 +22,8 @@ import { Frames } from "./frames.js";
 import { Link } from "./link.js";
 import type { LinkState } from "./link.js";
 import { asText } from "./pure/mime.js";
+import { isComm } from "./pure/comms.js";
+import type { CellEvent } from "./pure/comms.js";
 import { cellOfRun, titleOf } from "./pure/document.js";
 import type { Document } from "./pure/document.js";
 import type { Place } from "./pure/traceback.js";
@@ -29,8 +31,10 @@ import { bytes, outcome, restarted, sentence } from "./pure/words.js";
 import { Runs } from "./runs.js";
 import type { Stopping } from "./runs.js";
 import type { Consent } from "./rich/consent.js";
+import type { Rich } from "./rich/rich.js";
 import { Store } from "./store.js";
 import { Trust } from "./trust.js";
+import { Widgets } from "./widgets.js";
 
 /** What the header shows. */
 export interface Overview {
@@ -59,6 +63,7 @@ export class Console implements CellHost {
   readonly cells: Cells;
   readonly store: Store;
   readonly runs: Runs;
+  readonly widgets: Widgets;
   readonly #trust = new Trust();
   /** The links this page has made. */
   readonly #links = new Map<Role, ShareLink>();
@@ -107,6 +112,15 @@ export class Console implements CellHost {
       changed,
       sent: () => this.#edited(),
     }, this.#trust);
+    const { frames } = this;
+    this.widgets = new Widgets({
+      get session() { return link.session; },
+      frames,
+      canSend: () => this.canRun() && link.state.kind === "open",
+      isOwn: (run) => this.runs.isOwn(run),
+      consent: (run) => this.consent(run),
+      caughtUp: () => link.state.kind === "open" && this.#seq >= this.#replayedTo,
+    });
     this.#load(document);
   }
 
@@ -124,7 +138,8 @@ export class Console implements CellHost {
     return {
       link: this.#link.state,
       ready: this.#ready,
-      state: state === "idle" && this.runs.runsAll ? "busy" : state,
+      // A slider that is moved runs something each time, which nobody has to see unless it takes long.
+      state: state === "idle" && this.runs.runsAll ? "busy" : state === "busy" && !running && this.widgets.runsShortly ? "idle" : state,
       running: running?.phase.phase === "running" ? { since: running.phase.since, asking: running.output.asking } : null,
       queued: this.cells.all.filter((cell) => cell.planned || cell.phase.phase === "waiting" || cell.phase.phase === "sent").length,
       usage: this.#usage,
@@ -176,7 +191,9 @@ export class Console implements CellHost {
   // --- what the session says -------------------------------------------------------------------
 
   #linkChanged(state: LinkState): void {
+    if (state.kind === "waiting" || state.kind === "unavailable") this.widgets.disconnected();
     if (state.kind === "over" || state.kind === "connecting") {
+      this.widgets.reset();
       for (const cell of this.cells.known) cell.forget(state.kind === "over" ? "The session ended before this cell did." : "");
       this.#usage = null;
       this.#participants = [];
@@ -207,6 +224,7 @@ export class Console implements CellHost {
     this.#seq = Math.max(this.#seq, gap.to);
     if (gap.superseded) return; // what follows shows what those events led to
     this.#ran = true;
+    this.widgets.missed();
     if (this.runs.stopping !== "no") toast("Stopped at once: output that was still on its way is not shown.");
     else if (gap.from <= 1) toast("The beginning of this session's output is no longer kept.");
     else toast("Some output is missing: it was skipped, or is no longer kept.");
@@ -214,15 +232,25 @@ export class Console implements CellHost {
   }
 
   #onRefused(error: ProtocolError): void {
-    if (error.code === "not_running") return; // what was to be stopped had ended already
+    if (this.widgets.refused(error) || error.code === "not_running") return; // what was to be stopped had ended already
     toast(sentence(error.message));
   }
 
   #onEvent(event: SessionEvent): void {
     this.#seq = event.seq;
     this.frames.request();
-    if ("id" in event) {
-      this.#toCell(event);
+    this.#take(event);
+    if (this.#seq === this.#replayedTo) this.widgets.caughtUp();
+  }
+
+  #take(event: SessionEvent): void {
+    if (this.widgets.take(event)) {
+      if (event.type === "done") this.#commEnded(event);
+      return;
+    }
+    if ("id" in event && !isComm(event)) {
+      if (this.widgets.comms.isCommRun(event.id)) this.#besideWidget(event);
+      else this.#toCell(event);
       return;
     }
     switch (event.type) {
@@ -245,7 +273,31 @@ export class Console implements CellHost {
     this.#changed();
   }
 
-  #toCell(event: Extract<SessionEvent, { id: string }>): void {
+  /** A message of a widget was handled. */
+  #commEnded(done: Done): void {
+    for (const cell of this.cells.all) cell.advance();
+    this.runs.stopped();
+    this.#cellOf(done.id)?.output.takeBeside(done);
+    // No cell says that it took the interpreter along.
+    if (!done.state_kept) this.#lossSaid = false;
+    this.#changed();
+  }
+
+  /** Output of a widget's callbacks that no Output widget takes: below the cell that made the widget. */
+  #besideWidget(event: CellEvent): void {
+    const cell = this.#cellOf(event.id);
+    if (!cell) {
+      if (event.type === "error") toast(`A widget failed: ${event.name}: ${event.value}`);
+      return;
+    }
+    cell.output.takeBeside(event);
+    cell.draw();
+  }
+
+  /** The cell that made the widget whose message a run is. */
+  #cellOf(commRun: string): CellView | undefined { return this.cells.find(cellOfRun(this.widgets.comms.cellRun(commRun))); }
+
+  #toCell(event: CellEvent): void {
     let cell = this.cells.find(cellOfRun(event.id));
     if (cell && event.type === "started" && !cell.element.isConnected && !this.runs.isOwn(event.id)) {
       // Deleted here, and somebody else has run it since.
@@ -449,11 +501,16 @@ export class Console implements CellHost {
     cell.element.scrollIntoView({ block: "nearest" });
   }
 
+  widget(run: string, data: Record<string, unknown>): Rich | null { return this.widgets.view(run, data); }
+
   updateDisplay(run: string, displayId: string, data: Record<string, unknown>, metadata: Record<string, unknown>): void {
+    this.widgets.updateDisplay(displayId, data, metadata);
     for (const cell of this.cells.all) cell.output.update(run, displayId, data, metadata);
   }
 
-  consent(run: string): Consent | null {
+  consent(shown: string): Consent | null {
+    // A widget's callbacks are the code of the cell that made it, whoever pressed the button.
+    const run = this.widgets.comms.cellRun(shown);
     if (this.#trust.mayRunScripts(run)) return null;
     return {
       run,

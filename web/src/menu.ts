@@ -5,6 +5,7 @@ import type { Console } from "./console.js";
 import { copyCodeLink, showDocuments, showExamples, showKeys } from "./dialogs.js";
 import { byId, download, h, toast } from "./dom.js";
 import { showFiles } from "./files.js";
+import { references } from "./pure/comms.js";
 import { fromNotebook, fromPython, newDocument, titleOf, toNotebook, toPython } from "./pure/document.js";
 import { count } from "./pure/words.js";
 import { chooseTheme, chosenTheme } from "./theme.js";
@@ -81,12 +82,15 @@ function fileName(console: Console): string {
 
 function saveNotebook(console: Console): void {
   const language = console.overview.ready?.language ?? { name: "python", version: "3" };
+  const { comms } = console.widgets;
+  const shown = references(console.cells.all.map((cell) => cell.output.notebook()));
+  const widgets = comms.notebookState(new Set(shown.flatMap((id) => [...comms.modelsFor(id)])));
   const text = toNotebook(console.document, (source) => {
     const cell = console.cells.get(source.id);
     const count = cell?.count ?? null;
     const outputs = (cell?.output.notebook() ?? []).map((output) => ("execution_count" in output ? { ...output, execution_count: count } : output));
     return { execution_count: count, outputs };
-  }, language);
+  }, language, widgets);
   download(`${fileName(console)}.ipynb`, text, "application/x-ipynb+json");
   const omitted = console.cells.all.reduce((sum, cell) => sum + cell.output.omitted, 0);
   if (omitted > 0) toast(`The notebook has the first and the last lines of long output; ${count(omitted, "line")} between them are left out.`);

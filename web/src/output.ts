@@ -20,6 +20,10 @@ export class Output {
   #late: TextView | null = null;
   #input: InputItem | null = null;
   #clearNext = false;
+  /** What callbacks of the cell's widgets have shown; they clear nothing else. */
+  readonly #beside = new Set<Item>();
+  #isBeside = false;
+  #clearBesideNext = false;
 
   constructor(host: OutputHost, name: string) {
     this.#host = host;
@@ -38,8 +42,31 @@ export class Output {
     this.#items = [];
     this.#text = this.#late = null;
     this.#input = null;
-    this.#clearNext = false;
+    this.#clearNext = this.#clearBesideNext = false;
+    this.#beside.clear();
     this.element.replaceChildren();
+  }
+
+  /** Takes what a callback of one of the cell's widgets shows: below what the cell has shown. */
+  takeBeside(event: SessionEvent): void {
+    if (event.type === "done") return this.#endInput();
+    if (event.type === "clear_output") {
+      if (event.wait) this.#clearBesideNext = true;
+      else this.#clearBeside();
+      return;
+    }
+    if (this.#clearBesideNext) this.#clearBeside();
+    this.#isBeside = true;
+    this.take(event);
+    this.#isBeside = false;
+  }
+
+  #clearBeside(): void {
+    this.#clearBesideNext = false;
+    for (const item of this.#beside) item.element.remove();
+    this.#items = this.#items.filter((item) => !this.#beside.has(item));
+    this.#beside.clear();
+    this.#text = this.#late = null;
   }
 
   take(event: SessionEvent): void {
@@ -122,6 +149,7 @@ export class Output {
   #add(item: Item): void {
     this.#text = null;
     this.#items.push(item);
+    if (this.#isBeside) this.#beside.add(item);
     this.element.append(item.element);
   }
 
@@ -129,7 +157,7 @@ export class Output {
   #value(
     run: string, data: Record<string, unknown>, metadata: Record<string, unknown>, kind: "execute_result" | "display_data", displayId?: string,
   ): Display {
-    const { element, plain, markdown } = renderRich(data, metadata, this.#host.consent(run));
+    const { element, plain, markdown } = this.#host.widget(run, data, metadata) ?? renderRich(data, metadata, this.#host.consent(run));
     return {
       element,
       ...(displayId !== undefined && { displayId }),

@@ -3,6 +3,7 @@
 import type { Frames } from "./frames.js";
 import type { Place } from "./pure/traceback.js";
 import type { Consent } from "./rich/consent.js";
+import type { Rich } from "./rich/rich.js";
 
 /** One thing among the outputs, and how it is taken along. */
 export interface Item {
@@ -30,6 +31,8 @@ export interface OutputHost {
   canAnswer(): boolean;
   /** Every output with that display id shows this now. */
   updateDisplay(run: string, displayId: string, data: Record<string, unknown>, metadata: Record<string, unknown>): void;
+  /** A view of a widget, if that is what a run shows; else nothing. */
+  widget(run: string, data: Record<string, unknown>, metadata: Record<string, unknown>): Rich | null;
   /** What to ask before scripts of what a run shows may run; nothing if they may. */
   consent(run: string): Consent | null;
 }

@@ -219,6 +219,11 @@ export class Session implements AsyncIterable<SessionEvent | Gap> {
     this.#send(text === null ? { type: "input", id, eof: true } : { type: "input", id, text });
   }
 
+  /** Sends a message on a comm once, and does not wait: its run comes as events, a refusal is told to listeners. */
+  sendComm(message: SendComm): void {
+    this.#send(message);
+  }
+
   /** Replaces the interpreter by a fresh one. */
   restart(): void {
     this.#send({ type: "restart" });

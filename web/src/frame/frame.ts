@@ -2,7 +2,7 @@
 // that a cell produced, and reports its height. It gets its content by a message and has no network.
 
 import { cutOff, parse } from "./network.js";
-import type { FrameReport, Repaint, Show } from "./message.js";
+import type { FrameReport, Repaint, Show, Steps, WidgetContent, WidgetStep } from "./message.js";
 
 const output = document.getElementById("output")!;
 const report = (message: FrameReport) => parent.postMessage(message, "*");
@@ -59,6 +59,24 @@ async function show(message: Show): Promise<void> {
       await Plotly.newPlot(output, data, layout, { responsive: true, displaylogo: false, ...figure.config });
       return;
     }
+    case "widget": {
+      const { cellgateWidgets } = globalThis as unknown as { cellgateWidgets: WidgetLibrary };
+      takeSteps = cellgateWidgets(output, message.content as WidgetContent, {
+        send: (id, token, data, buffers) => report({ cellgate: "comm", id, token, data, buffers, touched: navigator.userActivation.hasBeenActive }),
+        cannot: (text) => report({ cellgate: "cannot", text }),
+        failed: (reason) => report({ cellgate: "failed", reason }),
+        html: (host, text) => {
+          host.replaceChildren(parse(text, onFrame));
+          revive(host);
+        },
+        script: (host, text) => {
+          (globalThis as unknown as { element: HTMLElement }).element = host;
+          load(text);
+        },
+      });
+      for (const steps of early.splice(0)) takeSteps(steps);
+      return;
+    }
     case "vega": {
       const { vegaEmbed } = globalThis as unknown as { vegaEmbed(...all: unknown[]): Promise<unknown> };
       await vegaEmbed(output, message.content, { actions: false, theme: dark ? "dark" : undefined, config: { background: "transparent" } });
@@ -79,11 +97,27 @@ function drawable(data: unknown): Trace[] {
   return traces.map((trace) => (trace.type === "scattergl" || trace.type === "heatmapgl" ? { ...trace, type: trace.type.slice(0, -2) } : trace));
 }
 
-let shown: Show | null = null;
+/** What `widgets/library.ts` puts into the window. */
+type WidgetLibrary = (host: HTMLElement, content: WidgetContent, tools: {
+  send(id: string, token: string, data: unknown, buffers: ArrayBuffer[]): void;
+  cannot(text: string): void;
+  failed(reason: string): void;
+  html(host: HTMLElement, text: string): void;
+  script(host: HTMLElement, text: string): void;
+}) => (steps: WidgetStep[]) => void;
 
-addEventListener("message", (event: MessageEvent<Show | Repaint>) => {
+let shown: Show | null = null;
+let takeSteps: ((steps: WidgetStep[]) => void) | null = null;
+const early: WidgetStep[][] = [];
+
+addEventListener("message", (event: MessageEvent<Show | Repaint | Steps>) => {
   if (event.source !== parent) return;
   const { data } = event;
+  if ("steps" in data) {
+    if (takeSteps) takeSteps(data.steps);
+    else early.push(data.steps);
+    return;
+  }
   if (!shown && "kind" in data) {
     shown = data;
   } else if (shown) {

@@ -55,7 +55,7 @@ export function fromPython(text: string): string[] {
 /** What a notebook holds of a cell besides its code. */
 export interface NotebookOutput { execution_count: number | null; outputs: unknown[] }
 
-export function toNotebook(document: Document, outputOf: (cell: CellSource) => NotebookOutput, language: { name: string; version: string }): string {
+export function toNotebook(document: Document, outputOf: (cell: CellSource) => NotebookOutput, language: { name: string; version: string }, widgets: object = {}): string {
   const lines = (text: string) => text.split(/(?<=\n)/);
   return JSON.stringify({
     nbformat: 4,
@@ -64,6 +64,8 @@ export function toNotebook(document: Document, outputOf: (cell: CellSource) => N
       kernelspec: { name: "python3", display_name: "Python 3", language: language.name },
       language_info: { name: language.name, version: language.version },
       ...(document.title && { title: document.title }),
+      // As Jupyter keeps the state of widgets, so that the notebook shows them without a kernel.
+      ...(Object.keys(widgets).length > 0 && { widgets: { "application/vnd.jupyter.widget-state+json": { version_major: 2, version_minor: 0, state: widgets } } }),
     },
     cells: document.cells.map((cell) => ({
       cell_type: "code", id: cell.id, metadata: {}, source: lines(cell.code), ...outputOf(cell),

@@ -2,11 +2,11 @@
 // own, no network, no access to the page. It gets its content by a message and tells its height.
 
 import { h } from "../dom.js";
-import type { FrameReport, Repaint, Show } from "../frame/message.js";
+import type { CommReport, FrameReport, Repaint, Show, WidgetStep } from "../frame/message.js";
 import { currentTheme, THEME_CHANGED } from "../theme.js";
 
 /** Where the build put what frames need; the bundler fills it in. */
-declare const ASSETS: { frame: string; plotly: string; vega: string };
+declare const ASSETS: { frame: string; plotly: string; vega: string; widgets: string };
 
 const MAX_HEIGHT = 2000; // CSS pixels; beyond that the frame scrolls
 const libraries = new Map<string, Promise<string>>();
@@ -26,7 +26,16 @@ function library(path: string): Promise<string> {
 
 export type Kind = Show["kind"];
 
-export function frameFor(kind: Kind, content: unknown, title: string): HTMLElement {
+/** How a widget's frame and the page talk after the frame has its content. */
+export interface Channel {
+  /** The content as it is now: a frame that is moved in the page begins anew. `tell` reaches the frame. */
+  begin(tell: (steps: WidgetStep[]) => void, element: HTMLElement): unknown;
+  /** A message from the frame, which may be anything. */
+  take(report: CommReport): void;
+}
+
+/** A frame with that content, or with what its channel begins with. */
+export function frameFor(kind: Kind, content: unknown, title: string, channel?: Channel): HTMLElement {
   const frame = h("iframe", { title, src: ASSETS.frame, loading: "eager" });
   frame.setAttribute("sandbox", "allow-scripts");
   const host = h("div", { className: "rich frame" }, frame);
@@ -60,6 +69,7 @@ export function frameFor(kind: Kind, content: unknown, title: string): HTMLEleme
     if (typeof report !== "object" || report === null) return;
     if (report.cellgate === "ready") void send();
     else if (report.cellgate === "height") frame.style.height = `${Math.min(MAX_HEIGHT, Math.max(24, Number(report.height) || 0))}px`;
+    else if (report.cellgate === "comm") channel?.take(report);
     else if (report.cellgate === "cannot") note(String(report.text).slice(0, 500));
     else if (report.cellgate === "failed") fail(String(report.reason).slice(0, 500));
   };
@@ -68,8 +78,11 @@ export function frameFor(kind: Kind, content: unknown, title: string): HTMLEleme
       const show: Show = { kind, content, theme: currentTheme() };
       if (kind === "plotly") show.library = await library(ASSETS.plotly);
       if (kind === "vega") show.library = await library(ASSETS.vega);
+      if (kind === "widget") show.library = await library(ASSETS.widgets);
+      const { contentWindow } = frame;
+      if (channel) show.content = channel.begin((steps) => contentWindow?.postMessage({ steps }, "*"), host);
       // The frame has no origin that could be named.
-      frame.contentWindow?.postMessage(show, "*");
+      contentWindow?.postMessage(show, "*");
     } catch (error) {
       fail(String(error));
     }

@@ -6,10 +6,14 @@ import { readAssets } from "./front.mjs";
 import { FakeSession } from "./session.mjs";
 
 const ECHO = async (code, cell) => { cell.out(`${code}\n`); };
+/** What ipywidgets does with a new state: every client hears of it. */
+const ECHO_STATE = async ({ comm_id, data }, cell) => {
+  if (data?.method === "update") cell.emit("comm_msg", { comm_id, data: { ...data, method: "echo_update" }, metadata: {} });
+};
 
 export class FakeGateway {
   constructor(options = {}) {
-    this.options = { script: ECHO, token: "secret", windowBytes: 1 << 20, logEvents: Infinity, page: null, withoutHeaders: [], ...options };
+    this.options = { script: ECHO, comm: ECHO_STATE, token: "secret", windowBytes: 1 << 20, logEvents: Infinity, page: null, withoutHeaders: [], ...options };
     this.sessions = new Map();
     this.sockets = new Set();
     /** Every client message, in order. */

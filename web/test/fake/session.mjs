@@ -120,6 +120,16 @@ export class FakeSession {
         if (!this.running) void this.next();
         return;
       }
+      case "comm_open":
+      case "comm_msg":
+      case "comm_close": {
+        const id = message.id ?? randomBytes(4).toString("hex");
+        if (this.ids.has(id)) return refuse("duplicate_id", `cell ${id} was already sent`);
+        this.ids.add(id);
+        this.queue.push({ id, code: "", silent: true, by: socket.name, comm: { ...message, type } });
+        if (!this.running) void this.next();
+        return;
+      }
       case "interrupt": {
         const waiting = this.queue.findIndex((cell) => cell.id === message.id);
         if (waiting >= 0) {
@@ -176,7 +186,7 @@ export class FakeSession {
     const running = { cell, interrupt, dead: false };
     this.running = running;
     const count = cell.silent ? undefined : ++this.executions;
-    this.emit("started", { id: cell.id, code: cell.code, by: cell.by, ...(count && { execution_count: count }) });
+    this.emit("started", { id: cell.id, code: cell.code, by: cell.by, ...(count && { execution_count: count }), ...(cell.comm && { comm_id: cell.comm.comm_id }) });
     const began = Date.now();
     const emit = (type, fields) => { if (!running.dead) this.emit(type, { id: cell.id, ...fields }); };
     const context = {
@@ -201,7 +211,8 @@ export class FakeSession {
     };
     let end = {};
     try {
-      end = (await this.gateway.options.script(cell.code, context)) ?? {};
+      const { script, comm } = this.gateway.options;
+      end = (await (cell.comm ? comm(cell.comm, context) : script(cell.code, context))) ?? {};
     } catch (error) {
       if (!(error instanceof Interrupted)) throw error;
       emit("error", {

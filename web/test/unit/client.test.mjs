@@ -77,6 +77,21 @@ test("the token travels as a subprotocol and never in the address", async () => 
   assert.deepEqual(upgrade.protocols, ["cellgate.v1", "cellgate.bearer.c8OpY3JldD8"]);
 });
 
+test("a message of a comm is run without a cell, and a refusal is told", async () => {
+  await start();
+  const refused = [];
+  const session = await connect({}, { refused: ({ id }) => refused.push(id) });
+  const started = next(session, (event) => event.type === "started");
+  const echo = next(session, (event) => event.type === "comm_msg");
+  const message = { type: "comm_msg", comm_id: "c", data: { method: "update", state: { value: 1 }, buffer_paths: [] }, id: "m" };
+  session.sendComm(message);
+  assert.deepEqual([(await started).id, (await started).comm_id, (await started).code], ["m", "c", ""]);
+  assert.equal((await echo).data.method, "echo_update");
+  session.sendComm(message);
+  await session.ping();
+  assert.deepEqual(refused, ["m"]);
+});
+
 test("options of a cell reach the wire, and only those that were given", async () => {
   await start();
   const session = await connect();
