@@ -15,6 +15,7 @@ _LEAST_RECURSION = 500  # below this the runner itself could not work
 _pipes = []  # Pipes the supervisor has sent for cells that have not started
 _baseline_modules = {}
 _baseline_builtins = {}
+_import_lists = {}  # those of `sys` that the import system reads
 _streams = {}
 _REPLACEABLE = {
     "print", "input", "open", "display", "get_ipython", "help", "exit", "quit", "breakpoint",
@@ -58,6 +59,16 @@ def adopt():
     """Takes what was imported and put into builtins since `prepare` for the interpreter's own."""
     _baseline_modules.update(sys.modules)
     _watch_builtins()
+    for name in ("path", "meta_path", "path_hooks"):
+        _import_lists[name] = list(getattr(sys, name))
+    session.repairs.append(_repair_imports)
+
+
+def _repair_imports():
+    """IPython imports as it runs: lists of the import system that are gone or empty come back."""
+    for name, kept in _import_lists.items():
+        if not getattr(sys, name, None):
+            setattr(sys, name, list(kept))
 
 
 def next_pipes():

@@ -49,6 +49,8 @@ def pyplot(module):
 
     show.__doc__, show.__module__, show.__wrapped__ = plain.__doc__, plain.__module__, plain
     module.show = show
+    if shells.ipython is not None:
+        shells.ipython.show_figures_inline(module)
 
 
 def altair(module):

@@ -30,7 +30,12 @@ def _complete(shell, code, cursor):
         found = list(islice(rectify_completions(code, list(found)), _MAX_MATCHES))
     if not found:
         return {"matches": [], "start": cursor, "end": cursor}
-    return {"matches": [one.text for one in found], "start": found[0].start, "end": found[0].end}
+    start, texts = found[0].start, [one.text for one in found]
+    # Some versions take the dot before an attribute to what they replace, some the object too.
+    typed = code[start : code.rfind(".", start, cursor) + 1]
+    if typed and all(text.startswith(typed) for text in texts):
+        start, texts = start + len(typed), [text[len(typed) :] for text in texts]
+    return {"matches": texts, "start": start, "end": found[0].end}
 
 
 def _inspect(shell, code, cursor):

@@ -8,6 +8,7 @@ is kept on disk. Errors are not printed but kept until the cell ends, and sent t
 import asyncio
 import bdb
 import io
+import linecache
 import os
 import sys
 import tempfile
@@ -23,7 +24,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets import Type
 from traitlets.config import Config
 
-from _cellgate import comms, display, errors, event_loop, mime, session
+from _cellgate import comms, display, errors, event_loop, mime, session, signals
 
 FIGURES = "module://matplotlib_inline.backend_inline"  # matplotlib's backend in this shell
 SHELL = None  # the one shell
@@ -41,7 +42,9 @@ class _ResultHook(DisplayHook):
         """Nothing: there is no terminal."""
 
     def write_format_data(self, format_dict, md_dict=None):
-        """Sends the value in all its forms."""
+        """Sends the value in all its forms; that of a forked child is nobody's."""
+        if session.in_child:
+            return
         display.send_result(mime.portable(format_dict), md_dict or {})
 
     def finish_displayhook(self):
@@ -120,6 +123,7 @@ class ZMQInteractiveShell(InteractiveShell):
     running_code = False  # user code runs, and not the shell's own
     formats = False  # a representation of a value is being made
     traceback = None  # (exception, its formatted lines) of the newest error of the shell's own
+    raised = None  # what the cell's own code has raised
     shown = None  # the newest error that was shown while user code ran
 
     # What IPython does for a terminal, and is not wanted here.
@@ -141,6 +145,11 @@ class ZMQInteractiveShell(InteractiveShell):
         """Registers IPython's magics, and a %pip that knows that sandboxes have no network."""
         super().init_magics()
         self.register_magic_function(_pip, "line", "pip")
+
+    def init_user_ns(self):
+        """Fills the namespace; `open` stays Python's, which opens descriptors 1 and 2 as well."""
+        super().init_user_ns()
+        self.user_ns.pop("open", None)
 
     def enable_gui(self, gui=None):
         """Accepts what needs no screen."""
@@ -183,13 +192,22 @@ class ZMQInteractiveShell(InteractiveShell):
         """What a magic says that was called wrongly."""
         self._showtraceback(type(exc), exc, ["UsageError: %s" % exc])
 
+    def _note(self, result, error):
+        if result is not None:
+            result.error_in_exec = error
+        if not self.running_code:
+            self.raised = error
+
     def _show(self, error):
         """Formats an error of the cell, without the frames of the runner."""
         trace = errors.without_runner(error.__traceback__)
         error = error.with_traceback(trace)
-        self.showtraceback(
-            (type(error), error, trace), tb_offset=0, running_compiled_code=True
-        )
+        try:
+            self.showtraceback(
+                (type(error), error, trace), tb_offset=0, running_compiled_code=True
+            )
+        except Exception:
+            self.traceback = None  # the runner formats it: the error's own text fails, or imports do
 
     async def run_code(self, code_obj, result=None, *, async_=False):
         """Runs a piece of a cell; answers whether it failed.
@@ -203,35 +221,36 @@ class ZMQInteractiveShell(InteractiveShell):
         nested, self.running_code = self.running_code, True
         try:
             try:
+                # Handlers of the user may raise, and must not do so in IPython's own code.
+                signals.allow_user_handlers()
                 if async_:
                     await eval(code_obj, self.user_global_ns, self.user_ns)
                 else:
                     exec(code_obj, self.user_global_ns, self.user_ns)
             finally:
+                if not nested:
+                    signals.block_user_handlers()
                 sys.excepthook = before
                 self.running_code = nested
         except (SystemExit, bdb.BdbQuit) as error:
-            _note(result, error)
+            self._note(result, error)
         except self.custom_exceptions:
             etype, value, trace = sys.exc_info()
-            _note(result, value)
+            self._note(result, value)
             self.CustomTB(etype, value, trace)
         except asyncio.CancelledError as error:
             if event_loop.was_interrupted():
                 error = KeyboardInterrupt().with_traceback(error.__traceback__)
-            _note(result, error)
+            self._note(result, error)
             self._show(error)
         except BaseException as error:
-            _note(result, error)
+            self._note(result, error)
             self._show(error)
         else:
             return False
         return True
 
 
-def _note(result, error):
-    if result is not None:
-        result.error_in_exec = error
 
 
 def start():
@@ -241,6 +260,7 @@ def start():
     config.HistoryManager.enabled = False
     config.InteractiveShell.colors = "Neutral"
     config.InteractiveShell.separate_in = ""
+    config.IPCompleter.dict_keys_only = True  # within the brackets of a dictionary, where there are
     config.Completer.use_jedi = False  # seconds on a large module; IPython 9 has it off too
     if find_spec("ipywidgets") is not None:
         config.IPKernelApp = Config()  # tqdm looks for it to learn whether widgets are shown
@@ -257,10 +277,12 @@ def start():
 def run(cell, code):
     """Runs a cell; answers what it failed with, or None."""
     shell = SHELL
+    signals.block_user_handlers()
+    _repair(shell)
     shell.source = code
     shell.names_cell = True
     shell.running_code = False
-    shell.traceback = shell.shown = None
+    shell.traceback = shell.shown = shell.raised = None
     if cell.count:
         shell.execution_count = cell.count
     try:
@@ -270,7 +292,25 @@ def run(cell, code):
     finally:
         shell.names_cell = False
     late = shell.traceback and shell.traceback[0]  # of what runs at a cell's end, such as figures
-    return result.error_before_exec or result.error_in_exec or shell.shown or late
+    raised, shell.raised = shell.raised, None  # IPython may have failed in keeping it
+    return raised or result.error_before_exec or result.error_in_exec or shell.shown or late
+
+
+def _repair(shell):
+    """Puts back what IPython cannot do without and user code has taken away."""
+    if "_oh" not in shell.user_ns or "_ih" not in shell.user_ns:
+        shell.init_user_ns()
+    if type(linecache.cache) is not dict:
+        linecache.cache = {}
+
+
+def show_figures_inline(pyplot):
+    """Sets up the figures of pyplot, which has been imported, unless another backend is chosen."""
+    if dict.get(pyplot.rcParams, "backend") == FIGURES:
+        from matplotlib_inline.backend_inline import configure_inline_support
+
+        pyplot.switch_backend(FIGURES)
+        configure_inline_support(SHELL, FIGURES)
 
 
 def call(function, *arguments):

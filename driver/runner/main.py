@@ -66,8 +66,17 @@ def _await_job(control, select):
             shells.load()
         elif _warm_next and not select([control.socket], [], [], _QUIET_SECONDS)[0]:
             bundle.load(_warm_next.pop(0))
-        elif session.idle_in_loop is None or not session.idle_in_loop(control):
+        elif session.idle_in_loop is None or not _runs_in_loop(control):
             control.wait(lambda: control.jobs)
+
+
+def _runs_in_loop(control):
+    """Lets tasks run until something came. Answers False if there are none, or if that fails: user
+    code may have broken what asyncio needs, and the next cell repairs that."""
+    try:
+        return session.idle_in_loop(control)
+    except Exception:
+        return False
 
 
 def _ipython_is_due():

@@ -82,7 +82,13 @@ impl Backend {
         if self.is_docker() { "docker" } else { "local" }
     }
 
-    /// The settings that make it this one.
+    /// Which shell executes its cells.
+    pub(crate) fn shell(self) -> &'static str {
+        if self == Backend::Docker { "ipython" } else { "plain" }
+    }
+
+    /// The settings that make it this one. One backend executes cells by IPython, the others by the
+    /// plain shell, so that a suite that runs on all of them covers both.
     pub(crate) fn flags(self) -> Vec<String> {
         let mut flags = vec!["--backend".to_owned(), self.told_as().to_owned()];
         let mut add = |name: &str, value: &str| flags.extend([name.to_owned(), value.to_owned()]);
@@ -96,6 +102,8 @@ impl Backend {
                 add("--interrupt-grace", "6s");
             }
         }
+        // The image has IPython, and a machine that runs the tests may have it or not.
+        add("--shell", self.shell());
         if self.is_docker() {
             add("--docker-host", &format!("unix://{DOCKER_SOCKET}"));
             add("--image", &image());

@@ -82,6 +82,8 @@ impl Checker {
                 self.over = true;
             }
             "usage" | "restarted" | "notice" => {}
+            // Of user code that goes on between cells.
+            "comm_open" | "comm_msg" | "comm_close" if message.get("id").is_none() => {}
             _ => self.take_of_cell(kind, message),
         }
     }
@@ -129,6 +131,9 @@ impl Checker {
         };
         let next = match (kind, stage) {
             ("queued", None) => Stage::Queued,
+            // A comm's message runs like a cell, and is not told of when it is queued.
+            ("started", None) if message.get("comm_id").is_some() => Stage::Running,
+            ("done", None) if message["status"] == "cancelled" => Stage::Done,
             ("started", Some(Stage::Queued)) => {
                 let other = self.cells.iter().find(|(_, stage)| **stage == Stage::Running);
                 assert!(other.is_none(), "{other:?} runs already: {message}");
@@ -150,7 +155,8 @@ impl Checker {
                 Stage::Done
             }
             (
-                "result" | "display" | "clear_output" | "input_request" | "error" | "truncated",
+                "result" | "display" | "clear_output" | "input_request" | "error" | "truncated"
+                | "comm_open" | "comm_msg" | "comm_close",
                 Some(Stage::Running),
             ) => Stage::Running,
             _ => panic!("not at this time ({stage:?}): {message}"),

