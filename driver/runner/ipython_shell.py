@@ -27,6 +27,7 @@ from _cellgate import comms, display, errors, event_loop, mime, session
 
 FIGURES = "module://matplotlib_inline.backend_inline"  # matplotlib's backend in this shell
 SHELL = None  # the one shell
+_MAGICS = os.path.join("IPython", "core", "magics", "")  # in the path of IPython's own magics
 _NO_OUTPUT = {tokenize.ENDMARKER, tokenize.NL, tokenize.NEWLINE, tokenize.COMMENT, tokenize.DEDENT}
 
 
@@ -173,8 +174,12 @@ class ZMQInteractiveShell(InteractiveShell):
     def _showtraceback(self, etype, evalue, stb):
         if self.formats:  # the value has other forms, which are shown
             print(self.InteractiveTB.stb2text(stb), file=sys.stderr)
-        elif self.running_code:  # a magic such as %time, or user code that goes on
-            self.shown = evalue
+        elif self.running_code or self.call_pdb:
+            # A magic such as %time, user code that goes on, or the debugger of `%pdb on`, which
+            # starts when the error has been shown. The cell goes on to fail, unless user code
+            # itself has caught the error and shown it, as an Output widget does.
+            if self.call_pdb or _is_in_magic():
+                self.shown = evalue
             errors.report(session.current, evalue, _lines(stb))
         else:
             self.traceback = (evalue, stb)
@@ -227,6 +232,17 @@ class ZMQInteractiveShell(InteractiveShell):
         else:
             return False
         return True
+
+
+def _is_in_magic():
+    """Whether one of IPython's magics runs, other than %tb, which shows an earlier error."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        if _MAGICS in code.co_filename:
+            return code.co_name != "tb"
+        frame = frame.f_back
+    return False
 
 
 def _note(result, error):

@@ -98,6 +98,12 @@ class Magics(RunnerTest):
         self.assertEqual((first.stdout, second.stdout, second.stderr), ("first\n", "second\n", "error\n"))
         self.assertEqual(first.late["stdout"], b"")
 
+    def test_an_error_that_the_cell_caught_and_shows_does_not_fail_it(self):
+        cell = self.run_ok("try:\n    1 / 0\nexcept ZeroDivisionError:\n    get_ipython().showtraceback()\nprint('on')")
+        self.assertEqual((cell.error["name"], cell.stdout), ("ZeroDivisionError", "on\n"))
+        self.run_error("1 / 0")
+        self.assertEqual(self.run_ok("%tb").error["name"], "ZeroDivisionError")
+
     def test_own_magics(self):
         self.run_ok(
             "from IPython.core.magic import register_line_magic, register_cell_magic\n"
@@ -155,6 +161,15 @@ class Debugger(RunnerTest):
         self.run_error("def f(v):\n    raise KeyError(v)\nf(7)")
         self.runner.inputs = [{"text": "p v"}, {"text": "q"}]
         self.assertIn("7", self.run_ok("%debug").stdout)
+
+    def test_the_debugger_of_an_error_starts_when_the_error_has_been_shown(self):
+        self.run_ok("%pdb on\ndef f(v):\n    raise KeyError(v)")
+        self.runner.inputs = [{"text": "p v"}, {"text": "q"}]
+        cell = self.run_error("f(7)", "KeyError")
+        kinds = [kind for kind, _ in cell.order()]
+        self.assertEqual(len(cell.of("error")), 1)
+        self.assertLess(kinds.index("error"), kinds.index("input_request"))
+        self.assertIn("7", cell.stdout)
 
     def test_a_breakpoint_of_ipython(self):
         self.runner.inputs = [{"text": "p secret"}, {"text": "c"}]
