@@ -7,6 +7,7 @@ is kept on disk. Errors are not printed but kept until the cell ends, and sent t
 
 import asyncio
 import bdb
+import builtins
 import io
 import os
 import sys
@@ -27,6 +28,7 @@ from _cellgate import comms, display, errors, event_loop, mime, session
 
 FIGURES = "module://matplotlib_inline.backend_inline"  # matplotlib's backend in this shell
 SHELL = None  # the one shell
+_GROUP = getattr(builtins, "BaseExceptionGroup", ())  # since Python 3.11
 _MAGICS = os.path.join("IPython", "core", "magics", "")  # in the path of IPython's own magics
 _NO_OUTPUT = {tokenize.ENDMARKER, tokenize.NL, tokenize.NEWLINE, tokenize.COMMENT, tokenize.DEDENT}
 
@@ -189,7 +191,13 @@ class ZMQInteractiveShell(InteractiveShell):
         self._showtraceback(type(exc), exc, ["UsageError: %s" % exc])
 
     def _show(self, error):
-        """Formats an error of the cell, without the frames of the runner."""
+        """Formats an error of the cell, without the frames of the runner.
+
+        Not if it is or holds an exception group: IPython would print that instead of formatting it,
+        so it is left to the runner.
+        """
+        if _has_group(error):
+            return
         trace = errors.without_runner(error.__traceback__)
         error = error.with_traceback(trace)
         self.showtraceback(
@@ -232,6 +240,17 @@ class ZMQInteractiveShell(InteractiveShell):
         else:
             return False
         return True
+
+
+def _has_group(error):
+    """Whether IPython takes an error for one with an exception group: itself, or what it came from."""
+    seen = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, _GROUP):
+            return True
+        error = error.__context__
+    return False
 
 
 def _is_in_magic():

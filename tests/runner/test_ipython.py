@@ -104,6 +104,16 @@ class Magics(RunnerTest):
         self.run_error("1 / 0")
         self.assertEqual(self.run_ok("%tb").error["name"], "ZeroDivisionError")
 
+    def test_an_exception_group_is_told_once(self):
+        if self.run_ok("import sys; sys.version_info >= (3, 11)").text == "False":
+            self.skipTest("no exception groups before Python 3.11")
+        cell = self.run_error("raise ExceptionGroup('two', [ValueError('a'), TypeError('b')])", "ExceptionGroup")
+        self.assertEqual((cell.stderr, len(cell.of("error"))), ("", 1))
+        for part in ("two (2 sub-exceptions)", "ValueError: a", "TypeError: b"):
+            self.assertIn(part, cell.traceback)
+        cell = self.run_error("try:\n    raise ExceptionGroup('g', [OSError()])\nexcept* OSError:\n    1 / 0")
+        self.assertEqual((cell.stderr, len(cell.of("error"))), ("", 1))
+
     def test_own_magics(self):
         self.run_ok(
             "from IPython.core.magic import register_line_magic, register_cell_magic\n"
