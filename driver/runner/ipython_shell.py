@@ -141,9 +141,11 @@ class ZMQInteractiveShell(InteractiveShell):
         self.set_hook("show_in_pager", _print_page, 99)
 
     def init_magics(self):
-        """Registers IPython's magics, and a %pip that knows that sandboxes have no network."""
+        """Registers IPython's magics, a %pip that knows that sandboxes have no network, and those of
+        ipykernel that notebooks use."""
         super().init_magics()
-        self.register_magic_function(_pip, "line", "pip")
+        for name, function in _LINE_MAGICS.items():
+            self.register_magic_function(function, "line", name)
 
     def enable_gui(self, gui=None):
         """Accepts what needs no screen."""
@@ -354,3 +356,26 @@ def _pip(line):
         packages.pip(line)
     except magics.UsageError as error:
         raise UsageError(str(error)) from None
+
+
+def _autosave(line):
+    """Says what the notebook page does about saving; here nothing is saved: `%autosave SECONDS`."""
+    try:
+        seconds = int(line)
+    except ValueError:
+        raise UsageError("%%autosave requires an integer, got %r" % line) from None
+    print("Autosaving every %d seconds" % seconds if seconds else "Autosave disabled")
+
+
+def _clear(line):
+    """Clears the output of the cell."""
+    display.clear_output()
+
+
+def _store(line):
+    """Keeps variables in a file of the sandbox: `%store NAME`, and `%store -r` to have them back."""
+    SHELL.extension_manager.load_extension("IPython.extensions.storemagic")  # takes this one's place
+    return SHELL.run_line_magic("store", line)
+
+
+_LINE_MAGICS = {"autosave": _autosave, "clear": _clear, "pip": _pip, "store": _store}

@@ -123,6 +123,15 @@ class Magics(RunnerTest):
         self.assertEqual(self.run_ok("%twice ab").text, "'abab'")
         self.assertEqual(self.run_ok("%%upper\nx").text, "'X\\n'")
 
+    def test_magics_of_ipykernel(self):
+        self.assertEqual(self.run_ok("%autosave 60").stdout, "Autosaving every 60 seconds\n")
+        self.assertEqual(self.run_ok("%autosave 0").stdout, "Autosave disabled\n")
+        self.run_error("%autosave often", "UsageError")
+        self.assertTrue(self.run_ok("print(1)\n%clear").of("clear_output"))
+        self.assertEqual(self.run_ok("kept = [1, 2]\n%store kept").stdout, "Stored 'kept' (list)\n")
+        self.run_ok("del kept\n%store -r kept")
+        self.assertEqual(self.run_ok("kept").text, "[1, 2]")
+
     def test_a_magic_that_does_not_exist(self):
         cell = self.run_error("%nosuch", "UsageError")
         self.assertIn("nosuch", cell.traceback)
