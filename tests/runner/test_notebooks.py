@@ -78,6 +78,11 @@ def without(kind):
     return rewrite
 
 
+def displays_without(kind):
+    """Removes what is shown in one form alone."""
+    return lambda outputs: [one for one in outputs if list(one.get("data", ())) != [kind]]
+
+
 def without_stream(name):
     """Removes stdout or stderr."""
     return lambda outputs: [output for output in outputs if output.get("name") != name]
@@ -171,7 +176,8 @@ DIFFERENCES = [
         {
             "asynchronous": "raised",
             "debugging": "fails verbose",
-            "errors": "plain cause context own library recursion caught",
+            "errors": "plain cause context own library recursion caught generator "
+            "operating as-errors",
             "processes": "fails",
             "widgets": "(in widgets)",
         },
@@ -244,6 +250,16 @@ DIFFERENCES = [
         "their stderr is stderr",
         {"files_and_shells": "shell variables stderr env cat unknown alias"},
         lines_of_streams,
+    ),
+    Difference(
+        "a cell fails when what a magic runs fails, as with %time; IPython only shows the error",
+        {"files_and_shells": "run-broken capture-broken"},
+        failed=True,
+    ),
+    Difference(
+        "only the page of Jupyter has a notebook that saves itself",
+        {"files_and_shells": "autosave"},
+        displays_without("application/javascript"),
     ),
     Difference(
         "nothing is kept on disk, which is where %history -l looks",
