@@ -184,7 +184,7 @@ class ZMQInteractiveShell(InteractiveShell):
             # itself has caught the error and shown it, as an Output widget does.
             if self.call_pdb or _is_in_magic():
                 self.shown = evalue
-            errors.report(session.current, evalue, _lines(stb))
+            errors.report(session.current, evalue, _lines(stb), last=False)
         else:
             self.traceback = (evalue, stb)
 

@@ -100,6 +100,7 @@ class Magics(RunnerTest):
 
     def test_an_error_that_the_cell_caught_and_shows_does_not_fail_it(self):
         cell = self.run_ok("try:\n    1 / 0\nexcept ZeroDivisionError:\n    get_ipython().showtraceback()\nprint('on')")
+        self.assertEqual([kind for kind, _ in cell.order()], ["error", "stdout"])
         self.assertEqual((cell.error["name"], cell.stdout), ("ZeroDivisionError", "on\n"))
         self.run_error("1 / 0")
         self.assertEqual(self.run_ok("%tb").error["name"], "ZeroDivisionError")
