@@ -27,12 +27,41 @@ PYTHON = sys.executable
 SIZE = {"COLUMNS": "80", "LINES": "24"}  # of a terminal, which some libraries ask for
 
 
+class _Session:
+    """As much of jupyter_client's session as an Output widget uses."""
+
+    @staticmethod
+    def msg(kind, content=None, **_):
+        """A message."""
+        return {"msg_type": kind, "content": content}
+
+
+class Replies:
+    """As much of jupyter_client's client as an Output widget uses: keeps what it sends."""
+
+    session = _Session
+
+    def __init__(self):
+        self.sent = []
+        self.shell_channel = self
+
+    def send(self, message):
+        """Takes a message for the interpreter, which gets it after the cell."""
+        self.sent.append(message)
+
+
 class Assembler(NotebookClient):
-    """nbclient, which also keeps the comm_open messages, and answers what a cell asks by input()."""
+    """nbclient, which also keeps the comm_open messages and how each cell has ended.
+
+    What its Output widgets tell the interpreter waits in `replies` until the cell has ended: sent in
+    the middle of it, as nbclient does, it can make nbclient miss the end of the cell, as its socket
+    tells only once that there is something to read.
+    """
 
     def __init__(self, *args, **options):
         super().__init__(*args, allow_errors=True, **options)
         self.opened = []
+        self.replies = Replies()
         self.statuses = {}  # id of a cell → "ok" or "error"
 
     def handle_comm_msg(self, outs, msg, cell_index):
@@ -44,6 +73,13 @@ class Assembler(NotebookClient):
             state = json.loads(json.dumps(content["data"].get("state")))
             self.opened.append({**entry, "cell": cell_index, "state": state})
         super().handle_comm_msg(outs, msg, cell_index)
+
+    def on_comm_open_jupyter_widget(self, msg):
+        """Makes nbclient's part of an Output widget."""
+        widget = super().on_comm_open_jupyter_widget(msg)
+        if widget is not None:
+            widget.kernel_client = self.replies
+        return widget
 
     def came_of_it(self):
         """What is compared."""
@@ -83,6 +119,9 @@ class Kernel(Assembler):
             return await super().async_execute_cell(cell, cell_index, **options)
         finally:
             answering.cancel()
+            while self.replies.sent:
+                content = self.replies.sent.pop(0)["content"]
+                self.kc.shell_channel.send(self.kc.session.msg("comm_msg", content))
 
     async def _check_raise_for_error(self, cell, cell_index, exec_reply):
         """Notes how a cell ended."""
@@ -114,29 +153,6 @@ async def run_by_kernels(notebooks):
 # By the runner.
 
 
-class _Session:
-    """As much of jupyter_client's session as an Output widget uses."""
-
-    @staticmethod
-    def msg(kind, content=None, **_):
-        """A message."""
-        return {"msg_type": kind, "content": content}
-
-
-class Replies:
-    """As much of jupyter_client's client as an Output widget uses: keeps what it sends."""
-
-    session = _Session
-
-    def __init__(self):
-        self.sent = []
-        self.shell_channel = self
-
-    def send(self, message):
-        """Takes a message for the interpreter, which gets it after the cell."""
-        self.sent.append(message)
-
-
 def message_of(kind, event, cell):
     """The message of Jupyter that says what an event of the runner says."""
     transient = {"display_id": event["display_id"]} if "display_id" in event else {}
@@ -164,7 +180,7 @@ def run_by_runner(name, notebook):
     from harness import Runner
 
     client = Assembler(notebook)
-    client.kc = replies = Replies()
+    replies = client.replies
     runner = Runner(python=PYTHON, env=SIZE)
     try:
         for index, cell in enumerate(notebook.cells):
