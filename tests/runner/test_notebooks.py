@@ -32,7 +32,7 @@ RUNS = [
     (r"/tmp/cellgate-(kernel|runner)-\w+", "<directory>"),
     (r"0x[0-9a-f]{6,}", "0x…"),
     (r"\bTask-\d+", "Task-…"),
-    (r"[\d.]+ (ns|μs|µs|us|ms|s)\b", "… s"),  # %time and %timeit
+    (r"[\d.]+(e\+\d+)? (ns|μs|µs|us|ms|s)\b", "… s"),  # %time and %timeit
     (r"in \d+\.\d+ seconds", "in … seconds"),  # %prun
     (r" +\d+\.\d{3}(?= )", " …"),
     (r"IPython/core/interactiveshell\.py:\d+", "IPython/core/interactiveshell.py:…"),
