@@ -24,10 +24,11 @@ _CAUSE = "The above exception was the direct cause of the following exception:"
 _CONTEXT = "During handling of the above exception, another exception occurred:"
 
 
-def report(cell, error, lines=None):
+def report(cell, error, lines=None, last=True):
     """Sends the `error` event; in a forked child, writes the traceback to stderr.
 
-    lines: the traceback, if a shell has formatted it already.
+    lines: the traceback, if a shell has formatted it already. last: whether the cell's code has
+    ended, so that no output follows.
     """
     stack = _user_frames(error)
     _remember_for_debuggers(error)
@@ -42,7 +43,7 @@ def report(cell, error, lines=None):
         "traceback": lines,
         "frames": [_frame_fields(entry) for entry in _first_and_last(stack, 50)],
     }
-    session.publish(cell, event, last=True)
+    session.publish(cell, event, last=last)
 
 
 def lines_of(error):

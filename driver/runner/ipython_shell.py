@@ -7,6 +7,7 @@ is kept on disk. Errors are not printed but kept until the cell ends, and sent t
 
 import asyncio
 import bdb
+import builtins
 import io
 import linecache
 import os
@@ -28,6 +29,8 @@ from _cellgate import comms, display, errors, event_loop, mime, session, signals
 
 FIGURES = "module://matplotlib_inline.backend_inline"  # matplotlib's backend in this shell
 SHELL = None  # the one shell
+_GROUP = getattr(builtins, "BaseExceptionGroup", ())  # since Python 3.11
+_MAGICS = os.path.join("IPython", "core", "magics", "")  # in the path of IPython's own magics
 _NO_OUTPUT = {tokenize.ENDMARKER, tokenize.NL, tokenize.NEWLINE, tokenize.COMMENT, tokenize.DEDENT}
 
 
@@ -142,9 +145,11 @@ class ZMQInteractiveShell(InteractiveShell):
         self.set_hook("show_in_pager", _print_page, 99)
 
     def init_magics(self):
-        """Registers IPython's magics, and a %pip that knows that sandboxes have no network."""
+        """Registers IPython's magics, a %pip that knows that sandboxes have no network, and those of
+        ipykernel that notebooks use."""
         super().init_magics()
-        self.register_magic_function(_pip, "line", "pip")
+        for name, function in _LINE_MAGICS.items():
+            self.register_magic_function(function, "line", name)
 
     def init_user_ns(self):
         """Fills the namespace; `open` stays Python's, which opens descriptors 1 and 2 as well."""
@@ -182,9 +187,13 @@ class ZMQInteractiveShell(InteractiveShell):
     def _showtraceback(self, etype, evalue, stb):
         if self.formats:  # the value has other forms, which are shown
             print(self.InteractiveTB.stb2text(stb), file=sys.stderr)
-        elif self.running_code:  # a magic such as %time, or user code that goes on
-            self.shown = evalue
-            errors.report(session.current, evalue, _lines(stb))
+        elif self.running_code or self.call_pdb:
+            # A magic such as %time, user code that goes on, or the debugger of `%pdb on`, which
+            # starts when the error has been shown. The cell goes on to fail, unless user code
+            # itself has caught the error and shown it, as an Output widget does.
+            if self.call_pdb or _is_in_magic():
+                self.shown = evalue
+            errors.report(session.current, evalue, _lines(stb), last=False)
         else:
             self.traceback = (evalue, stb)
 
@@ -199,7 +208,13 @@ class ZMQInteractiveShell(InteractiveShell):
             self.raised = error
 
     def _show(self, error):
-        """Formats an error of the cell, without the frames of the runner."""
+        """Formats an error of the cell, without the frames of the runner.
+
+        Not if it is or holds an exception group: IPython would print that instead of formatting it,
+        so it is left to the runner.
+        """
+        if _has_group(error):
+            return
         trace = errors.without_runner(error.__traceback__)
         error = error.with_traceback(trace)
         try:
@@ -251,6 +266,26 @@ class ZMQInteractiveShell(InteractiveShell):
         return True
 
 
+def _has_group(error):
+    """Whether IPython takes an error for one with an exception group: itself, or what it came from."""
+    seen = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, _GROUP):
+            return True
+        error = error.__context__
+    return False
+
+
+def _is_in_magic():
+    """Whether one of IPython's magics runs, other than %tb, which shows an earlier error."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        if _MAGICS in code.co_filename:
+            return code.co_name != "tb"
+        frame = frame.f_back
+    return False
 
 
 def start():
@@ -359,3 +394,26 @@ def _pip(line):
         packages.pip(line)
     except magics.UsageError as error:
         raise UsageError(str(error)) from None
+
+
+def _autosave(line):
+    """Says what the notebook page does about saving; here nothing is saved: `%autosave SECONDS`."""
+    try:
+        seconds = int(line)
+    except ValueError:
+        raise UsageError("%%autosave requires an integer, got %r" % line) from None
+    print("Autosaving every %d seconds" % seconds if seconds else "Autosave disabled")
+
+
+def _clear(line):
+    """Clears the output of the cell."""
+    display.clear_output()
+
+
+def _store(line):
+    """Keeps variables in a file of the sandbox: `%store NAME`, and `%store -r` to have them back."""
+    SHELL.extension_manager.load_extension("IPython.extensions.storemagic")  # takes this one's place
+    return SHELL.run_line_magic("store", line)
+
+
+_LINE_MAGICS = {"autosave": _autosave, "clear": _clear, "pip": _pip, "store": _store}

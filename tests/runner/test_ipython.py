@@ -98,6 +98,23 @@ class Magics(RunnerTest):
         self.assertEqual((first.stdout, second.stdout, second.stderr), ("first\n", "second\n", "error\n"))
         self.assertEqual(first.late["stdout"], b"")
 
+    def test_an_error_that_the_cell_caught_and_shows_does_not_fail_it(self):
+        cell = self.run_ok("try:\n    1 / 0\nexcept ZeroDivisionError:\n    get_ipython().showtraceback()\nprint('on')")
+        self.assertEqual([kind for kind, _ in cell.order()], ["error", "stdout"])
+        self.assertEqual((cell.error["name"], cell.stdout), ("ZeroDivisionError", "on\n"))
+        self.run_error("1 / 0")
+        self.assertEqual(self.run_ok("%tb").error["name"], "ZeroDivisionError")
+
+    def test_an_exception_group_is_told_once(self):
+        if self.run_ok("import sys; sys.version_info >= (3, 11)").text == "False":
+            self.skipTest("no exception groups before Python 3.11")
+        cell = self.run_error("raise ExceptionGroup('two', [ValueError('a'), TypeError('b')])", "ExceptionGroup")
+        self.assertEqual((cell.stderr, len(cell.of("error"))), ("", 1))
+        for part in ("two (2 sub-exceptions)", "ValueError: a", "TypeError: b"):
+            self.assertIn(part, cell.traceback)
+        cell = self.run_error("try:\n    raise ExceptionGroup('g', [OSError()])\nexcept* OSError:\n    1 / 0")
+        self.assertEqual((cell.stderr, len(cell.of("error"))), ("", 1))
+
     def test_own_magics(self):
         self.run_ok(
             "from IPython.core.magic import register_line_magic, register_cell_magic\n"
@@ -106,6 +123,15 @@ class Magics(RunnerTest):
         )
         self.assertEqual(self.run_ok("%twice ab").text, "'abab'")
         self.assertEqual(self.run_ok("%%upper\nx").text, "'X\\n'")
+
+    def test_magics_of_ipykernel(self):
+        self.assertEqual(self.run_ok("%autosave 60").stdout, "Autosaving every 60 seconds\n")
+        self.assertEqual(self.run_ok("%autosave 0").stdout, "Autosave disabled\n")
+        self.run_error("%autosave often", "UsageError")
+        self.assertTrue(self.run_ok("print(1)\n%clear").of("clear_output"))
+        self.assertEqual(self.run_ok("kept = [1, 2]\n%store kept").stdout, "Stored 'kept' (list)\n")
+        self.run_ok("del kept\n%store -r kept")
+        self.assertEqual(self.run_ok("kept").text, "[1, 2]")
 
     def test_a_magic_that_does_not_exist(self):
         cell = self.run_error("%nosuch", "UsageError")
@@ -155,6 +181,15 @@ class Debugger(RunnerTest):
         self.run_error("def f(v):\n    raise KeyError(v)\nf(7)")
         self.runner.inputs = [{"text": "p v"}, {"text": "q"}]
         self.assertIn("7", self.run_ok("%debug").stdout)
+
+    def test_the_debugger_of_an_error_starts_when_the_error_has_been_shown(self):
+        self.run_ok("%pdb on\ndef f(v):\n    raise KeyError(v)")
+        self.runner.inputs = [{"text": "p v"}, {"text": "q"}]
+        cell = self.run_error("f(7)", "KeyError")
+        kinds = [kind for kind, _ in cell.order()]
+        self.assertEqual(len(cell.of("error")), 1)
+        self.assertLess(kinds.index("error"), kinds.index("input_request"))
+        self.assertIn("7", cell.stdout)
 
     def test_a_breakpoint_of_ipython(self):
         self.runner.inputs = [{"text": "p secret"}, {"text": "c"}]
