@@ -100,14 +100,18 @@ fn it_passes_them_on_every_version_there_is() {
     assert!(failed.is_empty(), "the runner's tests failed on {failed:?}; see above");
 }
 
+/// All of them with the newest IPython that the tests install, and what is IPython's own on the
+/// version that the system has.
 #[test]
 fn it_passes_them_in_the_shell_of_ipython() {
     let usual = std::env::var_os("CELLGATE_TEST_PYTHON").map_or_else(system, PathBuf::from);
     let notebook = std::env::var_os("CELLGATE_NOTEBOOK_PYTHON").map(PathBuf::from);
     let required = std::env::var("CELLGATE_REQUIRE").is_ok_and(|value| value == "all");
     let mut running = Vec::new();
-    let pythons = [(Some(usual), "CELLGATE_TEST_PYTHON"), (notebook, "CELLGATE_NOTEBOOK_PYTHON")];
-    for (python, variable) in pythons {
+    for (python, variable, files) in [
+        (Some(usual), "CELLGATE_TEST_PYTHON", "test_ipython.py"),
+        (notebook, "CELLGATE_NOTEBOOK_PYTHON", "test*.py"),
+    ] {
         let with_ipython = python.filter(|python| has_ipython(python));
         let Some(python) = with_ipython else {
             eprintln!("skipped: the runner's tests in IPython's shell: {variable} has no IPython");
@@ -115,10 +119,10 @@ fn it_passes_them_in_the_shell_of_ipython() {
             continue;
         };
         let mut command = tests();
+        command.args(["-p", files]);
         command.env("CELLGATE_TEST_PYTHON", &python).env("CELLGATE_TEST_SHELL", "ipython");
-        if variable == "CELLGATE_TEST_PYTHON" {
-            // Widgets are tested with the newest alone.
-            command.env_remove("CELLGATE_REQUIRE");
+        if files == "test_ipython.py" {
+            command.env_remove("CELLGATE_REQUIRE"); // the system has no widgets
         }
         running.push((python, std::thread::spawn(move || command.output().unwrap())));
     }

@@ -197,6 +197,12 @@ class ZMQInteractiveShell(InteractiveShell):
         else:
             self.traceback = (evalue, stb)
 
+    def showtraceback(self, exc_tuple=None, filename=None, tb_offset=None, **options):
+        """Shows an error, the last one unless told; what is kept of that has no frame of ours."""
+        if exc_tuple is None and tb_offset is None and sys.exc_info()[0] is None:
+            tb_offset = 0
+        super().showtraceback(exc_tuple, filename, tb_offset, **options)
+
     def show_usage_error(self, exc):
         """What a magic says that was called wrongly."""
         self._showtraceback(type(exc), exc, ["UsageError: %s" % exc])

@@ -40,7 +40,7 @@ fn moved(model: &str, id: &str, value: u32) -> Value {
 }
 
 async fn a_slider_is_moved_by_whoever_may_and_seen_by_all(stage: &Stage) {
-    let gateway = &stage.gateway;
+    let gateway = stage.gateway();
     let mut owner = stage.session().await;
     let model = slider(&mut owner).await;
     let code = "s.observe(lambda change: print('moved to', change['new']), 'value')";
