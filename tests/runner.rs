@@ -3,7 +3,7 @@
 //! other version that is promised to work, where it is found. They say themselves what they skip;
 //! CELLGATE_REQUIRE=all makes that a failure, CELLGATE_TEST_PYTHON names the interpreter that is
 //! tested first. All tests run in the plain shell; on the first interpreter, and on the one of
-//! CELLGATE_NOTEBOOK_PYTHON, which has the newest IPython and widgets, in IPython's shell too.
+//! CELLGATE_TEST_NOTEBOOK_PYTHON, which has the newest IPython and widgets, in IPython's shell too.
 
 #![allow(clippy::unwrap_used)] // helpers of tests are not tests in clippy's eyes
 
@@ -105,12 +105,12 @@ fn it_passes_them_on_every_version_there_is() {
 #[test]
 fn it_passes_them_in_the_shell_of_ipython() {
     let usual = std::env::var_os("CELLGATE_TEST_PYTHON").map_or_else(system, PathBuf::from);
-    let notebook = std::env::var_os("CELLGATE_NOTEBOOK_PYTHON").map(PathBuf::from);
+    let notebook = std::env::var_os("CELLGATE_TEST_NOTEBOOK_PYTHON").map(PathBuf::from);
     let required = std::env::var("CELLGATE_REQUIRE").is_ok_and(|value| value == "all");
     let mut running = Vec::new();
     for (python, variable, files) in [
         (Some(usual), "CELLGATE_TEST_PYTHON", "test_ipython.py"),
-        (notebook, "CELLGATE_NOTEBOOK_PYTHON", "test*.py"),
+        (notebook, "CELLGATE_TEST_NOTEBOOK_PYTHON", "test*.py"),
     ] {
         let with_ipython = python.filter(|python| has_ipython(python));
         let Some(python) = with_ipython else {

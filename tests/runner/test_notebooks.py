@@ -1,7 +1,7 @@
 """Notebooks have the same outputs by the runner as by ipykernel under nbclient.
 
 Each notebook of tests/notebooks is run by both (notebook_runs.py does that, on the interpreter of
-CELLGATE_NOTEBOOK_PYTHON), and what came of each cell is compared: its outputs, and whether it
+CELLGATE_TEST_NOTEBOOK_PYTHON), and what came of each cell is compared: its outputs, and whether it
 failed. `normal` removes what differs from run to run. What still differs stands in DIFFERENCES, with
 the reason why it may; a difference that is not listed fails, and so does a listed one that does not
 occur any more.
@@ -19,7 +19,7 @@ import unittest
 
 from harness import ROOT, only_in, strip_colours
 
-PYTHON = os.environ.get("CELLGATE_NOTEBOOK_PYTHON", "")
+PYTHON = os.environ.get("CELLGATE_TEST_NOTEBOOK_PYTHON", "")
 NOTEBOOKS = os.path.join(ROOT, "tests", "notebooks")
 TABLE = "application/vnd.dataresource+json"
 
@@ -384,7 +384,7 @@ class Notebooks(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         if not has_what_it_takes():
-            told = "CELLGATE_NOTEBOOK_PYTHON names no interpreter with IPython 8, ipykernel and nbclient"
+            told = "CELLGATE_TEST_NOTEBOOK_PYTHON names no interpreter with IPython 8, ipykernel and nbclient"
             if os.environ.get("CELLGATE_REQUIRE") == "all":
                 raise AssertionError("%s, and CELLGATE_REQUIRE=all asks for it" % told)
             print("\nskipped: %s: %s" % (cls.__name__, told), file=sys.stderr)
