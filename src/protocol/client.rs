@@ -281,6 +281,20 @@ struct RawAck {
 }
 
 impl ClientMessage {
+    /// The id that the message carries, which a refusal repeats.
+    pub fn id(&self) -> Option<&str> {
+        match self {
+            ClientMessage::Execute(execute) => execute.id.as_deref(),
+            ClientMessage::Interrupt { id } => id.as_deref(),
+            ClientMessage::Input { id, .. } => Some(id),
+            ClientMessage::Query(query) => Some(&query.id),
+            ClientMessage::Restart
+            | ClientMessage::Ack { .. }
+            | ClientMessage::Ping { .. }
+            | ClientMessage::End => None,
+        }
+    }
+
     /// Reads one text frame.
     pub fn parse(text: &str) -> Result<ClientMessage, Refusal> {
         let trimmed = text.trim_start_matches([' ', '\t', '\r', '\n']);

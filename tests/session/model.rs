@@ -107,7 +107,12 @@ impl Model {
             (_, Role::Editor) => true,
         };
         if !allowed {
-            return self.refuse("forbidden", None);
+            let id = match said {
+                Said::Execute { id, .. } | Said::Interrupt(id) => id,
+                Said::Input(id) => Some(id),
+                Said::Restart | Said::Ping | Said::End => None,
+            };
+            return self.refuse("forbidden", id);
         }
         match said {
             Said::Execute { id, .. } if self.draining || self.waiting.len() >= self.queue => {

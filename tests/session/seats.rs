@@ -70,7 +70,8 @@ async fn editors_send_messages_on_comms_and_viewers_hear_those_of_the_code() {
     let Stage { handle, mut driver, .. } = usual().await;
     let mut viewer = Client::seated(&handle, role(&handle, "vera", Role::Viewer)).await;
     viewer.seat.send(message()).await.unwrap();
-    assert_eq!(viewer.until("protocol_error").await["code"], "forbidden");
+    let refused = viewer.until("protocol_error").await;
+    assert_eq!((&refused["code"], &refused["id"]), (&"forbidden".into(), &"m".into()));
     driver.send(kind::MESSAGE, 0, 0, SAID).await;
     let of_no_cell = viewer.until("comm_msg").await;
     assert_eq!((&of_no_cell["id"], &of_no_cell["data"]["x"]), (&Value::Null, &Value::from(1)));

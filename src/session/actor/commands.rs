@@ -122,5 +122,9 @@ fn permitted(role: Role, message: ClientMessage) -> Result<ClientMessage, Refusa
     let (needed, held) = (least.name(), role.name());
     let text =
         format!("this needs the role {needed}, and yours is {held}; ask an owner for a link");
-    Err(Refusal::new(ErrorCode::Forbidden, text))
+    let refusal = Refusal::new(ErrorCode::Forbidden, text);
+    Err(match message.id() {
+        Some(id) => refusal.of(id),
+        None => refusal,
+    })
 }
