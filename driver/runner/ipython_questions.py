@@ -9,6 +9,7 @@ from IPython.utils.tokenutil import token_at_cursor
 from _cellgate import ipython_shell
 
 _MAX_MATCHES = 500
+_MOST_FOUND = 5000  # before those that were not asked for are left out
 _MAX_TEXT = 64 << 10  # characters of an answer
 _COLOURS = re.compile("\x1b\\[[0-9;]*m")
 
@@ -27,7 +28,7 @@ def answer(op, code, cursor):
 def _complete(shell, code, cursor):
     with provisionalcompleter():
         found = shell.Completer.completions(code, cursor)
-        found = list(islice(rectify_completions(code, list(found)), _MAX_MATCHES))
+        found = list(islice(rectify_completions(code, list(found)), _MOST_FOUND))
     if not found:
         return {"matches": [], "start": cursor, "end": cursor}
     start, texts = found[0].start, [one.text for one in found]
@@ -35,7 +36,9 @@ def _complete(shell, code, cursor):
     typed = code[start : code.rfind(".", start, cursor) + 1]
     if typed and all(text.startswith(typed) for text in texts):
         start, texts = start + len(typed), [text[len(typed) :] for text in texts]
-    return {"matches": texts, "start": start, "end": found[0].end}
+    if not code.startswith("_", start):
+        texts = [text for text in texts if not text.startswith("_")]
+    return {"matches": texts[:_MAX_MATCHES], "start": start, "end": found[0].end}
 
 
 def _inspect(shell, code, cursor):

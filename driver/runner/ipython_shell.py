@@ -77,7 +77,7 @@ class _Formatter(DisplayFormatter):
         finally:
             SHELL.formats = before
         kind = type(obj)
-        if data and kind.__name__ == "DataFrame" and str(kind.__module__).startswith("pandas."):
+        if data and kind.__name__ == "DataFrame" and str(kind.__module__).split(".")[0] == "pandas":
             self._add_table(obj, data, metadata)
         return data, metadata
 
@@ -301,7 +301,7 @@ def start():
     config.HistoryManager.enabled = False
     config.InteractiveShell.colors = "Neutral"
     config.InteractiveShell.separate_in = ""
-    config.IPCompleter.dict_keys_only = True  # within the brackets of a dictionary, where there are
+    config.IPCompleter.omit__names = 0  # private names are left out where none was begun
     config.Completer.use_jedi = False  # seconds on a large module; IPython 9 has it off too
     if find_spec("ipywidgets") is not None:
         config.IPKernelApp = Config()  # tqdm looks for it to learn whether widgets are shown

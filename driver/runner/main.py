@@ -62,12 +62,27 @@ def _serve(control, select, next_pipes, run):
 def _await_job(control, select):
     """Returns when a cell is there; event loops go on turning meanwhile."""
     while not control.jobs:
-        if _ipython_is_due() and not select([control.socket], [], [], _QUIET_SECONDS)[0]:
-            shells.load()
-        elif _warm_next and not select([control.socket], [], [], _QUIET_SECONDS)[0]:
-            bundle.load(_warm_next.pop(0))
-        elif session.idle_in_loop is None or not _runs_in_loop(control):
+        something_due = _ipython_is_due() or _warm_next
+        if something_due and not select([control.socket], [], [], _QUIET_SECONDS)[0]:
+            if _ipython_is_due():
+                shells.load()
+            else:
+                bundle.load(_warm_next.pop(0))
+        elif session.idle_in_loop is not None and _runs_in_loop(control):
+            pass  # something came while tasks ran
+        elif something_due:
+            _read(control)
+        else:
             control.wait(lambda: control.jobs)
+
+
+def _read(control):
+    """Takes what has come, be it a cell or not."""
+    if control.try_lead():
+        try:
+            control.read()
+        finally:
+            control.resign()
 
 
 def _runs_in_loop(control):

@@ -2,7 +2,7 @@
 
 import unittest
 
-from harness import RunnerTest, only_in
+from harness import SHELL, RunnerTest, only_in
 
 
 class Complete(RunnerTest):
@@ -29,7 +29,8 @@ class Complete(RunnerTest):
         self.assertEqual(self.matches("a."), ["method", "mine"])
         self.assertEqual(self.matches("os.path.joi"), ["join"])
         self.assertEqual(self.matches("a.mine.ke"), ["keys"])
-        self.assertIn("__init__", self.matches("a.__i"))
+        if SHELL == "plain":  # some versions of IPython find none that begin so
+            self.assertIn("__init__", self.matches("a.__i"))
         self.assertEqual(self.matches("unknown.x"), [])
         self.assertEqual(self.matches("f().x"), [])
 

@@ -75,7 +75,10 @@ class Matplotlib(RunnerTest):
         if SHELL == "ipython":
             setting = "%%config InlineBackend.figure_formats = set([%s])"
         else:
-            setting = "from IPython.display import set_matplotlib_formats\nset_matplotlib_formats(%s)"
+            setting = (
+                "from _cellgate.ipython_display import set_matplotlib_formats\n"
+                "set_matplotlib_formats(%s)"
+            )
         self.run_ok(setting % "'svg'")
         data = self.run_ok("plt.plot([1]); plt.show()").displays[0]["data"]
         self.assertIn("<svg", data["image/svg+xml"])
@@ -255,6 +258,10 @@ class Others(RunnerTest):
         self.need("sympy")
         cell = self.run_ok("import sympy\nx = sympy.symbols('x')\nx**2")
         self.assertIn("x^{2}", cell.result["text/latex"])
+        if SHELL == "plain":
+            told = self.run_error("sympy.init_printing()").error["value"]
+            self.assertIn("pip install ipython", told)
+            return
         cell = self.run_ok("sympy.init_printing(use_latex='mathjax')\nx**3")
         self.assertIn("x^{3}", cell.result["text/latex"])
         self.assertIn("3", cell.text.split("\n")[0])  # laid out in two lines, by its formatter
