@@ -451,4 +451,7 @@ display_pretty = _display_as("text/plain", "pretty")
 
 
 def set_matplotlib_formats(*formats, **options):
-    """Accepted: figures are PNG."""
+    """Chooses how figures are sent: `png`, `retina`, `svg`, `jpeg` or `pdf`."""
+    from _cellgate import figure_display
+
+    figure_display.choose(formats)
