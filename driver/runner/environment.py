@@ -64,6 +64,11 @@ def adopt():
     session.repairs.append(_repair_imports)
 
 
+def own_finders():
+    """The finders of imports as they were before user code ran."""
+    return list(_import_lists["meta_path"])
+
+
 def _repair_imports():
     """IPython imports as it runs: lists of the import system that are gone or empty come back."""
     for name, kept in _import_lists.items():

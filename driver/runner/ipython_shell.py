@@ -25,7 +25,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets import Type
 from traitlets.config import Config
 
-from _cellgate import comms, display, errors, event_loop, mime, session, signals
+from _cellgate import comms, display, environment, errors, event_loop, mime, session, signals
 
 FIGURES = "module://matplotlib_inline.backend_inline"  # matplotlib's backend in this shell
 SHELL = None  # the one shell
@@ -223,12 +223,16 @@ class ZMQInteractiveShell(InteractiveShell):
             return
         trace = errors.without_runner(error.__traceback__)
         error = error.with_traceback(trace)
+        # IPython imports what it formats errors with, and finders of the user may never end.
+        finders, sys.meta_path = sys.meta_path, environment.own_finders()
         try:
             self.showtraceback(
                 (type(error), error, trace), tb_offset=0, running_compiled_code=True
             )
         except Exception:
             self.traceback = None  # the runner formats it: the error's own text fails, or imports do
+        finally:
+            sys.meta_path = finders
 
     async def run_code(self, code_obj, result=None, *, async_=False):
         """Runs a piece of a cell; answers whether it failed.
