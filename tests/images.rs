@@ -75,6 +75,9 @@ fn no_stage_wants_what_a_fresh_clone_lacks() {
             words.pop(); // where to
             for word in words.into_iter().filter(|word| *word != ".") {
                 assert!(!word.starts_with("target"), "{word} is there only after a build");
+                if word.contains('*') {
+                    continue; // what it may stand for need not be there
+                }
                 assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(word).exists(), "{word}");
                 let let_through = |line: &str| {
                     line.strip_prefix('!').is_some_and(|prefix| word.starts_with(prefix))

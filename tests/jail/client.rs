@@ -17,6 +17,7 @@ pub(crate) fn template() -> Template {
         image: String::new(),
         env: vec![("GIVEN".into(), "1".into())],
         pool: PoolSize::OFF,
+        shell: Some("plain"), // whatever the interpreter has
         ..Template::new("python", language::DEFAULT)
     }
 }
