@@ -102,8 +102,8 @@ impl Backend {
                 add("--interrupt-grace", "6s");
             }
         }
-        // The image has IPython, and a machine that runs the tests may have it or not.
-        add("--shell", self.shell());
+        // Our image has IPython, others have not; a machine that runs the tests may have it or not.
+        add("--shell", if self.shell() == "ipython" { "auto" } else { "plain" });
         if self.is_docker() {
             add("--docker-host", &format!("unix://{DOCKER_SOCKET}"));
             add("--image", &image());
