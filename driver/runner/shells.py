@@ -8,6 +8,8 @@ not wait for it: it is imported in the first quiet moments, or when the first ce
 import sys
 from os import environ
 
+from _cellgate import bundle
+
 _VARIABLE = "CELLGATE_SHELL"
 _OLDEST = (7, 23)  # of IPython: the first whose cells may `await` and whose figures are inline
 
@@ -33,9 +35,15 @@ def choose():
 
 def load():
     """Imports IPython, if it was chosen and is not there yet."""
+    if name == "ipython" and ipython is None:
+        # The thread that answers questions loads modules of ours, which import others. It waits: with
+        # the lock of a module here and ours there, neither would go on.
+        with bundle.lock:
+            _load()
+
+
+def _load():
     global name, ipython, starts, _failure
-    if name != "ipython" or ipython is not None:
-        return
     starts = True
     try:
         import IPython

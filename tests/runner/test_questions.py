@@ -2,7 +2,7 @@
 
 import unittest
 
-from harness import SHELL, RunnerTest, only_in
+from harness import SHELL, Runner, RunnerTest, only_in
 
 
 class Complete(RunnerTest):
@@ -90,6 +90,13 @@ class Complete(RunnerTest):
         self.runner.interrupt()
         self.runner.finish(cell)
         self.assertEqual(cell.outcome, "interrupted")
+
+    def test_one_is_answered_that_comes_while_the_shell_is_loaded(self):
+        for _ in range(5):
+            runner = Runner()
+            self.addCleanup(runner.close)
+            self.assertIn("print", runner.ask("complete", "pri")["matches"])
+            self.assertEqual(runner.run("6 * 7").text, "42")
 
     def test_nonsense_gets_an_answer(self):
         for code, cursor in (
