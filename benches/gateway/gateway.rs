@@ -28,7 +28,10 @@ const STOCKED: Duration = Duration::from_secs(120);
 pub(crate) const NO_POOL: &[&str] = &["--pool-max", "0"];
 
 /// One client that is a whole crowd.
-const UNBOUNDED: [&str; 10] = [
+const UNBOUNDED: [&str; 12] = [
+    // The interpreter of the machine may have IPython or not; scripts/compare-shells measures it.
+    "--shell",
+    "plain",
     "--sessions",
     "1000",
     "--participants",
