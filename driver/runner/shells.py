@@ -11,7 +11,7 @@ from os import environ
 from _cellgate import bundle
 
 _VARIABLE = "CELLGATE_SHELL"
-_OLDEST = (7, 23)  # of IPython: the first whose cells may `await` and whose figures are inline
+_OLDEST = (7, 34)  # of IPython: the oldest that the tests were run with
 
 name = "plain"  # what READY says
 ipython = None  # the module `ipython_shell`, once IPython is imported
