@@ -3,7 +3,7 @@
 //! other version that is promised to work, where it is found. They say themselves what they skip;
 //! CELLGATE_REQUIRE=all makes that a failure, CELLGATE_TEST_PYTHON names the interpreter that is
 //! tested first. All tests run in the plain shell; on the first interpreter, and on the one of
-//! CELLGATE_TEST_NOTEBOOK_PYTHON, which has the newest IPython and widgets, in IPython's shell too.
+//! CELLGATE_TEST_NOTEBOOK_PYTHON, which has IPython and widgets as the image does, in IPython's shell too.
 
 #![allow(clippy::unwrap_used)] // helpers of tests are not tests in clippy's eyes
 
@@ -100,7 +100,7 @@ fn it_passes_them_on_every_version_there_is() {
     assert!(failed.is_empty(), "the runner's tests failed on {failed:?}; see above");
 }
 
-/// All of them with the newest IPython that the tests install, and what is IPython's own on the
+/// All of them with the IPython that the sandbox's image has, and what is IPython's own on the
 /// version that the system has.
 #[test]
 fn it_passes_them_in_the_shell_of_ipython() {

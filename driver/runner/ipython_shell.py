@@ -2,7 +2,8 @@
 
 What differs from IPython in a terminal: results and displays are events, shell commands write to the
 pipes of their cell, input is asked of the client, `exit` ends a cell and not the session, and nothing
-is kept on disk. Errors are not printed but kept until the cell ends, and sent then as its one error.
+is kept on disk. The error that ends a cell is kept until then and sent as an event; one that a magic
+or user code shows before is sent in its place among the output.
 """
 
 import asyncio
