@@ -3,10 +3,8 @@
 import { CellView } from "./cellview.js";
 import type { CellHost } from "./cellview.js";
 import { byId, h, toast } from "./dom.js";
-import { EXAMPLES } from "./examples.js";
-import type { Example } from "./examples.js";
-import { newId } from "./pure/document.js";
-import type { CellSource } from "./pure/document.js";
+import { newCell } from "./pure/document.js";
+import type { CellKind, CellSource } from "./pure/document.js";
 
 const KEPT = 20; // deleted cells, each with its output
 
@@ -62,9 +60,9 @@ export class Cells {
     return cell;
   }
 
-  insertNear(cell: CellView, where: "above" | "below"): CellView {
+  insertNear(cell: CellView, where: "above" | "below", source = newCell()): CellView {
     const at = this.#list.indexOf(cell) + (where === "below" ? 1 : 0);
-    const made = this.insert({ id: newId(), code: "" }, at);
+    const made = this.insert(source, at);
     this.select(made);
     return made;
   }
@@ -76,14 +74,61 @@ export class Cells {
     this.#list.splice(at, 1);
     this.#byId.delete(cell.id);
     cell.element.remove();
-    this.#removed.push({ cell, at });
-    if (this.#removed.length > KEPT) this.#removed.shift();
-    if (this.#list.length === 0) this.insert({ id: newId(), code: "" }, 0);
+    this.#keepRemoved(cell, at);
+    if (this.#list.length === 0) this.insert(newCell(), 0);
     this.#renumber();
     const next = this.#list[Math.min(at, this.#list.length - 1)]!;
     this.select(next);
     if (hadFocus) next.element.focus();
     if (cell.source.code.trim() !== "") toast("Cell deleted.", { label: "Undo", run: () => this.undoRemove() });
+  }
+
+  /** Puts a cell of another kind, with the same text, in the place of one. It begins without an output. */
+  convert(cell: CellView, kind: CellKind): CellView {
+    if (cell.kind === kind) return cell;
+    const at = this.#list.indexOf(cell);
+    const made = this.insert(newCell(cell.editor.code, kind), at);
+    this.#dismiss(cell);
+    this.select(made);
+    made.element.focus();
+    return made;
+  }
+
+  /** Divides a cell at an offset of its text: the first part keeps the output. */
+  split(cell: CellView, offset: number): void {
+    const { code } = cell.editor;
+    const rest = code.slice(offset).replace(/^\n/, "");
+    cell.editor.setCode(code.slice(0, offset).replace(/\n$/, ""));
+    cell.render();
+    const made = this.insertNear(cell, "below", newCell(rest, cell.kind));
+    made.edit();
+  }
+
+  /** Puts the text of the next cell at the end of this one, whose output stays. */
+  join(cell: CellView): void {
+    const next = this.#list[this.#list.indexOf(cell) + 1];
+    if (!next) return toast("There is no cell below to join.");
+    if (next.kind !== cell.kind) return toast("Only cells of one kind can be joined.");
+    cell.editor.setCode([cell.editor.code, next.editor.code].filter((text) => text !== "").join("\n"));
+    cell.render();
+    this.#dismiss(next);
+    this.select(cell);
+    cell.element.focus();
+  }
+
+  /** Takes a cell away whose text is in another one; it can be brought back. */
+  #dismiss(cell: CellView): void {
+    const at = this.#list.indexOf(cell);
+    this.#list.splice(at, 1);
+    this.#byId.delete(cell.id);
+    cell.element.remove();
+    this.#keepRemoved(cell, at);
+    this.#renumber();
+  }
+
+  #keepRemoved(cell: CellView, at: number): void {
+    this.#removed.push({ cell, at });
+    if (this.#removed.length > KEPT) this.#removed.shift();
   }
 
   undoRemove(): void {
@@ -142,16 +187,17 @@ export class Cells {
 }
 
 /** What an untouched page offers: shown until a cell runs or there are several. */
-export function beginnings(open: (example: Example) => void): HTMLElement {
+export function beginnings(actions: Record<"examples" | "file" | "documents", () => unknown>): HTMLElement {
+  const offer = (text: string, run: () => unknown) => h("button", { type: "button", textContent: text, onclick: () => void run() });
   return h("div", { className: "beginnings" },
     h("p", {},
-      h("span", { className: "keys-hint", textContent: "Ctrl+Enter runs the cell; outside of the text, ? lists all keys." }),
-      h("span", { className: "touch", textContent: "The arrow beside a cell runs it." }), " Or begin with an example:"),
-    h("ul", {}, ...EXAMPLES.map((example) => h("li", {},
-      h("button", { type: "button", textContent: example.title, title: example.about, onclick: () => open(example) })))));
+      h("span", { className: "keys-hint", textContent: "Write Python above and press Ctrl+Enter. Outside of the text, ? lists all keys." }),
+      h("span", { className: "touch", textContent: "Write Python above; the arrow beside it runs it." })),
+    h("div", { className: "offers" }, offer("Try an example", actions.examples), offer("Open a notebook", actions.file), offer("Earlier documents", actions.documents)));
 }
 
 /** The row behind the last cell. */
-export function addRow(add: () => void): HTMLElement {
-  return h("button", { type: "button", className: "add", textContent: "+ Cell", onclick: add, title: "Add a cell at the end" });
+export function addRow(add: (kind: CellKind) => void): HTMLElement {
+  const button = (className: string, text: string, kind: CellKind, title: string) => h("button", { type: "button", className, textContent: text, title, onclick: () => add(kind) });
+  return h("div", { className: "adds" }, button("add", "+ Cell", "code", "Add a cell at the end"), button("add-text", "+ Text", "markdown", "Add text at the end, as Markdown"));
 }

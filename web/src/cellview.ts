@@ -3,7 +3,10 @@
 //   fresh ─run─► sent ─queued─► waiting ─started─► running ─done─► ended
 //                                  └──────────── done ───────────────┘
 //
-// The view keeps what the events say; who runs what is the console's business.
+//   kept: what it showed when it last ended, in an earlier session or in a file, is shown again
+//
+// The view keeps what the events say; who runs what is the console's business. A Markdown cell is shown rendered, and
+// as its text while it is edited; it never runs.
 
 import { html, nothing, render } from "lit-html";
 import type { Done, DoneStatus, SessionEvent } from "../client/src/protocol.js";
@@ -12,9 +15,13 @@ import { Editor } from "./editor.js";
 import type { EditorHost } from "./editor.js";
 import { Output } from "./output.js";
 import type { OutputHost } from "./outputitem.js";
-import type { CellSource } from "./pure/document.js";
+import { newId } from "./pure/document.js";
+import type { CellKind, CellSource, KeptRun } from "./pure/document.js";
+import type { CellOutputs, NotebookCell } from "./pure/notebook.js";
+import type { Staleness, Step } from "./pure/stale.js";
 import { culprit } from "./pure/traceback.js";
-import { duration, elapsed, ending } from "./pure/words.js";
+import { duration, elapsed, ending, moment } from "./pure/words.js";
+import { Prose } from "./prose.js";
 
 const ROOM_MS = 600; // that a new run has to fill the room of the last one's output
 
@@ -23,16 +30,29 @@ export type Phase =
   | { phase: "sent" }
   | { phase: "waiting"; position: number }
   | { phase: "running"; since: number }
-  /** `detail` is what the gateway said, word for word. */
-  | { phase: "ended"; status: DoneStatus; ms: number; text: string; detail: string };
+  /** `detail` is what the gateway said, word for word; `at` is when it ended, in Unix milliseconds. */
+  | { phase: "ended"; status: DoneStatus; ms: number; text: string; detail: string; at: number }
+  | { phase: "kept"; run: KeptRun };
 
 /** A run of the cell that waits while an earlier one runs. */
 export interface Next { run: string; position: number; code: string | undefined }
 
-export type CellAction = "restore" | "discard" | "run" | "stop" | "up" | "down" | "remove" | "copy-text" | "copy-markdown" | "insert";
+export type CellAction =
+  | "restore" | "discard" | "run" | "stop" | "run-above" | "run-below"
+  | "insert-above" | "insert" | "up" | "down" | "remove" | "cut" | "copy" | "paste" | "split" | "join"
+  | "to-markdown" | "to-code" | "edit" | "collapse" | "copy-text" | "copy-markdown";
+
+const LANGUAGES = { code: "python", markdown: "markdown", raw: "text" } as const;
+const LABELS: Record<CellKind, string> = { code: "Code", markdown: "Markdown", raw: "Raw text" };
 
 export interface CellHost extends OutputHost {
   act(cell: CellView, action: CellAction): void;
+  /** Shows what can be done with a cell, below a button of it. */
+  menu(cell: CellView, button: HTMLElement): void;
+  /** Whether cells have line numbers. */
+  lineNumbers(): boolean;
+  /** The user lets scripts of a run's output run. */
+  allowScripts(run: string): void;
   editorHost(cell: CellView): EditorHost;
   memoryLimit(): number | undefined;
   /** Whether this participant may run cells. */
@@ -44,9 +64,12 @@ export interface CellHost extends OutputHost {
 
 export class CellView {
   readonly id: string;
+  readonly kind: CellKind;
   readonly element: HTMLElement;
   readonly editor: Editor;
   readonly output: Output;
+  /** Of a Markdown cell: its text as it is read. */
+  readonly prose: Prose | null;
   run: string | undefined;
   count: number | undefined;
   phase: Phase = { phase: "fresh" };
@@ -56,11 +79,21 @@ export class CellView {
   draft: string | undefined;
   /** The run that takes the place of this one when its turn comes. */
   next: Next | null = null;
+  /** When its newest run began, and when one first began with that code: numbers that grow with each run of this page. */
+  order: number | undefined;
+  changed: number | undefined;
+  /** What stood above it when its newest run began (`textsAbove`). */
+  above: number | undefined;
+  collapsed: boolean;
   /** The newest run that the document knows of, until its events come: what is replayed before is older than the text. */
   #known: string | undefined;
   /** "Run all" has not come to it yet. */
   #planned = false;
   #drawnEdited = false;
+  #stale: Staleness = null;
+  /** What it showed when it last ended, until it runs anew. */
+  #kept: KeptRun | undefined;
+  readonly #notebook: NotebookCell | undefined;
   readonly #host: CellHost;
   readonly #side = h("div", { className: "side" });
   readonly #tools = h("div", { className: "tools" });
@@ -73,15 +106,28 @@ export class CellView {
 
   constructor(source: CellSource, host: CellHost) {
     this.id = source.id;
+    this.kind = source.kind;
     this.run = this.#known = source.run;
     this.draft = source.draft;
+    this.collapsed = source.collapsed ?? false;
+    this.#kept = source.kept;
+    this.#notebook = source.notebook;
     this.#host = host;
     this.output = new Output(host, `output-${source.id}`);
-    this.editor = new Editor(source.code, "Code", host.editorHost(this));
-    this.element = h("section", { className: "cell", tabIndex: -1 },
-      this.#side,
-      h("div", { className: "body" }, h("div", { className: "box" }, this.editor.element, this.#tools), this.#foot, this.output.element));
+    this.editor = new Editor(source.code, LABELS[source.kind], host.editorHost(this), LANGUAGES[source.kind]);
+    if (host.lineNumbers()) this.editor.setLineNumbers(true);
+    const box = h("div", { className: "box" }, this.editor.element, this.#tools);
+    this.element = h("section", { className: "cell", tabIndex: -1 }, this.#side, h("div", { className: "body" }, box, this.#foot, this.output.element));
     this.element.dataset.cell = source.id;
+    this.element.dataset.kind = source.kind;
+    this.prose = source.kind === "markdown" ? new Prose(source.code, source.notebook?.attachments, () => host.act(this, "edit")) : null;
+    if (this.prose) {
+      box.prepend(this.prose.element);
+      this.element.addEventListener("focusout", (event) => {
+        if (!this.element.contains(event.relatedTarget as Node | null) && document.hasFocus()) this.render();
+      });
+      this.element.dataset.editing = source.code.trim() === "" ? "" : "no";
+    }
     this.element.addEventListener("pointerdown", () => host.select(this));
     // Whoever left the text by Escape gets past it with Tab, until the cell is left.
     this.element.addEventListener("focus", () => this.editor.setTabStop(false));
@@ -93,7 +139,82 @@ export class CellView {
 
   get source(): CellSource {
     const run = this.next?.run ?? this.run;
-    return { id: this.id, code: this.editor.code, ...(run !== undefined && { run }), ...(this.draft !== undefined && { draft: this.draft }) };
+    return {
+      id: this.id, kind: this.kind, code: this.editor.code,
+      ...(run !== undefined && { run }), ...(this.draft !== undefined && { draft: this.draft }),
+      ...(this.collapsed && { collapsed: true }), ...(this.#notebook && { notebook: this.#notebook }),
+    };
+  }
+
+  /** Whether it has code that could run. */
+  get runnable(): boolean { return this.kind === "code" && this.editor.code.trim() !== ""; }
+
+  /** What it shows, to be shown again another day; nothing if it has not ended. `own`: its run was sent from here. */
+  keep(own: boolean): KeptRun | undefined {
+    const { phase } = this;
+    if (phase.phase === "kept") return phase.run;
+    if (phase.phase !== "ended" || phase.status === "cancelled" || this.ranCode === undefined) return this.#kept;
+    const { outputs, execution_count: count } = this.shown();
+    return {
+      outputs: outputs as KeptRun["outputs"], count, code: this.ranCode, at: phase.at, status: phase.status, text: phase.text, ms: phase.ms, own,
+      ...(this.above !== undefined && { above: this.above }),
+    };
+  }
+
+  /** What it shows, in the form of a notebook. */
+  shown(): CellOutputs {
+    if (this.phase.phase === "kept") return { execution_count: this.phase.run.count, outputs: this.phase.run.outputs };
+    const count = this.count ?? null;
+    const outputs = this.output.notebook().map((output) => ("execution_count" in output ? { ...output, execution_count: count } : output));
+    return { execution_count: count, outputs };
+  }
+
+  /** Shows again what was kept, unless the cell has run since. */
+  showKept(): void {
+    const kept = this.#kept;
+    if (!kept || this.phase.phase !== "fresh") return;
+    this.#kept = undefined;
+    this.ranCode = kept.code;
+    this.above = kept.above;
+    this.author = "";
+    const run = `kept-${this.id}.${newId()}`;
+    if (kept.own) this.#host.allowScripts(run);
+    this.output.restore(run, kept.outputs, kept.cut ?? false);
+    this.#become({ phase: "kept", run: kept });
+  }
+
+  /** What of it decides about the outputs below it. */
+  get step(): Step {
+    const { phase } = this;
+    const ran = phase.phase === "kept" || (phase.phase === "ended" && phase.status !== "cancelled");
+    const code = this.kind === "code" ? this.editor.code : "";
+    return { code, ran, ranCode: this.ranCode, order: this.order, changed: this.changed, above: this.above };
+  }
+
+  get stale(): Staleness { return this.#stale; }
+
+  setStale(stale: Staleness): void {
+    if (stale === this.#stale) return;
+    this.#stale = stale;
+    this.#drawFoot();
+  }
+
+  setCollapsed(collapsed: boolean): void {
+    this.collapsed = collapsed;
+    this.draw();
+  }
+
+  /** Shows a Markdown cell's text to be edited. */
+  edit(): void {
+    if (this.prose) this.element.dataset.editing = "";
+    this.editor.focus();
+  }
+
+  /** Shows a Markdown cell rendered; an empty one stays open. */
+  render(): void {
+    if (!this.prose) return;
+    this.prose.show(this.editor.code);
+    this.element.dataset.editing = this.editor.code.trim() === "" ? "" : "no";
   }
 
   /** Whether a run of it waits or runs. */
@@ -118,7 +239,7 @@ export class CellView {
   /** Whether the text is not the code that the output is of. */
   get edited(): boolean {
     const { phase } = this;
-    const ran = phase.phase === "running" || (phase.phase === "ended" && phase.status !== "cancelled");
+    const ran = phase.phase === "running" || phase.phase === "kept" || (phase.phase === "ended" && phase.status !== "cancelled");
     const { code } = this.editor;
     // Of a new code that waits already it is said that it waits.
     return ran && this.ranCode !== undefined && this.ranCode !== code && this.next?.code !== code;
@@ -168,7 +289,7 @@ export class CellView {
     if (number === this.#number) return;
     this.#number = number;
     this.element.setAttribute("aria-label", `Cell ${number}`);
-    this.editor.setLabel(`Code of cell ${number}`);
+    this.editor.setLabel(`${LABELS[this.kind]} of cell ${number}`);
     this.draw();
   }
 
@@ -185,6 +306,8 @@ export class CellView {
     if (code !== undefined) this.ranCode = code;
     this.#keepRoom();
     this.output.clear();
+    this.#kept = undefined;
+    this.above = undefined;
     this.editor.mark(null);
     this.count = undefined;
     this.#by = null;
@@ -193,14 +316,14 @@ export class CellView {
 
   /** What a refusal says, in the place of an ending. */
   refuse(text: string): void {
-    this.#become({ phase: "ended", status: "cancelled", ms: 0, text, detail: "" });
+    this.#become({ phase: "ended", status: "cancelled", ms: 0, text, detail: "", at: Date.now() });
   }
 
   /** Nothing is known of a run any more. */
   forget(text = ""): void {
     this.next = null;
     if (!this.active) return this.draw();
-    this.#become(text ? { phase: "ended", status: "lost", ms: 0, text, detail: "" } : { phase: "fresh" });
+    this.#become(text ? { phase: "ended", status: "lost", ms: 0, text, detail: "", at: Date.now() } : { phase: "fresh" });
   }
 
   take(event: SessionEvent): void {
@@ -210,6 +333,7 @@ export class CellView {
         this.#become({ phase: "waiting", position: event.position });
         break;
       case "started":
+        this.#kept = undefined;
         this.ranCode = event.code;
         this.count = event.execution_count;
         this.author = event.by;
@@ -235,6 +359,20 @@ export class CellView {
     this.draw();
   }
 
+  /** Takes the output away. */
+  clear(): void {
+    this.#kept = this.ranCode = undefined;
+    this.output.clear();
+    this.editor.mark(null);
+    this.#become({ phase: "fresh" });
+  }
+
+  /** The interpreter is a new one: what it shows is of an earlier one, whose count says nothing any more. */
+  outlived(): void {
+    this.count = this.order = this.changed = undefined;
+    this.draw();
+  }
+
   /** A cell ahead of this one ended. */
   advance(): void {
     if (this.next && this.next.position > 0) this.setNext({ ...this.next, position: this.next.position - 1 });
@@ -248,25 +386,18 @@ export class CellView {
     const label = phase.phase === "running" ? "*" : this.count ?? "";
     const stop = this.busy || this.#planned;
     const canRun = this.#host.canRun();
-    render(html`
+    render(this.kind !== "code" ? nothing : html`
       <button type="button" class="go" ?disabled=${!canRun}
         aria-label=${stop ? `Stop cell ${this.#number}` : `Run cell ${this.#number}`}
         title=${stop ? "Stop (I I)" : "Run (Ctrl+Enter)"}
         @click=${() => this.#host.act(this, stop ? "stop" : "run")}>${icon(stop ? "stop" : "run")}</button>
       <span class="count" aria-hidden="true">${label}</span>`, this.#side);
     this.element.dataset.phase = phase.phase === "ended" ? phase.status : phase.phase;
+    this.element.dataset.collapsed = this.collapsed && !this.output.empty ? "" : "no";
     this.#drawFoot();
-    const tool = (action: CellAction, name: string, picture: Parameters<typeof icon>[0], hint = "") => html`
-      <button type="button" aria-label=${`${name} (cell ${this.#number})`} title=${name + hint}
-        @click=${() => this.#host.act(this, action)}>${icon(picture)}</button>`;
     render(html`
-      ${this.output.empty ? nothing : html`${tool("copy-text", "Copy output as text", "copy")}${tool("copy-markdown", "Copy output as Markdown", "markdown")}`}
-      ${canRun ? html`
-        ${tool("insert", "Insert a cell below", "add", " (B)")}
-        ${tool("up", "Move up", "up", " (Shift+K)")}
-        ${tool("down", "Move down", "down", " (Shift+J)")}
-        ${tool("remove", "Delete", "remove", " (D D)")}` : nothing}`, this.#tools);
-    this.#tools.hidden = !canRun && this.output.empty;
+      <button type="button" class="bare" aria-haspopup="menu" aria-label=${`Actions for cell ${this.#number}`} title="Actions for this cell"
+        @click=${(event: Event) => this.#host.menu(this, event.currentTarget as HTMLElement)}>${icon("more")}</button>`, this.#tools);
   }
 
   /** The line under the code; called every second while the cell runs. */
@@ -278,17 +409,20 @@ export class CellView {
       : phase.phase === "sent" ? "Sending …"
       : phase.phase === "waiting" ? (phase.position === 0 ? "Next in the queue" : `Queued behind ${phase.position}`)
       : phase.phase === "running" ? (this.output.asking ? "Waiting for input" : `Running · ${elapsed(Date.now() - phase.since)}`)
-      : phase.phase === "ended" ? phase.text : "";
+      : phase.phase === "ended" ? phase.text
+      : phase.phase === "kept" ? keptWords(phase.run) : "";
     const time = phase.phase === "ended" && phase.status !== "cancelled" && phase.status !== "lost" ? html`<span class="time">${duration(phase.ms)}</span>` : nothing;
     const passing = this.busy || this.#planned;
     const { draft, edited, next } = this;
     this.#drawnEdited = edited;
     this.#foot.classList.toggle("passing", passing);
-    this.#foot.classList.toggle("tag", draft === undefined && (passing || text === ""));
+    this.#foot.classList.toggle("tag", draft === undefined && (passing || text === "") && !this.collapsed);
     const again = next === null ? "" : next.position === 0 ? "New code next in the queue" : `New code queued behind ${next.position}`;
     const act = (action: CellAction) => () => this.#host.act(this, action);
     render(html`${by}<span class="how" title=${phase.phase === "ended" ? phase.detail : ""}>${text}</span>
-      ${again ? html`<span>${again}</span>` : nothing}${edited ? html`<span class="edited">Edited since it ran</span>` : nothing}${time}
+      ${again ? html`<span>${again}</span>` : nothing}${edited ? html`<span class="edited">Edited since it ran</span>`
+        : this.#stale === "above" && !passing ? html`<span class="edited">Ran before something above it changed</span>` : nothing}${time}
+      ${this.collapsed && !this.output.empty ? html`<button type="button" class="link" @click=${() => this.#host.act(this, "collapse")}>Show the output</button>` : nothing}
       ${draft === undefined ? nothing : html`<span class="draft">This is the code that ran. What you were writing is kept.
         <button type="button" class="link" @click=${act("restore")}>Bring my text back</button>
         <button type="button" class="link" @click=${act("discard")}>Discard it</button></span>`}`, this.#foot);
@@ -297,7 +431,7 @@ export class CellView {
   #ended(done: Done): void {
     this.count = done.execution_count ?? this.count;
     const text = ending(done, this.#host.memoryLimit());
-    this.#become({ phase: "ended", status: done.status, ms: done.duration_ms, text, detail: done.detail ?? "" });
+    this.#become({ phase: "ended", status: done.status, ms: done.duration_ms, text, detail: done.detail ?? "", at: done.ts });
   }
 
   /** Keeps the room of the output for a moment, so that what is below does not jump up and back. */
@@ -322,4 +456,10 @@ export class CellView {
     if (phase.phase === "ended") requestAnimationFrame(() => requestAnimationFrame(() => { if (!this.busy) this.#giveRoom(); }));
     this.draw();
   }
+}
+
+/** Since when a kept output is what it is. */
+function keptWords({ at, text }: KeptRun): string {
+  const as = at === null ? "Shown as it was in the file." : `Shown as of ${moment(at)}.`;
+  return text ? `${text} ${as}` : as;
 }

@@ -11,11 +11,13 @@ import { CellgateError, RequestFailed } from "../client/src/index.js";
 import type { Done, Gap, Participant, ProtocolError, Ready, Role, Session, SessionEvent, SessionToken, Usage } from "../client/src/index.js";
 import { Banner } from "./banner.js";
 import { Cells } from "./cells.js";
+import { act } from "./cellactions.js";
+import { showCellMenu } from "./cellmenu.js";
 import type { CellAction, CellHost, CellView } from "./cellview.js";
 import { keptSession } from "./credentials.js";
 import type { Arrival } from "./credentials.js";
-import { announce, copy, download, toast } from "./dom.js";
-import { ask } from "./dialogs.js";
+import { announce, download, toast } from "./dom.js";
+import { ask } from "./dialog.js";
 import type { EditorHost } from "./editor.js";
 import { Follow } from "./follow.js";
 import { Frames } from "./frames.js";
@@ -24,14 +26,16 @@ import type { LinkState } from "./link.js";
 import { asText } from "./pure/mime.js";
 import { isComm } from "./pure/comms.js";
 import type { CellEvent } from "./pure/comms.js";
-import { cellOfRun, titleOf } from "./pure/document.js";
+import { cellOfRun, newCell, titleOf } from "./pure/document.js";
 import type { Document } from "./pure/document.js";
+import { staleness, textsAbove } from "./pure/stale.js";
 import type { Place } from "./pure/traceback.js";
 import { bytes, outcome, restarted, sentence } from "./pure/words.js";
 import { Runs } from "./runs.js";
 import type { Stopping } from "./runs.js";
 import type { Consent } from "./rich/consent.js";
 import type { Rich } from "./rich/rich.js";
+import { ofBrowser } from "./storage.js";
 import { Store } from "./store.js";
 import { Trust } from "./trust.js";
 import { Widgets } from "./widgets.js";
@@ -55,10 +59,15 @@ export interface Overview {
 /** A link to share; `id` is `null` where it was not made here. */
 export interface ShareLink { href: string; id: number | null; session: string }
 
+const LINE_NUMBERS = "cellgate.lineNumbers";
+/** How long a page that comes back to a session waits for its events before it shows what was kept of them. */
+const REPLAY_MS = 1500;
+
 export class Console implements CellHost {
   readonly frames = new Frames(() => {
     this.#link.session?.acknowledge(this.#seq);
     this.#follow.look();
+    if (this.#staleUnknown) this.#drawStale();
   });
   readonly cells: Cells;
   readonly store: Store;
@@ -85,6 +94,10 @@ export class Console implements CellHost {
   #replayedTo = 0;
   /** Until the gateway has said otherwise. */
   #canFiles = true;
+  /** Something has changed that decides which outputs are stale. */
+  #staleUnknown = false;
+  /** Counts the runs that began, to tell which was first. */
+  #clock = 0;
 
   constructor(document: Document, store: Store, readonly arrival: Arrival, changed: () => void) {
     this.#document = document;
@@ -156,6 +169,7 @@ export class Console implements CellHost {
   /** Opens another document; the one before is kept. */
   async open(document: Document): Promise<void> {
     this.store.flush();
+    await this.store.kept.flush();
     await this.store.adopt(document);
     this.#load(document);
     this.#edited();
@@ -170,13 +184,54 @@ export class Console implements CellHost {
     this.#loading = true;
     this.#document = document;
     const single = this.arrival.layout === "single";
-    const sources = single ? [{ ...document.cells[0]!, code: document.cells.map((cell) => cell.code).join("\n\n") }] : document.cells;
-    this.cells.load(sources);
+    const codes = document.cells.filter((cell) => cell.kind === "code");
+    const [first, ...others] = codes;
+    // A playground has one editor.
+    const one = first && others.length === 0 ? first : { ...(first ?? newCell()), code: codes.map((cell) => cell.code).join("\n\n") };
+    this.cells.load(single ? [one] : document.cells);
+    for (const cell of this.cells.all) cell.editor.setReadOnly(!this.canRun());
     this.#loading = false;
+    this.#staleUnknown = true;
+    // What a session still has comes from there, with more than is kept: until its end is known, nothing is shown twice.
+    const comes = keptSession() !== null && (this.#link.state.kind === "connecting" || this.#seq < this.#replayedTo);
+    if (!comes) return this.#showKept();
+    setTimeout(() => this.#showKept(), REPLAY_MS);
+  }
+
+  /** Shows what cells showed in an earlier session or in the file they come from. */
+  #showKept(): void {
+    for (const cell of this.cells.all) cell.showKept();
+    this.#staleUnknown = true;
+    this.frames.request();
+  }
+
+  /** Keeps what a cell shows, soon. */
+  #keep(cell: CellView): void {
+    if (this.arrival.embed) return;
+    this.store.kept.save(this.#document.id, cell.id, () => {
+      const kept = cell.keep(cell.run !== undefined && this.runs.isOwn(cell.run));
+      return { ...cell.source, ...(kept && { kept }) };
+    });
+  }
+
+  #drawStale(): void {
+    this.#staleUnknown = false;
+    const stale = staleness(this.cells.all.map((cell) => cell.step));
+    for (const [at, cell] of this.cells.all.entries()) cell.setStale(stale[at]!);
+  }
+
+  lineNumbers(): boolean { return ofBrowser.getItem(LINE_NUMBERS) === "yes"; }
+
+  toggleLineNumbers(): void {
+    const shown = !this.lineNumbers();
+    ofBrowser.setItem(LINE_NUMBERS, shown ? "yes" : "no");
+    for (const cell of this.cells.known) cell.editor.setLineNumbers(shown);
   }
 
   #edited(): void {
     this.#changed();
+    this.#staleUnknown = true;
+    this.frames.request();
     if (this.#loading || this.arrival.embed) return;
     this.#document = { ...this.#document, updated: Date.now() };
     this.store.save(() => this.document);
@@ -185,7 +240,12 @@ export class Console implements CellHost {
   canRun(): boolean { return this.#ready?.role !== "viewer"; }
 
   clearAll(): void {
-    for (const cell of this.cells.all) if (!cell.busy) { cell.output.clear(); cell.draw(); }
+    for (const cell of this.cells.all) {
+      if (cell.busy) continue;
+      cell.clear();
+      this.#keep(cell);
+    }
+    this.#edited();
   }
 
   // --- what the session says -------------------------------------------------------------------
@@ -210,8 +270,11 @@ export class Console implements CellHost {
     document.documentElement.dataset.role = ready.role;
     for (const cell of this.cells.all) cell.editor.setReadOnly(ready.role === "viewer");
     // A new session counts anew: what ran in another one is not among what it ran.
-    if (!resumed) for (const cell of this.cells.all) cell.count = undefined;
-    for (const cell of this.cells.all) cell.draw();
+    for (const cell of this.cells.all) {
+      if (resumed) cell.draw();
+      else cell.outlived();
+    }
+    if (!resumed && ready.seq === 0) this.#showKept();
     if (!resumed) {
       this.#seq = 0;
       this.#ran = false;
@@ -240,7 +303,10 @@ export class Console implements CellHost {
     this.#seq = event.seq;
     this.frames.request();
     this.#take(event);
-    if (this.#seq === this.#replayedTo) this.widgets.caughtUp();
+    if (this.#seq === this.#replayedTo) {
+      this.widgets.caughtUp();
+      this.#showKept(); // of cells that the session does not know
+    }
   }
 
   #take(event: SessionEvent): void {
@@ -261,7 +327,7 @@ export class Console implements CellHost {
       case "restarted":
         this.runs.stopped();
         this.#ran = false;
-        for (const cell of this.cells.all) if (!cell.busy) { cell.count = undefined; cell.draw(); }
+        for (const cell of this.cells.all) if (!cell.busy) cell.outlived();
         // Beside a cell that took its interpreter along, it is said already.
         if (!this.#lossSaid) toast(restarted(event.requested_by));
         this.#lossSaid = false;
@@ -324,13 +390,25 @@ export class Console implements CellHost {
     else if (cell.run !== event.id) return;
     if (event.type === "started") {
       this.#ran = true;
+      this.#began(cell, event.code, event.seq);
       this.#showCode(cell, event.id, event.code, event.seq, own);
     }
     cell.take(event);
     if (event.type === "started" && this.runs.isOwn(event.id)) this.#follow.begin();
     if (event.type === "done") this.#cellEnded(cell, event);
+    else if (!cell.active) this.#keep(cell);
     if (event.type === "queued" || event.type === "started" || event.type === "done" || event.type === "input_request") this.#changed();
     if (event.type === "input_request") announce(`Cell ${cell.number} asks: ${event.prompt.trim() || "for input"}`);
+  }
+
+  /** Notes what decides later whether the output of a run is stale. */
+  #began(cell: CellView, code: string, seq: number): void {
+    cell.order = this.#clock += 1;
+    if (cell.changed === undefined || cell.ranCode !== code) cell.changed = cell.order;
+    // What stood above a run of the past is known only of the one that was kept.
+    const replayed = seq <= this.#replayedTo;
+    cell.above = replayed ? undefined : textsAbove(this.cells.all.map((one) => one.step))[cell.number - 1];
+    this.#staleUnknown = true;
   }
 
   /** Shows the code above an output that is of it. One's own text stays, and is said to be edited. */
@@ -345,7 +423,7 @@ export class Console implements CellHost {
     const only = this.cells.all[0];
     // An untouched page shows what it was sent instead of an empty cell above it.
     if (this.cells.all.length === 1 && only && only.editor.code === "" && only.run === undefined) this.#loading = true;
-    const cell = this.cells.insert({ id: cellOfRun(run), code, run }, this.cells.all.length);
+    const cell = this.cells.insert({ id: cellOfRun(run), kind: "code", code, run }, this.cells.all.length);
     if (this.#loading && only) {
       this.cells.remove(only);
       this.#loading = false;
@@ -356,6 +434,8 @@ export class Console implements CellHost {
 
   #cellEnded(cell: CellView, done: Done): void {
     for (const other of this.cells.all) other.advance();
+    this.#keep(cell);
+    this.#staleUnknown = true;
     this.#lossSaid = !done.state_kept && done.status !== "interrupted" && done.status !== "cancelled";
     this.runs.ended(done.id, done.status === "ok");
     announce(`Cell ${cell.number} ${outcome(done, cell.output.lineCount)}`);
@@ -410,41 +490,37 @@ export class Console implements CellHost {
   // --- what cells ask for ----------------------------------------------------------------------
 
   act(cell: CellView, action: CellAction): void {
-    switch (action) {
-      case "run": return this.runs.run(cell);
-      case "stop":
-        if (cell.planned) this.runs.skip(cell);
-        if (cell.next) this.runs.ask(() => this.#link.session?.interrupt(cell.next!.run));
-        if (cell.phase.phase === "running") this.runs.interrupt();
-        else if (!cell.active) return;
-        else if (cell.run) this.runs.ask(() => this.#link.session?.interrupt(cell.run));
-        return;
-      case "restore": cell.restoreDraft(); cell.editor.focus(); return this.#edited();
-      case "discard": cell.discardDraft(); cell.element.focus(); return this.#edited();
-      case "up": return this.cells.move(cell, -1);
-      case "down": return this.cells.move(cell, 1);
-      case "remove": return this.cells.remove(cell);
-      case "insert": return this.cells.insertNear(cell, "below").editor.focus();
-      case "copy-text": return void copy(cell.output.plain(), "Output");
-      case "copy-markdown": return void copy(cell.output.markdown(), "Output");
-    }
+    act(this, cell, action, () => this.#edited());
   }
+
+  menu(cell: CellView, button: HTMLElement): void { showCellMenu(this, cell, button, this.arrival.layout === "single"); }
+
+  allowScripts(run: string): void { this.#trust.allow(run); }
 
   editorHost(cell: CellView): EditorHost {
     // The view is made before the editor asks anything of it.
     return {
       changed: () => { cell.textChanged(); this.#edited(); },
       run: (then) => {
-        this.runs.run(cell);
+        if (cell.kind === "code") this.runs.run(cell);
+        else cell.render();
+        if (cell.kind !== "code" && then === "stay") return this.cells.show(cell);
         if (this.arrival.layout === "single" || then === "stay") return;
         const next = then === "advance" ? this.cells.following(cell) : this.cells.insertNear(cell, "below");
-        next.editor.focus();
+        // Text that is rendered is gone through, not opened.
+        if (next.kind === "code") next.editor.focus();
+        else this.cells.show(next);
         next.element.scrollIntoView({ block: "nearest" });
       },
-      leave: () => this.cells.show(cell),
+      split: () => { if (this.arrival.layout !== "single" && this.canRun()) this.cells.split(cell, cell.editor.cursor); },
+      leave: () => {
+        cell.render();
+        this.cells.show(cell);
+      },
       step: (direction) => {
         const next = this.cells.step(cell, direction);
-        next?.editor.focus(direction > 0 ? "start" : "end");
+        if (next && next.kind !== "code") this.cells.show(next);
+        else next?.editor.focus(direction > 0 ? "start" : "end");
         return next !== null;
       },
       focused: () => this.cells.select(cell),
@@ -514,7 +590,7 @@ export class Console implements CellHost {
     if (this.#trust.mayRunScripts(run)) return null;
     return {
       run,
-      author: this.cells.get(cellOfRun(run))?.author ?? "",
+      author: run.startsWith("kept-") ? null : this.cells.get(cellOfRun(run))?.author ?? "",
       allow: () => this.#trust.allow(run),
       allowEveryone: () => this.#trust.allowEveryone(),
     };

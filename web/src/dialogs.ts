@@ -1,49 +1,15 @@
-// Dialogs: keys, sharing, documents, examples, renaming.
+// Dialogs: keys, sharing, documents, examples, renaming. Loaded once the page stands.
 
-import { html, nothing, render } from "lit-html";
-import type { TemplateResult } from "lit-html";
+import { html, nothing } from "lit-html";
 import type { Participant, Role, SessionToken } from "../client/src/index.js";
 import type { Console, ShareLink } from "./console.js";
 import { keepName, ownName } from "./credentials.js";
-import { byId, copy, h, icon, removeDialog } from "./dom.js";
+import { openDialog } from "./dialog.js";
+import { copy, icon } from "./dom.js";
 import { EXAMPLES } from "./examples.js";
 import { HELP } from "./keys.js";
-import { newDocument, toFragment } from "./pure/document.js";
-import { ROLE_WORDS, sentence } from "./pure/words.js";
-
-const live = new Set<() => void>();
-
-/** Draws the open dialogs again that show how the session stands. */
-export function redrawDialogs(): void {
-  for (const redraw of live) redraw();
-}
-
-/** Opens a dialog; `draw` is called again by `redraw`, and with `follows` whenever the session has changed. An element with `autofocus` has the focus first. */
-export function openDialog(title: string, draw: (redraw: () => void, close: () => void) => TemplateResult, follows = false, closed = () => {}): void {
-  const body = h("div", { className: "content" });
-  const heading = h("h2", { id: `dialog-${title.replace(/\W+/g, "-")}`, textContent: title });
-  const close = h("button", { type: "button", className: "bare", aria: { label: "Close" }, onclick: () => dialog.close() });
-  render(icon("close"), close);
-  const dialog: HTMLDialogElement = h("dialog", { className: "dialog" }, h("div", { className: "bar" }, heading, close), body);
-  dialog.setAttribute("aria-labelledby", heading.id);
-  const redraw = () => render(draw(redraw, () => dialog.close()), body);
-  dialog.addEventListener("close", () => { removeDialog(dialog); live.delete(redraw); closed(); });
-  dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
-  if (follows) live.add(redraw);
-  redraw();
-  byId("dialogs").append(dialog);
-  dialog.showModal();
-}
-
-/** Asks before something is lost. A dialog of the page: in the frame of another page the browser shows none of its own. */
-export function ask(title: string, text: string, action: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    let agreed = false;
-    openDialog(title, (_, close) => html`<p>${text}</p>
-      <p class="actions"><button type="button" class="danger" autofocus @click=${() => { agreed = true; close(); }}>${action}</button>
-        <button type="button" @click=${close}>Cancel</button></p>`, false, () => resolve(agreed));
-  });
-}
+import { newDocument, toFragment, written } from "./pure/document.js";
+import { moment, ROLE_WORDS, sentence } from "./pure/words.js";
 
 export function showKeys(): void {
   openDialog("Keys", () => html`<div class="keys">${HELP.map((group) => html`
@@ -126,14 +92,6 @@ export function showShare(console: Console): void {
   });
 }
 
-/** A time of today by its hour, another one with its date. */
-function moment(at: number): string {
-  const date = new Date(at);
-  return date.toDateString() === new Date().toDateString()
-    ? date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" })
-    : date.toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
-}
-
 export function showPeople(console: Console): void {
   let problem = "";
   let said = "";
@@ -168,7 +126,7 @@ export function showPeople(console: Console): void {
 export async function copyCodeLink(console: Console): Promise<void> {
   const url = new URL(location.href);
   url.search = "";
-  url.hash = `code=${await toFragment(console.document.cells.map((cell) => cell.code))}`;
+  url.hash = `code=${await toFragment(console.document.cells.map(written))}`;
   await copy(url.href, "Link with the code");
 }
 

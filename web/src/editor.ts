@@ -2,6 +2,9 @@
 //
 // It lives in a shadow root: there CodeMirror puts its styles into constructed style sheets, which
 // a strict Content-Security-Policy allows, where it would make a <style> element in a document.
+//
+// An editor far from the window is its text alone (`Still`): CodeMirror is made for it when it comes near, when it gets
+// the focus, or when a line is to be shown. So a document of hundreds of cells opens as fast as one of a few.
 
 import { acceptCompletion, autocompletion, closeBrackets, closeBracketsKeymap, closeCompletion, completionStatus, startCompletion } from "@codemirror/autocomplete";
 import type { CompletionContext, CompletionResult } from "@codemirror/autocomplete";
@@ -10,7 +13,7 @@ import { pythonLanguage } from "@codemirror/lang-python";
 import { bracketMatching, HighlightStyle, indentOnInput, indentUnit, LanguageSupport, syntaxHighlighting } from "@codemirror/language";
 import { highlightSelectionMatches, search, searchKeymap, searchPanelOpen } from "@codemirror/search";
 import { Compartment, EditorState, Prec, StateEffect, StateField } from "@codemirror/state";
-import { Decoration, drawSelection, EditorView, hoverTooltip, keymap, placeholder } from "@codemirror/view";
+import { Decoration, drawSelection, EditorView, hoverTooltip, keymap, lineNumbers, placeholder } from "@codemirror/view";
 import type { DecorationSet, Tooltip } from "@codemirror/view";
 import { tags } from "@lezer/highlight";
 import type { Completions } from "../client/src/index.js";
@@ -21,6 +24,8 @@ import { stripEscapes } from "./pure/screen.js";
 export interface EditorHost {
   changed(): void;
   run(then: "stay" | "advance" | "insert"): void;
+  /** Divides the cell where the cursor is. */
+  split(): void;
   /** Leaves the text for the list of cells. */
   leave(): void;
   /** The cursor goes beyond the first or last line. */
@@ -62,7 +67,9 @@ const highlighting = HighlightStyle.define([
 const theme = EditorView.theme({
   "&": { color: "var(--ink)", backgroundColor: "transparent", fontSize: "13.5px" },
   "&.cm-focused": { outline: "none" },
-  ".cm-scroller": { fontFamily: "var(--mono)", lineHeight: "1.55", overflow: "auto" },
+  ".cm-scroller": { fontFamily: "var(--mono)", lineHeight: "1.55", overflow: "auto", maxHeight: "var(--editor-height)" },
+  ".cm-gutters": { backgroundColor: "transparent", color: "var(--muted)", border: "0", paddingLeft: "4px" },
+  ".cm-gutters + .cm-content .cm-line": { paddingLeft: "6px" },
   ".cm-content": { padding: "10px 0", caretColor: "var(--accent)" },
   ".cm-line": { padding: "0 14px" },
   ".cm-cursor": { borderLeftColor: "var(--accent)", borderLeftWidth: "2px" },
@@ -94,36 +101,101 @@ const theme = EditorView.theme({
   ".cm-button": { backgroundImage: "none", backgroundColor: "var(--surface)", color: "var(--ink)", border: "1px solid var(--line)", borderRadius: "5px", fontSize: "13px" },
 });
 
+/** What the text is: it decides how it is coloured, and what is completed. */
+export type EditorLanguage = "python" | "markdown" | "text";
+
+const NAMES: Record<EditorLanguage, string> = { python: "Python", markdown: "Markdown", text: "Text" };
+const NEAR = "1000px"; // to the window, above and below: about a screen
+const STILL_SHEET = new CSSStyleSheet();
+STILL_SHEET.replaceSync(`.still { padding: 10px 14px; min-height: 1lh; font: 13.5px/1.55 var(--mono); white-space: break-spaces; overflow-wrap: anywhere; overflow: hidden; max-height: var(--editor-height); color: var(--ink); }
+.still:empty::before { content: attr(data-placeholder); color: var(--muted); }`);
+
+/** Makes the editors of cells that come near the window. */
+const near = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) if (isIntersecting) waiting.get(target)?.wake();
+}, { rootMargin: `${NEAR} 0px` });
+const waiting = new WeakMap<Element, Editor>();
+
 export class Editor {
   readonly element = h("div", { className: "editor" });
-  readonly view: EditorView;
+  readonly #root = this.element.attachShadow({ mode: "open" });
   readonly #host: EditorHost;
+  readonly #language: EditorLanguage;
   readonly #editable = new Compartment();
+  readonly #numbers = new Compartment();
+  #view: EditorView | null = null;
+  #still: HTMLElement;
+  #code: string;
+  #label: string;
+  #readOnly = false;
+  #numbered = false;
+  #tabStop = true;
 
-  constructor(code: string, label: string, host: EditorHost) {
+  constructor(code: string, label: string, host: EditorHost, language: EditorLanguage = "python") {
     this.#host = host;
-    const root = this.element.attachShadow({ mode: "open" });
-    this.view = new EditorView({
-      root,
-      parent: root,
-      state: EditorState.create({ doc: code, extensions: this.#extensions(label) }),
+    this.#code = code;
+    this.#label = label;
+    this.#language = language;
+    this.#root.adoptedStyleSheets = [STILL_SHEET];
+    this.#still = h("div", { className: "still", tabIndex: 0, role: "textbox", textContent: code, aria: { multiline: "true", label } });
+    this.#still.dataset.placeholder = NAMES[language];
+    this.#still.addEventListener("focus", () => this.focus());
+    this.#still.addEventListener("pointerdown", (event) => {
+      const { view } = this;
+      const at = view.posAtCoords({ x: event.clientX, y: event.clientY });
+      if (at !== null) view.dispatch({ selection: { anchor: at } });
+      event.preventDefault();
+      view.focus();
     });
+    this.#root.append(this.#still);
+    waiting.set(this.element, this);
+    near.observe(this.element);
   }
 
-  get code(): string { return this.view.state.doc.toString(); }
+  /** CodeMirror, made if it is not yet. */
+  get view(): EditorView {
+    this.wake();
+    return this.#view!;
+  }
+
+  /** Makes CodeMirror in the place of the text alone. */
+  wake(): void {
+    if (this.#view) return;
+    near.unobserve(this.element);
+    this.#view = new EditorView({
+      root: this.#root,
+      parent: this.#root,
+      state: EditorState.create({ doc: this.#code, extensions: this.#extensions(this.#label) }),
+    });
+    this.#still.remove();
+    this.#view.contentDOM.tabIndex = this.#tabStop ? 0 : -1;
+  }
+
+  get code(): string { return this.#view ? this.#view.state.doc.toString() : this.#code; }
 
   /** Replaces the text, if it differs. */
   setCode(code: string): void {
     if (code === this.code) return;
-    this.view.dispatch({ changes: { from: 0, to: this.view.state.doc.length, insert: code } });
+    if (this.#view) this.#view.dispatch({ changes: { from: 0, to: this.#view.state.doc.length, insert: code } });
+    else {
+      this.#still.textContent = this.#code = code;
+      this.#host.changed();
+    }
   }
 
   setReadOnly(readOnly: boolean): void {
-    this.view.dispatch({ effects: this.#editable.reconfigure(EditorState.readOnly.of(readOnly)) });
+    this.#readOnly = readOnly;
+    this.#view?.dispatch({ effects: this.#editable.reconfigure(EditorState.readOnly.of(readOnly)) });
+  }
+
+  setLineNumbers(shown: boolean): void {
+    this.#numbered = shown;
+    this.#view?.dispatch({ effects: this.#numbers.reconfigure(shown ? lineNumbers() : []) });
   }
 
   setLabel(label: string): void {
-    this.view.contentDOM.setAttribute("aria-label", label);
+    this.#label = label;
+    (this.#view?.contentDOM ?? this.#still).setAttribute("aria-label", label);
   }
 
   focus(at: "start" | "end" | "as it was" = "as it was"): void {
@@ -132,27 +204,39 @@ export class Editor {
     this.view.dispatch({ selection: { anchor: at === "start" ? 0 : this.view.state.doc.length }, scrollIntoView: true });
   }
 
-  get hasFocus(): boolean { return this.view.hasFocus; }
+  get hasFocus(): boolean { return this.#view?.hasFocus ?? false; }
+
+  /** Where the cursor is, in UTF-16 units from the start. */
+  get cursor(): number { return this.#view?.state.selection.main.head ?? 0; }
 
   /** Whether Tab stops at the text, where it means something else. */
   setTabStop(stop: boolean): void {
-    this.view.contentDOM.tabIndex = stop ? 0 : -1;
+    this.#tabStop = stop;
+    (this.#view?.contentDOM ?? this.#still).tabIndex = stop ? 0 : -1;
   }
 
   /** Marks the line where an error came from, counted from one. */
   mark(line: number | null): void {
+    if (line === null && !this.#view) return;
     this.view.dispatch({ effects: markLine.of(line) });
   }
 
   goToLine(number: number): void {
     const line = this.view.state.doc.line(Math.min(Math.max(1, number), this.view.state.doc.lines));
-    this.view.dispatch({ selection: { anchor: line.from, head: line.to }, scrollIntoView: true });
+    this.select(line.from, line.to);
+  }
+
+  /** Selects a part of the text, shows it and gives it the focus. */
+  select(from: number, to: number): void {
+    const { length } = this.view.state.doc;
+    this.view.dispatch({ selection: { anchor: Math.min(from, length), head: Math.min(to, length) }, scrollIntoView: true });
     this.view.focus();
   }
 
   #extensions(label: string) {
     const host = this.#host;
     const run = (then: "stay" | "advance" | "insert") => () => { host.run(then); return true; };
+    const split = () => { host.split(); return true; };
     const step = (direction: -1 | 1) => (view: EditorView) => {
       const { main } = view.state.selection;
       const line = view.state.doc.lineAt(main.head);
@@ -165,6 +249,8 @@ export class Editor {
         { key: "Ctrl-Enter", run: run("stay") },
         { key: "Shift-Enter", run: run("advance") },
         { key: "Alt-Enter", run: run("insert") },
+        { key: "Ctrl-Shift--", run: split },
+        { key: "Ctrl-Shift-_", run: split },
         // Escape closes what is open in the editor first, and leaves it only then.
         { key: "Escape", run: (view) => {
           if (completionStatus(view.state) === "active" || searchPanelOpen(view.state)) return false;
@@ -188,26 +274,34 @@ export class Editor {
       drawSelection(),
       indentUnit.of("    "),
       EditorState.tabSize.of(4),
-      indentOnInput(),
-      bracketMatching(),
-      closeBrackets(),
       highlightSelectionMatches(),
       search({ top: true }),
-      // The parser alone: word lists of the language would hide what the session knows.
-      new LanguageSupport(pythonLanguage),
-      syntaxHighlighting(highlighting),
-      autocompletion({ override: [(context) => this.#complete(context)], icons: false, maxRenderedOptions: 60, activateOnTypingDelay: 150 }),
-      hoverTooltip((view, position) => this.#inspect(view, position), { hoverTime: 500 }),
+      ...(this.#language === "python" ? this.#python() : []),
       markedLine,
       theme,
       EditorView.lineWrapping,
-      this.#editable.of(EditorState.readOnly.of(false)),
-      placeholder("Python"),
+      this.#editable.of(EditorState.readOnly.of(this.#readOnly)),
+      this.#numbers.of(this.#numbered ? lineNumbers() : []),
+      placeholder(NAMES[this.#language]),
       EditorView.contentAttributes.of({ "aria-label": label, "aria-description": "Escape, then Tab, leaves the editor" }),
       EditorView.updateListener.of((update) => {
         if (update.docChanged) host.changed();
         if (update.focusChanged && update.view.hasFocus) host.focused();
       }),
+    ];
+  }
+
+  /** What only code has: colours, completion, documentation. */
+  #python() {
+    return [
+      indentOnInput(),
+      bracketMatching(),
+      closeBrackets(),
+      // The parser alone: word lists of the language would hide what the session knows.
+      new LanguageSupport(pythonLanguage),
+      syntaxHighlighting(highlighting),
+      autocompletion({ override: [(context) => this.#complete(context)], icons: false, maxRenderedOptions: 60, activateOnTypingDelay: 150 }),
+      hoverTooltip((view, position) => this.#inspect(view, position), { hoverTime: 500 }),
     ];
   }
 

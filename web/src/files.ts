@@ -3,7 +3,7 @@
 import { html, nothing } from "lit-html";
 import type { Directory, DirectoryEntry } from "../client/src/index.js";
 import type { Console } from "./console.js";
-import { openDialog } from "./dialogs.js";
+import { openDialog } from "./dialog.js";
 import { download, icon } from "./dom.js";
 import { bytes } from "./pure/words.js";
 

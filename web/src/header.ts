@@ -6,10 +6,10 @@ import { byId, icon } from "./dom.js";
 import { bytes, elapsed, ROLE_WORDS, STATE_WORDS } from "./pure/words.js";
 
 export interface HeaderActions {
-  menu(button: HTMLElement): void;
-  share(): void;
-  people(): void;
-  rename(): void;
+  menu(button: HTMLElement): unknown;
+  share(): unknown;
+  people(): unknown;
+  rename(): unknown;
 }
 
 /** How it stands, in a word, and in which colour. */
@@ -57,7 +57,7 @@ function meter(overview: Overview) {
     <span aria-hidden="true">${bytes(usage.memory_bytes)}</span></span>`;
 }
 
-function people(overview: Overview, show: () => void) {
+function people(overview: Overview, show: () => unknown) {
   const { participants } = overview;
   if (participants.length < 2) return nothing;
   const names = participants.map((one) => `${one.name} (${ROLE_WORDS[one.role]})`).join("\n");

@@ -2,7 +2,8 @@
 
 export type Command =
   | "edit" | "next" | "previous" | "above" | "below" | "remove" | "undo" | "stop" | "restart" | "help"
-  | "run" | "run-advance" | "run-insert" | "move-up" | "move-down" | "first" | "last";
+  | "run" | "run-advance" | "run-insert" | "move-up" | "move-down" | "first" | "last"
+  | "cut" | "copy" | "paste" | "join" | "to-markdown" | "to-code" | "collapse" | "line-numbers";
 
 export interface KeyHelp { keys: string; does: string }
 
@@ -22,6 +23,7 @@ export const HELP: { title: string; keys: KeyHelp[] }[] = [
       { keys: "Tab", does: "Complete, or indent" },
       { keys: "Ctrl Space", does: "Complete" },
       { keys: "Ctrl F", does: "Search" },
+      { keys: "Ctrl Shift -", does: "Split the cell" },
     ],
   },
   {
@@ -33,6 +35,11 @@ export const HELP: { title: string; keys: KeyHelp[] }[] = [
       { keys: "D D", does: "Delete the cell" },
       { keys: "Z", does: "Bring the deleted cell back" },
       { keys: "Shift J / K", does: "Move the cell" },
+      { keys: "X / C / V", does: "Cut, copy, paste below" },
+      { keys: "Shift M", does: "Join with the next cell" },
+      { keys: "M / Y", does: "Turn into Markdown, into code" },
+      { keys: "O", does: "Hide or show the output" },
+      { keys: "L", does: "Line numbers" },
       { keys: "I I", does: "Stop what runs" },
       { keys: "0 0", does: "Restart the interpreter" },
       { keys: "?", does: "This list" },
@@ -42,6 +49,7 @@ export const HELP: { title: string; keys: KeyHelp[] }[] = [
 
 const SINGLE: Record<string, Command> = {
   Enter: "edit", j: "next", ArrowDown: "next", k: "previous", ArrowUp: "previous", a: "above", b: "below", z: "undo",
+  x: "cut", c: "copy", v: "paste", M: "join", m: "to-markdown", y: "to-code", o: "collapse", l: "line-numbers",
   "?": "help", J: "move-down", K: "move-up", Home: "first", End: "last",
 };
 const DOUBLE: Record<string, Command> = { d: "remove", i: "stop", "0": "restart" };

@@ -3,19 +3,28 @@
 import { addRow, beginnings } from "./cells.js";
 import { Console } from "./console.js";
 import { arrive } from "./credentials.js";
-import { redrawDialogs, showKeys, showPeople, showRename, showShare } from "./dialogs.js";
+import { redrawDialogs } from "./dialog.js";
 import { byId, toast } from "./dom.js";
-import { EXAMPLES } from "./examples.js";
 import { drawHeader } from "./header.js";
 import { Keys } from "./keys.js";
 import type { Command } from "./keys.js";
-import { importFile, showMenu } from "./menu.js";
-import { fromFragment, newDocument } from "./pure/document.js";
+import { fromFragment, newCell, newDocument } from "./pure/document.js";
 import type { Document } from "./pure/document.js";
 import { blankDocument, Store } from "./store.js";
 import { applyTheme } from "./theme.js";
 
 const PING_MS = 15_000;
+const REST_MS = 1500; // after which what is not needed at first is loaded, so that it is there without the gateway too
+
+/** What an untouched page begins with: it shows at once that output streams. */
+const FIRST = `import time
+
+for step in range(1, 6):
+    print(f"step {step} of 5")
+    time.sleep(0.5)`;
+
+const dialogs = () => import("./dialogs.js");
+const menu = () => import("./menu.js");
 
 async function firstDocument(store: Store, arrival: ReturnType<typeof arrive>): Promise<Document> {
   if (arrival.code !== null) {
@@ -27,7 +36,7 @@ async function firstDocument(store: Store, arrival: ReturnType<typeof arrive>): 
   }
   // What somebody shares is not mixed with what this browser keeps.
   if (arrival.shared || arrival.embed) return store.adopt(blankDocument());
-  return store.openCurrent(() => newDocument(EXAMPLES[0]!.codes.slice(0, 1)));
+  return store.openCurrent(() => newDocument([FIRST]));
 }
 
 async function begin(): Promise<void> {
@@ -43,7 +52,12 @@ async function begin(): Promise<void> {
     pending = true;
     queueMicrotask(() => {
       pending = false;
-      drawHeader(console_, { menu: (button) => showMenu(console_, button), share: () => showShare(console_), people: () => showPeople(console_), rename: () => showRename(console_) });
+      drawHeader(console_, {
+        menu: async (button) => (await menu()).showMenu(console_, button),
+        share: async () => (await dialogs()).showShare(console_),
+        people: async () => (await dialogs()).showPeople(console_),
+        rename: async () => (await dialogs()).showRename(console_),
+      });
       redrawDialogs();
       document.title = arrival.embed ? "cellgate" : `${console_.overview.title} · cellgate`;
     });
@@ -51,13 +65,18 @@ async function begin(): Promise<void> {
   const console_: Console = new Console(opened, store, arrival, redraw);
   redraw();
   if (arrival.layout === "list") {
-    byId("after").append(addRow(() => {
+    byId("after").append(addRow((kind) => {
       const last = console_.cells.all.at(-1);
-      if (last) console_.cells.insertNear(last, "below").editor.focus();
-    }), beginnings((example) => void console_.open(newDocument(example.codes, example.title))));
+      if (last) console_.cells.insertNear(last, "below", newCell("", kind)).edit();
+    }), beginnings({
+      examples: async () => (await dialogs()).showExamples(console_),
+      file: async () => (await menu()).openFile(console_),
+      documents: async () => (await dialogs()).showDocuments(console_),
+    }));
   }
   listen(console_);
   console_.connect();
+  setTimeout(() => void Promise.all([menu(), dialogs()]).catch(() => {}), REST_MS); // asked for again when it is needed
   setInterval(() => console_.tick(), 1000);
   setInterval(() => { if (!document.hidden) console_.measure(); }, PING_MS);
   // Not in a frame, where it would take the focus of the page around it, nor where it would bring
@@ -84,7 +103,7 @@ function listen(console: Console): void {
     event.preventDefault();
     const files = [...event.dataTransfer!.files];
     const notebook = files.find((file) => file.name.endsWith(".ipynb"));
-    if (notebook) void importFile(console, notebook);
+    if (notebook) void menu().then(({ importFile }) => importFile(console, notebook));
     else if (console.overview.canFiles) void console.upload(files);
     else toast("This gateway takes no files.");
   });
@@ -97,19 +116,22 @@ function obey(console: Console, command: Command): void {
   const single = console.arrival.layout === "single";
   const go = (to: typeof cell | null | undefined) => { if (to) cells.show(to); };
   switch (command) {
-    case "edit": return cell.editor.focus();
+    case "edit": return cell.edit();
     case "next": return go(cells.step(cell, 1));
     case "previous": return go(cells.step(cell, -1));
     case "first": return go(cells.all[0]);
     case "last": return go(cells.all.at(-1));
-    case "run": return console.runs.run(cell);
-    case "run-advance": console.runs.run(cell); return single ? undefined : go(cells.following(cell));
-    case "run-insert": console.runs.run(cell); return single ? undefined : cells.insertNear(cell, "below").editor.focus();
+    case "run": return console.act(cell, "run");
+    case "run-advance": console.act(cell, "run"); return single ? undefined : go(cells.following(cell));
+    case "run-insert": console.act(cell, "run"); return single ? undefined : cells.insertNear(cell, "below").editor.focus();
     case "stop": return console.runs.interrupt();
     case "restart": return void console.restart();
-    case "help": return showKeys();
+    case "help": return void dialogs().then(({ showKeys }) => showKeys());
+    case "collapse": return console.act(cell, "collapse");
+    case "line-numbers": return console.toggleLineNumbers();
+    case "copy": return console.act(cell, "copy");
   }
-  if (single) return;
+  if (single || !console.canRun()) return;
   switch (command) {
     case "above": return go(cells.insertNear(cell, "above"));
     case "below": return go(cells.insertNear(cell, "below"));
@@ -117,6 +139,7 @@ function obey(console: Console, command: Command): void {
     case "undo": return cells.undoRemove();
     case "move-up": return cells.move(cell, -1);
     case "move-down": return cells.move(cell, 1);
+    case "cut": case "paste": case "join": case "to-markdown": case "to-code": return console.act(cell, command);
   }
 }
 

@@ -1,41 +1,36 @@
 // The menu, and taking documents in and out.
 
-import { html, nothing, render } from "lit-html";
+import { html } from "lit-html";
+import type { TemplateResult } from "lit-html";
 import type { Console } from "./console.js";
 import { copyCodeLink, showDocuments, showExamples, showKeys } from "./dialogs.js";
 import { byId, download, h, toast } from "./dom.js";
 import { showFiles } from "./files.js";
 import { references } from "./pure/comms.js";
-import { fromNotebook, fromPython, newDocument, titleOf, toNotebook, toPython } from "./pure/document.js";
+import { fromPython, newDocument, titleOf, toPython } from "./pure/document.js";
+import { fromNotebook, toNotebook } from "./pure/notebook.js";
 import { count } from "./pure/words.js";
+import { closePopup, popup } from "./popup.js";
+import type { Entry } from "./popup.js";
 import { chooseTheme, chosenTheme } from "./theme.js";
 import type { Theme } from "./theme.js";
 
-let open: (() => void) | null = null;
-
-/** Shows the menu under a button. Arrow keys move in it, Escape leaves it. */
+/** Shows the menu of the page under its button. */
 export function showMenu(console: Console, button: HTMLElement): void {
-  if (open) return open();
-  const root = h("div", { className: "menu", role: "menu" });
-  root.setAttribute("aria-label", "Menu");
-  const close = () => {
-    root.remove();
-    open = null;
-    removeEventListener("pointerdown", outside, true);
-  };
-  const outside = (event: PointerEvent) => {
-    if (!root.contains(event.target as Node) && !button.contains(event.target as Node)) close();
-  };
-  const item = (name: string, run: () => unknown, shown = true) => (shown ? html`
-    <button type="button" role="menuitem" tabindex="-1" @click=${() => { close(); button.focus(); void run(); }}>${name}</button>` : nothing);
+  popup(byId("header"), button, "Menu", (item) => content(console, button, item));
+}
+
+function content(console: Console, button: HTMLElement, item: Entry): TemplateResult {
   const theme = (value: Theme, name: string) => html`
     <button type="button" role="menuitemradio" tabindex="-1" aria-checked=${chosenTheme() === value ? "true" : "false"}
-      @click=${() => { chooseTheme(value); close(); button.focus(); }}>${name}</button>`;
+      @click=${() => { chooseTheme(value); closePopup(); button.focus(); }}>${name}</button>`;
   const { canFiles, ready, link } = console.overview;
   const online = link.kind === "open" && console.canRun();
-  render(html`
-    ${item("Restart the interpreter", () => console.restart(), online && ready?.role === "owner")}
-    ${item("Restart and run all", () => console.restart(true), online && ready?.role === "owner")}
+  const stale = console.cells.all.filter((cell) => cell.stale !== null).length;
+  return html`
+    ${item("Restart the interpreter", () => console.restart(), { shown: online && ready?.role === "owner", keys: "0 0" })}
+    ${item("Restart and run all", () => console.restart(true), { shown: online && ready?.role === "owner" })}
+    ${item(`Run ${count(stale, "stale cell")}`, () => console.runs.runStale(), { shown: online && stale > 0 })}
     ${item("Clear all outputs", () => console.clearAll())}
     ${item("Copy all outputs as Markdown", () => copyAll(console))}
     <hr role="separator">
@@ -43,37 +38,18 @@ export function showMenu(console: Console, button: HTMLElement): void {
     ${item("Open a file …", () => openFile(console))}
     ${item("Documents …", () => showDocuments(console))}
     ${item("Examples …", () => showExamples(console))}
-    ${item("Files in the session …", () => showFiles(console), canFiles && online)}
+    ${item("Files in the session …", () => showFiles(console), { shown: canFiles && online })}
     <hr role="separator">
     ${item("Save as notebook (.ipynb)", () => saveNotebook(console))}
     ${item("Save as Python (.py)", () => download(`${fileName(console)}.py`, toPython(console.document), "text/x-python"))}
     ${item("Copy a link with the code", () => copyCodeLink(console))}
     <hr role="separator">
+    ${item("Line numbers", () => console.toggleLineNumbers(), { checked: console.lineNumbers(), keys: "L" })}
     <div role="group" aria-label="Theme" class="themes">${theme("system", "Auto")}${theme("light", "Light")}${theme("dark", "Dark")}</div>
-    ${item("Keys …", showKeys)}
+    ${item("Keys …", showKeys, { keys: "?" })}
     <hr role="separator">
     ${item("Start a new session", () => console.link.startNew())}
-    ${item("End the session", () => { if (confirm("End this session for everybody? Its variables will be gone.")) void console.link.session?.end(); }, online && ready?.role === "owner")}`, root);
-  const items = () => [...root.querySelectorAll<HTMLElement>("[role^=menuitem]")];
-  root.addEventListener("keydown", (event) => {
-    const all = items();
-    const at = all.indexOf(document.activeElement as HTMLElement);
-    const to = { ArrowDown: at + 1, ArrowRight: at + 1, ArrowUp: at - 1, ArrowLeft: at - 1, Home: 0, End: -1 }[event.key];
-    if (to !== undefined) {
-      event.preventDefault();
-      all.at(to % all.length)?.focus();
-    } else if (event.key === "Escape" || event.key === "Tab") {
-      event.preventDefault();
-      close();
-      button.focus();
-    }
-    event.stopPropagation();
-  });
-  // In the header: it belongs to the button there.
-  byId("header").append(root);
-  addEventListener("pointerdown", outside, true);
-  open = close;
-  items()[0]?.focus();
+    ${item("End the session", () => { if (confirm("End this session for everybody? Its variables will be gone.")) void console.link.session?.end(); }, { shown: online && ready?.role === "owner" })}`;
 }
 
 function fileName(console: Console): string {
@@ -85,12 +61,7 @@ function saveNotebook(console: Console): void {
   const { comms } = console.widgets;
   const shown = references(console.cells.all.map((cell) => cell.output.notebook()));
   const widgets = comms.notebookState(new Set(shown.flatMap((id) => [...comms.modelsFor(id)])));
-  const text = toNotebook(console.document, (source) => {
-    const cell = console.cells.get(source.id);
-    const count = cell?.count ?? null;
-    const outputs = (cell?.output.notebook() ?? []).map((output) => ("execution_count" in output ? { ...output, execution_count: count } : output));
-    return { execution_count: count, outputs };
-  }, language, widgets);
+  const text = toNotebook(console.document, (source) => console.cells.get(source.id)?.shown() ?? { execution_count: null, outputs: [] }, language, widgets);
   download(`${fileName(console)}.ipynb`, text, "application/x-ipynb+json");
   const omitted = console.cells.all.reduce((sum, cell) => sum + cell.output.omitted, 0);
   if (omitted > 0) toast(`The notebook has the first and the last lines of long output; ${count(omitted, "line")} between them are left out.`);
@@ -98,13 +69,15 @@ function saveNotebook(console: Console): void {
 
 function copyAll(console: Console): void {
   const text = console.cells.all.filter((cell) => cell.editor.code.trim() !== "").map((cell) => {
+    if (cell.kind !== "code") return cell.editor.code;
     const output = cell.output.markdown();
     return `\`\`\`python\n${cell.editor.code}\n\`\`\`${output ? `\n\n${output}` : ""}`;
   }).join("\n\n");
   navigator.clipboard.writeText(text).then(() => toast("Code and outputs copied as Markdown."), () => toast("The browser did not allow copying."));
 }
 
-function openFile(console: Console): void {
+/** Lets the user choose a file to open. */
+export function openFile(console: Console): void {
   const input = h("input", { type: "file", accept: ".py,.ipynb" });
   input.addEventListener("change", () => { if (input.files?.[0]) void importFile(console, input.files[0]); });
   input.click();
@@ -114,8 +87,10 @@ function openFile(console: Console): void {
 export async function importFile(console: Console, file: File): Promise<void> {
   try {
     const text = await file.text();
-    const codes = file.name.endsWith(".ipynb") ? fromNotebook(text) : fromPython(text);
-    await console.open(newDocument(codes.length > 0 ? codes : [""], file.name.replace(/\.(ipynb|py)$/, "")));
+    const title = file.name.replace(/\.(ipynb|py)$/, "");
+    if (file.name.endsWith(".ipynb")) return await console.open(fromNotebook(text, title));
+    const cells = fromPython(text);
+    await console.open(newDocument(cells.length > 0 ? cells : [""], title));
   } catch (error) {
     toast(`${file.name} cannot be opened: ${(error as Error).message}`);
   }

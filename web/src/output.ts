@@ -5,6 +5,8 @@ import { h } from "./dom.js";
 import { errorItem } from "./erroritem.js";
 import { InputItem } from "./inputitem.js";
 import type { Item, OutputHost } from "./outputitem.js";
+import type { NotebookOutput } from "./pure/document.js";
+import { shownBy } from "./pure/notebook.js";
 import { bytes } from "./pure/words.js";
 import { renderRich } from "./rich/rich.js";
 import { TextView } from "./textview.js";
@@ -114,6 +116,20 @@ export class Output {
     }
   }
 
+  /** Shows the outputs of a notebook, under an id in the place of a run's. `cut`: there were more. */
+  restore(run: string, outputs: NotebookOutput[], cut: boolean): void {
+    this.clear();
+    for (const output of outputs) {
+      const shown = shownBy(output);
+      if (!shown) continue;
+      if ("text" in shown) (this.#text ??= this.#newText()).write(shown.text, shown.type);
+      else if ("name" in shown) this.#add(errorItem({ ...shown, frames: [] }, this.#host));
+      else this.#add(this.#value(run, withoutWidget(shown.data), shown.metadata, shown.type === "result" ? "execute_result" : "display_data", shown.displayId));
+    }
+    this.#text = null;
+    if (cut) this.#note("More was shown than is kept: run the cell again to see all.");
+  }
+
   /** Shows what another run, or this one, has put under a display id; says whether it was here. */
   update(run: string, displayId: string, data: Record<string, unknown>, metadata: Record<string, unknown>): boolean {
     let found = false;
@@ -163,7 +179,11 @@ export class Output {
       ...(displayId !== undefined && { displayId }),
       plain: () => plain,
       markdown: () => markdown,
-      notebook: () => [{ output_type: kind, data, metadata, ...(kind === "execute_result" && { execution_count: null }) }],
+      notebook: () => [{
+        output_type: kind, data,
+        metadata: displayId === undefined ? metadata : { ...metadata, cellgate: { display_id: displayId } },
+        ...(kind === "execute_result" && { execution_count: null }),
+      }],
     };
   }
 
@@ -198,6 +218,13 @@ export class Output {
     this.#input?.end();
     this.#input = null;
   }
+}
+
+/** A widget lives in its session: of one from an earlier session its text is shown. */
+function withoutWidget(data: Record<string, unknown>): Record<string, unknown> {
+  const { "application/vnd.jupyter.widget-view+json": widget, ...rest } = data;
+  if (widget === undefined) return data;
+  return { ...rest, "text/plain": "A widget was shown here: run the cell again to use it." };
 }
 
 function textItem(view: TextView): Item {

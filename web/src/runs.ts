@@ -58,7 +58,7 @@ export class Runs {
   run(cell: CellView): void {
     const code = cell.editor.code;
     const { session } = this.#host;
-    if (code.trim() === "" || (cell.busy && cell.sentCode === code)) return;
+    if (!cell.runnable || (cell.busy && cell.sentCode === code)) return;
     if (!session) return cell.refuse("Not run: there is no session.");
     // Nobody else may know it beforehand, and run something under it that passes for ours.
     const run = `${cell.id}.${newId()}`;
@@ -80,8 +80,19 @@ export class Runs {
     });
   }
 
-  runAll(): void {
-    this.#setBacklog(this.#host.all.filter((cell) => cell.editor.code.trim() !== ""));
+  runAll(): void { this.#runSome(() => true); }
+
+  /** Runs the cells above this one. */
+  runAbove(cell: CellView): void { this.#runSome((other) => other.number < cell.number); }
+
+  /** Runs this cell and those below it. */
+  runFrom(cell: CellView): void { this.#runSome((other) => other.number >= cell.number); }
+
+  /** Runs the cells whose output no longer follows from the code. */
+  runStale(): void { this.#runSome((cell) => cell.stale !== null); }
+
+  #runSome(wanted: (cell: CellView) => boolean): void {
+    this.#setBacklog(this.#host.all.filter((cell) => cell.runnable && wanted(cell)));
     this.#pump();
   }
 
@@ -171,7 +182,7 @@ export class Runs {
       if (!cell) return;
       cell.setPlanned(false);
       // It may have been deleted or emptied since.
-      if (!cell.element.isConnected || cell.editor.code.trim() === "") continue;
+      if (!cell.element.isConnected || !cell.runnable) continue;
       this.run(cell);
       if (!cell.busy) return this.#setBacklog([]);
       this.#ahead = cell.next?.run ?? cell.run ?? null;

@@ -1,9 +1,10 @@
 // Keeps documents in the browser, so that code is never lost: written soon after every change and
-// when the page is left. A document is open in one tab at a time.
+// when the page is left. A document is open in one tab at a time. What cells showed is in `kept.ts`.
 
 import { isBlank, newDocument, titleOf } from "./pure/document.js";
 import type { Document } from "./pure/document.js";
 import { toast } from "./dom.js";
+import { Kept } from "./kept.js";
 import { ofBrowser, ofTab } from "./storage.js";
 
 const PREFIX = "cellgate.document.";
@@ -11,6 +12,7 @@ const CURRENT = "cellgate.current"; // in sessionStorage: what this tab has open
 const SAVE_MS = 400;
 
 export class Store {
+  readonly kept = new Kept();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #pending: (() => Document) | null = null;
   #release: (() => void) | null = null;
@@ -27,7 +29,7 @@ export class Store {
     const candidates = [...(current ? [current] : []), ...this.list().map((kept) => kept.id)];
     for (const id of candidates) {
       const kept = this.read(id);
-      if (kept && await this.#claim(id)) return kept;
+      if (kept && await this.#claim(id)) return this.kept.fill(kept);
     }
     return this.adopt(fresh());
   }
@@ -35,19 +37,22 @@ export class Store {
   /** Makes a document the one of this tab. */
   async adopt(made: Document): Promise<Document> {
     await this.#claim(made.id);
+    this.kept.adopt(made);
     return made;
   }
 
   /** Opens a document; nothing if it is gone or open in another tab. */
   async open(id: string): Promise<Document | null> {
     const kept = this.read(id);
-    return kept && await this.#claim(id) ? kept : null;
+    return kept && await this.#claim(id) ? this.kept.fill(kept) : null;
   }
 
   read(id: string): Document | null {
     try {
       const kept = JSON.parse(ofBrowser.getItem(PREFIX + id) ?? "null") as Document | null;
-      return kept && Array.isArray(kept.cells) && kept.cells.length > 0 ? kept : null;
+      if (!kept || !Array.isArray(kept.cells) || kept.cells.length === 0) return null;
+      // Documents of an earlier page have code alone.
+      return { ...kept, cells: kept.cells.map((cell) => ({ ...cell, kind: cell.kind ?? "code" })) };
     } catch {
       return null;
     }
@@ -66,6 +71,7 @@ export class Store {
 
   remove(id: string): void {
     ofBrowser.removeItem(PREFIX + id);
+    void this.kept.remove(id);
   }
 
   /** Writes soon; `read` is asked for the document then. */
@@ -83,7 +89,7 @@ export class Store {
     try {
       // A page that was opened and left leaves nothing behind.
       if (isBlank(pending) && !ofBrowser.getItem(PREFIX + pending.id)) return;
-      ofBrowser.setItem(PREFIX + pending.id, JSON.stringify(pending));
+      ofBrowser.setItem(PREFIX + pending.id, JSON.stringify(slim(pending)));
     } catch {
       if (!this.#complained) toast("The browser's storage is full: this code is not kept. Export it from the menu.");
       this.#complained = true;
@@ -107,6 +113,11 @@ export class Store {
     ofTab.setItem(CURRENT, id);
     return true;
   }
+}
+
+/** The texts alone: what else there is, is kept elsewhere. */
+function slim({ notebook: _, ...document }: Document): Document {
+  return { ...document, cells: document.cells.map(({ kept: _kept, notebook: _notebook, ...cell }) => cell) };
 }
 
 export function blankDocument(): Document {

@@ -1,23 +1,74 @@
-// A document: a list of cells with code. What is kept, opened, exported and put into links.
+// A document: a list of cells. What is kept, opened, exported and put into links. Notebooks are read and written by
+// `notebook.ts`.
+
+import type { NotebookCell, NotebookMetadata } from "./notebook.js";
+
+/** Code is executed; Markdown is rendered; raw text is neither, and is kept as it is. */
+export type CellKind = "code" | "markdown" | "raw";
 
 export interface CellSource {
   /** Twelve random characters; the first part of the ids its runs have on the wire. */
   id: string;
+  kind: CellKind;
+  /** The text, in whatever language its kind says. */
   code: string;
   /** The id of the newest run, with which its output is found again after a reload. */
   run?: string;
-  /** What was being written here when somebody else ran other code in this cell. */
+  /** What was being written here when another participant ran other code in this cell. */
   draft?: string;
+  /** The output is hidden. */
+  collapsed?: boolean;
+  /** What the cell showed when it last ended, kept beside the text (see `kept.ts`). */
+  kept?: KeptRun;
+  /** What a notebook says of the cell besides its text and its outputs. */
+  notebook?: NotebookCell;
 }
 
-export interface Document { id: string; title: string; updated: number; cells: CellSource[] }
+/** What a cell showed, as of when its run ended. */
+export interface KeptRun {
+  /** In the form of a Jupyter notebook's outputs. */
+  outputs: NotebookOutput[];
+  count: number | null;
+  /** The code that ran; unknown for one that comes from a file, whose text it is taken to be. */
+  code: string;
+  /** When it ended, in Unix milliseconds; `null` for what comes from a file. */
+  at: number | null;
+  /** How it ended, as the gateway said: a status, in words, and how long it took. */
+  status: string;
+  text: string;
+  ms: number;
+  /** This browser ran it, so that its scripts may run without a question. */
+  own: boolean;
+  /** A part of the outputs was too large to be kept. */
+  cut?: boolean;
+  /** What stood above it when it ran (see `stale.ts`). */
+  above?: number;
+}
+
+/** An output of a Jupyter notebook, format 4. */
+export type NotebookOutput = { output_type: string } & Record<string, unknown>;
+
+export interface Document { id: string; title: string; updated: number; cells: CellSource[]; notebook?: NotebookMetadata }
 
 export function newId(): string {
   return Array.from(crypto.getRandomValues(new Uint8Array(6)), (b) => b.toString(16).padStart(2, "0")).join("");
 }
 
-export function newDocument(codes: string[] = [""], title = ""): Document {
-  return { id: newId(), title, updated: Date.now(), cells: codes.map((code) => ({ id: newId(), code })) };
+/** A cell as it is written in a file or a link: its text, and its kind unless it is code. */
+export type Written = string | { kind: CellKind; code: string };
+
+export function newCell(code = "", kind: CellKind = "code"): CellSource {
+  return { id: newId(), kind, code };
+}
+
+export function newDocument(cells: Written[] = [""], title = ""): Document {
+  const sources = cells.map((cell) => (typeof cell === "string" ? newCell(cell) : newCell(cell.code, cell.kind)));
+  return { id: newId(), title, updated: Date.now(), cells: sources };
+}
+
+/** A cell without its outputs, as links and Python files hold it. */
+export function written({ kind, code }: CellSource): Written {
+  return kind === "code" ? code : { kind, code };
 }
 
 /** The cell that a run belongs to: run ids are `<cell>.<n>`. */
@@ -29,7 +80,7 @@ export function cellOfRun(run: string): string {
 /** A name for the document: its title, or its first words. */
 export function titleOf(document: Document): string {
   if (document.title) return document.title;
-  const line = document.cells.flatMap((cell) => cell.code.split("\n")).find((text) => text.trim() !== "");
+  const line = document.cells.flatMap((cell) => cell.code.split("\n", 100)).find((text) => text.trim() !== "");
   return line ? line.replace(/^#+\s*/, "").trim().slice(0, 60) : "Untitled";
 }
 
@@ -40,68 +91,52 @@ export function isBlank(document: Document): boolean {
 
 // --- Python files: cells are divided by `# %%`, as editors do -------------------------------------
 
+/** Text cells become comments, as Jupytext and editors write them: `# %% [markdown]`. */
 export function toPython(document: Document): string {
-  return document.cells.map((cell) => `# %%\n${cell.code.replace(/\n*$/, "\n")}`).join("\n");
+  return document.cells.map(({ kind, code }) => {
+    const ended = code.replace(/\n*$/, "\n");
+    if (kind === "code") return `# %%\n${ended}`;
+    return `# %% [${kind}]\n${ended.replace(/^(?!$).*|^(?=\n)/gm, (line) => (line === "" ? "#" : `# ${line}`))}`;
+  }).join("\n");
 }
 
-export function fromPython(text: string): string[] {
-  const parts = text.replace(/\r\n?/g, "\n").split(/^# ?%%.*$\n?/m);
-  if (parts.length > 1 && parts[0]!.trim() === "") parts.shift();
-  return parts.map((part) => part.replace(/^\n+|\s+$/g, ""));
-}
-
-// --- Jupyter notebooks, format 4.5 -----------------------------------------------------------------
-
-/** What a notebook holds of a cell besides its code. */
-export interface NotebookOutput { execution_count: number | null; outputs: unknown[] }
-
-export function toNotebook(document: Document, outputOf: (cell: CellSource) => NotebookOutput, language: { name: string; version: string }, widgets: object = {}): string {
-  const lines = (text: string) => text.split(/(?<=\n)/);
-  return JSON.stringify({
-    nbformat: 4,
-    nbformat_minor: 5,
-    metadata: {
-      kernelspec: { name: "python3", display_name: "Python 3", language: language.name },
-      language_info: { name: language.name, version: language.version },
-      ...(document.title && { title: document.title }),
-      // As Jupyter keeps the state of widgets, so that the notebook shows them without a kernel.
-      ...(Object.keys(widgets).length > 0 && { widgets: { "application/vnd.jupyter.widget-state+json": { version_major: 2, version_minor: 0, state: widgets } } }),
-    },
-    cells: document.cells.map((cell) => ({
-      cell_type: "code", id: cell.id, metadata: {}, source: lines(cell.code), ...outputOf(cell),
-    })),
-  }, null, 1) + "\n";
-}
-
-/** The code cells of a notebook; prose becomes comments. Throws if it is not a notebook. */
-export function fromNotebook(text: string): string[] {
-  const notebook = JSON.parse(text) as { cells?: { cell_type?: string; source?: string | string[] }[] };
-  if (!Array.isArray(notebook.cells)) throw new Error("this is not a Jupyter notebook of format 4");
-  return notebook.cells.map((cell) => {
-    const source = Array.isArray(cell.source) ? cell.source.join("") : cell.source ?? "";
-    if (cell.cell_type === "code") return source;
-    return source.split("\n").map((line) => `# ${line}`.trimEnd()).join("\n");
-  });
+export function fromPython(text: string): Written[] {
+  const parts = text.replace(/\r\n?/g, "\n").split(/^(# ?%%.*)$\n?/m);
+  const cells: Written[] = [];
+  for (let at = 0; at < parts.length; at += 2) {
+    const code = parts[at]!.replace(/^\n+|\s+$/g, "");
+    if (at === 0 && code === "" && parts.length > 1) continue;
+    const kind = /\[(markdown|md|raw)\]/.exec(parts[at - 1] ?? "")?.[1];
+    if (!kind) cells.push(code);
+    else cells.push({ kind: kind === "raw" ? "raw" : "markdown", code: code.replace(/^# ?/gm, "") });
+  }
+  return cells;
 }
 
 // --- links: the code is in the fragment, which no server sees --------------------------------------
 
-/** `v1.` and the deflated JSON list of codes, base64url. */
-export async function toFragment(codes: string[]): Promise<string> {
-  const packed = await pipe(new TextEncoder().encode(JSON.stringify(codes)), new CompressionStream("deflate-raw"));
+/** `v1.` and the deflated JSON list of cells, base64url. */
+export async function toFragment(cells: Written[]): Promise<string> {
+  const packed = await pipe(new TextEncoder().encode(JSON.stringify(cells)), new CompressionStream("deflate-raw"));
   let binary = "";
   for (const byte of packed) binary += String.fromCharCode(byte);
   return "v1." + btoa(binary).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
 }
 
 /** Throws if the fragment is none of ours. */
-export async function fromFragment(fragment: string): Promise<string[]> {
+export async function fromFragment(fragment: string): Promise<Written[]> {
   if (!fragment.startsWith("v1.")) throw new Error("the link holds code in a form this page does not know");
   const binary = atob(fragment.slice(3).replace(/-/g, "+").replace(/_/g, "/"));
   const packed = Uint8Array.from(binary, (c) => c.charCodeAt(0));
-  const codes: unknown = JSON.parse(new TextDecoder().decode(await pipe(packed, new DecompressionStream("deflate-raw"))));
-  if (!Array.isArray(codes) || codes.some((code) => typeof code !== "string")) throw new Error("the link holds no code");
-  return codes as string[];
+  const cells: unknown = JSON.parse(new TextDecoder().decode(await pipe(packed, new DecompressionStream("deflate-raw"))));
+  if (!Array.isArray(cells) || !cells.every(isWritten)) throw new Error("the link holds no code");
+  return cells;
+}
+
+function isWritten(cell: unknown): cell is Written {
+  if (typeof cell === "string") return true;
+  const { kind, code } = (cell ?? {}) as { kind?: unknown; code?: unknown };
+  return (kind === "code" || kind === "markdown" || kind === "raw") && typeof code === "string";
 }
 
 async function pipe(bytes: Uint8Array<ArrayBuffer>, through: GenericTransformStream): Promise<Uint8Array> {

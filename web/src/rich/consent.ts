@@ -5,8 +5,8 @@ import { announce, h } from "../dom.js";
 /** Asks before scripts run; `null` where nobody needs to be asked. */
 export interface Consent {
   run: string;
-  /** Who ran the cell, by the name they gave. */
-  author: string;
+  /** Who ran the cell, by the name they gave; `null` for what comes from a file or an earlier session. */
+  author: string | null;
   allow(): void;
   allowEveryone(): void;
 }
@@ -22,11 +22,12 @@ let told = "";
 export function withConsent(consent: Consent | null, make: () => HTMLElement): HTMLElement {
   if (!consent) return make();
   const { run, author } = consent;
-  const name = author.trim() || "somebody else";
+  const name = author === null ? "an earlier session" : author.trim() || "another participant";
   const once = h("button", { type: "button", textContent: "Run its scripts" });
   const always = h("button", { type: "button", className: "quiet", textContent: "Always in this session", title: "Run the scripts of everybody's output, as long as this tab is in this session" });
   const element = h("div", { className: `rich ${CLASS}` },
-    h("p", {}, "Run this output's scripts? It was made by a cell of ", h("strong", { textContent: name }), "."),
+    author === null ? h("p", { textContent: "Run this output's scripts? It comes from an opened file or an earlier session." })
+      : h("p", {}, "Run this output's scripts? It was made by a cell of ", h("strong", { textContent: name }), "."),
     h("div", { className: "actions" }, once, always));
   element.setAttribute("role", "group");
   element.setAttribute("aria-label", `Output of ${name} that waits for you`);

@@ -136,6 +136,13 @@ export class ConsolePage {
     await this.page.waitForFunction((count) => document.querySelectorAll(".cell").length === count, codes.length);
   }
 
+  /** Does something with a cell by its menu. */
+  async act(number, name) {
+    await this.cell(number).hover();
+    await this.page.getByRole("button", { name: `Actions for cell ${number}`, exact: true }).click();
+    await this.page.getByRole("menuitem", { name, exact: true }).click();
+  }
+
   /** Runs, and waits until the cell has ended in that way. */
   async runTo(number, code, status = "ok") {
     await this.run(number, code);
@@ -196,7 +203,10 @@ export const lines = (console_, number) => console_.output(number).locator(".lin
 
 /** The code of every cell, as it stands in the editors. */
 export const codes = (console_) => console_.page.evaluate(() =>
-  [...document.querySelectorAll(".cell .editor")].map((host) => [...host.shadowRoot.querySelectorAll(".cm-line")].map((line) => line.textContent).join("\n").trim()));
+  [...document.querySelectorAll(".cell .editor")].map((host) => {
+    const still = host.shadowRoot.querySelector(".still"); // far from the window
+    return (still ? still.textContent : [...host.shadowRoot.querySelectorAll(".cm-line")].map((line) => line.textContent).join("\n")).trim();
+  }));
 
 const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 

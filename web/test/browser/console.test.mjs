@@ -118,7 +118,7 @@ test("a deleted cell comes back with its output, and with what it ran meanwhile"
   const console_ = await fresh();
   await console_.page.locator(".add").click();
   await console_.runTo(1, PROGRAMS.hello.code);
-  const remove = () => console_.page.getByRole("button", { name: "Delete (cell 1)" }).click();
+  const remove = () => console_.act(1, "Delete");
   const undo = () => console_.page.getByRole("button", { name: "Undo" }).click();
   await remove();
   assert.equal(await console_.page.locator(".cell").count(), 1);
@@ -198,7 +198,7 @@ test("a value with a very long line says what is left out of it, and shows it wh
   await more.click();
   assert.equal(await value.first().evaluate((element) => element.textContent === `${"a".repeat(250_000)}Z`), true);
   assert.equal(await more.count(), 0);
-  await console_.page.getByRole("button", { name: "Copy output as text (cell 1)" }).click();
+  await console_.act(1, "Copy output as text");
   await console_.page.locator(".toast", { hasText: "Output copied" }).waitFor();
   assert.equal((await console_.page.evaluate(() => navigator.clipboard.readText())).length, 250_006);
 });
@@ -297,7 +297,7 @@ test("output is taken along as text or as Markdown, of one cell or of all", asyn
     });
   };
   await console_.runTo(1, PROGRAMS.progress.code);
-  const tool = (name) => () => console_.page.getByRole("button", { name: `${name} (cell 1)` }).click();
+  const tool = (name) => () => console_.act(1, name);
   assert.equal(await copied(tool("Copy output as text")), "100% done\ngreen");
   assert.equal(await copied(tool("Copy output as Markdown")), "```\n100% done\ngreen\n```");
   await console_.runTo(1, PROGRAMS.table.code);
@@ -447,7 +447,7 @@ test("the keys of a notebook work, and deleted cells come back", async () => {
   await keyboard.press("Escape");
   await keyboard.press("Tab");
   await keyboard.press("Tab");
-  assert.equal(await console_.page.evaluate(() => document.activeElement.getAttribute("aria-label")), "Insert a cell below (cell 1)");
+  assert.equal(await console_.page.evaluate(() => document.activeElement.getAttribute("aria-label")), "Actions for cell 1");
 });
 
 test("running on advances and makes cells, and all run in order", async () => {

@@ -162,7 +162,8 @@ test("an untouched page offers the examples, and stops when it is touched", asyn
   await console_.runTo(1, PROGRAMS.hello.code);
   assert.equal(await offers.isVisible(), false);
   await menu(console_, "New document");
-  await offers.getByRole("button", { name: "Table" }).click();
+  await offers.getByRole("button", { name: "Try an example" }).click();
+  await console_.page.getByRole("dialog", { name: "Examples" }).getByRole("button", { name: "Table" }).click();
   await console_.cell(1).locator(".cm-content", { hasText: "class Table" }).waitFor();
 });
 

@@ -118,7 +118,7 @@ test("a chart of Altair is drawn", async () => {
   const frame = console_.output(1).frameLocator("iframe");
   for (const label of ["x: A; y: 28", "x: B; y: 55"]) await frame.locator(`path[aria-label="${label}"]`).waitFor();
   assert.equal(await console_.output(1).locator(".note").count(), 0);
-  await console_.page.getByRole("button", { name: "Copy output as text (cell 1)" }).click();
+  await console_.act(1, "Copy output as text");
   assert.match(await console_.page.evaluate(() => navigator.clipboard.readText()), /^<VegaLite \d+ object>$/);
 });
 

@@ -11,16 +11,16 @@ test("code survives a link, a Python file and a notebook", async () => {
   const made = document.newDocument(codes, "Mine");
   assert.deepEqual(await document.fromFragment(await document.toFragment(codes)), codes);
   assert.deepEqual(document.fromPython(document.toPython(made)), codes);
-  const notebook = document.toNotebook(made, () => ({ execution_count: null, outputs: [] }), { name: "python", version: "3.11" });
-  assert.deepEqual(document.fromNotebook(notebook), codes);
+  const mixed = [{ kind: "markdown", code: "# Title\n\ntext" }, "x = 1", { kind: "raw", code: "as it is" }];
+  assert.deepEqual(await document.fromFragment(await document.toFragment(mixed)), mixed);
+  assert.deepEqual(document.fromPython(document.toPython(document.newDocument(mixed))), mixed);
+  assert.equal(document.toPython(document.newDocument(mixed.slice(0, 1))), "# %% [markdown]\n# # Title\n#\n# text\n");
   await assert.rejects(document.fromFragment("v9.x"));
   await assert.rejects(document.fromFragment("v1.AAAA"));
-  assert.throws(() => document.fromNotebook("{}"));
 });
 
-test("a file without marks is one cell, prose becomes comments, and runs lead to their cell", () => {
+test("a file without marks is one cell, and runs lead to their cell", () => {
   assert.deepEqual(document.fromPython("a = 1\r\nb = 2\r\n"), ["a = 1\nb = 2"]);
-  assert.deepEqual(document.fromNotebook(JSON.stringify({ cells: [{ cell_type: "markdown", source: ["# Title\n", "text"] }] })), ["# # Title\n# text"]);
   assert.equal(document.cellOfRun("abc.12"), "abc");
   assert.equal(document.cellOfRun("abc"), "abc");
 });

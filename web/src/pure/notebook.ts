@@ -1,0 +1,126 @@
+// Jupyter notebooks, format 4: what is read is written again, but for the ids of cells.
+
+import type { CellKind, CellSource, Document, KeptRun, NotebookOutput } from "./document.js";
+import { newId } from "./document.js";
+
+/** What a notebook says of a cell besides its text and its outputs; written again as it was read. */
+export interface NotebookCell { metadata?: Record<string, unknown>; attachments?: Attachments }
+
+/** Files within a Markdown cell: by name, each in one or more forms (base64 or text by MIME type). */
+export type Attachments = Record<string, Record<string, string | string[]>>;
+
+/** What a notebook says of itself. */
+export interface NotebookMetadata { metadata: Record<string, unknown> }
+
+/** A cell's outputs at the time of an export. */
+export interface CellOutputs { execution_count: number | null; outputs: object[] }
+
+const KINDS: ReadonlySet<string> = new Set<CellKind>(["code", "markdown", "raw"]);
+
+/** Texts of notebooks are lists of lines, each with its line feed. */
+const lines = (text: string) => (text === "" ? [] : text.split(/(?<=\n)/));
+
+const joined = (text: unknown) => (Array.isArray(text) ? text.join("") : typeof text === "string" ? text : "");
+
+const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null && !Array.isArray(value);
+
+/**
+ * Writes format 4.5, the oldest in which cells have ids. `outputOf` answers what a code cell shows now. `widgets`: the
+ * state of the widgets shown, by model, as Jupyter keeps it.
+ */
+export function toNotebook(document: Document, outputOf: (cell: CellSource) => CellOutputs, language: { name: string; version: string }, widgets: object = {}): string {
+  const kept = document.notebook?.metadata ?? {
+    kernelspec: { name: "python3", display_name: "Python 3", language: language.name },
+    language_info: { name: language.name, version: language.version },
+  };
+  const metadata = {
+    ...kept,
+    ...(document.title && (!document.notebook || "title" in kept) && { title: document.title }),
+    ...(Object.keys(widgets).length > 0 && { widgets: { "application/vnd.jupyter.widget-state+json": { version_major: 2, version_minor: 0, state: widgets } } }),
+  };
+  const cells = document.cells.map((cell) => {
+    const metadata = { ...cell.notebook?.metadata };
+    // Where Jupyter keeps that a cell's output is hidden.
+    if (cell.collapsed || "collapsed" in metadata) metadata.collapsed = cell.collapsed ?? false;
+    return {
+      cell_type: cell.kind,
+      id: cell.id,
+      metadata,
+      source: lines(cell.code),
+      ...(cell.notebook?.attachments && cell.kind !== "code" && { attachments: cell.notebook.attachments }),
+      ...(cell.kind === "code" && outputOf(cell)),
+    };
+  });
+  return JSON.stringify({ nbformat: 4, nbformat_minor: 5, metadata, cells }, null, 1) + "\n";
+}
+
+/** Reads a notebook of format 4 with all it shows. Throws with the reason where it is not one. */
+export function fromNotebook(text: string, title: string): Document {
+  let notebook: unknown;
+  try {
+    notebook = JSON.parse(text);
+  } catch {
+    throw new Error("it is not a Jupyter notebook: its text is not JSON");
+  }
+  if (!isRecord(notebook)) throw new Error("it is not a Jupyter notebook");
+  const { nbformat, cells } = notebook;
+  if (typeof nbformat === "number" && nbformat !== 4) {
+    throw new Error(`it is a notebook of format ${nbformat}, and this page reads format 4: convert it with "jupyter nbconvert --to notebook"`);
+  }
+  if (!Array.isArray(cells)) throw new Error("it is not a Jupyter notebook of format 4: it has no list of cells");
+  const metadata = isRecord(notebook.metadata) ? notebook.metadata : {};
+  return {
+    id: newId(),
+    title: typeof metadata.title === "string" && metadata.title ? metadata.title : title,
+    updated: Date.now(),
+    cells: cells.length > 0 ? cells.map(readCell) : [{ id: newId(), kind: "code", code: "" }],
+    notebook: { metadata },
+  };
+}
+
+function readCell(cell: unknown, at: number): CellSource {
+  if (!isRecord(cell)) throw new Error(`cell ${at + 1} of the notebook is not an object`);
+  const kind = (KINDS.has(cell.cell_type as string) ? cell.cell_type : "raw") as CellKind;
+  const metadata = isRecord(cell.metadata) ? cell.metadata : {};
+  const attachments = isRecord(cell.attachments) ? cell.attachments as Attachments : undefined;
+  const source: CellSource = { id: newId(), kind, code: joined(cell.source), notebook: { metadata, ...(attachments && { attachments }) } };
+  if (kind !== "code") return source;
+  if (typeof metadata.collapsed === "boolean") source.collapsed = metadata.collapsed;
+  const outputs = (Array.isArray(cell.outputs) ? cell.outputs : []).filter((output): output is NotebookOutput => isRecord(output) && typeof output.output_type === "string");
+  const count = typeof cell.execution_count === "number" ? cell.execution_count : null;
+  if (outputs.length > 0 || count !== null) source.kept = fromFile(outputs, count, source.code);
+  return source;
+}
+
+function fromFile(outputs: NotebookOutput[], count: number | null, code: string): KeptRun {
+  const failed = outputs.some((output) => output.output_type === "error");
+  return { outputs, count, code, at: null, status: failed ? "error" : "ok", text: "", ms: 0, own: false };
+}
+
+/** The events that would show a notebook's output; of a kind that the format does not have, none. */
+export type Shown =
+  | { type: "stdout" | "stderr"; text: string }
+  | { type: "result" | "display"; data: Record<string, unknown>; metadata: Record<string, unknown>; displayId?: string }
+  | { type: "error"; name: string; value: string; traceback: string[] };
+
+export function shownBy(output: NotebookOutput): Shown | null {
+  const { output_type: type } = output;
+  if (type === "stream") return { type: output.name === "stderr" ? "stderr" : "stdout", text: joined(output.text) };
+  if (type === "error") {
+    return {
+      type: "error",
+      name: String(output.ename ?? "Error"),
+      value: String(output.evalue ?? ""),
+      traceback: Array.isArray(output.traceback) ? output.traceback.map(String) : [],
+    };
+  }
+  if (type !== "execute_result" && type !== "display_data") return null;
+  const metadata = isRecord(output.metadata) ? output.metadata : {};
+  const ours = isRecord(metadata.cellgate) ? metadata.cellgate : {};
+  return {
+    type: type === "execute_result" ? "result" : "display",
+    data: isRecord(output.data) ? output.data : {},
+    metadata,
+    ...(typeof ours.display_id === "string" && { displayId: ours.display_id }),
+  };
+}

@@ -1,0 +1,54 @@
+// Which outputs no longer follow from the code: a cell was edited after its run, or ran before something above it changed.
+
+/** What of a cell decides about those below it. */
+export interface Step {
+  /** Its text; empty for a cell that is not executed. */
+  code: string;
+  /** Whether the run that it shows has ended in a way that its output can be about. */
+  ran: boolean;
+  /** The code that ran. */
+  ranCode: string | undefined;
+  /** When its run began, as a number that grows with each run; `undefined` for one from before this session. */
+  order: number | undefined;
+  /** When a run of it first began with the code that it ran last. */
+  changed: number | undefined;
+  /** The texts above it when its run began (`textsAbove`). */
+  above: number | undefined;
+}
+
+/** `edited`: its text is not the code that ran. `above`: what stands above it is not what it was, or ran later. */
+export type Staleness = "edited" | "above" | null;
+
+/** FNV-1a over UTF-16 units: cheap, and the same after a reload. Not for anything that must not be forged. */
+function mix(hash: number, text: string): number {
+  let mixed = hash;
+  for (let at = 0; at < text.length; at += 1) mixed = Math.imul(mixed ^ text.charCodeAt(at), 0x01000193);
+  return Math.imul(mixed ^ text.length, 0x01000193) >>> 0;
+}
+
+const EMPTY = 0x811c9dc5;
+
+/** For each cell a number that stands for the texts of the cells above it that are not blank. */
+export function textsAbove(steps: readonly Pick<Step, "code">[]): number[] {
+  let hash = EMPTY;
+  return steps.map(({ code }) => {
+    const above = hash;
+    const text = code.trim();
+    if (text !== "") hash = mix(hash, text);
+    return above;
+  });
+}
+
+/** What each cell's output is to be told of, from the first to the last. */
+export function staleness(steps: readonly Step[]): Staleness[] {
+  const above = textsAbove(steps);
+  let latest = -1; // when something above last began to be something else
+  return steps.map((step, at) => {
+    const before = latest;
+    if (step.changed !== undefined) latest = Math.max(latest, step.changed);
+    if (!step.ran || step.ranCode === undefined) return null;
+    if (step.ranCode !== step.code) return "edited";
+    if (step.above !== undefined && step.above !== above[at]) return "above";
+    return step.order !== undefined && before > step.order ? "above" : null;
+  });
+}
