@@ -133,7 +133,7 @@ pub enum Refused {
     )]
     KeyForGateway,
     /// A publishable key opens other templates.
-    #[error("the publishable key {key} opens {}; leave `template` out for the first", .templates.join(", "))]
+    #[error("the publishable key {key} opens the templates {}; leave `template` out for the first", .templates.join(", "))]
     KeyTemplate {
         /// The key's name.
         key: String,

@@ -262,4 +262,28 @@ mod tests {
         let open = AccessConfig { hosts: vec!["*".into()], origins: vec!["*".into()] };
         assert_eq!(ask(&open, "any.example", Some("null")), Ok(()));
     }
+
+    #[test]
+    fn a_page_is_told_by_its_one_origin() {
+        let of = |target: &'static str, origins: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            headers.append(header::HOST, HeaderValue::from_static("localhost:8080"));
+            for origin in origins {
+                headers.append(header::ORIGIN, HeaderValue::from_static(origin));
+            }
+            match Page::of(&Uri::from_static(target), &headers) {
+                Page::Absent => "absent".to_owned(),
+                Page::Own => "own".to_owned(),
+                Page::Other(origin) => format!("other {origin}"),
+            }
+        };
+        let (own, other) = ("http://localhost:8080", "https://a.example");
+        assert_eq!(of("/", &[]), "absent");
+        assert_eq!(of("/", &[own]), "own");
+        assert_eq!(of("/", &[other]), "other https://a.example");
+        // A key names no origin like that, and so allows it only if it allows all.
+        assert_eq!(of("/", &[own, other]), "other ");
+        assert_eq!(of("/", &[own, own]), "other ");
+        assert_eq!(of("http://b.example/", &[own]), "other http://localhost:8080");
+    }
 }

@@ -50,6 +50,9 @@ pub(super) struct SessionInfo {
     cells: u64,
     /// When it began, in Unix milliseconds.
     created: u64,
+    /// Name of the publishable key that it was made with, if it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
 }
 
 /// The sessions of this gateway, oldest first.
@@ -85,6 +88,7 @@ pub(super) async fn list(
                 participants: summary.participants,
                 cells: summary.cells,
                 created: milliseconds(about.created),
+                key: session.key().map(|key| key.name.clone()),
             })
         })
         .collect();

@@ -12,7 +12,7 @@ use crate::common::checker::Checker;
 use crate::common::client::{self, Client, Closed};
 use crate::common::gateway::Gateway;
 use crate::common::suite::{Stage, cases};
-use crate::requests::{Ask, anonymous, ask, eventually};
+use crate::requests::{Ask, anonymous, ask, eventually, sessions};
 
 cases![
     each_route_answers_a_key_as_the_table_says,
@@ -179,11 +179,11 @@ async fn each_route_answers_a_key_as_the_table_says(stage: &Stage) {
     assert_eq!(described, rows.collect(), "each route has a row");
     let (one, open) = (session(&gateway, LESSON).await, session(&gateway, OPEN).await);
     let tokens = [LESSON.to_owned(), token_of(&one), token_of(&open)];
-    let sessions = [one.session(), one.session(), open.session()];
+    let ids = [one.session(), one.session(), open.session()];
     for (method, path, statuses) in ROUTES {
         let method = method.to_uppercase();
         for (at, status) in statuses.into_iter().enumerate() {
-            let ask = ask_route(&gateway, &method, path, sessions[at]).token(&tokens[at]);
+            let ask = ask_route(&gateway, &method, path, ids[at]).token(&tokens[at]);
             let reply = ask.reply().await;
             assert_eq!(reply.status, status, "{method} {path} {}: {reply:?}", tokens[at]);
             if [401, 403].contains(&status) {
@@ -370,6 +370,12 @@ async fn sessions_are_bounded_for_all_and_for_each_address(stage: &Stage) {
     // The operator's sessions are none of the key's.
     let operators = Client::create(&gateway, "python").await;
     assert_eq!(operators.ready["allowed"], Value::Null);
+    let made_with = |session: &Value| (session["id"].clone(), session["key"].clone());
+    let listed: Vec<_> = sessions(&gateway).await.iter().map(made_with).collect();
+    assert!(listed.contains(&(json!(first.session()), json!("lesson"))), "{listed:?}");
+    assert!(listed.contains(&(json!(operators.session()), Value::Null)), "{listed:?}");
+    let log = gateway.log();
+    assert!(log.contains("key=\"lesson\"") && !log.contains(LESSON), "{log}");
     let metrics = ask(&gateway, "GET", "/metrics").reply().await;
     let refused = "cellgate_sessions_refused_total{reason=\"too_many_of_key\"} 4";
     let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
