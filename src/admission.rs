@@ -8,12 +8,17 @@
 //! The gateway's token opens sessions, lists them, and stands for their owner in each. A session's
 //! token gives its role in that session alone. A gateway without a token lets every client do
 //! everything, which the settings allow on loopback only.
+//!
+//! A publishable key opens new sessions of its templates, within its bounds, from its origins, and
+//! nothing else. A session that was made with one keeps its bounds for each participant; the
+//! gateway's token may do in it what it may in all.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::error::Chain;
 use crate::id::{SessionId, Token};
+use crate::keys::{KeyConfig, KeyHolder, PublishableKey};
 use crate::protocol::reply::Role;
 use crate::registry::{CreateError, Maker, Registry};
 use crate::session::{AttachError, Attachment, Credential, JoinRequest, SessionHandle};
@@ -26,8 +31,61 @@ pub struct Admission {
     registry: Arc<Registry>,
     /// Each opens new sessions; none: every client may, which the settings allow on loopback only.
     tokens: Vec<Token>,
+    /// Each opens new sessions within bounds of its own.
+    keys: Vec<Arc<PublishableKey>>,
     /// Template of a client that names none.
     default_template: String,
+}
+
+/// Whom a token of the settings stands for.
+enum Holder<'a> {
+    /// The gateway's operator and those trusted alike, by the index of their token; `None`: the
+    /// gateway asks for none.
+    Gateway(Option<usize>),
+    /// Anybody who has read a page with this publishable key.
+    Key(&'a Arc<PublishableKey>),
+}
+
+/// What a publishable key may forbid to the participants of its sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extra {
+    /// Reading and writing files of the working directory.
+    Files,
+    /// Making share links.
+    Sharing,
+}
+
+/// What a request claims about itself, for the decision whether a page may send it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claim {
+    /// The token that it carries; empty for none.
+    pub token: String,
+    /// The session that it names, if it does.
+    pub session: Option<String>,
+}
+
+/// Which page sends a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageOrigin<'a> {
+    /// None that is told: no browser, or a navigation.
+    Absent,
+    /// The gateway's own.
+    Own,
+    /// One of another origin that the settings let connect with any token.
+    Listed(&'a str),
+    /// One of an origin that the settings of the gateway as a whole do not name.
+    Foreign(&'a str),
+}
+
+/// What is to be done with a page's request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageVerdict {
+    /// It is served.
+    Served,
+    /// It is served, and the page of this other origin may read the answer: a key says so.
+    Readable,
+    /// It is from a page that may not connect.
+    Refused,
 }
 
 /// A client's request for a seat in a session.
@@ -69,6 +127,55 @@ pub enum Refused {
          `Authorization: Bearer` or `token=`"
     )]
     NeedsSessionToken,
+    /// A publishable key is no token of the gateway.
+    #[error(
+        "this needs the gateway's token; a publishable key makes sessions and does nothing else"
+    )]
+    KeyForGateway,
+    /// A publishable key opens other templates.
+    #[error("the publishable key {key} opens the templates {}; leave `template` out for the first", .templates.join(", "))]
+    KeyTemplate {
+        /// The key's name.
+        key: String,
+        /// The templates it opens.
+        templates: Vec<String>,
+    },
+    /// A publishable key does not allow this in its sessions.
+    #[error("sessions made with the publishable key {key} {}", .extra.forbidden())]
+    KeyExtra {
+        /// The key's name.
+        key: String,
+        /// What is not allowed.
+        extra: Extra,
+    },
+    /// A publishable key sets no environment variables.
+    #[error(
+        "cells with the publishable key {key} take no `env`; set what the code needs in `os.environ`"
+    )]
+    KeyEnv {
+        /// The key's name.
+        key: String,
+    },
+    /// Pages of this origin may not use a publishable key.
+    #[error(
+        "pages of {origin:?} may not use the publishable key {key}; its `origins` in the settings \
+         say which may"
+    )]
+    KeyOrigin {
+        /// The key's name.
+        key: String,
+        /// Where the page is from.
+        origin: String,
+    },
+    /// A WebSocket with a publishable key comes from no page.
+    #[error(
+        "the publishable key {key} is for web pages, and this request has no Origin; connect from \
+         a page of one of its `origins`"
+    )]
+    KeyWithoutOrigin {
+        /// The key's name.
+        key: String,
+    },
     /// The token opens the session, for less than is asked for.
     #[error("this needs the role {}, and the token gives {}", .needed.name(), .held.name())]
     NeedsRole {
@@ -120,14 +227,22 @@ impl Refused {
             Refused::NeedsGatewayToken
             | Refused::NeedsSessionToken
             | Refused::Attach(AttachError::Invalid) => RefusedKind::Unauthorised,
-            Refused::NeedsRole { .. } => RefusedKind::Forbidden,
+            Refused::NeedsRole { .. }
+            | Refused::KeyForGateway
+            | Refused::KeyTemplate { .. }
+            | Refused::KeyExtra { .. }
+            | Refused::KeyEnv { .. }
+            | Refused::KeyOrigin { .. }
+            | Refused::KeyWithoutOrigin { .. } => RefusedKind::Forbidden,
             Refused::NoSuchSessionForToken => RefusedKind::NotFoundForToken,
             Refused::NoSuchSession
             | Refused::Attach(AttachError::Over)
             | Refused::Create(CreateError::NoTemplate { .. }) => RefusedKind::NotFound,
-            Refused::Create(CreateError::TooMany(_) | CreateError::TooManyOfToken(_)) => {
-                RefusedKind::TooMany
-            }
+            Refused::Create(
+                CreateError::TooMany(_)
+                | CreateError::TooManyOfToken(_)
+                | CreateError::TooManyOfKey(_),
+            ) => RefusedKind::TooMany,
             Refused::Create(
                 CreateError::Full(_)
                 | CreateError::LineFull(_)
@@ -160,9 +275,30 @@ pub fn failed(what: &str, cause: &(dyn std::error::Error + 'static)) -> String {
 }
 
 impl Admission {
-    /// Decides by these tokens of the gateway.
-    pub fn new(registry: Arc<Registry>, tokens: Vec<Token>, default_template: String) -> Admission {
-        Admission { registry, tokens, default_template }
+    /// Decides by these tokens of the gateway and these publishable keys.
+    pub fn new(
+        registry: Arc<Registry>,
+        tokens: Vec<Token>,
+        keys: Vec<KeyConfig>,
+        default_template: String,
+    ) -> Admission {
+        let keys = keys.into_iter().map(|config| Arc::new(PublishableKey::new(config))).collect();
+        Admission { registry, tokens, keys, default_template }
+    }
+
+    /// Whether strangers may come with a publishable key.
+    pub fn has_keys(&self) -> bool {
+        !self.keys.is_empty()
+    }
+
+    /// The key that clients write like this.
+    pub fn key(&self, text: &str) -> Option<&KeyConfig> {
+        self.find_key(text).map(|key| &key.config)
+    }
+
+    /// Whether pages of this origin may use some key: then a browser may ask what it may send.
+    pub fn some_key_allows(&self, origin: &str) -> bool {
+        self.keys.iter().any(|key| key.config.allows_origin(origin))
     }
 
     /// The token to print at the start; `None`: none is needed.
@@ -175,24 +311,37 @@ impl Admission {
         &self.default_template
     }
 
-    /// Whether a token opens new sessions, lists all and sees what is measured.
+    /// Whether a token lists all sessions and sees what is measured.
     pub fn admits_to_gateway(&self, token: &str) -> Result<(), Refused> {
-        match self.tokens.is_empty() || self.index_of(token).is_some() {
-            true => Ok(()),
-            false => Err(Refused::NeedsGatewayToken),
+        match self.holder(token).ok_or(Refused::NeedsGatewayToken)? {
+            Holder::Gateway(_) => Ok(()),
+            Holder::Key(_) => Err(Refused::KeyForGateway),
         }
     }
 
-    /// Makes a session from a template, or from the default one.
+    /// Whether a token opens new sessions, of some template at least.
+    pub fn admits_to_create(&self, token: &str) -> Result<(), Refused> {
+        self.holder(token).map(|_| ()).ok_or(Refused::NeedsGatewayToken)
+    }
+
+    /// Makes a session from a template, or from the token's default one.
     pub async fn create(
         &self,
         token: &str,
         address: IpAddr,
         template: Option<&str>,
     ) -> Result<SessionHandle, Refused> {
-        self.admits_to_gateway(token)?;
-        let maker = Maker { address: Some(address), token: self.index_of(token) };
-        let template = template.unwrap_or(&self.default_template);
+        let mut maker = Maker { address: Some(address), ..Maker::default() };
+        let template = match self.holder(token).ok_or(Refused::NeedsGatewayToken)? {
+            Holder::Gateway(index) => {
+                maker.token = index;
+                template.unwrap_or(&self.default_template)
+            }
+            Holder::Key(key) => {
+                maker.key_holder = Some(KeyHolder { key: Arc::clone(key), address });
+                template_of(&key.config, template)?
+            }
+        };
         Ok(self.registry.create(template, maker).await?)
     }
 
@@ -210,7 +359,8 @@ impl Admission {
             Err(_) => Refused::NoSuchSessionForToken,
         })?;
         // The session's own tokens are looked at first, so that a share link gives its role on a
-        // gateway that asks for no token, too.
+        // gateway that asks for no token, too. A key is none of them, not even of its sessions: who
+        // made one has its own token, from `ready`.
         let (role, credential) = match session.role(token) {
             Some(role) => (role, Credential::Token(Token::new(token))),
             None if self.admits_to_gateway(token).is_ok() => (Role::Owner, Credential::Gateway),
@@ -220,6 +370,71 @@ impl Admission {
             return Err(Refused::NeedsRole { needed: least, held: role });
         }
         Ok((session, role, credential))
+    }
+
+    /// The same for what the key of the session may forbid to all but the gateway's token.
+    pub fn find_for(
+        &self,
+        token: &str,
+        id: &str,
+        extra: Extra,
+    ) -> Result<(SessionHandle, Credential), Refused> {
+        let (session, _, credential) = self.find(token, id, extra.least())?;
+        match (session.key(), &credential) {
+            (Some(key), Credential::Token(_)) if !extra.is_allowed_by(key) => {
+                Err(Refused::KeyExtra { key: key.name.clone(), extra })
+            }
+            _ => Ok((session, credential)),
+        }
+    }
+
+    /// Whether a page may send a request with this claim. A key is for pages of its own origins and
+    /// of the gateway; so are the tokens of its sessions. All else is as the gateway's settings
+    /// have it.
+    pub fn judge_page(
+        &self,
+        claim: &Claim,
+        page: PageOrigin<'_>,
+        is_websocket: bool,
+    ) -> Result<PageVerdict, Refused> {
+        if let Some(key) = self.key(&claim.token) {
+            let name = || key.name.clone();
+            return match page {
+                PageOrigin::Own => Ok(PageVerdict::Served),
+                // A browser sends an Origin with each WebSocket, but not with each request.
+                PageOrigin::Absent if is_websocket && !key.allows_any_origin() => {
+                    Err(Refused::KeyWithoutOrigin { key: name() })
+                }
+                PageOrigin::Absent => Ok(PageVerdict::Served),
+                PageOrigin::Listed(origin) | PageOrigin::Foreign(origin) => {
+                    match key.allows_origin(origin) {
+                        true => Ok(PageVerdict::Readable),
+                        false => Err(Refused::KeyOrigin { key: name(), origin: origin.to_owned() }),
+                    }
+                }
+            };
+        }
+        let (PageOrigin::Foreign(origin) | PageOrigin::Listed(origin)) = page else {
+            return Ok(PageVerdict::Served);
+        };
+        let is_listed = matches!(page, PageOrigin::Listed(_));
+        let named = claim.session.as_deref().and_then(SessionId::parse);
+        let session = named.map(|id| self.registry.find(&id));
+        let is_readable = match session {
+            // One of the session's own tokens.
+            Some(Some(session)) => {
+                let key = session.key().filter(|key| key.allows_origin(origin));
+                key.is_some() && session.role(&claim.token).is_some()
+            }
+            // A page is to learn that its session is over, and nothing else comes of it.
+            Some(None) => self.some_key_allows(origin),
+            None => false,
+        };
+        Ok(match (is_readable, is_listed) {
+            (true, _) => PageVerdict::Readable,
+            (false, true) => PageVerdict::Served,
+            (false, false) => PageVerdict::Refused,
+        })
     }
 
     /// A seat in the session that is asked for.
@@ -241,6 +456,23 @@ impl Admission {
         Ok((session, seat))
     }
 
+    /// Whom a token stands for. A key is looked at first: on a gateway that asks for no token it
+    /// gives what it says, and no more.
+    fn holder(&self, token: &str) -> Option<Holder<'_>> {
+        if let Some(key) = self.find_key(token) {
+            return Some(Holder::Key(key));
+        }
+        match self.index_of(token) {
+            Some(index) => Some(Holder::Gateway(Some(index))),
+            None => self.tokens.is_empty().then_some(Holder::Gateway(None)),
+        }
+    }
+
+    /// A key is public, so that the time this takes may tell what it likes.
+    fn find_key(&self, text: &str) -> Option<&Arc<PublishableKey>> {
+        self.keys.iter().find(|key| key.config.key == text)
+    }
+
     /// The index of a token among the gateway's. Looks at every one, so that the time it takes does
     /// not tell which was nearly right.
     fn index_of(&self, token: &str) -> Option<usize> {
@@ -250,6 +482,44 @@ impl Admission {
             .map(|(index, _)| index)
             .fold(None, |found, index| found.or(Some(index)))
     }
+}
+
+impl Extra {
+    /// The least role that may do it where no key forbids it.
+    fn least(self) -> Role {
+        match self {
+            Extra::Files => Role::Editor,
+            Extra::Sharing => Role::Owner,
+        }
+    }
+
+    fn is_allowed_by(self, key: &KeyConfig) -> bool {
+        match self {
+            Extra::Files => key.files,
+            Extra::Sharing => key.sharing,
+        }
+    }
+
+    /// Completes "sessions made with the key … ".
+    fn forbidden(self) -> &'static str {
+        match self {
+            Extra::Files => "read and write no files over HTTP; its setting `files` would allow it",
+            Extra::Sharing => "make no share links; its setting `sharing` would allow it",
+        }
+    }
+}
+
+/// The template of a session that is made with a key.
+fn template_of<'a>(key: &'a KeyConfig, wanted: Option<&str>) -> Result<&'a str, Refused> {
+    let mut templates = key.templates.iter();
+    let found = match wanted {
+        Some(wanted) => templates.find(|template| *template == wanted),
+        None => templates.next(),
+    };
+    found.map(String::as_str).ok_or_else(|| Refused::KeyTemplate {
+        key: key.name.clone(),
+        templates: key.templates.clone(),
+    })
 }
 
 /// Whether a character of a name is shown as it is: not a control character, and not one that turns

@@ -17,6 +17,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::id::Token;
+use crate::keys::KeyConfig;
 
 mod check;
 mod codec;
@@ -38,6 +39,7 @@ pub(crate) use show::default_of;
 pub use show::{reference, show, show_json};
 
 use codec::Raw;
+use file::KEYS;
 use settings::{Scope, Setting};
 
 /// What the command line sets.
@@ -104,11 +106,13 @@ pub fn load(flags: &Flags, environment: &Environment) -> Result<Loaded, ConfigEr
 
     let mut of_templates = Vec::new();
     let mut templates = Vec::new();
+    let mut keys = Vec::new();
     let mut file_base = environment.directory.clone();
     if let Some((path, text)) = &file {
         let contents = file::read(text, path);
         loading.problems.extend(contents.problems);
         templates = contents.templates;
+        keys = contents.keys;
         let absolute = environment.resolve(path);
         file_base = absolute.parent().map_or(file_base, Path::to_owned);
         let (own, others) = contents.entries.into_iter().partition(|e| e.template.is_none());
@@ -135,6 +139,7 @@ pub fn load(flags: &Flags, environment: &Environment) -> Result<Loaded, ConfigEr
 
     loading.templates(templates, of_templates, &file_base);
     loading.token_file();
+    loading.keys(keys, &file_base);
     loading.together();
     // First the file from top to bottom, then variables, then flags.
     loading.problems.sort_by_key(|problem| match problem.source {
@@ -180,6 +185,7 @@ impl Loading {
             let set = match &setting.scope {
                 Scope::Gateway(place) => (place.set)(config, &raw, base),
                 Scope::Template(place) => (place.set)(&mut config.templates[0], &raw, base),
+                Scope::Key(_) => continue, // stands in a table of its own, which `keys` reads
             };
             match set {
                 Ok(()) => {
@@ -257,6 +263,84 @@ impl Loading {
                 self.loaded.sources.insert("token".into(), source);
             }
             Err(message) => self.wrong("token_file", source, message),
+        }
+    }
+
+    /// Makes the publishable keys of the file, each from the defaults and what it says itself.
+    fn keys(&mut self, tables: Vec<file::KeyTable>, base: &Path) {
+        for file::KeyTable { name, source, entries } in tables {
+            let mut key = KeyConfig::new(name, DEFAULT_TEMPLATE);
+            let known = self.problems.len();
+            for (setting, raw, source) in entries {
+                let Scope::Key(place) = &setting.scope else { continue };
+                let full = file::of_key(&key.name, setting.key);
+                match (place.set)(&mut key, &raw, base) {
+                    Ok(()) => {
+                        self.loaded.sources.insert(full, source);
+                    }
+                    Err(message) => self.wrong(&full, source, message),
+                }
+            }
+            // What follows from a value that is wrong already would only stand in the way.
+            if self.problems.len() == known {
+                self.check_key(&mut key, &source);
+            }
+            self.loaded.config.keys.push(key);
+        }
+    }
+
+    /// Checks a publishable key against the other settings. `table` is where its name stands.
+    fn check_key(&mut self, key: &mut KeyConfig, table: &Source) {
+        let config = &self.loaded.config;
+        let mut found: Vec<(&str, String)> = Vec::new();
+        let tokens = config.access.token.iter().chain(&config.access.more_tokens);
+        if key.key.is_empty() {
+            let message = "is missing: write what clients are to send, such as \
+                           key = \"pk_\" and 16 or more random letters and digits";
+            found.push(("key", message.into()));
+        } else if tokens.into_iter().any(|token| token.matches(&key.key)) {
+            let message =
+                "is a token of the gateway too, which everybody would learn: choose another";
+            found.push(("key", message.into()));
+        } else if let Some(other) = config.keys.iter().find(|other| other.key == key.key) {
+            let message = format!("is the key of {KEYS}.{} too: choose another", other.name);
+            found.push(("key", message));
+        }
+        if key.origins.is_empty() {
+            let message = "is missing or empty: write the origins of the pages that may use the key, \
+                           such as [\"https://lesson.example.org\"]; [\"*\"] lets anybody use it";
+            found.push(("origins", message.into()));
+        }
+        if key.templates.is_empty() {
+            let message = "is empty: name a template, or leave it out for the default one";
+            found.push(("templates", message.into()));
+        }
+        for name in key.templates.iter().filter(|name| config.template(name).is_none()) {
+            let known: Vec<&str> =
+                config.templates.iter().map(|template| template.name.as_str()).collect();
+            let message = format!("there is no template {name:?}; there are: {}", known.join(", "));
+            found.push(("templates", message));
+        }
+        let session = &config.registry.session;
+        for (name, value, most) in [
+            ("lifetime", &mut key.lifetime, session.lifetime),
+            ("idle_timeout", &mut key.idle_timeout, session.idle_timeout),
+        ] {
+            let Some(most) = most.filter(|most| *value > *most) else { continue };
+            // The default is as long as it can be; a value that is set means what it says.
+            if self.loaded.sources.contains_key(&file::of_key(&key.name, name)) {
+                let message = format!(
+                    "is longer than session.{name}, which is {} s: shorten it or leave it out",
+                    most.as_secs_f64()
+                );
+                found.push((name, message));
+            }
+            *value = most;
+        }
+        for (setting, message) in found {
+            let full = file::of_key(&key.name, setting);
+            let source = self.loaded.sources.get(&full).unwrap_or(table).clone();
+            self.wrong(&full, source, message);
         }
     }
 

@@ -67,7 +67,9 @@ impl Gateway {
             .await
             .map_err(|cause| GatewayError::Listen { address, cause })?;
         let registry_config = config.registry();
-        for warning in warnings::of_tokens(&config.access) {
+        for warning in
+            warnings::of_tokens(&config.access).into_iter().chain(warnings::of_keys(&config.keys))
+        {
             tracing::warn!("{warning}");
         }
         let random_token = config.makes_token();
@@ -85,15 +87,16 @@ impl Gateway {
         let requests = registry_config.session.memory.account();
         let registry = Registry::new(backend, config.templates, registry_config, metrics.clone());
         let default_template = DEFAULT_TEMPLATE.to_owned();
+        let page = Page::new(&config.access.allow_embed, &config.keys);
         let app = AppState {
             requests,
             clients: Arc::new(Clients::new(config.clients)),
-            admission: Admission::new(Arc::clone(&registry), tokens, default_template),
+            admission: Admission::new(Arc::clone(&registry), tokens, config.keys, default_template),
             registry,
             metrics,
             metrics_public: config.access.metrics_public,
             access: config.access.names,
-            page: Page::new(&config.access.allow_embed),
+            page,
             socket: config.socket,
             upload_bytes: config.listen.upload_bytes,
             connections: TaskTracker::new(),

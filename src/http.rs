@@ -30,7 +30,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::admission::Admission;
+use crate::admission::{Admission, PageOrigin, PageVerdict};
 use crate::memory::Account;
 use crate::metrics::Metrics;
 use crate::registry::Registry;
@@ -40,6 +40,7 @@ mod access;
 mod auth;
 mod body;
 mod clients;
+mod cross;
 mod files;
 mod health;
 mod metrics;
@@ -132,15 +133,24 @@ async fn guard(State(app): State<Arc<AppState>>, mut request: Request, next: Nex
     request.extensions_mut().insert(client);
     let pending = Pending::of(&request);
     let api = request.uri().path().starts_with("/v1/");
-    let mut response = match app.access.admit(request.version(), request.uri(), request.headers()) {
+    let (reader, admitted) = match admit(&app, &request) {
+        Ok(reader) => (reader, Ok(())),
+        Err(problem) => (None, Err(problem)),
+    };
+    let is_preflight = cross::is_preflight(&request);
+    let mut response = match admitted {
         // A WebSocket's refusal has to be readable for a page, so it is upgraded before.
         Ok(()) if request.uri().path() == WEBSOCKET => next.run(request).await,
         Ok(()) => match app.clients.admit(client) {
+            Ok(()) if reader.is_some() && is_preflight => cross::preflight(),
             Ok(()) => next.run(request).await,
             Err(wait) => Problem::too_many(wait).into_response(),
         },
-        Err(refusal) => Problem::new(refusal.status(), refusal.to_string()).into_response(),
+        Err(problem) => problem.into_response(),
     };
+    if let Some(origin) = &reader {
+        cross::make_readable(&mut response, origin);
+    }
     // Answers about sessions are for the client that asked, at this moment; some hold a secret.
     if api {
         let no_store = HeaderValue::from_static("no-store");
@@ -160,6 +170,44 @@ async fn guard(State(app): State<Arc<AppState>>, mut request: Request, next: Nex
     }
     pending.answered(&app, &response);
     response
+}
+
+/// Whether a request may come in; and the origin whose pages may read the answer, if they are not
+/// the gateway's own.
+fn admit(app: &AppState, request: &Request) -> Result<Option<HeaderValue>, Problem> {
+    let (uri, headers) = (request.uri(), request.headers());
+    let refused = match app.access.admit(request.version(), uri, headers) {
+        Ok(()) => None,
+        // What is there for every page is no use to a stranger's.
+        Err(access::Refused::Origin(_)) if page::is_for_every_page(uri.path()) => return Ok(None),
+        Err(refused @ access::Refused::Origin(_)) => Some(refused),
+        Err(refused) => return Err(refused.into()),
+    };
+    let page = match (access::Page::of(uri, headers), &refused) {
+        (access::Page::Absent, _) => PageOrigin::Absent,
+        (access::Page::Own, _) => PageOrigin::Own,
+        (access::Page::Other(origin), None) => PageOrigin::Listed(origin),
+        (access::Page::Other(origin), Some(_)) => PageOrigin::Foreign(origin),
+    };
+    let reader = || headers.get(header::ORIGIN).cloned();
+    if let PageOrigin::Listed(origin) | PageOrigin::Foreign(origin) = page
+        && cross::is_preflight(request)
+        && app.admission.some_key_allows(origin)
+    {
+        return Ok(reader());
+    }
+    let claim = auth::claim(uri, headers);
+    match app.admission.judge_page(&claim, page, uri.path() == WEBSOCKET)? {
+        PageVerdict::Readable => Ok(reader()),
+        PageVerdict::Served => Ok(None),
+        PageVerdict::Refused => refused.map_or(Ok(None), |refused| Err(refused.into())),
+    }
+}
+
+impl From<access::Refused> for Problem {
+    fn from(refused: access::Refused) -> Problem {
+        Problem::new(refused.status(), refused.to_string())
+    }
 }
 
 /// Whom a request is from. One that came over no connection of ours is from nowhere.

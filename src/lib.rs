@@ -10,6 +10,7 @@ pub mod error;
 pub mod gateway;
 pub mod http;
 pub mod id;
+pub mod keys;
 pub mod language;
 pub mod link;
 pub mod memory;

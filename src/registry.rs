@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use crate::id::{SessionId, Token};
+use crate::keys::{KeyHolder, TooManySessions};
 use crate::metrics::{self, Metrics};
 use crate::pool::{ClaimError, Pool, PoolConfig, PrepareError, TemplatePoolStatus};
 use crate::protocol::event::{EndReason, SessionState};
@@ -82,12 +83,14 @@ pub struct Registry {
 }
 
 /// Who makes a session, for those who count.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Maker {
     /// Where it comes from.
     pub address: Option<IpAddr>,
     /// Which of the gateway's tokens it has.
     pub token: Option<usize>,
+    /// The publishable key that it has instead, which bounds the session.
+    pub key_holder: Option<KeyHolder>,
 }
 
 /// What a session that lives may do.
@@ -114,6 +117,9 @@ pub enum CreateError {
     /// All that may be made with one token are.
     #[error("all {0} sessions that one token may have are taken; end one of them")]
     TooManyOfToken(usize),
+    /// All that may be made with a publishable key are.
+    #[error(transparent)]
+    TooManyOfKey(#[from] TooManySessions),
     /// Too many wait already.
     #[error("all sessions are taken and {0} clients wait already; try again later")]
     LineFull(usize),
@@ -142,6 +148,7 @@ impl CreateError {
             CreateError::Full(_) => "full",
             CreateError::TooMany(_) => "too_many_of_address",
             CreateError::TooManyOfToken(_) => "too_many_of_token",
+            CreateError::TooManyOfKey(_) => "too_many_of_key",
             CreateError::LineFull(_) => "line_full",
             CreateError::Draining => "draining",
             CreateError::Failing(_)
@@ -227,6 +234,8 @@ impl Registry {
             }
             None => None,
         };
+        let of_key = maker.key_holder.as_ref().map(KeyHolder::take_session).transpose()?;
+        let session_config = config_for(&config.session, maker.key_holder);
         let permit = self.wait_for_capacity().await?;
         let prepared = self.pool.claim(template).await.map_err(|error| match error {
             ClaimError::Prepare(error) => CreateError::Prepare(error),
@@ -235,14 +244,14 @@ impl Registry {
         })?;
         let id = prepared.id.clone();
         let (handle, task) =
-            session::start(prepared, self.config.session.clone(), Token::random()?, &self.metrics);
+            session::start(prepared, session_config, Token::random()?, &self.metrics);
         self.sessions.insert(id.clone(), handle.clone());
         let registry = Arc::clone(self);
         let span = handle.span();
         self.tasks.spawn(async move {
             task.instrument(span).await;
             registry.sessions.remove(&id);
-            drop((permit, of_address, of_token));
+            drop((permit, of_address, of_token, of_key));
         });
         if self.tasks.is_closed() {
             // The shutdown may have looked around just before we came.
@@ -362,4 +371,17 @@ impl Registry {
     pub fn handles(&self) -> Vec<SessionHandle> {
         self.sessions.iter().map(|entry| entry.value().clone()).collect()
     }
+}
+
+/// What a session is told that a client with this key makes: a key shortens its life, and never
+/// makes it longer.
+fn config_for(config: &SessionConfig, key_holder: Option<KeyHolder>) -> SessionConfig {
+    let mut own = config.clone();
+    if let Some(holder) = &key_holder {
+        let key = &holder.key.config;
+        own.lifetime = own.lifetime.into_iter().chain([key.lifetime]).min();
+        own.idle_timeout = own.idle_timeout.into_iter().chain([key.idle_timeout]).min();
+    }
+    own.key_holder = key_holder;
+    own
 }

@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep;
 
 use crate::id::{SessionId, Token};
+use crate::keys::{KeyConfig, KeyHolder};
 use crate::memory::{Account, Budget, Charge};
 use crate::metrics::Metrics;
 use crate::pool::Prepared;
@@ -99,6 +100,9 @@ pub struct SessionConfig {
     pub idle_timeout: Option<Duration>,
     /// How long it may live at all. `None`: for ever.
     pub lifetime: Option<Duration>,
+    /// The client with a publishable key that made it, whose bounds hold for all its participants.
+    /// `None`: it was made with the gateway's token.
+    pub key_holder: Option<KeyHolder>,
 }
 
 impl Default for SessionConfig {
@@ -119,6 +123,7 @@ impl Default for SessionConfig {
             silence_timeout: Duration::from_secs(30),    // a machine that swaps is slow, not dead
             idle_timeout: Some(Duration::from_secs(60 * 60)),
             lifetime: None,
+            key_holder: None,
         }
     }
 }
@@ -195,6 +200,7 @@ pub struct SessionHandle {
     summary: watch::Receiver<Summary>,
     tickets: TransferTickets,
     memory: Account,
+    key_holder: Option<KeyHolder>,
     commands: mpsc::Sender<Command>,
 }
 
@@ -268,8 +274,11 @@ pub fn start(
     let (id, left) = (prepared.id.clone(), tickets.left());
     let shared = Shared { memory: config.memory.account(), tokens: Arc::clone(&tokens) };
     let memory = shared.memory.clone();
+    let key_holder = config.key_holder.clone();
     let actor = Actor::new(prepared, config, shared, incoming, told, left, metrics.clone());
-    (SessionHandle { id, tokens, about, summary, tickets, memory, commands }, actor.run())
+    let handle =
+        SessionHandle { id, tokens, about, summary, tickets, memory, key_holder, commands };
+    (handle, actor.run())
 }
 
 impl SessionHandle {
@@ -282,6 +291,11 @@ impl SessionHandle {
     pub fn span(&self) -> tracing::Span {
         // At the highest level, so that no filter takes it from a line that is logged.
         tracing::error_span!("session", id = %self.id)
+    }
+
+    /// The publishable key that it was made with, if it was.
+    pub fn key(&self) -> Option<&KeyConfig> {
+        self.key_holder.as_ref().map(|holder| &holder.key.config)
     }
 
     /// The token that its creator is given.

@@ -71,7 +71,8 @@ pub async fn choose(
 /// Which vital limits a backend does not have, if sandboxes may be made without them.
 ///
 /// A gateway that others may reach has to limit what they take. On a loopback address, with a token
-/// that is printed in its own output alone, it serves the person who started it.
+/// that is printed in its own output alone and no publishable key, it serves the person who started
+/// it.
 pub fn weak_limits(
     loaded: &Loaded,
     enforcement: &[Enforcement],
@@ -83,7 +84,8 @@ pub fn weak_limits(
     }
     let config = &loaded.config;
     let missing: Vec<&'static str> = entries.iter().map(|entry| entry.name).collect();
-    let own = config.listen.address.ip().to_canonical().is_loopback() && config.makes_token();
+    let is_local = config.listen.address.ip().to_canonical().is_loopback();
+    let own = is_local && config.makes_token() && config.keys.is_empty();
     let allowed = match purpose {
         _ if config.sandbox.allow_weak_limits => "the setting allow_weak_limits says so",
         Purpose::Run => "the file is run by the one who wrote the command",
@@ -114,7 +116,8 @@ fn unlimited(missing: &[&str], entries: &[&Enforcement]) -> String {
     format!(
         "this machine gives no {} ({}), so that one session could take all of it from all \
          others; {}; or say that it may be so with --allow-weak-limits; a gateway that listens on a \
-         loopback address, with the random token of its start, needs none of this",
+         loopback address, with the random token of its start and without publishable keys, needs \
+         none of this",
         missing.join(" and no "),
         reasons.join("; "),
         remedies.join("; "),

@@ -1,6 +1,7 @@
 //! Counts of what lives, by whom it belongs to, with a bound for each.
 
 use std::hash::Hash;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use dashmap::DashMap;
@@ -48,6 +49,53 @@ impl<K: Eq + Hash> Drop for Share<K> {
     }
 }
 
+/// A bound on how many of something live at one time, and one on those of each address.
+#[derive(Debug)]
+pub struct Quota {
+    counts: Arc<Tally<Member>>,
+    most: usize,
+    most_of_address: usize,
+}
+
+/// What a quota counts for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Member {
+    All,
+    Address(IpAddr),
+}
+
+/// One of the things that a quota bounds; dropping it gives its place back.
+#[derive(Debug)]
+pub struct QuotaShare {
+    _of_address: Share<Member>,
+    _of_all: Share<Member>,
+}
+
+/// Which bound of a quota is reached, and what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QuotaExceeded {
+    /// That of all together.
+    All(usize),
+    /// That of one address.
+    Address(usize),
+}
+
+impl Quota {
+    /// Nothing is taken yet.
+    pub fn new(most: usize, most_of_address: usize) -> Quota {
+        Quota { counts: Tally::new(), most, most_of_address }
+    }
+
+    /// One more, of this address. A place that the address has is given back where all are taken.
+    pub fn take(&self, address: IpAddr) -> Result<QuotaShare, QuotaExceeded> {
+        let take = |member, most| self.counts.take(member, most);
+        let of_address = take(Member::Address(address), self.most_of_address)
+            .ok_or(QuotaExceeded::Address(self.most_of_address))?;
+        let of_all = take(Member::All, self.most).ok_or(QuotaExceeded::All(self.most))?;
+        Ok(QuotaShare { _of_address: of_address, _of_all: of_all })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,5 +112,32 @@ mod tests {
         drop((other, third));
         assert!(tally.take("c", 0).is_none());
         assert_eq!(tally.counts.len(), 1, "whoever has nothing takes no room");
+    }
+
+    #[test]
+    fn a_quota_is_never_exceeded_however_many_ask_at_one_moment() {
+        let quota = Quota::new(5, 3);
+        let held = std::sync::Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            for thread in 0..8_u8 {
+                let (quota, held) = (&quota, &held);
+                scope.spawn(move || {
+                    for turn in 0..200_u32 {
+                        let address = [192, 0, 2, thread % 2].into();
+                        if let Ok(share) = quota.take(address) {
+                            let mut held = held.lock().unwrap();
+                            held.push((address, share));
+                            let own = held.iter().filter(|(other, _)| *other == address).count();
+                            assert!(held.len() <= 5 && own <= 3, "{} {own}", held.len());
+                            if turn % 2 == 0 {
+                                held.swap_remove(0);
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        drop(held);
+        assert_eq!(quota.counts.counts.len(), 0, "what is given back takes no room");
     }
 }

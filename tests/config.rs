@@ -558,3 +558,98 @@ fn a_wrong_setting_ends_the_program_with_code_2() {
         "{message}"
     );
 }
+
+const KEY: &str = "key = 'pk_0123456789abcdef'\norigins = ['https://a.example']\n";
+
+#[test]
+fn a_publishable_key_has_defaults_and_is_shown_as_it_is_read() {
+    let file = format!(
+        "[templates.lab]\n[keys.lesson]\n{KEY}[keys.open]\nkey = 'pk_abcdef0123456789'\n\
+         origins = ['*', 'http://B.example:81']\ntemplates = ['lab', 'python']\nsessions = 7\n\
+         sessions_per_address = 3\ncells = 9\ncells_per_address = 5\nlifetime = '1h'\n\
+         idle_timeout = '10m'\nfiles = true\nsharing = true\n"
+    );
+    let loaded = Stage::new().toml(&file).good();
+    let [lesson, open] = loaded.config.keys.as_slice() else { panic!("{:?}", loaded.config.keys) };
+    assert_eq!((lesson.name.as_str(), lesson.key.as_str()), ("lesson", "pk_0123456789abcdef"));
+    assert_eq!((&lesson.templates, lesson.sessions), (&vec!["python".to_owned()], 50));
+    assert_eq!((lesson.sessions_per_address, lesson.cells, lesson.cells_per_address), (2, 20, 4));
+    assert_eq!((lesson.lifetime.as_secs(), lesson.idle_timeout.as_secs()), (1800, 300));
+    assert!(!lesson.files && !lesson.sharing && open.files && open.sharing);
+    assert_eq!(open.origins, ["*", "http://b.example:81"]);
+    assert_eq!((open.templates[0].as_str(), open.lifetime.as_secs()), ("lab", 3600));
+    assert_eq!((open.sessions, open.cells_per_address), (7, 5));
+
+    let shown = config::show(&loaded);
+    assert!(shown.contains("[keys.lesson]") && shown.contains("pk_0123456789abcdef"), "{shown}");
+    assert_eq!(values(&Stage::new().toml(&shown).good()), values(&loaded));
+    let json: serde_json::Value = serde_json::from_str(&config::show_json(&loaded)).unwrap();
+    let of = |key: &str| {
+        let all = json["settings"].as_array().unwrap();
+        all.iter().find(|one| one["key"] == key).unwrap().clone()
+    };
+    assert_eq!(of("keys.open.sessions")["value"], 7);
+    assert!(of("keys.open.sessions")["source"].as_str().unwrap().ends_with("cellgate.toml:9"));
+    assert_eq!(of("keys.lesson.sessions")["source"], "default");
+}
+
+#[test]
+fn a_default_of_a_key_is_no_longer_than_the_gateway_allows() {
+    let limits = "[session]\nlifetime = '10m'\nidle_timeout = '1m'\n";
+    let loaded = Stage::new().toml(&format!("{limits}[keys.a]\n{KEY}")).good();
+    let key = &loaded.config.keys[0];
+    assert_eq!((key.lifetime.as_secs(), key.idle_timeout.as_secs()), (600, 60));
+    let wrong = format!("{limits}[keys.a]\n{KEY}lifetime = '11m'\nidle_timeout = '61s'\n");
+    let wrong = Stage::new().toml(&wrong).wrong();
+    assert_eq!(wrong.len(), 2, "{wrong:?}");
+    assert!(wrong[0].contains("keys.a.lifetime: is longer than session.lifetime"), "{wrong:?}");
+    assert!(wrong[1].contains(":8:") && wrong[1].contains("keys.a.idle_timeout"), "{wrong:?}");
+}
+
+#[test]
+fn a_publishable_key_that_is_wrong_is_told_by_its_place() {
+    let token = "token = 'pk_0123456789abcdef'\n";
+    for (file, expected) in [
+        ("keys = 1", &["keys: this is a table: write [keys.NAME]"][..]),
+        ("[keys]\na = 1", &["keys.a: this is a table: write [keys.a]"]),
+        ("[keys.A]\nkey = 'x'", &["keys.A: the name of a publishable key starts with"]),
+        ("[keys.a]", &["keys.a.key: is missing", "keys.a.origins: is missing"]),
+        ("[keys.a]\nkey = 'pk_short'\n", &["keys.a.key: \"pk_short\" is no publishable key"]),
+        (
+            &format!("[keys.a]\n{KEY}cell = 1"),
+            &["keys.a.cell: unknown setting; did you mean cells?"],
+        ),
+        (&format!("[keys.a]\n{KEY}cells = 0"), &["keys.a.cells: "]),
+        (&format!("[keys.a]\n{KEY}files = 1"), &["keys.a.files: 1 is neither true nor false"]),
+        (&format!("[keys.a]\n{KEY}lifetime = '0s'"), &["keys.a.lifetime: "]),
+        (&format!("[keys.a]\n{KEY}templates = []"), &["keys.a.templates: is empty"]),
+        (
+            &format!("[keys.a]\n{KEY}templates = ['python', 'lab']"),
+            &["keys.a.templates: there is no template \"lab\"; there are: python"],
+        ),
+        (
+            "[keys.a]\nkey = 'pk_0123456789abcdef'\norigins = []",
+            &["keys.a.origins: is missing or empty"],
+        ),
+        (
+            "[keys.a]\nkey = 'pk_0123456789abcdef'\norigins = ['a.example']",
+            &["keys.a.origins: \"a.example\" is not a web origin"],
+        ),
+        (&format!("[keys.a]\n{KEY}[keys.b]\n{KEY}"), &["keys.b.key: is the key of keys.a too"]),
+        (&format!("{token}[keys.a]\n{KEY}"), &["keys.a.key: is a token of the gateway too"]),
+    ] {
+        let wrong = Stage::new().toml(file).wrong();
+        assert_eq!(wrong.len(), expected.len(), "{file}: {wrong:?}");
+        for (message, expected) in wrong.iter().zip(expected) {
+            assert!(message.contains(expected), "{file}: {message}");
+            assert!(message.contains("cellgate.toml:"), "no place: {message}");
+        }
+    }
+    // The tokens of a file too.
+    let wrong = Stage::new()
+        .file("tokens", "first-token-0123456789\npk_0123456789abcdef\n")
+        .toml(&format!("token_file = 'tokens'\n[keys.a]\n{KEY}"))
+        .wrong();
+    assert!(wrong.len() == 1 && wrong[0].contains("is a token of the gateway too"), "{wrong:?}");
+    assert!(!wrong[0].contains("pk_"), "a token is not repeated");
+}

@@ -90,7 +90,12 @@ async fn the_page_passes_its_tests() {
         // A test that joins the gateway directly may leave a cell running.
         ["--drain-timeout", "1s"],
     ];
-    let gateway = Gateway::start(backend, &flags.concat());
+    // As a page of strangers has it: web/test/browser/embed.test.mjs comes with this key.
+    let settings = format!(
+        "allow_weak_limits = true\n[keys.embedder]\nkey = \"pk_embedder-0123456789\"\n\
+         origins = [\"http://127.0.0.1:{embedder}\"]\n"
+    );
+    let gateway = Gateway::with_settings(backend, &settings, &flags.concat());
     let url = format!("http://{}", gateway.address);
     let port = embedder.to_string();
     let against = [

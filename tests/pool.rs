@@ -347,6 +347,7 @@ fn registry(backend: &Arc<FakeBackend>, sessions: usize, waiting: usize) -> Arc<
         silence_timeout: 30 * SECOND,
         idle_timeout: None,
         lifetime: None,
+        key_holder: None,
     };
     let waiting_timeout = 10 * SECOND;
     let config = RegistryConfig {
@@ -416,7 +417,7 @@ async fn who_waits_too_long_and_who_finds_the_line_full_are_told_so() {
 #[tokio::test(start_paused = true)]
 async fn an_address_has_so_many_sessions_and_gets_room_when_one_ends() {
     let registry = registry(&FakeBackend::open(), 8, 8);
-    let address = |last| Maker { address: Some([192, 0, 2, last].into()), token: None };
+    let address = |last| Maker { address: Some([192, 0, 2, last].into()), ..Maker::default() };
     let first = registry.create("python", address(1)).await.unwrap();
     let _second = registry.create("python", address(1)).await.unwrap();
     let refused = registry.create("python", address(1)).await;
@@ -433,7 +434,11 @@ async fn an_address_has_so_many_sessions_and_gets_room_when_one_ends() {
 #[tokio::test(start_paused = true)]
 async fn a_token_has_so_many_sessions_wherever_they_are_made_from() {
     let registry = registry(&FakeBackend::open(), 8, 8);
-    let maker = |token, last| Maker { address: Some([192, 0, 2, last].into()), token: Some(token) };
+    let maker = |token, last| Maker {
+        address: Some([192, 0, 2, last].into()),
+        token: Some(token),
+        ..Maker::default()
+    };
     let first = registry.create("python", maker(0, 1)).await.unwrap();
     let refused = registry.create("python", maker(0, 2)).await;
     assert!(matches!(refused, Err(CreateError::TooManyOfToken(1))));

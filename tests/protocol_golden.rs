@@ -12,7 +12,7 @@ use cellgate::protocol::event::{
     CellStatus, DoneUsage, EndReason, Event, NoticeLevel, Output, Sequenced, SessionState, Stream,
 };
 use cellgate::protocol::refusal::ErrorCode;
-use cellgate::protocol::reply::{ParticipantInfo, Ready, ReadyLimits, Reply, Role};
+use cellgate::protocol::reply::{ParticipantInfo, Ready, ReadyAllowed, ReadyLimits, Reply, Role};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
@@ -409,5 +409,9 @@ fn ready(f: &Fields<'_>) -> Ready {
             disk_bytes: limits.number("disk_bytes"),
         },
         backend: f.text("backend").leak(),
+        allowed: f.0.get("allowed").map(|allowed| {
+            let allowed = Fields(allowed.as_object().unwrap());
+            ReadyAllowed { files: allowed.flag("files"), sharing: allowed.flag("sharing") }
+        }),
     }
 }

@@ -448,6 +448,8 @@ fn without_memory_and_cpu_limits_only_the_user_who_started_it_is_served() {
         let allowed = said["weak_limits"]["allowed"].as_str().unwrap();
         assert!(allowed.contains(because), "{flags:?}: {allowed}");
     }
+    let keys = "[keys.a]\nkey = 'pk_0123456789abcdef'\norigins = ['https://a.example']\n";
+    fs::write(stage.path().join("keys.toml"), keys).unwrap();
     let ways_out = [
         "start the gateway as root",
         "systemd-run --user --scope --property=Delegate=yes cellgate",
@@ -460,6 +462,8 @@ fn without_memory_and_cpu_limits_only_the_user_who_started_it_is_served() {
         // Behind a proxy, say: others know this token.
         &["--listen", "127.0.0.1:0", "--token", "chosen-by-somebody"],
         &["--listen", "127.0.0.1:0", "--insecure-no-token"],
+        // A key is for everybody who has read a page.
+        &["--listen", "127.0.0.1:0", "--config", "keys.toml"],
     ] {
         let (code, said) = doctor(flags);
         assert_eq!((code, &said["chosen"]), (Some(2), &Value::Null), "{flags:?}: {said:#}");

@@ -111,15 +111,46 @@ pub(super) fn log_filter(text: &str) -> Result<String, String> {
 
 /// A template's name: part of URLs, labels and file names.
 pub(super) fn template_name(text: &str) -> Result<(), String> {
+    match is_name(text) {
+        true => Ok(()),
+        false => Err(format!("the name of a template {NAME_RULE}")),
+    }
+}
+
+/// The name of a template that another setting refers to.
+pub(super) fn template(text: &str) -> Result<String, String> {
+    template_name(text).map(|()| text.to_owned())
+}
+
+/// The name of a publishable key.
+pub(super) fn key_name(text: &str) -> Result<(), String> {
+    match is_name(text) {
+        true => Ok(()),
+        false => Err(format!("the name of a publishable key {NAME_RULE}")),
+    }
+}
+
+/// What is asked of names; it completes a sentence.
+const NAME_RULE: &str = "starts with a lower-case letter and goes on with lower-case letters, digits, \
+                         hyphens and underscores, 32 at most";
+
+fn is_name(text: &str) -> bool {
     let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
     let first = text.bytes().next().is_some_and(|b| b.is_ascii_lowercase());
-    match first && text.len() <= 32 && text.bytes().all(fits) {
-        true => Ok(()),
-        false => Err(
-            "the name of a template starts with a lower-case letter and goes on with lower-case \
-             letters, digits, hyphens and underscores, 32 at most"
-                .into(),
-        ),
+    first && text.len() <= 32 && text.bytes().all(fits)
+}
+
+/// A publishable key: what it begins with keeps it apart from tokens, for people and for tools that
+/// look for secrets.
+pub(super) fn publishable_key(text: &str) -> Result<String, String> {
+    let rest = text.strip_prefix("pk_").unwrap_or_default();
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    match (16..=100).contains(&rest.len()) && rest.bytes().all(fits) {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "{text:?} is no publishable key: write \"pk_\" and then 16 to 100 letters, digits, \
+             underscores and hyphens"
+        )),
     }
 }
 
@@ -189,6 +220,29 @@ mod tests {
         for bad in ["", "/run/docker.sock", "unix://run", "ssh://a", "tcp://", "https://a:1"] {
             assert!(docker_host(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn publishable_keys_and_their_names() {
+        for good in
+            ["pk_0123456789abcdef", "pk_ABC-def_0123456789", &format!("pk_{}", "x".repeat(100))]
+        {
+            assert_eq!(publishable_key(good), Ok(good.to_owned()));
+        }
+        for bad in [
+            "",
+            "pk_",
+            "0123456789abcdef0123",
+            "pk_0123456789abcde",
+            "PK_0123456789abcdef",
+            "pk_0123456789abcde f",
+            "pk_0123456789abcdé",
+            "pk_0123456789abcdef;",
+            &format!("pk_{}", "x".repeat(101)),
+        ] {
+            assert!(publishable_key(bad).is_err(), "{bad}");
+        }
+        assert!(key_name("lesson-1").is_ok() && key_name("Lesson").unwrap_err().contains("key"));
     }
 
     #[test]

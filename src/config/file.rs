@@ -13,6 +13,9 @@ use super::{check, suggest};
 /// The table of templates.
 pub(super) const TEMPLATES: &str = "templates";
 
+/// The table of publishable keys.
+pub(super) const KEYS: &str = "keys";
+
 /// What a file says, before any value is read.
 #[derive(Default)]
 pub(super) struct Contents {
@@ -20,8 +23,18 @@ pub(super) struct Contents {
     pub(super) entries: Vec<Entry>,
     /// Names of the templates, sorted.
     pub(super) templates: Vec<String>,
+    /// The publishable keys, sorted by name.
+    pub(super) keys: Vec<KeyTable>,
     /// What is wrong with the shape of the file, in its order.
     pub(super) problems: Vec<Problem>,
+}
+
+/// What the file says of one publishable key.
+pub(super) struct KeyTable {
+    pub(super) name: String,
+    /// Where its name stands.
+    pub(super) source: Source,
+    pub(super) entries: Vec<(&'static Setting, Raw, Source)>,
 }
 
 /// One value in the file.
@@ -70,6 +83,8 @@ impl Walk<'_> {
             let at = name.span().start;
             if key == TEMPLATES && template.is_none() {
                 self.templates(value);
+            } else if key == KEYS && template.is_none() {
+                self.keys(value);
             } else if let Some(setting) = settings::find(&key) {
                 self.setting(setting, value, at, template);
             } else if settings::all().any(|s| s.key.starts_with(&format!("{key}."))) {
@@ -83,7 +98,7 @@ impl Walk<'_> {
             } else {
                 let known = settings::all().filter(|s| template.is_none() || is_of_templates(s));
                 let known = known.map(|setting| setting.key);
-                let tables = SECTIONS.iter().map(|section| section.table).chain([TEMPLATES]);
+                let tables = SECTIONS.iter().map(|section| section.table).chain([TEMPLATES, KEYS]);
                 let tables = tables.filter(|table| !table.is_empty() && template.is_none());
                 let known = known.chain(tables).map(str::to_owned);
                 let message = format!("unknown setting; {}", suggest::nearest(&key, known, ""));
@@ -115,6 +130,48 @@ impl Walk<'_> {
                 self.problem(value.span().start, Some(key), message);
             }
         }
+    }
+
+    fn keys(&mut self, value: &Spanned<DeValue<'_>>) {
+        let DeValue::Table(table) = value.get_ref() else {
+            let message =
+                "this is a table: write [keys.NAME] above the settings of a publishable key";
+            return self.problem(value.span().start, Some(KEYS.into()), message.into());
+        };
+        for (name, value) in table {
+            let at = name.span().start;
+            let name = name.get_ref().as_ref();
+            if let Err(message) = check::key_name(name) {
+                self.problem(at, Some(format!("{KEYS}.{name}")), message);
+            } else if let DeValue::Table(table) = value.get_ref() {
+                let source = self.source(at);
+                let entries = self.key(name, table);
+                self.contents.keys.push(KeyTable { name: name.to_owned(), source, entries });
+            } else {
+                let message = format!("this is a table: write [{KEYS}.{name}] above its settings");
+                self.problem(value.span().start, Some(format!("{KEYS}.{name}")), message);
+            }
+        }
+    }
+
+    /// The settings of one publishable key.
+    fn key(&mut self, name: &str, table: &DeTable<'_>) -> Vec<(&'static Setting, Raw, Source)> {
+        let mut entries = Vec::new();
+        for (setting, value) in table {
+            let key = of_key(name, setting.get_ref());
+            let Some(setting) = settings::find_of_keys(setting.get_ref()) else {
+                let known = settings::KEYS.settings.iter().map(|known| known.key.to_owned());
+                let hint = suggest::nearest(setting.get_ref(), known, "");
+                let message = format!("unknown setting; {hint}");
+                self.problem(setting.span().start, Some(key), message);
+                continue;
+            };
+            match raw(value) {
+                Ok(raw) => entries.push((setting, raw, self.source(value.span().start))),
+                Err((at, message)) => self.problem(at, Some(key), message),
+            }
+        }
+        entries
     }
 
     fn setting(
@@ -158,6 +215,11 @@ impl Walk<'_> {
 /// A key as it stands in the file, from the top.
 pub(super) fn full(template: Option<&str>, key: &str) -> String {
     template.map_or_else(|| key.to_owned(), |name| format!("{TEMPLATES}.{name}.{key}"))
+}
+
+/// The same for a setting of a publishable key.
+pub(super) fn of_key(name: &str, key: &str) -> String {
+    format!("{KEYS}.{name}.{key}")
 }
 
 fn is_of_templates(setting: &Setting) -> bool {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::http::{self, ClientsConfig, ServerConfig};
 use crate::id::Token;
+use crate::keys::KeyConfig;
 use crate::language;
 use crate::memory::Budget;
 use crate::registry::RegistryConfig;
@@ -41,6 +42,8 @@ pub struct Config {
     pub log: LogConfig,
     /// The recipes there are; [`DEFAULT_TEMPLATE`] is the first and the others follow by name.
     pub templates: Vec<Template>,
+    /// Publishable keys, by name.
+    pub keys: Vec<KeyConfig>,
 }
 
 /// The front door.
@@ -142,6 +145,7 @@ impl Config {
             socket: SocketConfig::default(),
             log: LogConfig { filter: "info".into(), format: LogFormat::Text },
             templates: vec![Template::new(DEFAULT_TEMPLATE, language::DEFAULT)],
+            keys: Vec::new(),
         }
     }
 

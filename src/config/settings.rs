@@ -5,6 +5,7 @@ use std::path::Path;
 
 use toml::Value;
 
+use crate::keys::KeyConfig;
 use crate::template::Template;
 
 use super::codec::{Form, Raw};
@@ -12,7 +13,7 @@ use super::model::Config;
 
 mod table;
 
-pub(crate) use table::SECTIONS;
+pub(crate) use table::{KEYS, SECTIONS};
 
 /// Prefix of every environment variable that sets a setting.
 pub(super) const PREFIX: &str = "CELLGATE_";
@@ -37,6 +38,8 @@ pub(super) enum Scope {
     Gateway(Access<Config>),
     /// Each template; a template without a value of its own takes the default template's.
     Template(Access<Template>),
+    /// Each publishable key, in a table of its own; only the file sets it.
+    Key(Access<KeyConfig>),
 }
 
 /// Reaches one value in `T`.
@@ -77,6 +80,11 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Setting> {
     SECTIONS.iter().flat_map(|section| section.settings)
 }
 
+/// The setting of publishable keys with that name.
+pub(super) fn find_of_keys(name: &str) -> Option<&'static Setting> {
+    KEYS.settings.iter().find(|setting| setting.key == name)
+}
+
 /// The setting with that key.
 pub(super) fn find(key: &str) -> Option<&'static Setting> {
     all().find(|setting| setting.key == key)
@@ -101,6 +109,11 @@ mod tests {
                 assert!(!setting.doc.is_empty() && !setting.doc.ends_with('.'), "{}", setting.key);
                 assert!(!setting.doc.contains('|'), "{} breaks a Markdown table", setting.key);
             }
+        }
+        for setting in KEYS.settings {
+            assert!(setting.flag.is_none() && matches!(setting.scope, Scope::Key(_)));
+            assert!(!setting.doc.is_empty() && !setting.doc.ends_with('.'), "{}", setting.key);
+            assert!(!setting.doc.contains('|'), "{} breaks a Markdown table", setting.key);
         }
         // `file::Walk` takes a key either for a setting or for a table of settings.
         for section in SECTIONS {

@@ -3,12 +3,13 @@
 use serde_json::json;
 use toml::Value;
 
+use crate::keys::KeyConfig;
 use crate::template::Template;
 
 use super::error::Source;
 use super::file;
 use super::model::{Config, DEFAULT_TEMPLATE};
-use super::settings::{SECTIONS, Scope, Section, Setting};
+use super::settings::{KEYS, SECTIONS, Scope, Section, Setting};
 use super::{Environment, Loaded};
 
 /// All effective settings as a file that gives the same settings, the source of each value behind
@@ -40,7 +41,25 @@ pub fn show(loaded: &Loaded) -> String {
             out.push_str(&align(lines));
         }
     }
+    for key in &loaded.config.keys {
+        out.push_str(&format!("\n[{}.{}]\n", file::KEYS, key.name));
+        out.push_str(&align(of_key(loaded, key).map(|(setting, value, source)| {
+            (format!("{} = {}", setting.key, inline(&value)), source.to_string())
+        })));
+    }
     out
+}
+
+/// The settings of one publishable key, with their values and sources.
+fn of_key<'a>(
+    loaded: &'a Loaded,
+    key: &'a KeyConfig,
+) -> impl Iterator<Item = (&'static Setting, Value, &'a Source)> {
+    KEYS.settings.iter().filter_map(move |setting| {
+        let Scope::Key(access) = &setting.scope else { return None };
+        let source = loaded.source(&file::of_key(&key.name, setting.key));
+        Some((setting, (access.get)(key), source))
+    })
 }
 
 /// The same for programs: every key with its value and source.
@@ -59,6 +78,12 @@ pub fn show_json(loaded: &Loaded) -> String {
             settings.push(json!({ "key": key, "value": value, "source": source }));
         }
     }
+    for key in &loaded.config.keys {
+        settings.extend(of_key(loaded, key).map(|(setting, value, source)| {
+            let name = file::of_key(&key.name, setting.key);
+            json!({ "key": name, "value": value, "source": source.to_string() })
+        }));
+    }
     let file = loaded.file.as_ref().map(|file| file.display().to_string());
     // Indented by hand-made keys alone: nothing here can fail to be JSON.
     format!("{:#}\n", json!({ "file": file, "settings": settings }))
@@ -68,8 +93,9 @@ pub fn show_json(loaded: &Loaded) -> String {
 pub fn reference() -> String {
     let environment = Environment::bare();
     let defaults = Config::with_runtime_dir(environment.runtime_dir());
+    let of_keys = KeyConfig::new("NAME", DEFAULT_TEMPLATE);
     let mut out = include_str!("reference.md").to_owned();
-    for section in SECTIONS {
+    for section in SECTIONS.iter().chain([KEYS]) {
         let table = match section.table {
             "" => String::new(),
             table => format!(" (`[{table}]` in the file)"),
@@ -77,7 +103,10 @@ pub fn reference() -> String {
         out.push_str(&format!("\n## {}{table}\n\n", section.title));
         out.push_str("| key | flag | variable | default | meaning |\n|---|---|---|---|---|\n");
         for setting in section.settings {
-            let value = value(&defaults, setting, None);
+            let value = match &setting.scope {
+                Scope::Key(access) => default_of_key(setting, (access.get)(&of_keys)),
+                _ => value(&defaults, setting, None),
+            };
             let default = value.map_or_else(String::new, |value| format!("`{value}`"));
             let form = (setting.form)();
             let flag = match (setting.flag, form.switch) {
@@ -112,6 +141,11 @@ pub(crate) fn default_of(setting: &Setting) -> Option<String> {
     }
 }
 
+/// The default of a setting of publishable keys. `None`: each key has to say it.
+fn default_of_key(setting: &Setting, value: Value) -> Option<Value> {
+    (!["key", "origins"].contains(&setting.key)).then_some(value)
+}
+
 /// Every template but the default one.
 fn others(loaded: &Loaded) -> impl Iterator<Item = &Template> {
     loaded.config.templates.iter().filter(|template| template.name != DEFAULT_TEMPLATE)
@@ -124,6 +158,7 @@ fn value(config: &Config, setting: &Setting, template: Option<&Template>) -> Opt
         (Scope::Gateway(_), Some(_)) => None,
         (Scope::Template(access), Some(template)) => Some((access.get)(template)),
         (Scope::Template(access), None) => config.template(DEFAULT_TEMPLATE).map(access.get),
+        (Scope::Key(_), _) => None,
     }
 }
 

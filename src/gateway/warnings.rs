@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::config::AccessConfig;
+use crate::keys::KeyConfig;
 
 /// Fewer characters can be guessed: 16 random ones of the alphabet of our own tokens have 80 bits.
 const LEAST_TOKEN_CHARS: usize = 16;
@@ -24,6 +25,19 @@ pub(super) fn of_tokens(access: &AccessConfig) -> Vec<String> {
         })
         .take(1);
     short.chain(access.token_file.as_deref().and_then(readable)).collect()
+}
+
+/// A sentence for each publishable key that is no more than a token for everybody.
+pub(super) fn of_keys(keys: &[KeyConfig]) -> Vec<String> {
+    let open = keys.iter().filter(|key| key.allows_any_origin());
+    open.map(|key| {
+        format!(
+            "any page and any program may use the publishable key {}: its origins are \"*\"; name the \
+             pages that are to use it",
+            key.name
+        )
+    })
+    .collect()
 }
 
 /// That others can read the file, if they can.
@@ -50,6 +64,16 @@ mod tests {
             token_file: file.map(Path::to_owned),
             ..AccessConfig::default()
         }
+    }
+
+    #[test]
+    fn a_key_for_every_origin_is_told() {
+        let key = |name: &str, origins: &[&str]| KeyConfig {
+            origins: origins.iter().map(|origin| (*origin).to_owned()).collect(),
+            ..KeyConfig::new(name, "python")
+        };
+        let told = of_keys(&[key("lesson", &["https://a.example"]), key("open", &["*"])]);
+        assert!(told.len() == 1 && told[0].contains("key open"), "{told:?}");
     }
 
     #[test]

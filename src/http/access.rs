@@ -45,6 +45,34 @@ impl Refused {
 /// What load balancers ask, which send no name of ours; the answers hold no secret.
 const PROBES: [&str; 2] = ["/healthz", "/readyz"];
 
+/// Which page sends a request, whatever the settings say of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Page<'a> {
+    /// None that is told.
+    Absent,
+    /// The gateway's own, of the host that the request goes to.
+    Own,
+    /// One of this origin; empty if it cannot be said.
+    Other(&'a str),
+}
+
+impl<'a> Page<'a> {
+    /// That of a request which [`AccessConfig::admit`] found fault with at most in its origin.
+    pub(super) fn of(target: &Uri, headers: &'a HeaderMap) -> Page<'a> {
+        let mut origins = headers.get_all(header::ORIGIN).iter();
+        let Some(origin) = origins.next() else { return Page::Absent };
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let host = target.authority().map_or(host, |authority| Some(authority.as_str()));
+        match (origin.to_str(), origins.next()) {
+            (Ok(origin), None) => match host.is_some_and(|host| same_origin(origin, host)) {
+                true => Page::Own,
+                false => Page::Other(origin),
+            },
+            _ => Page::Other(""),
+        }
+    }
+}
+
 impl AccessConfig {
     /// Whether a request of this version, with this target and these headers, may come in.
     pub(super) fn admit(
@@ -233,5 +261,29 @@ mod tests {
         assert!(ask(&config, "cells.example", Some("http://blog.example")).is_err());
         let open = AccessConfig { hosts: vec!["*".into()], origins: vec!["*".into()] };
         assert_eq!(ask(&open, "any.example", Some("null")), Ok(()));
+    }
+
+    #[test]
+    fn a_page_is_told_by_its_one_origin() {
+        let of = |target: &'static str, origins: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            headers.append(header::HOST, HeaderValue::from_static("localhost:8080"));
+            for origin in origins {
+                headers.append(header::ORIGIN, HeaderValue::from_static(origin));
+            }
+            match Page::of(&Uri::from_static(target), &headers) {
+                Page::Absent => "absent".to_owned(),
+                Page::Own => "own".to_owned(),
+                Page::Other(origin) => format!("other {origin}"),
+            }
+        };
+        let (own, other) = ("http://localhost:8080", "https://a.example");
+        assert_eq!(of("/", &[]), "absent");
+        assert_eq!(of("/", &[own]), "own");
+        assert_eq!(of("/", &[other]), "other https://a.example");
+        // A key names no origin like that, and so allows it only if it allows all.
+        assert_eq!(of("/", &[own, other]), "other ");
+        assert_eq!(of("/", &[own, own]), "other ");
+        assert_eq!(of("http://b.example/", &[own]), "other http://localhost:8080");
     }
 }

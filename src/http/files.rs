@@ -21,7 +21,7 @@ use super::AppState;
 use super::auth::Caller;
 use super::body::patiently;
 use super::problem::{Document, Problem};
-use crate::protocol::reply::Role;
+use crate::admission::Extra;
 use crate::session::files::{EntryKind, FileReader, check_path};
 
 /// Most entries of one listing: a few megabytes of JSON.
@@ -111,7 +111,7 @@ pub(super) async fn list(
     asked: Result<Query<Where>, QueryRejection>,
     caller: Caller,
 ) -> Result<Json<Directory>, Problem> {
-    let session = caller.session(&app, &id, Role::Editor)?;
+    let (session, _) = caller.session_for(&app, &id, Extra::Files)?;
     let Query(Where { path }) = asked.map_err(|error| Problem::bad_request(error.body_text()))?;
     // As people write a directory.
     let path = path.trim_end_matches('/').trim_start_matches("./");
@@ -159,7 +159,7 @@ pub(super) async fn download(
     caller: Caller,
 ) -> Result<Response, Problem> {
     let Path((id, path)) = place.map_err(|error| Problem::bad_request(error.body_text()))?;
-    let session = caller.session(&app, &id, Role::Editor)?;
+    let (session, _) = caller.session_for(&app, &id, Extra::Files)?;
     check_path(path.as_bytes()).map_err(Problem::bad_request)?;
     let file = session.read_file(&path).await?;
     let name = path.rsplit('/').next().unwrap_or_default();
@@ -216,7 +216,7 @@ pub(super) async fn upload(
     body: Body,
 ) -> Result<Response, Problem> {
     let Path((id, path)) = place.map_err(|error| Problem::bad_request(error.body_text()))?;
-    let session = caller.session(&app, &id, Role::Editor)?;
+    let (session, _) = caller.session_for(&app, &id, Extra::Files)?;
     check_path(path.as_bytes()).map_err(Problem::bad_request)?;
     let most = app.upload_bytes;
     let too_large = || {

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use tokio::time::Instant;
 
 use super::AppState;
+use super::auth::Caller;
 use super::problem::{Document, Problem};
 use crate::pool::TemplatePoolStatus;
 
@@ -25,8 +26,8 @@ pub(super) async fn live() -> &'static str {
     "ok\n"
 }
 
-/// `GET /readyz`: 200 when a session could be made, with a line for each template's pool; 503 while
-/// draining, without a backend, or while attempts to make sandboxes of any template fail.
+/// `GET /readyz`: 200 when a session could be made, with a line for each template's pool, which on a
+/// gateway with publishable keys only the gateway's token shows; 503 while draining, without a backend, or while attempts to make sandboxes of any template fail.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -40,10 +41,14 @@ pub(super) async fn live() -> &'static str {
          body = Document<'static>, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn ready(State(app): State<Arc<AppState>>) -> Response {
+pub(super) async fn ready(State(app): State<Arc<AppState>>, caller: Caller) -> Response {
     match app.registry.check().await {
         Ok(()) => {
             let mut text = "ready\n".to_owned();
+            // Where strangers come with keys, how much room there is is not for them to know.
+            if app.admission.has_keys() && caller.may_see_gateway(&app).is_err() {
+                return text.into_response();
+            }
             for template_pool in app.registry.pool() {
                 text += &describe(&template_pool);
             }

@@ -24,6 +24,8 @@ const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
         (status = 200, description = "Prometheus' text format", body = String),
         (status = 401, description = "Not the gateway's token, and the metrics are not public",
          body = Document<'static>, content_type = "application/problem+json"),
+        (status = 403, description = "A publishable key, and the metrics are not public",
+         body = Document<'static>, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn scrape(
@@ -31,7 +33,7 @@ pub(super) async fn scrape(
     caller: Caller,
 ) -> Result<Response, Problem> {
     if !app.metrics_public {
-        caller.may_make_sessions(&app)?;
+        caller.may_see_gateway(&app)?;
     }
     app.registry.measure();
     let text = app.metrics.render();

@@ -81,7 +81,9 @@ fn is_done(delivery: &Delivery) -> bool {
             (RunAnswer = "application/json"),
         )),
         (status = "4XX", description = "400: a body that cannot be read · 401: not the gateway's \
-         token · 404: no such template · 406, 415: no such form · 413: too long",
+         token and no publishable key · 403: the key allows no such template, origin or \
+         environment · 404: no such template · 406, 415: no such form · 413: too long · 429: too \
+         many sessions or cells",
          body = Document<'static>, content_type = "application/problem+json"),
         (status = 503, description = "All sessions are taken, or the gateway shuts down",
          body = Document<'static>, content_type = "application/problem+json"),
@@ -99,6 +101,7 @@ pub(super) async fn run(
     let form = Form::wanted(&headers)?;
     let Query(query) = query.map_err(|error| Problem::bad_request(error.body_text()))?;
     let order = Order::read(query, &headers, body, &app).await?;
+    caller.may_set(&app, &order.cell.env)?;
     let session = caller.create(&app, client, order.template.as_deref()).await?;
 
     let (tell, mut told) = mpsc::channel(1);
@@ -151,11 +154,17 @@ async fn pass_on(
     let seat = session.attach(join).await.map_err(|error| broken_off(&error.to_string()))?;
     let said = seat.send_charged(Ok(ClientMessage::Execute(cell)), charge).await;
     said.map_err(|error| broken_off(&error.to_string()))?;
+    // The only cell of a fresh session is refused only where a publishable key has no place for it
+    // or by a gateway that shuts down or has no memory for it.
+    let status = match session.key() {
+        Some(_) => StatusCode::TOO_MANY_REQUESTS,
+        None => StatusCode::SERVICE_UNAVAILABLE,
+    };
     let mut deliveries = Vec::new();
     loop {
         let taken = tokio::select! {
             () = tell.closed() => return Ok(()),
-            taken = next(&seat, &mut deliveries) => taken?,
+            taken = next(&seat, &mut deliveries, status) => taken?,
         };
         if taken.is_empty() {
             continue;
@@ -169,8 +178,13 @@ async fn pass_on(
     }
 }
 
-/// The next events, up to the cell's end; perhaps none of those that were taken is one.
-async fn next(seat: &Attachment, taken: &mut Vec<Delivery>) -> Result<Vec<Delivery>, Problem> {
+/// The next events, up to the cell's end; perhaps none of those that were taken is one. A cell that
+/// is refused is answered with this status.
+async fn next(
+    seat: &Attachment,
+    taken: &mut Vec<Delivery>,
+    refused: StatusCode,
+) -> Result<Vec<Delivery>, Problem> {
     let took = seat.outbox().take(taken).await;
     took.map_err(|departure| broken_off(&departure.to_string()))?;
     let mut events = Vec::with_capacity(taken.len());
@@ -178,10 +192,8 @@ async fn next(seat: &Attachment, taken: &mut Vec<Delivery>) -> Result<Vec<Delive
         if let Delivery::Reply(reply) = &delivery {
             match &reply.reply {
                 Reply::Gap { .. } => {}
-                // The only cell of a fresh session is refused only by a gateway that shuts down.
                 Reply::ProtocolError { message, .. } => {
-                    let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, message.clone());
-                    return Err(problem.for_now());
+                    return Err(Problem::new(refused, message.clone()).for_now());
                 }
                 // For participants: a token of the session, and who else is there.
                 _ => continue,

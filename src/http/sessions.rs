@@ -15,6 +15,7 @@ use super::AppState;
 use super::auth::Caller;
 use super::body::read_whole;
 use super::problem::{Document, Problem};
+use crate::admission::Extra;
 use crate::protocol::event::{EndReason, SessionState};
 use crate::protocol::reply::Role;
 use crate::session::GrantError;
@@ -49,6 +50,9 @@ pub(super) struct SessionInfo {
     cells: u64,
     /// When it began, in Unix milliseconds.
     created: u64,
+    /// Name of the publishable key that it was made with, if it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
 }
 
 /// The sessions of this gateway, oldest first.
@@ -61,13 +65,15 @@ pub(super) struct SessionInfo {
         (status = 200, description = "The sessions that live", body = Sessions),
         (status = 401, description = "Not the gateway's token", body = Document<'static>,
          content_type = "application/problem+json"),
+        (status = 403, description = "A publishable key", body = Document<'static>,
+         content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn list(
     State(app): State<Arc<AppState>>,
     caller: Caller,
 ) -> Result<Json<Sessions>, Problem> {
-    caller.may_make_sessions(&app)?;
+    caller.may_see_gateway(&app)?;
     let mut sessions: Vec<SessionInfo> = app
         .registry
         .handles()
@@ -82,6 +88,7 @@ pub(super) async fn list(
                 participants: summary.participants,
                 cells: summary.cells,
                 created: milliseconds(about.created),
+                key: session.key().map(|key| key.name.clone()),
             })
         })
         .collect();
@@ -175,7 +182,8 @@ pub(super) struct Granted {
          content_type = "application/problem+json"),
         (status = 401, description = "No token of this session", body = Document<'static>,
          content_type = "application/problem+json"),
-        (status = 403, description = "The token does not give the role `owner`",
+        (status = 403, description = "The token does not give the role `owner`, or the session was \
+         made with a publishable key that allows no share links",
          body = Document<'static>, content_type = "application/problem+json"),
         (status = 404, description = "No such session", body = Document<'static>,
          content_type = "application/problem+json"),
@@ -190,7 +198,7 @@ pub(super) async fn grant(
     body: Body,
 ) -> Result<Response, Problem> {
     // Before the body is read: a client that may not make tokens costs no memory.
-    let (session, maker) = caller.enter(&app, &id, Role::Owner)?;
+    let (session, maker) = caller.session_for(&app, &id, Extra::Sharing)?;
     let body = read_whole(
         body,
         GRANT_BYTES,

@@ -59,6 +59,7 @@ fn types() -> String {
         declared::<reply::Ready>,
         declared::<reply::LanguageInfo>,
         declared::<reply::ReadyLimits>,
+        declared::<reply::ReadyAllowed>,
         declared::<reply::Role>,
         declared::<reply::ParticipantInfo>,
         declared::<reply::Completeness>,

@@ -10,7 +10,7 @@ use axum::extract::{Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::STANDARD;
 use hyper::upgrade::{OnUpgrade, Parts};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
@@ -28,7 +28,7 @@ use super::problem::{Document, Problem};
 use super::server::WriteDeadline;
 use crate::admission::{OpenRequest, Refused, RefusedKind, Wanted};
 use crate::error::Chain;
-use crate::protocol::{BEARER_SUBPROTOCOL, Close, CloseCode, SUBPROTOCOL};
+use crate::protocol::{Close, CloseCode, SUBPROTOCOL};
 use crate::session::Attachment;
 use crate::socket::{self, Incoming};
 
@@ -82,9 +82,9 @@ pub(super) async fn upgrade(
         let text = "this connection cannot be upgraded; use HTTP/1.1";
         return Problem::bad_request(text).into_response();
     };
-    let offered = offered_protocols(request.headers());
-    let token = query.token.clone().or_else(|| bearer(request.headers(), &offered));
-    let speaks_ours = offered.iter().any(|protocol| protocol == SUBPROTOCOL);
+    let token = auth::token_of_socket(query.token.clone(), request.headers());
+    let speaks_ours =
+        auth::offered_protocols(request.headers()).iter().any(|protocol| protocol == SUBPROTOCOL);
 
     let client = *request.extensions().get::<Client>().unwrap_or(&Client::NOWHERE);
     let place = request.extensions_mut().remove::<Peer>().map(|peer| peer.place);
@@ -172,24 +172,6 @@ fn handshake(method: &Method, headers: &HeaderMap) -> Result<HeaderValue, WrongH
         return Err(WrongHandshake::Key);
     }
     HeaderValue::from_str(&derive_accept_key(key.as_bytes())).map_err(|_| WrongHandshake::Key)
-}
-
-fn offered_protocols(headers: &HeaderMap) -> Vec<String> {
-    let lines = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
-    lines
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(',').map(|part| part.trim().to_owned()))
-        .collect()
-}
-
-/// The token of an `Authorization: Bearer` header, or of a bearer subprotocol.
-fn bearer(headers: &HeaderMap, offered: &[String]) -> Option<String> {
-    if let Some(token) = auth::bearer(headers) {
-        return Some(token.to_owned());
-    }
-    let encoded = offered.iter().find_map(|one| one.strip_prefix(BEARER_SUBPROTOCOL))?;
-    let bytes = URL_SAFE_NO_PAD.decode(encoded.trim_end_matches('=')).ok()?;
-    String::from_utf8(bytes).ok()
 }
 
 async fn serve(
@@ -345,16 +327,5 @@ mod tests {
             let all = [&good[..], &[more]].concat();
             assert_eq!(handshake(&Method::GET, &headers(&all)), Err(wrong), "{more:?}");
         }
-    }
-
-    #[test]
-    fn a_token_is_found_in_a_header_or_a_subprotocol() {
-        let header = headers(&[("authorization", "bearer abc")]);
-        assert_eq!(bearer(&header, &[]).as_deref(), Some("abc"));
-        let offered =
-            headers(&[("sec-websocket-protocol", "cellgate.v1, cellgate.bearer.w6l-fn4")]);
-        let offered = offered_protocols(&offered);
-        assert_eq!(bearer(&HeaderMap::new(), &offered).as_deref(), Some("é~~~"));
-        assert_eq!(bearer(&HeaderMap::new(), &["cellgate.bearer.!".to_owned()]), None);
     }
 }

@@ -25,8 +25,8 @@ pub enum CloseCode {
     NoCapacity = 1013,
     /// No token, a wrong one, or one that has expired.
     Unauthorised = 4401,
-    /// The token is good for something else. No door sends it at present: what a token does not
-    /// open is [`CloseCode::Unauthorised`].
+    /// A publishable key is good for less: for other templates, or for pages of other origins. What
+    /// a token does not open is [`CloseCode::Unauthorised`].
     Forbidden = 4403,
     /// No session or template of that name.
     NoSuchSession = 4404,

@@ -46,7 +46,7 @@ pub enum ErrorCode {
     UnknownType,
     /// A cell of this id was accepted before.
     DuplicateId,
-    /// `limits.queue` cells wait already.
+    /// `limits.queue` cells wait already, or all that a publishable key allows.
     QueueFull,
     /// Longer than a limit of `ready.limits`.
     TooLarge,

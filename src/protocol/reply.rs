@@ -83,7 +83,7 @@ impl From<Refusal> for Reply {
 
 /// What a connection needs to know.
 #[derive(Clone, Debug, Serialize)]
-#[cfg_attr(test, derive(ts_rs::TS), ts(rename = "ReadyFields"))]
+#[cfg_attr(test, derive(ts_rs::TS), ts(rename = "ReadyFields", optional_fields))]
 pub struct Ready {
     /// The protocol's number.
     pub protocol: u32,
@@ -110,6 +110,19 @@ pub struct Ready {
     pub limits: ReadyLimits,
     /// `local` or `docker`.
     pub backend: &'static str,
+    /// What may be done over HTTP in this session; only where something may not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allowed: Option<ReadyAllowed>,
+}
+
+/// What a session allows that was made with a publishable key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(rename = "Allowed"))]
+pub struct ReadyAllowed {
+    /// Reading and writing files of the working directory.
+    pub files: bool,
+    /// Making share links.
+    pub sharing: bool,
 }
 
 /// The interpreter's language.

@@ -160,6 +160,7 @@ impl Actor {
             interrupt_grace: limits.interrupt_grace,
             memory_bytes: limits.memory_bytes,
             memory: memory.clone(),
+            key_holder: config.key_holder.clone(),
         };
         let archive = OutputArchive::new(
             config.log_directory.clone(),
@@ -204,7 +205,8 @@ impl Actor {
 
     /// Lives until the session is over and nothing of its sandbox is left.
     pub(super) async fn run(mut self) {
-        tracing::info!(template = self.about.template.name, "session begins");
+        let key = self.config.key_holder.as_ref().map(|holder| holder.key.config.name.as_str());
+        tracing::info!(template = self.about.template.name, key, "session begins");
         while self.departure.is_none() {
             match self.turn().await {
                 Turn::Command(Some(command)) => {

@@ -19,6 +19,7 @@ use std::time::Duration;
 use bytestring::ByteString;
 use serde::Serialize;
 
+use crate::keys::KeyHolder;
 use crate::link::{DriverCommand, DriverEvent};
 use crate::memory::{Account, Charge};
 use crate::protocol::client::{ClientMessage, Execute, Program};
@@ -28,6 +29,7 @@ use crate::protocol::event::{
 };
 use crate::protocol::reply::Reply;
 use crate::session::names::Names;
+use crate::tally::QuotaShare;
 
 mod budget;
 mod commands;
@@ -74,6 +76,8 @@ pub struct Rules {
     pub memory_bytes: u64,
     /// What the session may hold in memory: cells that wait and questions are charged to it.
     pub memory: Account,
+    /// The client with a publishable key whose cells are bounded; `None`: no key bounds them.
+    pub key_holder: Option<KeyHolder>,
 }
 
 impl Rules {
@@ -123,6 +127,8 @@ struct Waiting {
     execute: Execute,
     /// The memory of `execute`.
     charge: Charge,
+    /// Its place among the cells of a publishable key.
+    place: Option<QuotaShare>,
 }
 
 /// The state of one session.
@@ -375,14 +381,16 @@ impl State {
         let (id, by) = (Arc::clone(&cell.id), cell.by);
         let comm_id = cell.execute.comm.map(|comm| comm.comm_id);
         self.emit(Event::Started { id, code, execution_count, by, comm_id });
-        self.running = Some(Running::new(
+        let mut running = Running::new(
             number,
             cell.id,
             execution_count,
             timeout,
             cell.execute.stop_on_error,
             self.rules.output_bytes,
-        ));
+        );
+        running.place = cell.place;
+        self.running = Some(running);
     }
 
     fn stop_running(&mut self, stop: Stop) {

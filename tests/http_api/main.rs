@@ -13,6 +13,7 @@ mod common;
 mod description;
 mod files;
 mod hidden;
+mod keys;
 mod output;
 mod refusals;
 mod requests;
@@ -28,6 +29,7 @@ fn main() -> std::process::ExitCode {
         (files::CASES, all),
         (hidden::CASES, all),
         (files::ONCE, one),
+        (keys::CASES, one),
         (run::CASES, one),
         (refusals::CASES, one),
         (sessions::CASES, one),

@@ -1,6 +1,7 @@
 // What the address of the page says, and what this tab may do.
 //
 //   /#token=…              a gateway token: makes sessions         (also /?token=…)
+//   /?embed=1&key=pk_…     a publishable key, which makes sessions too and is no secret: it stays in the address
 //   /#session=…&token=…    a link somebody shared: one session, one role
 //   /#code=…               code to begin with
 //
@@ -26,8 +27,8 @@ export interface Arrival { code: string | null; shared: boolean; layout: "list" 
 export function arrive(): Arrival {
   const url = new URL(location.href);
   const fragment = new URLSearchParams(url.hash.slice(1));
-  const token = fragment.get("token") ?? url.searchParams.get("token");
   const session = fragment.get("session");
+  const token = fragment.get("token") ?? url.searchParams.get("token") ?? (session === null ? url.searchParams.get("key") : null);
   if (token && session) keepSession({ session, token, link: token });
   else if (token) {
     // A new token is a new beginning: the session of another one could not be made again.

@@ -8,6 +8,7 @@ use crate::config::codec::{
     Time, Variables, Word,
 };
 use crate::config::model::{BackendChoice, Config, LogFormat};
+use crate::keys::KeyConfig;
 use crate::language;
 use crate::sandbox::docker::DataPath;
 use crate::session::DetachedOutput;
@@ -17,6 +18,9 @@ use super::{Access, Scope, Section, Setting};
 
 /// The type behind [`Scope::Gateway`], by the name the rows use.
 type Gateway = Config;
+
+/// The type behind [`Scope::Key`].
+type Key = KeyConfig;
 
 /// A codec's form; the field only tells the compiler which number type the codec is for.
 fn form_of<T, C: Codec>(codec: C, _field: fn(&T) -> &C::Value) -> Form {
@@ -621,3 +625,93 @@ pub(crate) const SECTIONS: &[Section] = &[
         ],
     },
 ];
+
+/// What is set for each publishable key, in `[keys.NAME]` of the file.
+pub(crate) const KEYS: &Section = &Section {
+    title: "Publishable keys",
+    table: "keys.NAME",
+    sandbox: false,
+    settings: &[
+        setting!(
+            "key",
+            None,
+            Key.key,
+            Text { metavar: "KEY", check: check::publishable_key },
+            "Required: what clients send in a token's place, `pk_` and then 16 to 100 letters, digits, \
+             underscores and hyphens. It is no secret"
+        ),
+        setting!(
+            "templates",
+            None,
+            Key.templates,
+            List { metavar: "NAME", check: check::template },
+            "Templates that its sessions may be made from; the first is that of a client that names \
+             none"
+        ),
+        setting!(
+            "origins",
+            None,
+            Key.origins,
+            List { metavar: "ORIGIN", check: check::origin },
+            "Required: web origins whose pages may use the key and show the console in a frame with it, \
+             beside the gateway's own; * for any page, and for programs that name none"
+        ),
+        setting!(
+            "sessions",
+            None,
+            Key.sessions,
+            Count { min: 1, max: 100_000 },
+            "Most sessions at one time, of all holders"
+        ),
+        setting!(
+            "sessions_per_address",
+            None,
+            Key.sessions_per_address,
+            Count { min: 1, max: 100_000 },
+            "Those of them that were made from one address; an IPv6 network of 64 bits counts as one"
+        ),
+        setting!(
+            "cells",
+            None,
+            Key.cells,
+            Count { min: 1, max: 1_000_000 },
+            "Most cells that wait or run at one time, in all of its sessions; a change of a widget is a \
+             cell too"
+        ),
+        setting!(
+            "cells_per_address",
+            None,
+            Key.cells_per_address,
+            Count { min: 1, max: 1_000_000 },
+            "Those of them in sessions that were made from one address"
+        ),
+        setting!(
+            "lifetime",
+            None,
+            Key.lifetime,
+            LIFE,
+            "How long a session may live; at most session.lifetime"
+        ),
+        setting!(
+            "idle_timeout",
+            None,
+            Key.idle_timeout,
+            LIFE,
+            "How long a session may do nothing before it ends; at most session.idle_timeout"
+        ),
+        setting!(
+            "files",
+            None,
+            Key.files,
+            Switch,
+            "Whether files may be read and written over HTTP in its sessions"
+        ),
+        setting!(
+            "sharing",
+            None,
+            Key.sharing,
+            Switch,
+            "Whether share links may be made to its sessions"
+        ),
+    ],
+};

@@ -8,9 +8,10 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::Actor;
+use crate::keys::KeyConfig;
 use crate::protocol::client::ClientMessage;
 use crate::protocol::refusal::{ErrorCode, Refusal};
-use crate::protocol::reply::{Ready, ReadyLimits, Role};
+use crate::protocol::reply::{Ready, ReadyAllowed, ReadyLimits, Role};
 use crate::protocol::{self, Reply};
 use crate::session::state::ParticipantId;
 use crate::session::tokens::Granted;
@@ -101,6 +102,10 @@ impl Actor {
                 disk_bytes: limits.disk_bytes,
             },
             backend: self.about.backend.name(),
+            allowed: self.config.key_holder.as_ref().and_then(|holder| {
+                let KeyConfig { files, sharing, .. } = holder.key.config;
+                (!files || !sharing).then_some(ReadyAllowed { files, sharing })
+            }),
         }
     }
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::running::Stop;
 use super::{Effect, ParticipantId, RESTART_TIME, State, Waiting};
+use crate::keys::KeyHolder;
 use crate::link::DriverCommand;
 use crate::protocol::client::{Execute, Query};
 use crate::protocol::event::{Event, SessionState};
@@ -29,6 +30,11 @@ impl State {
             let message = format!("{} cells wait already; try again later", self.rules.queue);
             return Err(named(Refusal::new(ErrorCode::QueueFull, message)));
         }
+        if self.rules.key_holder.is_some() && !execute.env.is_empty() {
+            let message = "a session that was made with a publishable key takes no `env`; set what \
+                           the code needs in `os.environ`";
+            return Err(named(Refusal::new(ErrorCode::Forbidden, message)));
+        }
         let bytes = execute.bytes();
         let waiting: usize = self.waiting.iter().map(|cell| cell.charge.bytes()).sum();
         if waiting + bytes > QUEUE_BYTES && !self.waiting.is_empty() {
@@ -44,6 +50,12 @@ impl State {
                 return Err(named(Refusal::new(ErrorCode::QueueFull, exhausted.to_string())));
             }
         };
+        let place = match self.rules.key_holder.as_ref().map(KeyHolder::take_cell).transpose() {
+            Ok(place) => place,
+            Err(taken) => {
+                return Err(named(Refusal::new(ErrorCode::QueueFull, taken.to_string())));
+            }
+        };
         let Some((number, id)) = self.names.add(execute.id.clone()) else {
             let message = "a cell of this id was accepted before; ids are used once";
             return Err(named(Refusal::new(ErrorCode::DuplicateId, message)));
@@ -53,7 +65,7 @@ impl State {
         if execute.comm.is_none() {
             self.emit(Event::Queued { id: Arc::clone(&id), position, by: Arc::clone(by) });
         }
-        self.waiting.push_back(Waiting { number, id, by: Arc::clone(by), execute, charge });
+        self.waiting.push_back(Waiting { number, id, by: Arc::clone(by), execute, charge, place });
         self.start_next();
         Ok(())
     }

@@ -11,6 +11,7 @@ use crate::memory::Charge;
 use crate::protocol::comm::JsonObject;
 use crate::protocol::event::Stream;
 use crate::session::text::TextDecoder;
+use crate::tally::QuotaShare;
 
 /// Why a cell was told to stop. The first reason counts.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +37,8 @@ pub(super) struct Running {
     pub(super) stop: Option<Stop>,
     /// The values of its expressions, if they have come, and their memory.
     pub(super) user_expressions: Option<(JsonObject, Charge)>,
+    /// Its place among the cells of a publishable key, given back when it has ended.
+    pub(super) place: Option<QuotaShare>,
     decoders: [TextDecoder; 2],
     /// `None`: all of its output is shown.
     budget: Option<Budget>,
@@ -60,6 +63,7 @@ impl Running {
             stop_on_error,
             stop: None,
             user_expressions: None,
+            place: None,
             decoders: Default::default(),
             budget: budget.map(Budget::new),
             written: 0,

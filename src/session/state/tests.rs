@@ -4,6 +4,7 @@ use bytes::Bytes;
 use cellgate_driver::wire::{CellUsage, Done, ExitCause, Exited, Outcome, Usage};
 
 use super::*;
+use crate::keys::{KeyConfig, PublishableKey};
 use crate::protocol::client::{Query, QueryKind};
 use crate::protocol::comm::JsonObject;
 
@@ -16,6 +17,7 @@ fn rules() -> Rules {
         interrupt_grace: Duration::from_secs(2),
         memory_bytes: 512 << 20,
         memory: crate::memory::Budget::new(64 << 20).account(),
+        key_holder: None,
     }
 }
 
@@ -729,4 +731,61 @@ fn people_are_warned_once_before_memory_runs_out() {
     assert_eq!(told, [0, 0, 1, 0, 0, 0, 0, 1]);
     let unlimited = Usage { memory_bytes: 1 << 40, ..Usage::default() };
     assert_eq!(story.hear(DriverEvent::Usage(unlimited)).len(), 1);
+}
+
+/// Rules of a session that was made with a key of these bounds.
+fn bounded(holder: &KeyHolder) -> Rules {
+    Rules { key_holder: Some(holder.clone()), ..rules() }
+}
+
+fn holder(cells: usize) -> KeyHolder {
+    let mut config = KeyConfig::new("lesson", "python");
+    (config.cells, config.cells_per_address) = (cells, cells);
+    let key = Arc::new(PublishableKey::new(config));
+    KeyHolder { key, address: [192, 0, 2, 1].into() }
+}
+
+#[test]
+fn a_cell_of_a_key_has_its_place_from_its_acceptance_to_its_end() {
+    let holder = holder(2);
+    let mut story = Story::new(bounded(&holder));
+    let mut other = Story::new(bounded(&holder));
+    story.send(execute("a"));
+    story.send(execute("b"));
+    let refused = vec!["refused QueueFull"];
+    assert_eq!(story.send(execute("c")), refused);
+    assert_eq!(other.send(execute("d")), refused, "sessions of one key share its cells");
+    // The id of a cell that was refused is not used up.
+    story.send(ClientMessage::Interrupt { id: Some("b".into()) });
+    assert_eq!(other.send(execute("d"))[0], "queued d 0");
+    assert_eq!(story.send(execute("b2")), refused);
+    // A session that ends gives the places of all its cells back.
+    story.0.end(EndReason::Requested, "over");
+    story.read();
+    assert_eq!(other.send(execute("c"))[0], "queued c 1");
+    drop(other);
+    assert!(holder.take_cell().is_ok() && holder.take_cell().is_ok());
+}
+
+#[test]
+fn a_restart_gives_the_places_of_cells_back() {
+    let holder = holder(2);
+    let mut story = Story::new(bounded(&holder));
+    story.send(execute("a"));
+    story.send(execute("b"));
+    story.send(ClientMessage::Restart);
+    let _of_the_one_that_waited = holder.take_cell().unwrap();
+    assert!(
+        holder.take_cell().is_err(),
+        "the cell that runs is not over before the driver says so"
+    );
+}
+
+#[test]
+fn a_key_sets_no_environment() {
+    let mut story = Story::new(bounded(&holder(1)));
+    let env = [("A".to_owned(), "1".to_owned())].into();
+    let message = ClientMessage::Execute(Execute { env, ..Execute::default() });
+    assert_eq!(story.send(message.clone()), vec!["refused Forbidden"]);
+    assert_ne!(Story::new(rules()).send(message), vec!["refused Forbidden"]);
 }

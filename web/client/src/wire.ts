@@ -389,6 +389,8 @@ export type ReadyFields = {
   limits: Limits,
   /** `local` or `docker`. */
   backend: string,
+  /** What may be done over HTTP in this session; only where something may not. */
+  allowed?: Allowed,
 };
 
 /** The interpreter's language. */
@@ -421,6 +423,14 @@ export type Limits = {
   processes: number,
   /** Working directory. */
   disk_bytes: number,
+};
+
+/** What a session allows that was made with a publishable key. */
+export type Allowed = {
+  /** Reading and writing files of the working directory. */
+  files: boolean,
+  /** Making share links. */
+  sharing: boolean,
 };
 
 /** What a participant may do; who may do more comes first. */
