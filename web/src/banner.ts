@@ -29,12 +29,12 @@ export class Banner {
             <button type="submit" class="primary">Connect</button>
           </form>`;
       case "unavailable":
-        return html`<div class="banner warn"><p>${sentence(state.why)} Trying again in ${secondsTo(state.at)} s. Your code is kept here.</p>
+        return html`<div class="banner warn"><p>${sentence(state.why)} Reconnects automatically in ${secondsTo(state.at)} s. Your code is kept here.</p>
           <button type="button" @click=${() => this.#link.retryNow()}>Try now</button></div>`;
       case "waiting":
         return html`<div class="banner warn"><p>${state.stopped
-          ? `The gateway was told to stop, which ends what runs. Trying to reach it again in ${secondsTo(state.at)} s. Your code is kept here.`
-          : `Connection lost. Reconnecting in ${secondsTo(state.at)} s; what runs does not stop for that.`}</p>
+          ? `The gateway is shutting down, and running code ends with it. Reconnects automatically in ${secondsTo(state.at)} s. Your code is kept here.`
+          : `Connection lost. Reconnects automatically in ${secondsTo(state.at)} s. Running code keeps running.`}</p>
           <button type="button" @click=${() => this.#link.retryNow()}>Reconnect now</button></div>`;
       case "over":
         return html`<div class="banner"><p>${over(state)}</p>

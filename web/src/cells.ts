@@ -39,6 +39,7 @@ export class Cells {
   forget(cell: CellView): void { this.#removed = this.#removed.filter((removed) => removed.cell !== cell); }
 
   load(sources: CellSource[]): void {
+    for (const cell of this.known) cell.editor.forget();
     this.#list = [];
     this.#byId.clear();
     this.#selected = null;
@@ -128,7 +129,7 @@ export class Cells {
 
   #keepRemoved(cell: CellView, at: number): void {
     this.#removed.push({ cell, at });
-    if (this.#removed.length > KEPT) this.#removed.shift();
+    if (this.#removed.length > KEPT) this.#removed.shift()!.cell.editor.forget();
   }
 
   undoRemove(): void {

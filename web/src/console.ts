@@ -512,6 +512,11 @@ export class Console implements CellHost {
         else this.cells.show(next);
         next.element.scrollIntoView({ block: "nearest" });
       },
+      find: () => {
+        if (this.arrival.embed) return false;
+        void import("./find.js").then(({ showFind }) => showFind(this, cell.editor.selected));
+        return true;
+      },
       split: () => { if (this.arrival.layout !== "single" && this.canRun()) this.cells.split(cell, cell.editor.cursor); },
       leave: () => {
         cell.render();

@@ -74,7 +74,7 @@ export function showShare(console: Console): void {
   openDialog("Share", (redraw) => {
     if (!begun) { begun = true; void make(redraw); }
     return html`
-      <fieldset><legend>Whoever has the link can</legend>${offered.map(([value, name, does]) => html`
+      <fieldset><legend>Anyone with the link can</legend>${offered.map(([value, name, does]) => html`
         <label class="choice"><input type="radio" name="role" .checked=${role === value} @change=${() => { role = value; void make(redraw); }}>
           <span><strong>${name}</strong> ${does}</span></label>`)}</fieldset>
       <label class="field">Link to this live session
@@ -109,7 +109,7 @@ export function showPeople(console: Console): void {
     redraw();
     list?.focus();
   };
-  openDialog("Who is here", (redraw) => {
+  openDialog("Participants", (redraw) => {
     const { participants, ready } = console.overview;
     const mayRemove = ready?.role === "owner";
     return html`<ul class="list" tabindex="-1" aria-label="Participants">${participants.map((one) => {

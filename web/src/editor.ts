@@ -11,19 +11,22 @@ import type { CompletionContext, CompletionResult } from "@codemirror/autocomple
 import { defaultKeymap, history, historyKeymap, indentLess, indentMore } from "@codemirror/commands";
 import { pythonLanguage } from "@codemirror/lang-python";
 import { bracketMatching, HighlightStyle, indentOnInput, indentUnit, LanguageSupport, syntaxHighlighting } from "@codemirror/language";
-import { highlightSelectionMatches, search, searchKeymap, searchPanelOpen } from "@codemirror/search";
 import { Compartment, EditorState, Prec, StateEffect, StateField } from "@codemirror/state";
+import type { Extension } from "@codemirror/state";
 import { Decoration, drawSelection, EditorView, hoverTooltip, keymap, lineNumbers, placeholder } from "@codemirror/view";
 import type { DecorationSet, Tooltip } from "@codemirror/view";
 import { tags } from "@lezer/highlight";
 import type { Completions } from "../client/src/index.js";
 import { h } from "./dom.js";
+import { closeDocs, docs, docsOpen, help, showDocs } from "./editordocs.js";
 import { stripEscapes } from "./pure/screen.js";
 
 /** What the editor asks of the page. */
 export interface EditorHost {
   changed(): void;
   run(then: "stay" | "advance" | "insert"): void;
+  /** Searches all cells; says whether the page does that. */
+  find(): boolean;
   /** Divides the cell where the cursor is. */
   split(): void;
   /** Leaves the text for the list of cells. */
@@ -52,6 +55,34 @@ const markedLine = StateField.define<DecorationSet>({
   provide: (field) => EditorView.decorations.from(field),
 });
 
+/** Where a search has found something in the text, and which of these places is looked at. */
+export interface Found { ranges: readonly { from: number; to: number }[]; now: number | null }
+
+const setFound = StateEffect.define<Found>();
+const found = StateField.define<DecorationSet>({
+  create: () => Decoration.none,
+  update(marks, transaction) {
+    let next = marks.map(transaction.changes);
+    for (const effect of transaction.effects) {
+      if (!effect.is(setFound)) continue;
+      next = Decoration.set(effect.value.ranges.map(({ from, to }, at) => Decoration.mark({ class: at === effect.value.now ? "cm-found-now" : "cm-found" }).range(from, to)));
+    }
+    return next;
+  },
+  provide: (field) => EditorView.decorations.from(field),
+});
+
+/** What editors get a moment after the page has come: it is not needed to write and run. */
+let extras: Extension = [];
+const extra = new Compartment();
+const views = new Set<EditorView>();
+
+/** Loads it, for the editors there are and those to come. */
+export async function loadExtras(): Promise<void> {
+  extras = (await import("./editorextras.js")).extras;
+  for (const view of views) view.dispatch({ effects: extra.reconfigure(extras) });
+}
+
 const highlighting = HighlightStyle.define([
   { tag: [tags.keyword, tags.operatorKeyword, tags.controlKeyword, tags.definitionKeyword, tags.moduleKeyword], color: "var(--code-keyword)" },
   { tag: [tags.string, tags.special(tags.string)], color: "var(--code-string)" },
@@ -75,7 +106,8 @@ const theme = EditorView.theme({
   ".cm-cursor": { borderLeftColor: "var(--accent)", borderLeftWidth: "2px" },
   "&.cm-focused > .cm-scroller > .cm-selectionLayer .cm-selectionBackground, .cm-selectionBackground": { backgroundColor: "var(--selection)" },
   ".cm-selectionMatch": { backgroundColor: "var(--match)" },
-  ".cm-searchMatch": { backgroundColor: "var(--match)", outline: "1px solid var(--line)" },
+  ".cm-found": { backgroundColor: "var(--match)", outline: "1px solid var(--line-strong)" },
+  ".cm-found-now": { backgroundColor: "var(--selection)", outline: "2px solid var(--accent)" },
   "&.cm-focused .cm-matchingBracket": { backgroundColor: "var(--match)", outline: "none" },
   "&.cm-focused .cm-nonmatchingBracket": { color: "var(--bad)", backgroundColor: "transparent" },
   ".cm-culprit": { backgroundColor: "var(--bad-soft)", boxShadow: "inset 3px 0 var(--bad)" },
@@ -87,18 +119,11 @@ const theme = EditorView.theme({
   ".cm-tooltip.cm-tooltip-autocomplete > ul": { fontFamily: "var(--mono)", fontSize: "13px", maxHeight: "16em", padding: "4px" },
   ".cm-tooltip.cm-tooltip-autocomplete > ul > li": { padding: "2px 8px", borderRadius: "5px" },
   ".cm-tooltip.cm-tooltip-autocomplete > ul > li[aria-selected]": { backgroundColor: "var(--accent)", color: "var(--on-accent)" },
+  ".cm-completionDetail": { fontFamily: "var(--sans)", fontStyle: "normal", fontSize: "11.5px", color: "var(--muted)", marginLeft: "1.5em" },
+  "li[aria-selected] .cm-completionDetail": { color: "inherit" },
   ".cm-completionMatchedText": { textDecoration: "none", fontWeight: "700" },
+  ".docs .now": { fontWeight: "700", textDecoration: "underline", textUnderlineOffset: "3px" },
   ".docs": { fontFamily: "var(--mono)", fontSize: "12.5px", lineHeight: "1.5", whiteSpace: "pre-wrap", maxWidth: "44rem", maxHeight: "20rem", overflow: "auto", padding: "8px 12px", margin: "0" },
-  ".cm-panels": { zIndex: "2", backgroundColor: "var(--raised)", color: "var(--ink)", borderColor: "var(--line)" },
-  ".cm-panels-top": { borderRadius: "8px 8px 0 0", borderBottomColor: "var(--line)" },
-  ".cm-panel.cm-search": { padding: "6px 36px 6px 10px", fontFamily: "var(--sans)" },
-  ".cm-panel.cm-search label": { fontSize: "12.5px" },
-  ".cm-panel.cm-search input[type=checkbox]": { verticalAlign: "-2px" },
-  ".cm-panel.cm-search [name=close]": { top: "14px", right: "6px", width: "24px", height: "24px", fontSize: "16px", borderRadius: "5px", cursor: "pointer" },
-  ".cm-panel.cm-search [name=close]:hover, .cm-button:hover": { backgroundColor: "var(--hover)" },
-  ".cm-panel :focus-visible": { outline: "2px solid var(--accent)", outlineOffset: "1px" },
-  ".cm-textfield": { backgroundColor: "var(--surface)", color: "var(--ink)", border: "1px solid var(--line)", borderRadius: "5px", fontSize: "13px" },
-  ".cm-button": { backgroundImage: "none", backgroundColor: "var(--surface)", color: "var(--ink)", border: "1px solid var(--line)", borderRadius: "5px", fontSize: "13px" },
 });
 
 /** What the text is: it decides how it is coloured, and what is completed. */
@@ -168,6 +193,7 @@ export class Editor {
       state: EditorState.create({ doc: this.#code, extensions: this.#extensions(this.#label) }),
     });
     this.#still.remove();
+    views.add(this.#view);
     this.#view.contentDOM.tabIndex = this.#tabStop ? 0 : -1;
   }
 
@@ -221,6 +247,36 @@ export class Editor {
     this.view.dispatch({ effects: markLine.of(line) });
   }
 
+  /** Marks what a search has found. */
+  showFound(places: Found): void {
+    if (places.ranges.length === 0 && !this.#view) return;
+    this.view.dispatch({ effects: setFound.of(places) });
+  }
+
+  /** The cell is gone. */
+  forget(): void {
+    if (this.#view) views.delete(this.#view);
+  }
+
+  /** Shows a place of the text; the focus stays where it is. */
+  reveal(at: number): void {
+    const position = Math.min(at, this.view.state.doc.length);
+    this.view.dispatch({ effects: EditorView.scrollIntoView(position, { y: "center" }) });
+  }
+
+  /** What is selected, if it is within one line. */
+  get selected(): string {
+    if (!this.#view) return "";
+    const { main } = this.#view.state.selection;
+    const text = this.#view.state.sliceDoc(main.from, main.to);
+    return text.includes("\n") ? "" : text;
+  }
+
+  /** Replaces a part of the text. */
+  replace(from: number, to: number, insert: string): void {
+    this.view.dispatch({ changes: { from, to, insert }, userEvent: "input.replace" });
+  }
+
   goToLine(number: number): void {
     const line = this.view.state.doc.line(Math.min(Math.max(1, number), this.view.state.doc.lines));
     this.select(line.from, line.to);
@@ -253,7 +309,8 @@ export class Editor {
         { key: "Ctrl-Shift-_", run: split },
         // Escape closes what is open in the editor first, and leaves it only then.
         { key: "Escape", run: (view) => {
-          if (completionStatus(view.state) === "active" || searchPanelOpen(view.state)) return false;
+          if (completionStatus(view.state) === "active") return false;
+          if (docsOpen(view.state)) return closeDocs(view);
           closeCompletion(view); // one that was still being asked for
           host.leave();
           return true;
@@ -262,9 +319,9 @@ export class Editor {
       keymap.of([
         { key: "Tab", run: acceptCompletion },
         { key: "Tab", run: completeAfterWord },
-        { key: "Tab", run: indentMore, shift: indentLess },
+        { key: "Tab", run: indentMore, shift: (view) => this.#showDocs(view) || indentLess(view) },
+        { key: "Mod-f", run: () => host.find() },
         ...closeBracketsKeymap,
-        ...searchKeymap,
         ...historyKeymap,
         { key: "ArrowUp", run: step(-1) },
         { key: "ArrowDown", run: step(1) },
@@ -274,8 +331,8 @@ export class Editor {
       drawSelection(),
       indentUnit.of("    "),
       EditorState.tabSize.of(4),
-      highlightSelectionMatches(),
-      search({ top: true }),
+      found,
+      extra.of(extras),
       ...(this.#language === "python" ? this.#python() : []),
       markedLine,
       theme,
@@ -302,7 +359,18 @@ export class Editor {
       syntaxHighlighting(highlighting),
       autocompletion({ override: [(context) => this.#complete(context)], icons: false, maxRenderedOptions: 60, activateOnTypingDelay: 150 }),
       hoverTooltip((view, position) => this.#inspect(view, position), { hoverTime: 500 }),
+      docs,
+      help((code, cursor) => this.#host.inspect(code, cursor)),
     ];
+  }
+
+  /** Shows what is known of the name before the cursor; says whether there is a name. At the start of a line Shift+Tab moves the text to the left. */
+  #showDocs(view: EditorView): boolean {
+    const { main } = view.state.selection;
+    const line = view.state.doc.lineAt(main.head);
+    if (this.#language !== "python" || !main.empty || line.text.slice(0, main.head - line.from).trim() === "") return false;
+    void showDocs(view, main.head, (code, cursor) => this.#host.inspect(code, cursor));
+    return true;
   }
 
   async #complete(context: CompletionContext): Promise<CompletionResult | null> {
@@ -314,7 +382,7 @@ export class Editor {
     return {
       from: reply.start,
       to: reply.end,
-      options: reply.matches.map((label) => ({ label })),
+      options: reply.matches.map((label, at) => ({ label, ...(reply.types?.[at] && { detail: reply.types[at] }) })),
       validFor: /^\w*$/,
     };
   }

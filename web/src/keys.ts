@@ -3,7 +3,7 @@
 export type Command =
   | "edit" | "next" | "previous" | "above" | "below" | "remove" | "undo" | "stop" | "restart" | "help"
   | "run" | "run-advance" | "run-insert" | "move-up" | "move-down" | "first" | "last"
-  | "cut" | "copy" | "paste" | "join" | "to-markdown" | "to-code" | "collapse" | "line-numbers";
+  | "cut" | "copy" | "paste" | "join" | "to-markdown" | "to-code" | "collapse" | "line-numbers" | "find";
 
 export interface KeyHelp { keys: string; does: string }
 
@@ -22,7 +22,8 @@ export const HELP: { title: string; keys: KeyHelp[] }[] = [
       { keys: "Escape", does: "Leave the text" },
       { keys: "Tab", does: "Complete, or indent" },
       { keys: "Ctrl Space", does: "Complete" },
-      { keys: "Ctrl F", does: "Search" },
+      { keys: "Shift Tab", does: "Documentation" },
+      { keys: "Ctrl F", does: "Find and replace in all cells" },
       { keys: "Ctrl Shift -", does: "Split the cell" },
     ],
   },
@@ -40,6 +41,7 @@ export const HELP: { title: string; keys: KeyHelp[] }[] = [
       { keys: "M / Y", does: "Turn into Markdown, into code" },
       { keys: "O", does: "Hide or show the output" },
       { keys: "L", does: "Line numbers" },
+      { keys: "F", does: "Find and replace" },
       { keys: "I I", does: "Stop what runs" },
       { keys: "0 0", does: "Restart the interpreter" },
       { keys: "?", does: "This list" },
@@ -49,7 +51,7 @@ export const HELP: { title: string; keys: KeyHelp[] }[] = [
 
 const SINGLE: Record<string, Command> = {
   Enter: "edit", j: "next", ArrowDown: "next", k: "previous", ArrowUp: "previous", a: "above", b: "below", z: "undo",
-  x: "cut", c: "copy", v: "paste", M: "join", m: "to-markdown", y: "to-code", o: "collapse", l: "line-numbers",
+  x: "cut", c: "copy", v: "paste", M: "join", m: "to-markdown", y: "to-code", o: "collapse", l: "line-numbers", f: "find",
   "?": "help", J: "move-down", K: "move-up", Home: "first", End: "last",
 };
 const DOUBLE: Record<string, Command> = { d: "remove", i: "stop", "0": "restart" };

@@ -5,6 +5,7 @@ import { Console } from "./console.js";
 import { arrive } from "./credentials.js";
 import { redrawDialogs } from "./dialog.js";
 import { byId, toast } from "./dom.js";
+import { loadExtras } from "./editor.js";
 import { drawHeader } from "./header.js";
 import { Keys } from "./keys.js";
 import type { Command } from "./keys.js";
@@ -76,7 +77,7 @@ async function begin(): Promise<void> {
   }
   listen(console_);
   console_.connect();
-  setTimeout(() => void Promise.all([menu(), dialogs()]).catch(() => {}), REST_MS); // asked for again when it is needed
+  setTimeout(() => void Promise.all([menu(), dialogs(), loadExtras()]).catch(() => {}), REST_MS); // asked for again when it is needed
   setInterval(() => console_.tick(), 1000);
   setInterval(() => { if (!document.hidden) console_.measure(); }, PING_MS);
   // Not in a frame, where it would take the focus of the page around it, nor where it would bring
@@ -130,6 +131,7 @@ function obey(console: Console, command: Command): void {
     case "collapse": return console.act(cell, "collapse");
     case "line-numbers": return console.toggleLineNumbers();
     case "copy": return console.act(cell, "copy");
+    case "find": return void import("./find.js").then(({ showFind }) => showFind(console));
   }
   if (single || !console.canRun()) return;
   switch (command) {

@@ -44,6 +44,8 @@ function content(console: Console, button: HTMLElement, item: Entry): TemplateRe
     ${item("Save as Python (.py)", () => download(`${fileName(console)}.py`, toPython(console.document), "text/x-python"))}
     ${item("Copy a link with the code", () => copyCodeLink(console))}
     <hr role="separator">
+    ${item("Contents …", async () => (await import("./outline.js")).showOutline(console))}
+    ${item("Find in all cells …", () => import("./find.js").then(({ showFind }) => showFind(console)), { keys: "F" })}
     ${item("Line numbers", () => console.toggleLineNumbers(), { checked: console.lineNumbers(), keys: "L" })}
     <div role="group" aria-label="Theme" class="themes">${theme("system", "Auto")}${theme("light", "Light")}${theme("dark", "Dark")}</div>
     ${item("Keys …", showKeys, { keys: "?" })}

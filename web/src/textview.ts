@@ -10,8 +10,10 @@ import { bytes, count } from "./pure/words.js";
 
 const PART = 1 << 20; // characters joined into one Blob, which browsers keep outside of the heap
 const KEEP = 256 << 20; // characters kept for a download
-const FLOOD_LINES = 250; // in one frame: nobody reads what comes faster
+const FLOOD_LINES = 250; // in one frame: faster than anyone reads
+const FLOOD_CHARACTERS = 32 << 10; // the same, of long lines
 const LIVE_LINES = 100; // what is drawn of the newest meanwhile; a screen shows fewer
+const LIVE_CHARACTERS = 8 << 10; // the same, of long lines
 const CALM_FRAMES = 6; // after the last of a flood, until all that is kept is drawn
 
 export class TextView implements Drawable {
@@ -30,6 +32,7 @@ export class TextView implements Drawable {
   #within = false;
   #follow = true;
   #drawnLines = 0;
+  #drawnCharacters = 0;
   #calm = CALM_FRAMES; // frames since the last of a flood
 
   /** `name` is what a download is called, without its ending. */
@@ -52,7 +55,7 @@ export class TextView implements Drawable {
   draw(): void {
     const { head, omitted: beyond, within, tail } = this.screen.view();
     const live = this.#inFlood();
-    const skipped = live ? Math.max(0, tail.length - LIVE_LINES) : 0;
+    const skipped = live ? tail.length - newest(tail) : 0;
     if (live) this.#frames.request(this); // for the rest, once it is calm
     const omitted = beyond + skipped;
     const shownTail = withoutEmptyEnd(skipped > 0 ? tail.slice(skipped) : tail);
@@ -84,9 +87,10 @@ export class TextView implements Drawable {
 
   /** Whether lines come in faster than anybody reads, and the reader is where they come in. */
   #inFlood(): boolean {
-    const written = this.screen.lineCount;
-    this.#calm = written - this.#drawnLines > FLOOD_LINES ? 0 : this.#calm + 1;
-    this.#drawnLines = written;
+    const { lineCount: lines, written: characters } = this.screen;
+    this.#calm = lines - this.#drawnLines > FLOOD_LINES || characters - this.#drawnCharacters > FLOOD_CHARACTERS ? 0 : this.#calm + 1;
+    this.#drawnLines = lines;
+    this.#drawnCharacters = characters;
     return this.#follow && this.#calm < CALM_FRAMES;
   }
 
@@ -112,6 +116,16 @@ export class TextView implements Drawable {
     }
     this.#omitted.firstElementChild!.textContent = within ? "A part of this line is omitted" : `${count(omitted, "line")} omitted`;
   }
+}
+
+/** How many of the last lines are drawn while more come in than can be read. */
+function newest(lines: Line[]): number {
+  let characters = 0;
+  let count = 0;
+  for (let at = lines.length - 1; at >= 0 && count < LIVE_LINES && characters < LIVE_CHARACTERS; at -= 1, count += 1) {
+    for (const run of lines[at]!.runs) characters += run.text.length;
+  }
+  return count;
 }
 
 /** After a final line feed the cursor is on a line that has nothing yet: not to be shown. */

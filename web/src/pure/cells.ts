@@ -5,8 +5,17 @@ const ODD = /[^\x00-\u02ff\u0370-\u0482\u048a-\u0590\u1e00-\u200a\u2010-\u2027\u
 const NONE = /^[\p{Mn}\p{Me}\p{Cf}]$/u;
 const EMOJI = /^\p{Emoji_Presentation}$/u;
 
+/** What `cellsOf` found for each code point up to the end of the emoji, plus one; 0: not looked at yet. */
+const FOUND = new Uint8Array(0x20000);
+
 /** Cells of one character. */
 function cellsOf(character: string): number {
+  const code = character.codePointAt(0)!;
+  if (code >= FOUND.length) return measured(character);
+  return (FOUND[code] ||= measured(character) + 1) - 1;
+}
+
+function measured(character: string): number {
   if (!ODD.test(character)) return 1;
   if (NONE.test(character)) return 0;
   const code = character.codePointAt(0)!;

@@ -33,7 +33,7 @@ export const LIMITS: ScreenLimits = {
   head: 200, // what a reader sees first
   tail: 1000, // what a cursor can reach, and what is drawn anew at worst in one frame
   lineCharacters: 8192, // in cells of a terminal; longer lines are cut: layout of one huge line freezes a browser
-  characters: 256 << 10, // layout of ten million takes a browser seconds
+  characters: 96 << 10, // of the head, and of the tail: a browser lays out some 2 MiB of long lines a second
 };
 
 interface Pen { style: Style; pending: string }
@@ -50,6 +50,7 @@ export class Screen {
   #column = 0;
   #saved: { row: number; column: number } | null = null;
   #version = 0;
+  #written = 0;
   readonly #pens: { stdout: Pen; stderr: Pen } = {
     stdout: { style: PLAIN, pending: "" },
     stderr: { style: PLAIN_STDERR, pending: "" },
@@ -61,6 +62,9 @@ export class Screen {
   }
 
   get empty(): boolean { return this.#lines.length === 0; }
+
+  /** Characters that were ever written. */
+  get written(): number { return this.#written; }
 
   /** All lines there ever were. */
   get lineCount(): number { return this.#lines.length + this.#dropped; }
@@ -104,6 +108,7 @@ export class Screen {
   }
 
   write(text: string, stream: "stdout" | "stderr" = "stdout"): void {
+    this.#written += text.length;
     const pen = this.#pens[stream];
     if (pen.pending) {
       text = pen.pending + text;

@@ -149,7 +149,7 @@ for (const colorScheme of ["light", "dark"]) {
     assert.deepEqual(cut, [], "titles that are cut");
     await console_.page.keyboard.press("Escape");
     await console_.page.getByRole("button", { name: "Menu" }).tap();
-    assert.equal(await console_.page.getByRole("menuitem", { name: "Restart the interpreter" }).count(), 1);
+    await console_.page.getByRole("menuitem", { name: "Restart the interpreter" }).waitFor();
     await console_.page.keyboard.press("Escape");
     await console_.page.getByRole("button", { name: "Run cell 1" }).tap();
     await console_.phase(1, "ok");

@@ -36,7 +36,7 @@ test("a connection that breaks in the middle of a stream comes back without a tr
   the.gateway.down = true;
   the.gateway.breakConnections();
   await console_.page.locator(".state", { hasText: /Reconnecting in \d+ s/ }).waitFor();
-  await console_.page.locator(".banner", { hasText: "what runs does not stop for that" }).waitFor();
+  await console_.page.locator(".banner", { hasText: "Running code keeps running" }).waitFor();
   the.gateway.down = false;
   await console_.reconnect();
   await console_.phase(1, "ok");
@@ -88,7 +88,7 @@ test("two browsers work in one session, and each sees who is here and who runs w
   await ada.cell(2).locator(".by", { hasText: "Grace" }).waitFor();
   for (const one of [ada, grace]) {
     await one.page.getByRole("button", { name: "2 people are here" }).click();
-    const dialog = one.page.getByRole("dialog", { name: "Who is here" });
+    const dialog = one.page.getByRole("dialog", { name: "Participants" });
     const people = (await dialog.locator("li > span").allTextContents()).map((text) => text.replace(/\s+/g, " ").replace(/(owns|works)/, " $1").replace(/ +/g, " ").trim());
     assert.deepEqual(people.map((text) => text.replace(" (you)", "")).sort(), ["Ada owner", "Grace editor"]);
     assert.equal(people.filter((text) => text.includes("(you)")).length, 1);
@@ -315,7 +315,7 @@ test("an owner removes a participant", async () => {
   const { page } = ada;
   page.on("dialog", (dialog) => { assert.match(dialog.message(), /^Remove Eve\? .*revoke it too/); void dialog.accept(); });
   await page.getByRole("button", { name: "3 people are here" }).click();
-  const dialog = page.getByRole("dialog", { name: "Who is here" });
+  const dialog = page.getByRole("dialog", { name: "Participants" });
   await accessible(page, "who is here");
   assert.equal(await dialog.getByRole("button", { name: "Remove Ada" }).count(), 0, "not oneself");
   const removeEve = dialog.getByRole("button", { name: "Remove Eve" });
@@ -335,7 +335,7 @@ test("an owner removes a participant", async () => {
   assert.equal(await grace.page.getByRole("button", { name: /^Remove / }).count(), 0, "an editor removes no one");
 });
 
-test("a gateway that is told to stop says so, and not that what runs goes on", async () => {
+test("a gateway that shuts down says so, and not that running code keeps running", async () => {
   // The other tests use the real one further.
   await the.script();
   const console_ = await fresh();
@@ -343,13 +343,13 @@ test("a gateway that is told to stop says so, and not that what runs goes on", a
   await console_.phase(1, "running");
   the.gateway.down = true;
   for (const socket of the.gateway.sockets) socket.close(1001, "the gateway is shutting down");
-  const banner = console_.page.locator(".banner", { hasText: "The gateway was told to stop, which ends what runs." });
+  const banner = console_.page.locator(".banner", { hasText: "The gateway is shutting down, and running code ends with it." });
   await banner.waitFor();
   // The next attempt fails for another reason, which changes nothing of it.
   await console_.reconnect();
   await console_.page.waitForTimeout(300);
   await banner.waitFor();
-  assert.equal(await console_.page.getByText("does not stop for that").count(), 0);
+  assert.equal(await console_.page.getByText("Running code keeps running").count(), 0);
   the.gateway.down = false;
   await console_.reconnect();
   await banner.waitFor({ state: "detached" });
