@@ -10,6 +10,7 @@ from _cellgate import magics, name_lookup, session
 from _cellgate.magic_syntax import Scanner
 
 _MAX_MATCHES = 500
+_MAX_SOURCE = 1 << 20  # bytes of a module that is read for its names
 _PATH = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*)\.(\w*)$")
 _WORD = re.compile(r"([^\W\d]\w*)?$")
 _MAGIC = re.compile(r"\s*(%{1,2})(\w*)$")
@@ -21,7 +22,7 @@ _CALLED = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*)$")
 
 
 def complete(code, cursor):
-    """{"matches", "start", "end"}: what could stand in place of code[start:end]."""
+    """What could stand in place of code[start:end], each with what it is (`types`)."""
     before = code[:cursor]
     line = before.rsplit("\n", 1)[-1]
     scanner = Scanner()
@@ -34,8 +35,45 @@ def complete(code, cursor):
         matches, typed = _in_string(line, scanner)
     else:
         matches, typed = _in_code(before, line, fresh)
-    end = cursor
-    return {"matches": matches[:_MAX_MATCHES], "start": end - len(typed), "end": end}
+    start = cursor - len(typed)
+    matches = matches[:_MAX_MATCHES]
+    kinds = ["" for _ in matches] if scanner.quote else types_of(code[:start], matches)
+    return {"matches": matches, "start": start, "end": cursor, "types": kinds}
+
+
+def types_of(before, matches):
+    """What each completion of the code before it is: a word, or nothing where that is not known."""
+    line = before.rsplit("\n", 1)[-1]
+    if _FROM.match(line) or _IMPORT.match(line):
+        return ["module"] * len(matches)
+    imported = _FROM_IMPORT.match(line)
+    if imported:
+        module = sys.modules.get(imported.group(1))
+        return [_type_in(module, name, "") for name in matches]
+    path = _PATH.search(line)
+    if path and not path.group(2):
+        value = name_lookup.resolve(path.group(1))
+        return [_type_in(value, name, "attribute") for name in matches]
+    return [_type_of_name(name) for name in matches]
+
+
+def _type_in(value, name, otherwise):
+    if value is name_lookup.MISSING or value is None:
+        return otherwise
+    found = name_lookup.attribute(value, name)
+    kind = "" if found is name_lookup.MISSING else name_lookup.kind_of(found)
+    return kind if kind and kind != "variable" else otherwise
+
+
+def _type_of_name(name):
+    if name.endswith("="):
+        return "argument"
+    if name.startswith("%"):
+        return "magic"
+    value = name_lookup.resolve(name) if name.isidentifier() else name_lookup.MISSING
+    if value is not name_lookup.MISSING:
+        return name_lookup.kind_of(value)
+    return "keyword" if keyword.iskeyword(name) else ""
 
 
 def _in_code(before, line, fresh):
@@ -144,5 +182,41 @@ def _folders_of(package):
 
 def _members(package):
     module = sys.modules.get(package)
-    found = set() if module is None else name_lookup.attributes(module)
+    found = _names_in_source(package) if module is None else name_lookup.attributes(module)
     return found | _modules(package)
+
+
+def _names_in_source(package):
+    """The names that a module defines which was not imported yet, by its source: nothing of it runs."""
+    import ast
+
+    places = _folders_of(package.rpartition(".")[0]) if "." in package else sys.path
+    name = package.rpartition(".")[2]
+    for place in places:
+        for path in (os.path.join(place, name, "__init__.py"), os.path.join(place, name + ".py")):
+            try:
+                if os.path.getsize(path) > _MAX_SOURCE:
+                    return set()
+                with open(path, "rb") as source:
+                    tree = ast.parse(source.read())
+            except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+                continue
+            return set(_defined_in(tree.body))
+    return set()
+
+
+def _defined_in(statements):
+    import ast
+
+    for statement in statements:
+        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield statement.name
+        elif isinstance(statement, (ast.Import, ast.ImportFrom)):
+            for alias in statement.names:
+                yield (alias.asname or alias.name).split(".")[0]
+        elif isinstance(statement, (ast.Assign, ast.AnnAssign)):
+            targets = getattr(statement, "targets", None) or [statement.target]
+            yield from (target.id for target in targets if isinstance(target, ast.Name))
+        elif isinstance(statement, (ast.If, ast.Try)):
+            handled = [part for handler in getattr(statement, "handlers", ()) for part in handler.body]
+            yield from _defined_in([*statement.body, *statement.orelse, *handled])

@@ -6,7 +6,7 @@ from itertools import islice
 from IPython.core.completer import provisionalcompleter, rectify_completions
 from IPython.utils.tokenutil import token_at_cursor
 
-from _cellgate import ipython_shell
+from _cellgate import completion, ipython_shell
 
 _MAX_MATCHES = 500
 _MOST_FOUND = 5000  # before those that were not asked for are left out
@@ -30,7 +30,7 @@ def _complete(shell, code, cursor):
         found = shell.Completer.completions(code, cursor)
         found = list(islice(rectify_completions(code, list(found)), _MOST_FOUND))
     if not found:
-        return {"matches": [], "start": cursor, "end": cursor}
+        return {"matches": [], "start": cursor, "end": cursor, "types": []}
     start, texts = found[0].start, [one.text for one in found]
     # Some versions take the dot before an attribute to what they replace, some the object too.
     typed = code[start : code.rfind(".", start, cursor) + 1]
@@ -38,7 +38,10 @@ def _complete(shell, code, cursor):
         start, texts = start + len(typed), [text[len(typed) :] for text in texts]
     if not code.startswith("_", start):
         texts = [text for text in texts if not text.startswith("_")]
-    return {"matches": texts[:_MAX_MATCHES], "start": start, "end": found[0].end}
+    texts = texts[:_MAX_MATCHES]
+    # IPython's own words for them come from jedi, which is off.
+    types = completion.types_of(code[:start], texts)
+    return {"matches": texts, "start": start, "end": found[0].end, "types": types}
 
 
 def _inspect(shell, code, cursor):

@@ -57,6 +57,15 @@ def attribute(value, name):
     return found
 
 
+def kind_of(value):
+    """The word for a value among completions: what it is, not what its class is called."""
+    if is_a(value, types.ModuleType):
+        return "module"
+    if is_a(value, type):
+        return "class"
+    return "function" if is_a(value, *_ROUTINES) else "variable"
+
+
 def attributes(value):
     """The names `value.` can be followed by, as a set."""
     if is_a(value, types.ModuleType):

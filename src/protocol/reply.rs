@@ -214,6 +214,11 @@ pub struct CompleteAnswer {
     /// Texts that fit.
     #[serde(default)]
     pub matches: Vec<String>,
+    /// What each of them is, in the same order: `function`, `class`, `module`, `variable`,
+    /// `attribute`, `argument`, `keyword`, `magic`, or nothing where that is not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(test, ts(optional, as = "Option<_>"))]
+    pub types: Vec<String>,
     /// Where the text they replace begins, in characters.
     #[serde(default)]
     pub start: u64,

@@ -41,7 +41,14 @@ export interface SessionListener {
 }
 
 /** Completions at a cursor. Positions count UTF-16 units, as JavaScript strings do. */
-export interface Completions { matches: string[]; start: number; end: number; busy: boolean }
+export interface Completions {
+  matches: string[];
+  /** What each of them is (`function`, `module`, …); empty where the interpreter does not say. */
+  types: string[];
+  start: number;
+  end: number;
+  busy: boolean;
+}
 
 interface Call { resolve(reply: Reply): void; reject(error: Error): void }
 
@@ -237,6 +244,7 @@ export class Session implements AsyncIterable<SessionEvent | Gap> {
     if (reply.type !== "complete_reply") throw new CellgateError(`complete was answered by ${reply.type}`);
     return {
       matches: reply.matches,
+      types: reply.types ?? [],
       start: charactersToUnits(code, reply.start),
       end: charactersToUnits(code, reply.end),
       busy: reply.busy ?? false,
