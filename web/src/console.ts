@@ -33,6 +33,7 @@ import type { Stopping } from "./runs.js";
 import type { Consent } from "./rich/consent.js";
 import type { Rich } from "./rich/rich.js";
 import { Store } from "./store.js";
+import { Tables } from "./tables.js";
 import { Trust } from "./trust.js";
 import { Widgets } from "./widgets.js";
 
@@ -64,6 +65,7 @@ export class Console implements CellHost {
   readonly store: Store;
   readonly runs: Runs;
   readonly widgets: Widgets;
+  readonly tables: Tables;
   readonly #trust = new Trust();
   /** The links this page has made. */
   readonly #links = new Map<Role, ShareLink>();
@@ -105,6 +107,7 @@ export class Console implements CellHost {
     });
     this.#banner = new Banner(this.#link);
     const link = this.#link;
+    this.tables = new Tables(this);
     const { cells } = this;
     this.runs = new Runs({
       get session() { return link.session; },
@@ -241,6 +244,7 @@ export class Console implements CellHost {
     this.frames.request();
     this.#take(event);
     if (this.#seq === this.#replayedTo) this.widgets.caughtUp();
+    if (event.type === "status" && event.state === "idle" && this.#seq >= this.#replayedTo) this.tables.idle();
   }
 
   #take(event: SessionEvent): void {

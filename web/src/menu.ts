@@ -43,6 +43,7 @@ export function showMenu(console: Console, button: HTMLElement): void {
     ${item("Open a file …", () => openFile(console))}
     ${item("Documents …", () => showDocuments(console))}
     ${item("Examples …", () => showExamples(console))}
+    ${item("Variables …", async () => (await import("./variables.js")).showVariables(console), online)}
     ${item("Files in the session …", () => showFiles(console), canFiles && online)}
     <hr role="separator">
     ${item("Save as notebook (.ipynb)", () => saveNotebook(console))}
