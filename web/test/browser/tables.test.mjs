@@ -24,7 +24,7 @@ PROGRAMS.largeTable = {
 };
 PROGRAMS.runsOn = {
   code: "import time\nprint('runs')\ntime.sleep(600)",
-  async play(cell) { cell.out("runs\n"); await cell.sleep(600_000); },
+  async play(cell) { cell.out("runs\n"); await cell.interrupted; },
 };
 PROGRAMS.dicts = {
   code: "people = [{'name': 'Ada', 'born': 1815}, {'name': 'Grace', 'born': 1906}]\npeople",
