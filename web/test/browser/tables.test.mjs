@@ -13,10 +13,10 @@ const SENT = 700;
 const ROWS = 100_000;
 const MIME = "application/vnd.dataresource+json";
 PROGRAMS.largeTable = {
-  code: "import pandas as pd\nframe = pd.DataFrame({'n': range(100_000), 'half': [n / 2 if n >= 700 else n for n in range(100_000)], 's': ['row %d' % (n * 7) for n in range(100_000)]})\nframe",
+  code: "import pandas as pd\nframe = pd.DataFrame({'n': range(100_000), 'half': [n / 2 if n >= 5000 else n for n in range(100_000)], 's': ['row %d' % (n * 7) for n in range(100_000)]})\nframe",
   play(cell) {
     const fields = [{ name: "index", type: "integer" }, { name: "n", type: "integer" }, { name: "half", type: "number" }, { name: "s", type: "string" }];
-    const rows = Array.from({ length: ROWS }, (_, n) => [n, n, n >= 700 ? n / 2 : n, `row ${n * 7}`]);
+    const rows = Array.from({ length: ROWS }, (_, n) => [n, n, n >= 5000 ? n / 2 : n, `row ${n * 7}`]);
     cell.session.values.set("frame", { table: "t1", fields, keys: ["index"], rows });
     cell.result({ "text/plain": "frame", "text/html": "<table></table>", [MIME]: { schema: { fields, primaryKey: ["index"] }, data: rows.slice(0, SENT) } },
       { [MIME]: { total_rows: ROWS, total_columns: 3, rows: SENT, columns: 3, table: "t1" } });
