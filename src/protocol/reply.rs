@@ -73,7 +73,7 @@ pub enum Reply {
         id: String,
         /// The runner's answer.
         #[serde(flatten)]
-        answer: TableAnswer,
+        answer: Box<TableAnswer>,
     },
     /// Answer to `variables`.
     VariablesReply {

@@ -181,7 +181,8 @@ fn busy(query: Query) -> Reply {
             Reply::IsCompleteReply { id, answer }
         }
         QueryKind::Table(_) => {
-            Reply::TableReply { id, answer: TableAnswer { busy: true, ..TableAnswer::default() } }
+            let answer = Box::new(TableAnswer { busy: true, ..TableAnswer::default() });
+            Reply::TableReply { id, answer }
         }
         QueryKind::Variables => {
             let answer = VariablesAnswer { busy: true, ..VariablesAnswer::default() };
