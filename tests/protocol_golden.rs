@@ -48,11 +48,11 @@ fn every_message_of_the_protocol_has_a_golden_file() {
         golden().into_iter().filter(|(_, g)| g.from == from).map(|(name, _)| name).collect()
     };
     let set = |text: &str| text.split_whitespace().map(str::to_owned).collect::<BTreeSet<_>>();
-    let client = "ack comm_close comm_msg comm_open complete end execute input inspect interrupt is_complete ping restart";
+    let client = "ack comm_close comm_msg comm_open complete end execute input inspect interrupt is_complete ping restart table variables";
     assert_eq!(names("client"), set(client));
     let gateway = "clear_output comm_close comm_msg comm_open complete_reply display done ended \
                    error gap input_request inspect_reply is_complete_reply notice participants pong protocol_error queued \
-                   ready restarted result started status stderr stdout truncated usage";
+                   ready restarted result started status stderr stdout table_reply truncated usage variables_reply";
     assert_eq!(names("gateway"), set(gateway));
 }
 
@@ -89,7 +89,14 @@ fn said(read: &ClientMessage, golden: &Value) -> Value {
         ClientMessage::Restart => json!({"type": "restart"}),
         ClientMessage::Query(Query { id, kind, code, cursor }) => match kind {
             QueryKind::IsComplete => json!({"type": "is_complete", "id": id, "code": code}),
-            _ => json!({"type": kind, "id": id, "code": code, "cursor": cursor}),
+            QueryKind::Variables => json!({"type": "variables", "id": id}),
+            QueryKind::Table(question) => {
+                let mut all = serde_json::to_value(question).unwrap();
+                all["type"] = json!("table");
+                all["id"] = json!(id);
+                all
+            }
+            _ => json!({"type": kind.name(), "id": id, "code": code, "cursor": cursor}),
         },
         ClientMessage::Ack { seq } => json!({"type": "ack", "seq": seq}),
         ClientMessage::Ping { fields } => {
@@ -119,6 +126,11 @@ fn is_default(field: &str) -> bool {
         "metadata",
         "buffers",
         "user_expressions",
+        "from",
+        "count",
+        "sort",
+        "filter",
+        "format",
     ]
     .contains(&field)
 }
@@ -371,6 +383,14 @@ fn reply(name: &str, f: &Fields<'_>) -> Option<Reply> {
             answer: serde_json::from_str(&answer().to_string()).unwrap(),
         },
         "is_complete_reply" => Reply::IsCompleteReply {
+            id: f.text("id"),
+            answer: serde_json::from_value(answer()).unwrap(),
+        },
+        "table_reply" => Reply::TableReply {
+            id: f.text("id"),
+            answer: serde_json::from_str(&answer().to_string()).unwrap(),
+        },
+        "variables_reply" => Reply::VariablesReply {
             id: f.text("id"),
             answer: serde_json::from_value(answer()).unwrap(),
         },

@@ -39,7 +39,7 @@ def describe(path, value, detail):
     signature = name_lookup.signature_of(value)
     if signature is not None:
         lines.append("Signature: %s%s" % (path, _text_of(signature)))
-    lines.append("Type:      %s" % _type_name(type(value)))
+    lines.append("Type:      %s" % type_name(type(value)))
     if type(value) in _SIMPLE:
         lines.append("Value:     %s" % repr(value)[:1000])
     elif type(value) in (list, tuple, dict, set, frozenset):
@@ -80,7 +80,8 @@ def _paths(code, cursor):
                 return
 
 
-def _type_name(cls):
+def type_name(cls):
+    """The name of a class, with its module unless that goes without saying."""
     name = type.__dict__["__qualname__"].__get__(cls)
     module = vars(cls).get("__module__")
     # Types in C that hold a slot of that name, such as functions in C, tell no module themselves.
@@ -105,7 +106,7 @@ def _text_of(signature):
     for item in signature.parameters.values():
         default, note = item.default, item.annotation
         if default is not empty and type(default) not in _SIMPLE:
-            default = _FixedRepr("<%s>" % _type_name(type(default)))
+            default = _FixedRepr("<%s>" % type_name(type(default)))
         if note is not empty and not name_lookup.is_a(note, type, str):
             note = _annotation(note)
         shown.append(item.replace(default=default, annotation=note))
@@ -118,7 +119,7 @@ def _text_of(signature):
 def _annotation(note):
     module = type(note).__module__
     return _FixedRepr(
-        repr(note) if module in ("typing", "types", "builtins") else _type_name(type(note))
+        repr(note) if module in ("typing", "types", "builtins") else type_name(type(note))
     )
 
 

@@ -68,7 +68,7 @@ class _Publisher(DisplayPublisher):
 
 
 class _Formatter(DisplayFormatter):
-    """IPython's formatter; adds to a pandas DataFrame the table that the console draws."""
+    """IPython's formatter; adds to a DataFrame and its like the table that the console draws."""
 
     def format(self, obj, include=None, exclude=None):
         """(data, metadata) of an object."""
@@ -77,19 +77,18 @@ class _Formatter(DisplayFormatter):
             data, metadata = super().format(obj, include, exclude)
         finally:
             SHELL.formats = before
-        kind = type(obj)
-        if data and kind.__name__ == "DataFrame" and str(kind.__module__).split(".")[0] == "pandas":
+        if data and mime.may_be_table(obj):
             self._add_table(obj, data, metadata)
         return data, metadata
 
     @staticmethod
-    def _add_table(frame, data, metadata):
+    def _add_table(value, data, metadata):
         from _cellgate import tables
 
         try:
-            table = tables.of_frame(frame)
+            table = tables.of_value(value)
         except Exception:
-            return  # the table is an addition: the frame is shown as IPython shows it
+            return  # the table is an addition: the value is shown as IPython shows it
         if table is not None:
             data[tables.MIME], metadata[tables.MIME] = table
 

@@ -27,6 +27,8 @@ METHODS = (
 )
 _BINARY = ("image/", "audio/", "video/", "application/pdf")
 _CONTAINERS = (dict, list, tuple, set, frozenset)
+_TABLES = {"DataFrame", "Series", "Table"}
+_TABLE_LIBRARIES = {"pandas", "polars", "pyarrow"}
 _PLAIN_TYPES = {bool, int, float, complex, str, bytes, type(None), *_CONTAINERS}
 
 
@@ -35,6 +37,12 @@ def bundle(value, include=None, exclude=None):
     data, metadata = {}, {}
     if type(value) not in _PLAIN_TYPES and not isinstance(value, type):
         _collect(value, data, metadata, include, exclude)
+    if may_be_table(value):
+        from _cellgate import tables
+
+        table = _try(value, "table", lambda: tables.of_value(value))
+        if table is not None:
+            data[tables.MIME], metadata[tables.MIME] = table
     if "text/plain" not in data:
         data["text/plain"] = plain_text(value)
     wanted = {
@@ -44,6 +52,14 @@ def bundle(value, include=None, exclude=None):
     }
     metadata = {kind: item for kind, item in metadata.items() if kind in wanted or kind not in data}
     return portable(wanted), metadata
+
+
+def may_be_table(value):
+    """Whether it is worth loading `tables` for a value: a quick look that no table escapes."""
+    cls = type(value)
+    if cls is list:
+        return bool(value) and type(value[0]) is dict
+    return cls.__name__ in _TABLES and str(cls.__module__).split(".")[0] in _TABLE_LIBRARIES
 
 
 def _collect(value, data, metadata, include, exclude):
@@ -64,16 +80,7 @@ def _collect(value, data, metadata, include, exclude):
             answer, metadata[kind] = answer
         if answer is not None:
             data[kind] = answer
-    if (
-        type(value).__name__ == "DataFrame"
-        and str(type(value).__module__).split(".")[0] == "pandas"
-    ):
-        from _cellgate import tables
-
-        table = _try(value, "table", lambda: tables.of_frame(value))
-        if table is not None:
-            data[tables.MIME], metadata[tables.MIME] = table
-    elif "matplotlib.figure" in sys.modules and isinstance(
+    if "matplotlib.figure" in sys.modules and isinstance(
         value, sys.modules["matplotlib.figure"].Figure
     ):
         from _cellgate import figure_display

@@ -1,10 +1,11 @@
-"""Answers questions (complete, inspect, is_complete) in a thread of its own, on descriptor 4.
+"""Answers questions (complete, inspect, is_complete, table, variables) in a thread of its own, on descriptor 4.
 
 Rule of the first question: the supervisor sends it as a REQUEST on the control socket, when the
 runner is idle (if a cell runs, it answers BUSY itself). That starts this thread, which answers it
 with a REPLY on the queries socket; from then on the supervisor sends all questions there, and they
-are answered while cells run too. Nothing here runs user code: no property is evaluated, no module
-imported, no `__getattr__` called. With IPython's shell that holds while a cell runs; between two
+are answered while cells run too. Questions about code run no user code: no property is evaluated, no
+module imported, no `__getattr__` called. Tables and variables are looked at between two cells alone:
+a cell may change them, and libraries read their values. With IPython's shell that holds while a cell runs; between two
 cells IPython's completer and inspector answer, which do as IPython does.
 """
 
@@ -44,6 +45,8 @@ def _answer(payload):
     try:
         question = wire.loads(payload)
         op = question.get("op")
+        if op in ("table", "variables"):
+            return _look_at_values(op, question)
         code = str(question.get("code", ""))[:_MAX_CODE]
         cursor = question.get("cursor")
         cursor = len(code) if type(cursor) is not int else max(0, min(cursor, len(code)))
@@ -66,4 +69,18 @@ def _answer(payload):
     except BaseException:  # a question must never cost the session its thread
         if op == "complete":
             return {"matches": [], "start": 0, "end": 0}
+        if op in ("table", "variables"):
+            return {"error": "The interpreter could not answer: restart it if that stays so."}
         return {"found": False, "data": {}} if op == "inspect" else {"status": "invalid"}
+
+
+def _look_at_values(op, question):
+    if signals.phase != signals.IDLE:
+        return {"busy": True}
+    if op == "table":
+        from _cellgate import tables
+
+        return tables.answer(question)
+    from _cellgate import variables
+
+    return variables.listed()

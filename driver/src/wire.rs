@@ -56,7 +56,8 @@ pub mod kind {
     /// Kill everything in the sandbox but the supervisor, start a fresh runner.
     pub const RESTART: u8 = 0x05;
     /// A question to the runner; `cell` is the number of the request, not of a cell. JSON:
-    /// `{"op": "complete" | "inspect" | "is_complete", "code", "cursor"?}`.
+    /// `{"op": "complete" | "inspect" | "is_complete", "code", "cursor"?}`, or without code
+    /// `{"op": "variables"}` or `{"op": "table"}` with the fields of the client's question.
     pub const REQUEST: u8 = 0x06;
     /// Answered by PONG with the same payload (at most 64 bytes).
     pub const PING: u8 = 0x07;

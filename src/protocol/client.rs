@@ -9,8 +9,12 @@ use serde_json::value::RawValue;
 use super::comm::{self, Buffers, Comm, CommKind, JsonObject};
 use super::refusal::{ErrorCode, Refusal};
 
+mod table;
 #[cfg(test)]
 pub(crate) mod typescript;
+
+use table::RawTable;
+pub use table::{SortKey, TableFormat, TableQuestion, WhichTable};
 
 /// Longest cell or request id, in bytes: it is repeated in every event of the cell.
 pub const MAX_ID_BYTES: usize = 128;
@@ -39,7 +43,7 @@ pub enum ClientMessage {
     },
     /// Kill the interpreter and start a fresh one in the same sandbox.
     Restart,
-    /// A question about code.
+    /// A question about code, a table, or the variables.
     Query(Query),
     /// Flow control: everything up to this seq has been taken.
     Ack {
@@ -125,15 +129,32 @@ pub struct Query {
     pub id: String,
     /// Which question.
     pub kind: QueryKind,
-    /// The code it is about.
+    /// The code it is about; empty for `table` and `variables`.
     pub code: String,
-    /// Position in `code`, in characters (Unicode scalar values); always 0 for `is_complete`.
+    /// Position in `code`, in characters (Unicode scalar values); 0 for all but `complete` and
+    /// `inspect`.
     pub cursor: u64,
 }
 
+impl Query {
+    /// A question that is not about code.
+    fn without_code(id: String, kind: QueryKind) -> Query {
+        Query { id, kind, code: String::new(), cursor: 0 }
+    }
+
+    /// Bytes that it holds in memory while it is open. A field more or less: what counts is the
+    /// text.
+    pub fn bytes(&self) -> usize {
+        let table = match &self.kind {
+            QueryKind::Table(question) => question.bytes(),
+            _ => 0,
+        };
+        self.code.len() + table
+    }
+}
+
 /// The kinds of [`Query`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QueryKind {
     /// Completions at the cursor.
     Complete,
@@ -141,6 +162,23 @@ pub enum QueryKind {
     Inspect,
     /// Whether the code is a whole cell.
     IsComplete,
+    /// Rows of a table, or all of them as CSV.
+    Table(Box<TableQuestion>),
+    /// The variables that user code has defined.
+    Variables,
+}
+
+impl QueryKind {
+    /// The word for it, on both wires.
+    pub fn name(&self) -> &'static str {
+        match self {
+            QueryKind::Complete => "complete",
+            QueryKind::Inspect => "inspect",
+            QueryKind::IsComplete => "is_complete",
+            QueryKind::Table(_) => "table",
+            QueryKind::Variables => "variables",
+        }
+    }
 }
 
 /// Just enough of a message to know which one it is; unknown fields are allowed everywhere.
@@ -271,6 +309,13 @@ struct RawIsComplete {
     id: String,
     /// What it is about.
     code: String,
+}
+
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+struct RawVariables {
+    /// Repeated in the reply.
+    id: String,
 }
 
 #[derive(Deserialize)]
@@ -430,6 +475,17 @@ fn read(kind: &str, text: &str) -> Result<ClientMessage, Refusal> {
             let kind = QueryKind::IsComplete;
             ClientMessage::Query(Query { id: raw.id, kind, code: raw.code, cursor: 0 })
         }
+        "table" => {
+            let (id, question) = fields::<RawTable>(kind, text)?
+                .checked()
+                .map_err(|message| Refusal::new(ErrorCode::BadMessage, message))?;
+            let kind = QueryKind::Table(Box::new(question));
+            ClientMessage::Query(Query::without_code(id, kind))
+        }
+        "variables" => {
+            let raw: RawVariables = fields(kind, text)?;
+            ClientMessage::Query(Query::without_code(raw.id, QueryKind::Variables))
+        }
         "ack" => ClientMessage::Ack { seq: fields::<RawAck>(kind, text)?.seq },
         "ping" => {
             let mut all: serde_json::Map<String, serde_json::Value> = fields(kind, text)?;
@@ -439,7 +495,7 @@ fn read(kind: &str, text: &str) -> Result<ClientMessage, Refusal> {
         "end" => ClientMessage::End,
         _ => {
             let known = "execute, comm_open, comm_msg, comm_close, interrupt, input, restart, \
-                         complete, inspect, is_complete, ack, ping, end";
+                         complete, inspect, is_complete, table, variables, ack, ping, end";
             let shown: String = kind.chars().take(40).collect();
             let message = format!("there is no message type {shown:?}; there are: {known}");
             return Err(Refusal::new(ErrorCode::UnknownType, message));
@@ -514,6 +570,14 @@ mod tests {
             (r#"{"type":"comm_msg","comm_id":"c","data":[]}"#, ErrorCode::BadMessage),
             (r#"{"type":"comm_msg","comm_id":"c","data":{"a":1e999}}"#, ErrorCode::BadMessage),
             (r#"{"type":"comm_msg","comm_id":"c","buffers":["?"]}"#, ErrorCode::BadMessage),
+            (r#"{"type":"variables"}"#, ErrorCode::BadMessage),
+            (r#"{"type":"table","id":"q"}"#, ErrorCode::BadMessage),
+            (r#"{"type":"table","id":"q","table":"t","variable":"v"}"#, ErrorCode::BadMessage),
+            (r#"{"type":"table","id":"q","table":"t","count":0}"#, ErrorCode::BadMessage),
+            (r#"{"type":"table","id":"q","table":"t","count":1001}"#, ErrorCode::BadMessage),
+            (r#"{"type":"table","id":"q","table":"t","from":-1}"#, ErrorCode::BadMessage),
+            (r#"{"type":"table","id":"q","table":"t","format":"xml"}"#, ErrorCode::BadMessage),
+            (r#"{"type":"table","id":"q","table":"t","sort":[{}]}"#, ErrorCode::BadMessage),
             (r#"{"type":"fly"}"#, ErrorCode::UnknownType),
         ] {
             assert_eq!(code_of(text), code, "{text}");

@@ -8,6 +8,10 @@ use serde_json::value::RawValue;
 use super::event::SessionState;
 use super::refusal::{ErrorCode, Refusal};
 
+mod values;
+
+pub use values::{Rows, TableAnswer, TableField, Variable, VariablesAnswer};
+
 /// A message to one participant.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -62,6 +66,22 @@ pub enum Reply {
         /// The runner's answer.
         #[serde(flatten)]
         answer: IsCompleteAnswer,
+    },
+    /// Answer to `table`.
+    TableReply {
+        /// The question's id.
+        id: String,
+        /// The runner's answer.
+        #[serde(flatten)]
+        answer: Box<TableAnswer>,
+    },
+    /// Answer to `variables`.
+    VariablesReply {
+        /// The question's id.
+        id: String,
+        /// The runner's answer.
+        #[serde(flatten)]
+        answer: VariablesAnswer,
     },
     /// A message was refused; the connection lives on.
     ProtocolError {

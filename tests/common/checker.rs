@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 /// Messages that are for one participant and carry no seq.
-const REPLIES: [&str; 8] = [
+const REPLIES: [&str; 10] = [
     "ready",
     "participants",
     "gap",
@@ -19,6 +19,8 @@ const REPLIES: [&str; 8] = [
     "complete_reply",
     "inspect_reply",
     "is_complete_reply",
+    "table_reply",
+    "variables_reply",
     "protocol_error",
 ];
 

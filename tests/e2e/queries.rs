@@ -1,4 +1,5 @@
-//! Questions about code: completion, inspection, completeness; idle and while a cell runs.
+//! Questions about code (completion, inspection, completeness), tables and variables; idle and while a
+//! cell runs.
 
 use serde_json::{Value, json};
 
@@ -11,6 +12,9 @@ cases![
     completeness_is_judged,
     questions_are_answered_while_a_cell_runs,
     questions_run_no_code,
+    a_table_is_paged_sorted_filtered_and_saved,
+    variables_are_listed,
+    a_table_that_is_gone_says_what_to_do,
 ];
 
 async fn ask(client: &mut Client, kind: &str, code: &str) -> Value {
@@ -113,5 +117,76 @@ async fn questions_run_no_code(stage: &Stage) {
     ask(&mut client, "inspect", "trap.danger").await;
     ask(&mut client, "complete", "trap.danger.").await;
     assert_eq!(client.run("ran").await.result(), "[]");
+    client.end().await;
+}
+
+/// The rows a session's code makes into a table, without a library: every sandbox can.
+const TABLE: &str = "rows = [{'n': n, 's': 'number %d' % (n * 7)} for n in range(5000)]\nrows";
+
+async fn values(client: &mut Client, mut question: Value, id: &str) -> Value {
+    question["id"] = json!(id);
+    let reply = format!("{}_reply", text(&question, "type"));
+    client.send(question).await;
+    client.until_of(&reply, id).await
+}
+
+async fn a_table_is_paged_sorted_filtered_and_saved(stage: &Stage) {
+    const MIME: &str = "application/vnd.dataresource+json";
+    let mut client = stage.session().await;
+    let ran = client.run(TABLE).await;
+    let shown = ran.one("result");
+    let table = text(&shown["metadata"][MIME], "table").to_owned();
+    assert_eq!(shown["metadata"][MIME]["total_rows"], 5000);
+    let ask = |more: Value| {
+        let mut question = json!({"type": "table", "table": table});
+        question.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        question
+    };
+    let reply = values(&mut client, ask(json!({"from": 4999, "count": 5})), "page").await;
+    assert_eq!(reply["rows"], json!([[4999, "number 34993"]]), "{reply}");
+    let sort = json!({"sort": [{"column": 0, "descending": true}], "count": 1});
+    let reply = values(&mut client, ask(sort), "sorted").await;
+    assert_eq!(reply["rows"][0][0], 4999, "{reply}");
+    let reply = values(&mut client, ask(json!({"filter": "NUMBER 2800"})), "filtered").await;
+    assert_eq!((&reply["total_rows"], &reply["matching_rows"]), (&json!(5000), &json!(3)));
+    let mut csv = String::new();
+    let mut from = Some(0);
+    while let Some(at) = from {
+        let part = json!({"from": at, "format": "csv"});
+        let reply = values(&mut client, ask(part), &format!("csv {at}")).await;
+        csv += text(&reply, "csv");
+        from = reply["next"].as_u64();
+    }
+    assert_eq!(csv.lines().count(), 5001);
+    let by_name = json!({"type": "table", "variable": "rows", "count": 1});
+    let reply = values(&mut client, by_name, "variable").await;
+    assert_eq!((&reply["table"], &reply["fields"][1]["name"]), (&json!(table), &json!("s")));
+    client.end().await;
+}
+
+async fn variables_are_listed(stage: &Stage) {
+    let mut client = stage.session().await;
+    client.run(TABLE).await.expect("ok", true);
+    let reply = values(&mut client, json!({"type": "variables"}), "all").await;
+    let listed = reply["variables"].as_array().unwrap();
+    let of = |name: &str| listed.iter().find(|one| one["name"] == name);
+    let rows = of("rows").unwrap_or_else(|| panic!("{reply}"));
+    assert_eq!((&rows["type"], &rows["shape"]), (&json!("list"), &json!([5000])));
+    assert_eq!(rows["table"], true);
+    let id = client.execute("print('up')\nwhile True: pass").await;
+    client.until_text(&id, "up\n").await;
+    let reply = values(&mut client, json!({"type": "variables"}), "busy").await;
+    assert_eq!((&reply["busy"], &reply["variables"]), (&json!(true), &json!([])));
+    client.send(json!({"type": "interrupt"})).await;
+    client.finish(&id).await.expect("interrupted", true);
+    client.end().await;
+}
+
+async fn a_table_that_is_gone_says_what_to_do(stage: &Stage) {
+    let mut client = stage.session().await;
+    let reply = values(&mut client, json!({"type": "table", "table": "no such"}), "gone").await;
+    assert!(text(&reply, "error").contains("run the cell again"), "{reply}");
+    let reply = values(&mut client, json!({"type": "table", "variable": "int"}), "none").await;
+    assert!(text(&reply, "error").contains("no variable int"), "{reply}");
     client.end().await;
 }

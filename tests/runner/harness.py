@@ -193,6 +193,7 @@ class Runner:
         self.control_bytes = self.queries_bytes = b""
         self.fragments = []
         self.replies = {}
+        self.reply_parts = []
         self.syncs = 0
         self.ready = None
         self.stack_bytes = b""
@@ -268,12 +269,16 @@ class Runner:
         self.control.sendall(pack(INPUT, cell.number, json.dumps(answer).encode()))
 
     def ask(self, op, code, cursor=None, wait=True):
-        """Puts a question as the supervisor does: the first on the control socket."""
-        self.answers += 1
-        number = self.answers
+        """Puts a question about code."""
         question = {"op": op, "code": code}
         if cursor is not None:
             question["cursor"] = cursor
+        return self.put(question, wait)
+
+    def put(self, question, wait=True):
+        """Puts a question as the supervisor does: the first on the control socket."""
+        self.answers += 1
+        number = self.answers
         target = self.queries if self.replies else self.control
         target.sendall(message(REQUEST, number, question))
         if not wait:
@@ -404,9 +409,13 @@ class Runner:
             length, kind, flags, _, number = struct.unpack("<IBBHI", self.queries_bytes[:12])
             if len(self.queries_bytes) < 12 + length:
                 return
-            assert kind == REPLY and not flags
-            self.replies[number] = json.loads(self.queries_bytes[12 : 12 + length])
+            assert kind == REPLY and flags & ~MORE == 0
+            self.reply_parts.append(self.queries_bytes[12 : 12 + length])
             self.queries_bytes = self.queries_bytes[12 + length :]
+            if not flags & MORE:
+                payload, self.reply_parts = b"".join(self.reply_parts), []
+                assert len(payload) <= 1 << 20, "more than the gateway passes on"
+                self.replies[number] = json.loads(payload, parse_constant=_no_such_json)
 
     def wait_exit(self):
         """Waits for the process to end; answers what `waitpid` said."""
@@ -465,14 +474,15 @@ class RunnerTest(unittest.TestCase):
             self.assertEqual(cell.error["name"], name)
         return cell
 
-    def need(self, module):
-        """Skips, loudly, unless the tested interpreter has `module`."""
+    def need(self, module, required=True):
+        """Skips, loudly, unless the tested interpreter has `module`. `required`: CELLGATE_REQUIRE=all
+        makes that a failure."""
         cell = self.runner.run(
             "import importlib.util as u; getattr(u.find_spec(%r), 'origin', None) is not None"
             % module
         )
         if cell.text != "True":
-            if os.environ.get("CELLGATE_REQUIRE") == "all":
+            if required and os.environ.get("CELLGATE_REQUIRE") == "all":
                 self.fail("%s has no %s, and CELLGATE_REQUIRE=all asks for it" % (PYTHON, module))
             print("\nskipped: %s: %s has no %s" % (self.id(), PYTHON, module), file=sys.stderr)
             self.skipTest("no %s" % module)

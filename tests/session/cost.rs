@@ -114,21 +114,21 @@ async fn who_asks_and_does_not_read_the_answers_has_to_wait() {
 async fn what_a_driver_answers_to_a_question_is_bounded() {
     let Stage { handle, mut driver, .. } = usual().await;
     let mut client = Client::join(&handle, None).await;
-    let query = cellgate::protocol::client::Query {
-        id: "q".into(),
-        kind: cellgate::protocol::client::QueryKind::Complete,
-        code: "x".into(),
-        cursor: 1,
-    };
-    client.seat.send(Ok(ClientMessage::Query(query))).await.unwrap();
-    let number = driver.expect(kind::REQUEST).await;
-    let part = vec![b' '; 64 << 10];
-    for _ in 0..32 {
-        let more = frame(kind::REPLY, flag::MORE, number, &part);
-        tokio::io::AsyncWriteExt::write_all(&mut driver.stream, &more).await.unwrap();
+    let questions = [
+        (r#"{"type":"complete","id":"q","code":"x","cursor":1}"#, "complete_reply", "matches"),
+        (r#"{"type":"variables","id":"q"}"#, "variables_reply", "variables"),
+    ];
+    for (question, replied, field) in questions {
+        client.seat.send(ClientMessage::parse(question)).await.unwrap();
+        let number = driver.expect(kind::REQUEST).await;
+        let part = vec![b' '; 64 << 10];
+        for _ in 0..32 {
+            let more = frame(kind::REPLY, flag::MORE, number, &part);
+            tokio::io::AsyncWriteExt::write_all(&mut driver.stream, &more).await.unwrap();
+        }
+        let answer = br#"{"matches":["xor"],"start":0,"end":1,"variables":[]}"#;
+        driver.send(kind::REPLY, 0, number, answer).await;
+        let reply = client.until(replied).await;
+        assert_eq!((&reply["busy"], &reply[field]), (&true.into(), &serde_json::json!([])));
     }
-    let answer = br#"{"matches":["xor"],"start":0,"end":1}"#;
-    driver.send(kind::REPLY, 0, number, answer).await;
-    let reply = client.until("complete_reply").await;
-    assert_eq!((&reply["busy"], &reply["matches"]), (&true.into(), &serde_json::json!([])));
 }

@@ -37,6 +37,7 @@ import type { Consent } from "./rich/consent.js";
 import type { Rich } from "./rich/rich.js";
 import { ofBrowser } from "./storage.js";
 import { Store } from "./store.js";
+import { Tables } from "./tables.js";
 import { Trust } from "./trust.js";
 import { Widgets } from "./widgets.js";
 
@@ -73,6 +74,7 @@ export class Console implements CellHost {
   readonly store: Store;
   readonly runs: Runs;
   readonly widgets: Widgets;
+  readonly tables: Tables;
   readonly #trust = new Trust();
   /** The links this page has made. */
   readonly #links = new Map<Role, ShareLink>();
@@ -118,6 +120,7 @@ export class Console implements CellHost {
     });
     this.#banner = new Banner(this.#link);
     const link = this.#link;
+    this.tables = new Tables(this);
     const { cells } = this;
     this.runs = new Runs({
       get session() { return link.session; },
@@ -307,6 +310,7 @@ export class Console implements CellHost {
       this.widgets.caughtUp();
       this.#showKept(); // of cells that the session does not know
     }
+    if (event.type === "status" && event.state === "idle" && this.#seq >= this.#replayedTo) this.tables.idle();
   }
 
   #take(event: SessionEvent): void {

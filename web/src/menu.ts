@@ -38,6 +38,7 @@ function content(console: Console, button: HTMLElement, item: Entry): TemplateRe
     ${item("Open a file …", () => openFile(console))}
     ${item("Documents …", () => showDocuments(console))}
     ${item("Examples …", () => showExamples(console))}
+    ${item("Variables …", async () => (await import("./variables.js")).showVariables(console), { shown: online })}
     ${item("Files in the session …", () => showFiles(console), { shown: canFiles && online })}
     <hr role="separator">
     ${item("Save as notebook (.ipynb)", () => saveNotebook(console))}

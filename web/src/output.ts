@@ -173,7 +173,7 @@ export class Output {
   #value(
     run: string, data: Record<string, unknown>, metadata: Record<string, unknown>, kind: "execute_result" | "display_data", displayId?: string,
   ): Display {
-    const { element, plain, markdown } = this.#host.widget(run, data, metadata) ?? renderRich(data, metadata, this.#host.consent(run));
+    const { element, plain, markdown } = this.#host.widget(run, data, metadata) ?? renderRich(data, metadata, this.#host.consent(run), this.#host.tables);
     return {
       element,
       ...(displayId !== undefined && { displayId }),

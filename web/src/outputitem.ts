@@ -4,6 +4,7 @@ import type { Frames } from "./frames.js";
 import type { Place } from "./pure/traceback.js";
 import type { Consent } from "./rich/consent.js";
 import type { Rich } from "./rich/rich.js";
+import type { TableHost } from "./rich/table.js";
 
 /** One thing among the outputs, and how it is taken along. */
 export interface Item {
@@ -20,6 +21,8 @@ export interface Item {
 
 export interface OutputHost {
   frames: Frames;
+  /** Whom tables ask for their other rows. */
+  tables: TableHost;
   /** Leads to a line of a cell. */
   goTo(place: Place): void;
   /** What to call that place, or nothing if the cell is not here any more. */

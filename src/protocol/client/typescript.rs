@@ -19,6 +19,8 @@ enum Described {
     Complete { #[ts(flatten)] fields: RawQuery },
     Inspect { #[ts(flatten)] fields: RawQuery },
     IsComplete { #[ts(flatten)] fields: RawIsComplete },
+    Table { #[ts(flatten)] fields: RawTable },
+    Variables { #[ts(flatten)] fields: RawVariables },
     Ack { #[ts(flatten)] fields: RawAck },
     Ping(#[ts(type = "Record<string, unknown>")] ()),
     End,

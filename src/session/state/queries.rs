@@ -1,4 +1,4 @@
-//! Questions about code that are with the runner.
+//! Questions about code, tables and variables that are with the runner.
 
 use std::collections::BTreeMap;
 
@@ -7,11 +7,12 @@ use serde::Serialize;
 use super::{Effect, ParticipantId};
 use crate::link::DriverCommand;
 use crate::memory::{Account, Charge};
-use crate::protocol::client::{Query, QueryKind};
+use crate::protocol::client::{Query, QueryKind, TableQuestion};
 use crate::protocol::event::SessionState;
 use crate::protocol::refusal::{ErrorCode, Refusal};
 use crate::protocol::reply::{
-    CompleteAnswer, Completeness, InspectAnswer, IsCompleteAnswer, Reply,
+    CompleteAnswer, Completeness, InspectAnswer, IsCompleteAnswer, Reply, TableAnswer,
+    VariablesAnswer,
 };
 use crate::protocol::scrub::scrub;
 
@@ -22,7 +23,7 @@ const OPEN: usize = 64;
 /// what waits for a participant who asks and does not read.
 const ANSWER_BYTES: usize = 1 << 20; // 1 MiB
 
-/// Most bytes of code that open questions may have together; one may be open whatever its size.
+/// Most bytes of code and other texts that open questions may have together; one may be open whatever its size.
 const OPEN_BYTES: usize = 8 << 20; // 8 MiB
 
 /// A question that is open.
@@ -61,11 +62,11 @@ impl Queries {
             return Err(Refusal::new(ErrorCode::RateLimited, message).of(query.id));
         }
         let bytes: usize = self.open.values().map(|open| open.charge.bytes()).sum();
-        if bytes + query.code.len() > OPEN_BYTES && bytes > 0 {
+        if bytes + query.bytes() > OPEN_BYTES && bytes > 0 {
             let message = "the questions that are open have too much code; wait for their replies";
             return Err(Refusal::new(ErrorCode::RateLimited, message).of(query.id));
         }
-        let charge = match memory.try_charge(query.code.len()) {
+        let charge = match memory.try_charge(query.bytes()) {
             Ok(charge) => charge,
             Err(exhausted) => {
                 let message = exhausted.to_string();
@@ -109,13 +110,28 @@ impl Queries {
 
 fn request(number: u32, query: &Query) -> Option<Effect> {
     #[derive(Serialize)]
-    struct Question<'a> {
-        op: QueryKind,
+    struct AboutCode<'a> {
+        op: &'static str,
         code: &'a str,
         cursor: u64,
     }
-    let question = Question { op: query.kind, code: &query.code, cursor: query.cursor };
-    let json = serde_json::to_vec(&question).ok()?;
+    #[derive(Serialize)]
+    struct AboutValues<'a> {
+        op: &'static str,
+        #[serde(flatten)]
+        table: Option<&'a TableQuestion>,
+    }
+    let op = query.kind.name();
+    let json = match &query.kind {
+        QueryKind::Table(question) => {
+            serde_json::to_vec(&AboutValues { op, table: Some(question) })
+        }
+        QueryKind::Variables => serde_json::to_vec(&AboutValues { op, table: None }),
+        QueryKind::Complete | QueryKind::Inspect | QueryKind::IsComplete => {
+            serde_json::to_vec(&AboutCode { op, code: &query.code, cursor: query.cursor })
+        }
+    };
+    let json = json.ok()?;
     Some(Effect::Send(DriverCommand::Request { number, json }))
 }
 
@@ -125,7 +141,7 @@ fn answer(query: Query, json: &[u8]) -> Result<Reply, (Query, String)> {
         Err(unfit) => return Err((query, unfit.to_string())),
     };
     let json = &*json;
-    let read = match query.kind {
+    let read = match &query.kind {
         QueryKind::Complete => serde_json::from_slice(json)
             .map(|answer| Reply::CompleteReply { id: query.id.clone(), answer }),
         QueryKind::Inspect => serde_json::from_slice(json).map(|mut answer: InspectAnswer| {
@@ -136,6 +152,10 @@ fn answer(query: Query, json: &[u8]) -> Result<Reply, (Query, String)> {
         }),
         QueryKind::IsComplete => serde_json::from_slice(json)
             .map(|answer| Reply::IsCompleteReply { id: query.id.clone(), answer }),
+        QueryKind::Table(_) => serde_json::from_slice(json)
+            .map(|answer| Reply::TableReply { id: query.id.clone(), answer }),
+        QueryKind::Variables => serde_json::from_slice(json)
+            .map(|answer| Reply::VariablesReply { id: query.id.clone(), answer }),
     };
     read.map_err(|error| (query, error.to_string()))
 }
@@ -159,6 +179,14 @@ fn busy(query: Query) -> Reply {
             let status = Completeness::Unknown;
             let answer = IsCompleteAnswer { status, indent: None, busy: true };
             Reply::IsCompleteReply { id, answer }
+        }
+        QueryKind::Table(_) => {
+            let answer = Box::new(TableAnswer { busy: true, ..TableAnswer::default() });
+            Reply::TableReply { id, answer }
+        }
+        QueryKind::Variables => {
+            let answer = VariablesAnswer { busy: true, ..VariablesAnswer::default() };
+            Reply::VariablesReply { id, answer }
         }
     }
 }

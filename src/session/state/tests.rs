@@ -570,9 +570,31 @@ fn questions_are_passed_on_or_answered_busy() {
     let answered = story.hear(DriverEvent::Reply { number: 3, json: Some(garbage) });
     assert_eq!(answered, ["log", "completed [] busy=true"]);
 
+    story.send(ask(QueryKind::Variables));
+    let json =
+        Bytes::from_static(br#"{"variables":[{"name":"n","type":"int","preview":"3"}],"extra":1}"#);
+    let answered = story.hear(DriverEvent::Reply { number: 4, json: Some(json) });
+    let told = r#"{"type":"variables_reply","id":"q","variables":[{"name":"n","type":"int","preview":"3"}]}"#;
+    assert_eq!(answered, [told], "what no client is promised is left out");
+    let table = r#"{"type":"table","id":"q","table":"t"}"#;
+    for (number, (answer, told)) in [
+        (r#"{"rows":[[1,"a"]],"from":0}"#, r#""rows":[[1,"a"]],"from":0"#),
+        (r#"{"rows":[[{"a":1}]]}"#, r#""busy":true"#),
+        (r#"{"error":"gone"}"#, r#""error":"gone""#),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        story.send(ClientMessage::parse(table).unwrap());
+        let json = Some(Bytes::from_static(answer.as_bytes()));
+        let answered = story.hear(DriverEvent::Reply { number: 5 + number as u32, json });
+        let told = format!(r#"{{"type":"table_reply","id":"q",{told}}}"#);
+        assert_eq!(answered.last(), Some(&told), "{answer}");
+    }
+
     story.send(execute("a"));
     story.send(ask(QueryKind::IsComplete));
-    let answered = story.hear(DriverEvent::Reply { number: 4, json: None });
+    let answered = story.hear(DriverEvent::Reply { number: 8, json: None });
     assert_eq!(answered, ["complete Unknown busy=true"], "one rule for all questions");
     assert_eq!(story.hear(done(1, Outcome::Ok, 1)), ["done a Ok", "idle"]);
 }

@@ -1,7 +1,7 @@
 // cellgate client: run code in a session of a gateway, from a browser or from Node.
 
 export { Session } from "./session.js";
-export type { Completions, SessionListener, SessionOptions } from "./session.js";
+export type { Completions, SessionListener, SessionOptions, TableQuestion } from "./session.js";
 export type { CellOutcome, CommOptions, InputHandler, RunOptions } from "./cell.js";
 export type { ConnectionState, ConnectOptions, WebSocketConstructor, WebSocketLike } from "./connection.js";
 export { CellgateError, ConnectionClosed, Refused, RequestFailed } from "./errors.js";

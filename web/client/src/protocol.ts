@@ -9,7 +9,7 @@ export { BEARER_SUBPROTOCOL, CloseCode, PROTOCOL, SUBPROTOCOL } from "./wire.js"
 export type {
   CellStatus, ClientMessage, Completeness, Directory, DirectoryEntry, DoneUsage, EndReason, EntryKind, ErrorCode, Frame,
   LanguageInfo, Limits, Metadata, MimeBundle, NoticeLevel, ParticipantInfo, Reply, Role, SessionEvent, SessionState,
-  Stream,
+  SortKey, Stream, TableField, TableFormat, Variable,
 } from "./wire.js";
 
 /** Whatever a gateway sends. */
@@ -45,6 +45,10 @@ export type Complete = Sent<"complete">;
 export type Inspect = Sent<"inspect">;
 /** Asks whether the code is a whole statement. */
 export type IsComplete = Sent<"is_complete">;
+/** Asks for rows of a table, or for all of them as CSV. */
+export type AskTable = Sent<"table">;
+/** Asks for the variables of the code. */
+export type AskVariables = Sent<"variables">;
 /** Says up to where events were taken in; the first one turns flow control on. */
 export type Ack = Sent<"ack">;
 /** Is echoed in a `pong` with all its fields. */
@@ -101,6 +105,10 @@ export type CompleteReply = Heard<"complete_reply">;
 export type InspectReply = Heard<"inspect_reply">;
 /** Answers `is_complete`. */
 export type IsCompleteReply = Heard<"is_complete_reply">;
+/** Answers `table`. */
+export type TableReply = Heard<"table_reply">;
+/** Answers `variables`. */
+export type VariablesReply = Heard<"variables_reply">;
 /** Echoes a `ping`. */
 export type Pong = Heard<"pong">;
 /** A message was refused; the connection lives on. */

@@ -17,8 +17,8 @@ import { CellgateError, ConnectionClosed, Refused } from "./errors.js";
 import { EventStream } from "./events.js";
 import { Files } from "./files.js";
 import type {
-  ClientMessage, Execute, Gap, InspectReply, IsCompleteReply, Participant, ProtocolError, Ready, Reply, Role,
-  SendComm, ServerMessage, SessionEvent, SessionState,
+  AskTable, ClientMessage, Execute, Gap, InspectReply, IsCompleteReply, Participant, ProtocolError, Ready, Reply, Role,
+  SendComm, ServerMessage, SessionEvent, SessionState, TableReply, VariablesReply,
 } from "./protocol.js";
 import { charactersToUnits, unitsToCharacters } from "./text.js";
 
@@ -50,9 +50,13 @@ export interface Completions {
   busy: boolean;
 }
 
+/** What to ask of a table: its id, or the variable that holds it; see `table` in docs/protocol.md. */
+export type TableQuestion = Omit<AskTable, "type" | "id">;
+
 interface Call { resolve(reply: Reply): void; reject(error: Error): void }
 
 const CALL_TIMEOUT_MS = 10_000;
+const TABLE_TIMEOUT_MS = 60_000; // a large table takes time to sort, and to search
 
 export class Session implements AsyncIterable<SessionEvent | Gap> {
   /** Files in the working directory, and other requests over HTTP. */
@@ -267,6 +271,20 @@ export class Session implements AsyncIterable<SessionEvent | Gap> {
     return reply;
   }
 
+  /** Rows of a table, or all of them as CSV, part by part. `busy`: ask again when the session is idle. */
+  async table(question: TableQuestion): Promise<TableReply> {
+    const reply = await this.#call((id) => ({ ...question, type: "table", id }), TABLE_TIMEOUT_MS);
+    if (reply.type !== "table_reply") throw new CellgateError(`table was answered by ${reply.type}`);
+    return reply;
+  }
+
+  /** What the code has defined. `busy`: ask again when the session is idle. */
+  async variables(): Promise<VariablesReply> {
+    const reply = await this.#call((id) => ({ type: "variables", id }));
+    if (reply.type !== "variables_reply") throw new CellgateError(`variables was answered by ${reply.type}`);
+    return reply;
+  }
+
   /** How long a message takes there and back, in milliseconds. */
   async ping(): Promise<number> {
     const before = performance.now();
@@ -327,6 +345,8 @@ export class Session implements AsyncIterable<SessionEvent | Gap> {
       case "complete_reply":
       case "inspect_reply":
       case "is_complete_reply":
+      case "table_reply":
+      case "variables_reply":
       case "pong":
         this.#settleCall(String(message.id), message);
         return;
@@ -432,13 +452,13 @@ export class Session implements AsyncIterable<SessionEvent | Gap> {
     this.#credit.taken(seq);
   }
 
-  #call(message: (id: string) => ClientMessage): Promise<Reply> {
+  #call(message: (id: string) => ClientMessage, timeoutMs = CALL_TIMEOUT_MS): Promise<Reply> {
     const id = `call-${this.#nextCall++}`;
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         this.#calls.delete(id);
-        reject(new CellgateError(`no answer within ${CALL_TIMEOUT_MS} ms`));
-      }, CALL_TIMEOUT_MS);
+        reject(new CellgateError(`no answer within ${timeoutMs} ms`));
+      }, timeoutMs);
       this.#calls.set(id, {
         resolve: (reply) => { clearTimeout(timer); resolve(reply); },
         reject: (error) => { clearTimeout(timer); reject(error); },

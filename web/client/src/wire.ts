@@ -101,6 +101,26 @@ export type ClientMessage = { type: "execute",
   id: string,
   /** What it is about. */
   code: string,
+} | { type: "table",
+  /** Repeated in the reply. */
+  id: string,
+  /** The table: `table` in the metadata of a value that was shown. */
+  table?: string,
+  /** In the place of `table`: the name of a variable that holds one. */
+  variable?: string,
+  /** The first row, counted among those that match; 0 if it is absent. */
+  from?: number,
+  /** At most so many rows, from 1 to 1000; 100 if it is absent. */
+  count?: number,
+  /** Columns that give the order, at most 16; the first one decides first. */
+  sort?: Array<SortKey>,
+  /** Rows match that have this text in one of their values, in any case. */
+  filter?: string,
+  /** Whether rows or CSV are answered; rows if it is absent. */
+  format?: TableFormat,
+} | { type: "variables",
+  /** Repeated in the reply. */
+  id: string,
 } | { type: "ack",
   /** Everything up to it was taken in. */
   seq: number,
@@ -354,6 +374,48 @@ export type Reply = { type: "ready" } & ReadyFields | { type: "gap",
   indent?: string,
   /** The interpreter could not be asked now; `status` is `unknown`. */
   busy?: boolean,
+} | { type: "table_reply",
+  /** The question's id. */
+  id: string,
+  /** Why there is no answer, for people; all other fields are absent. */
+  error?: string,
+  /** The values of rows, in the order of the fields. There may be fewer than asked for: an answer has at most 1 MiB. */
+  rows?: Array<Array<null | boolean | number | string>>,
+  /** Rows as CSV, the first part with the names of the fields. */
+  csv?: string,
+  /** Where the next part of the CSV begins; absent with the last one. */
+  next?: number,
+  /** The first row's place among those that match. */
+  from?: number,
+  /** Rows of the table. */
+  total_rows?: number,
+  /** Rows that match the filter. */
+  matching_rows?: number,
+  /** Texts of the rows' numbers, by fields, where the user asked for a form of their own. */
+  text?: Record<string, Array<string>>,
+  /** Of a variable's table: its id, for further questions. */
+  table?: string,
+  /** Of a variable's table: its fields. */
+  fields?: Array<TableField>,
+  /** Of a variable's table: the names of the fields that are its index. */
+  keys?: Array<string>,
+  /** Of a variable's table: how many columns it has, of which not all need be fields. */
+  total_columns?: number,
+  /** Of a variable's table: the decimals that the user asked for. */
+  precision?: number,
+  /** The interpreter could not be asked now. */
+  busy?: boolean,
+} | { type: "variables_reply",
+  /** The question's id. */
+  id: string,
+  /** Why there is no answer, for people. */
+  error?: string,
+  /** What user code has defined, by name. */
+  variables: Array<Variable>,
+  /** There are more. */
+  more?: boolean,
+  /** The interpreter could not be asked now. */
+  busy?: boolean,
 } | { type: "protocol_error",
   /** For programs. */
   code: ErrorCode,
@@ -448,6 +510,41 @@ export type ParticipantInfo = {
 
 /** Whether code is a whole cell. */
 export type Completeness = "complete" | "incomplete" | "invalid" | "unknown";
+
+/** A column that rows are sorted by. */
+export type SortKey = {
+  /** Its position among the fields, which begin with the index. */
+  column: number,
+  /** Whether the largest value is the first; the smallest is unless told. Missing ones are last. */
+  descending?: boolean,
+};
+
+/** What a table is answered as. */
+export type TableFormat = "rows" | "csv";
+
+/** A column of a table, or a level of its index. */
+export type TableField = {
+  /** Its name, which no other field has. */
+  name: string,
+  /** `boolean`, `integer`, `number`, `datetime`, `duration` or `string`. */
+  type: string,
+};
+
+/** A variable of user code. */
+export type Variable = {
+  /** Its name. */
+  name: string,
+  /** The name of its value's type, or `function`, or `class`. */
+  type: string,
+  /** Its length, or its length in each dimension. */
+  shape?: Array<number>,
+  /** Bytes that the value itself takes, without what it refers to. */
+  bytes?: number,
+  /** A short look at the value; may be empty. */
+  preview: string,
+  /** It is a table, which the question `table` opens. */
+  table?: boolean,
+};
 
 /** Why a message was refused. */
 export type ErrorCode = "bad_json" | "bad_message" | "unknown_type" | "duplicate_id" | "queue_full" | "too_large" | "forbidden" | "not_running" | "rate_limited";

@@ -13,12 +13,13 @@ import type { Kind } from "./frame.js";
 import { image } from "./image.js";
 import { jsonTree } from "./json.js";
 import { tableView } from "./table.js";
+import type { TableHost } from "./table.js";
 
 /** How a value can be taken along. */
 export interface Rich { element: HTMLElement; plain: string; markdown: string }
 
-/** `consent`: what the user is asked for before scripts of it run. */
-export function renderRich(data: MimeBundle, metadata: Record<string, unknown>, consent: Consent | null): Rich {
+/** `consent`: what the user is asked for before scripts of it run. `tables`: whom tables ask for their other rows. */
+export function renderRich(data: MimeBundle, metadata: Record<string, unknown>, consent: Consent | null, tables: TableHost | null): Rich {
   const framed = (kind: Kind, content: unknown, title: string) => withConsent(consent, () => frameFor(kind, content, title));
   if (Object.keys(data).some((kind) => /^application\/vnd\.bokehjs_(?:load|exec)\./.test(kind))) {
     const why = "Bokeh's notebook mode draws nothing here: each output has a frame of its own, and its library would be in another one. Show a figure with its library instead:";
@@ -36,7 +37,11 @@ export function renderRich(data: MimeBundle, metadata: Record<string, unknown>, 
   }
   if (type === "application/vnd.dataresource+json") {
     const table = readTable(value, metadata[type] as Record<string, unknown> | undefined);
-    if (table) return tableView(table);
+    if (table) {
+      const view = tableView(table, tables);
+      // Of a list of dicts the text is a form of its own.
+      return data["text/html"] === undefined && /^\[/.test(plain) ? { ...view, element: withText(view.element, plain), plain } : view;
+    }
   }
   if (type === "application/vnd.plotly.v1+json") return only(framed("plotly", value, "Interactive chart"));
   if (/^application\/vnd\.vega/.test(type)) {
@@ -67,6 +72,16 @@ export function renderRich(data: MimeBundle, metadata: Record<string, unknown>, 
     return { element: jsonTree(value, metadata), plain: plain || text, markdown: `\`\`\`json\n${text}\n\`\`\`` };
   }
   return only(h("div", { className: "text value" }, ...colouredLines(asText(value).split("\n"))));
+}
+
+/** A table, and below it, folded, the value as text. */
+function withText(table: HTMLElement, plain: string): HTMLElement {
+  const text = h("details", { className: "astext" }, h("summary", { textContent: "As text" }));
+  text.addEventListener("toggle", () => {
+    if (text.childElementCount === 1) text.append(h("div", { className: "text value" }, ...colouredLines(plain.split("\n"))));
+  });
+  table.append(text);
+  return table;
 }
 
 /** An element whose content comes when its code is there. */

@@ -25,45 +25,6 @@ async function having(library) {
   return fresh();
 }
 
-const SENT = 754;
-PROGRAMS.largeTable = {
-  code: "import pandas as pd, numpy as np\nframe = pd.DataFrame({f'c{n}': np.random.default_rng(n).normal(size=100_000) for n in range(12)})\nframe",
-  play(cell) {
-    const names = Array.from({ length: 12 }, (_, n) => `c${n}`);
-    const value = (row, n) => Math.sin(row * 7 + n) * 2.86;
-    cell.result({
-      "text/plain": "frame",
-      "application/vnd.dataresource+json": {
-        schema: { fields: [{ name: "index", type: "integer" }, ...names.map((name) => ({ name, type: "number" }))], primaryKey: ["index"] },
-        data: Array.from({ length: SENT }, (_, index) => ({ index, ...Object.fromEntries(names.map((name, n) => [name, value(index, n)])) })),
-      },
-    }, { "application/vnd.dataresource+json": { total_rows: 100_000, total_columns: 12, rows: SENT, columns: 12 } });
-  },
-};
-PROGRAMS.largest = { code: "print('largest', round(frame['c0'].max(), 6))", play(cell) { cell.out("largest 4.39\n"); } };
-
-test("a table tells its whole size, and sorting says what it covers", async () => {
-  const console_ = await having("pandas");
-  await console_.runTo(1, PROGRAMS.largeTable.code);
-  const output = console_.output(1);
-  const foot = output.locator(".foot");
-  const [, sent] = /^100,000 rows × 12 columns · here are the first (\d+) of 100,000 rows · 50 shown/.exec(await foot.textContent());
-  assert.ok(Number(sent) > 50 && Number(sent) < 100_000);
-  await output.getByRole("region", { name: "Table of 100,000 rows × 12 columns" }).waitFor();
-  await output.getByRole("button", { name: "c0", exact: true }).click();
-  await output.getByRole("button", { name: "c0", exact: true }).click();
-  assert.match(await foot.textContent(), new RegExp(`sorted within the first ${sent} of 100,000 rows`));
-  const first = output.locator("tbody tr").first().locator("td").first();
-  assert.match(await first.textContent(), /^\d\.\d{6}$/);
-  if (real) {
-    const digits = await first.getAttribute("title");
-    await console_.page.locator(".add").click();
-    await console_.runTo(2, `print(repr(float(frame['c0'].head(${sent}).max())), '%.6f' % frame['c0'].head(${sent}).max())`);
-    assert.deepEqual((await lines(console_, 2))[0].split(" "), [digits, await first.textContent()]);
-  }
-  await accessible(console_.page, "a table of which a part is here");
-});
-
 PROGRAMS.digits = {
   code: "import pandas as pd\npd.DataFrame({'n': [1795902150.13, 123456789.25], 's': pd.arrays.SparseArray([0, 1])})",
   play: bundle({

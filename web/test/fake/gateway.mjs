@@ -13,7 +13,7 @@ const ECHO_STATE = async ({ comm_id, data }, cell) => {
 
 export class FakeGateway {
   constructor(options = {}) {
-    this.options = { script: ECHO, comm: ECHO_STATE, token: "secret", windowBytes: 1 << 20, logEvents: Infinity, page: null, withoutHeaders: [], ...options };
+    this.options = { script: ECHO, comm: ECHO_STATE, token: "secret", windowBytes: 1 << 20, logEvents: Infinity, page: null, answersValues: true, withoutHeaders: [], ...options };
     this.sessions = new Map();
     this.sockets = new Set();
     /** Every client message, in order. */

@@ -27,6 +27,8 @@ export class FakeSession {
     this.executions = 0;
     this.files = new Map();
     this.memory = { python: {} };
+    /** The tables that questions know, by the variable that holds them: what they are called, their schema, and their rows. */
+    this.values = new Map();
   }
 
   /** A share link's token, or one that is a participant's own. */
@@ -162,6 +164,13 @@ export class FakeSession {
         return socket.reply(message.code.trimEnd().endsWith(":")
           ? { type: "is_complete_reply", id: message.id, status: "incomplete", indent: "    " }
           : { type: "is_complete_reply", id: message.id, status: "complete" });
+      case "table":
+      case "variables": {
+        const reply = { type: `${type}_reply`, id: message.id, ...(type === "variables" && { variables: [] }) };
+        if (!this.gateway.options.answersValues) return refuse("unknown_type", `there is no message ${type}`);
+        if (this.state !== "idle") return socket.reply({ ...reply, busy: true });
+        return socket.reply({ ...reply, ...(type === "table" ? answerTable(this.values, message) : { variables: [...this.values].map(describe) }) });
+      }
       case "ack":
         return socket.acknowledge(message.seq);
       case "ping":
@@ -268,4 +277,25 @@ export class FakeSession {
     this.gateway.sessions.delete(this.id);
     for (const socket of [...this.sockets]) socket.close(code, detail);
   }
+}
+
+/** What an interpreter answers to `table`. */
+function answerTable(values, { table, variable, from = 0, count = 100, sort = [], filter = "", format = "rows" }) {
+  const [, found] = [...values].find(([name, value]) => (variable === undefined ? value.table === table : name === variable)) ?? [];
+  if (!found) return { error: variable === undefined ? "This table is not kept any more: run the cell again." : `There is no variable ${variable}.` };
+  const compare = (a, b) => (typeof a === "number" ? a - b : String(a).localeCompare(String(b)));
+  const matching = found.rows.filter((row) => row.some((value) => String(value).toLowerCase().includes(filter.toLowerCase())));
+  for (const { column, descending } of [...sort].reverse()) matching.sort((a, b) => (descending ? -1 : 1) * compare(a[column], b[column]));
+  const told = { from, total_rows: found.rows.length, matching_rows: matching.length };
+  if (variable !== undefined) Object.assign(told, { table: found.table, fields: found.fields, keys: found.keys, total_columns: found.fields.length - found.keys.length });
+  if (format === "rows") return { ...told, rows: matching.slice(from, from + count) };
+  const part = matching.slice(from, from + 40_000);
+  const lines = [...(from === 0 ? [found.fields.map(({ name }) => name)] : []), ...part].map((row) => `${row.join(",")}\r\n`);
+  const next = from + part.length;
+  return { ...told, csv: lines.join(""), ...(next < matching.length && { next }) };
+}
+
+/** What an interpreter says of a variable. */
+function describe([name, { rows, fields, keys }]) {
+  return { name, type: "pandas.core.frame.DataFrame", shape: [rows.length, fields.length - keys.length], bytes: rows.length * 8, preview: fields.map((field) => field.name).join(", "), table: true };
 }

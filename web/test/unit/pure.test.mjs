@@ -52,7 +52,7 @@ test("tables sort numbers as numbers and keep what is missing last", () => {
 /** A table of one column, and what its cells say. */
 const column = (values, metadata, type = "number") => {
   const made = table.readTable({ schema: { fields: [{ name: "i" }, { name: "n", type }], primaryKey: "i" }, data: values.map((n, i) => ({ i, n })) }, metadata);
-  return made.rows.map((row) => made.columns[1].text(row.values.n, row.at));
+  return made.rows.map((row) => made.columns[1].text(row.values.n, row.texts?.n));
 };
 
 test("numbers of a table keep their digits, and their points stand in line", () => {
@@ -73,6 +73,28 @@ test("numbers of a table keep their digits, and their points stand in line", () 
   ]) assert.deepEqual(column(values), texts);
   assert.deepEqual(column([1 / 3, 2], { precision: 2 }), ["0.33", "2.00"]);
   assert.deepEqual(column([1234.5, null], { text: { n: ["1,234.50 CHF", ""] } }), ["1,234.50 CHF", ""]);
+});
+
+test("a column gets the decimals that pages fetched later need, and never fewer", () => {
+  const made = table.readTable({ schema: { fields: [{ name: "n", type: "number" }] }, data: [{ n: 1 }, { n: 2.5 }] });
+  const [{ text, learn }] = made.columns;
+  assert.equal(text(3), "3.0");
+  learn([3.25]);
+  assert.deepEqual([text(3), text(3.25)], ["3.00", "3.25"]);
+  learn([4, 5]);
+  assert.equal(text(4), "4.00");
+  learn([1 / 3]);
+  assert.deepEqual([text(4), text(1 / 3)], ["4.000000", "0.333333"]);
+});
+
+test("rows are filtered in any case, and written as CSV that spreadsheets read", () => {
+  const made = table.readTable({ schema: { fields: [{ name: "a,b" }, { name: "n", type: "number" }] }, data: [["Say \"hi\"", 1.50], ["two\nlines", null]] });
+  assert.deepEqual(table.filtered(made, made.rows, "SAY").map((row) => row.at), [0]);
+  assert.deepEqual(table.filtered(made, made.rows, "1.5").map((row) => row.at), [0]);
+  assert.deepEqual(table.filtered(made, made.rows, "null"), []);
+  assert.equal(table.asCsv(made, made.rows), '"a,b",n\r\n"Say ""hi""",1.5\r\n"two\nlines",\r\n');
+  const later = table.readRows(["a", "n"], [["x", 2]], 700, { n: ["2.00 CHF"] });
+  assert.deepEqual(later, [{ at: 700, values: { a: "x", n: 2 }, texts: { n: "2.00 CHF" } }]);
 });
 
 test("a table says how large it is, and what of it is here", () => {
