@@ -14,6 +14,8 @@
 //!   GET /v1/sessions/ID/cells/CELL/output  output    all that a cell wrote
 //!   GET /v1/sessions/ID/files              files     lists a directory
 //!   GET, PUT /v1/sessions/ID/files/PATH    files     reads, writes a file
+//!   DELETE, POST (the same)                files     removes, moves a file or directory
+//!   POST /v1/sessions/ID/directories/PATH  files     makes a directory
 //!   GET /v1/openapi.json                   openapi   all of this, for programs
 //! ```
 //! A route is added by the function that serves it and the description above that function, so
@@ -109,7 +111,8 @@ pub fn router(app: Arc<AppState>) -> Result<Router, serde_json::Error> {
         .routes(routes!(tokens::show_out))
         .routes(routes!(output::download))
         .routes(routes!(files::list))
-        .routes(routes!(files::download, files::upload))
+        .routes(routes!(files::download, files::upload, files::remove, files::move_to))
+        .routes(routes!(files::make_directory))
         .routes(routes!(openapi::description))
         .split_for_parts();
     let served = openapi::Served::new(description)?;

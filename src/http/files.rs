@@ -1,7 +1,7 @@
-//! `/v1/sessions/{id}/files`: the working directory of a session, from outside.
+//! `/v1/sessions/{id}/files` and `…/directories`: the working directory of a session, from outside.
 //!
 //! A file is passed on chunk by chunk in both directions, at the pace of the slower side. Whoever
-//! may execute may move files (owner and editor): code could show and change them anyhow. A viewer
+//! may execute may read, write, move and remove files (owner and editor): code could show and change them anyhow. A viewer
 //! may not even read, as files can hold what was never shown.
 
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use super::auth::Caller;
 use super::body::patiently;
 use super::problem::{Document, Problem};
 use crate::admission::Extra;
-use crate::session::files::{EntryKind, FileReader, check_path};
+use crate::session::files::{EntryKind, FileError, FileReader, Refusal, check_path};
 
 /// Most entries of one listing: a few megabytes of JSON.
 const MOST_ENTRIES: usize = 10_000;
@@ -181,7 +181,7 @@ pub(super) async fn download(
         let chunk = file.next().await.inspect_err(|error| {
             tracing::debug!(%error, "a download breaks off");
         })?;
-        Ok::<_, crate::session::files::FileError>(chunk.map(|chunk| (chunk, file)))
+        Ok::<_, FileError>(chunk.map(|chunk| (chunk, file)))
     });
     Ok((headers, Body::from_stream(chunks)).into_response())
 }
@@ -243,4 +243,140 @@ pub(super) async fn upload(
     let status = if file.existed() { StatusCode::OK } else { StatusCode::CREATED };
     file.commit().await?;
     Ok((status, Json(Written { path, size })).into_response())
+}
+
+/// Whether a directory goes with all in it.
+#[derive(Debug, Deserialize)]
+pub(super) struct HowMuch {
+    #[serde(default)]
+    recursive: bool,
+}
+
+/// Removes a file, a link itself, or an empty directory; with `recursive` a directory with all in it.
+#[utoipa::path(
+    delete,
+    path = "/v1/sessions/{id}/files/{*path}",
+    operation_id = "removeFile",
+    tag = "files",
+    params(
+        ("id" = String, Path, description = "The session"),
+        ("path" = String, Path, description = "What to remove, below the working directory"),
+        ("recursive" = Option<bool>, Query,
+         description = "Whether a directory is removed with all in it: at most 100,000 names, 128 \
+         directories below each other, and nothing that is mounted"),
+    ),
+    responses(
+        (status = 204, description = "It is removed"),
+        (status = "4XX", description = "401, 403: not allowed, or over a link · 404: no such \
+         session or file · 409: the directory is not empty, or what is in it cannot be removed; some \
+         of it may be · 429: too many transfers at once · 400: not a path",
+         body = Document<'static>, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn remove(
+    State(app): State<Arc<AppState>>,
+    place: Result<Path<(String, String)>, PathRejection>,
+    asked: Result<Query<HowMuch>, QueryRejection>,
+    caller: Caller,
+) -> Result<StatusCode, Problem> {
+    let Path((id, path)) = place.map_err(|error| Problem::bad_request(error.body_text()))?;
+    let (session, _) = caller.session_for(&app, &id, Extra::Files)?;
+    let Query(HowMuch { recursive }) =
+        asked.map_err(|error| Problem::bad_request(error.body_text()))?;
+    check_path(path.as_bytes()).map_err(Problem::bad_request)?;
+    match session.remove_file(&path).await {
+        Err(FileError::Refused { why: Refusal::NotEmpty, .. }) if recursive => {
+            session.remove_directory(&path).await?;
+        }
+        removed => removed?,
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Where a file goes.
+#[derive(Debug, Deserialize)]
+pub(super) struct Target {
+    move_to: String,
+}
+
+/// Renames or moves a file or a directory. Nothing is replaced.
+#[utoipa::path(
+    post,
+    path = "/v1/sessions/{id}/files/{*path}",
+    operation_id = "moveFile",
+    tag = "files",
+    params(
+        ("id" = String, Path, description = "The session"),
+        ("path" = String, Path, description = "What to move, below the working directory"),
+        ("move_to" = String, Query,
+         description = "The path that it gets, below the working directory, in a directory that is \
+         there"),
+    ),
+    responses(
+        (status = 204, description = "It is moved"),
+        (status = "4XX", description = "401, 403: not allowed, or over a link · 404: no such \
+         session or file, or no directory to move it into · 409: something has that name already, or \
+         it is a directory that would be in itself · 400: not a path",
+         body = Document<'static>, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn move_to(
+    State(app): State<Arc<AppState>>,
+    place: Result<Path<(String, String)>, PathRejection>,
+    asked: Result<Query<Target>, QueryRejection>,
+    caller: Caller,
+) -> Result<StatusCode, Problem> {
+    let Path((id, path)) = place.map_err(|error| Problem::bad_request(error.body_text()))?;
+    let (session, _) = caller.session_for(&app, &id, Extra::Files)?;
+    let Query(Target { move_to }) = asked.map_err(|error| {
+        Problem::bad_request(format!(
+            "`move_to` has to say which path the file gets; PUT writes one: {}",
+            error.body_text()
+        ))
+    })?;
+    check_path(path.as_bytes()).map_err(Problem::bad_request)?;
+    check_path(move_to.as_bytes())
+        .map_err(|what| Problem::bad_request(format!("`move_to`: {what}")))?;
+    session.move_file(&path, &move_to).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// A directory that is there now.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Made {
+    /// Its path, relative to the working directory.
+    path: String,
+}
+
+/// Makes a directory, and those on its way that are missing.
+#[utoipa::path(
+    post,
+    path = "/v1/sessions/{id}/directories/{*path}",
+    operation_id = "makeDirectory",
+    tag = "files",
+    params(
+        ("id" = String, Path, description = "The session"),
+        ("path" = String, Path, description = "A directory below the working directory"),
+    ),
+    responses(
+        (status = 201, description = "The directory is new", body = Made),
+        (status = 200, description = "The directory was there", body = Made),
+        (status = "4XX", description = "401, 403: not allowed, or over a link · 404: no such \
+         session · 409: what has this name is no directory · 400: not a path",
+         body = Document<'static>, content_type = "application/problem+json"),
+        (status = 507, description = "The working directory is full", body = Document<'static>,
+         content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn make_directory(
+    State(app): State<Arc<AppState>>,
+    place: Result<Path<(String, String)>, PathRejection>,
+    caller: Caller,
+) -> Result<Response, Problem> {
+    let Path((id, path)) = place.map_err(|error| Problem::bad_request(error.body_text()))?;
+    let (session, _) = caller.session_for(&app, &id, Extra::Files)?;
+    check_path(path.as_bytes()).map_err(Problem::bad_request)?;
+    let existed = session.make_directory(&path).await?;
+    let status = if existed { StatusCode::OK } else { StatusCode::CREATED };
+    Ok((status, Json(Made { path })).into_response())
 }

@@ -118,14 +118,20 @@ impl From<FileError> for Problem {
                 Refusal::BadPath => StatusCode::BAD_REQUEST,
                 Refusal::NotFound => StatusCode::NOT_FOUND,
                 Refusal::Link | Refusal::Denied => StatusCode::FORBIDDEN,
-                Refusal::Directory | Refusal::NotADirectory | Refusal::Special | Refusal::Busy => {
-                    StatusCode::CONFLICT
-                }
+                Refusal::Directory
+                | Refusal::NotADirectory
+                | Refusal::Special
+                | Refusal::Busy
+                | Refusal::Exists
+                | Refusal::NotEmpty
+                | Refusal::TooLarge
+                | Refusal::Mount => StatusCode::CONFLICT,
                 Refusal::Full => StatusCode::INSUFFICIENT_STORAGE,
                 Refusal::TooMany => StatusCode::TOO_MANY_REQUESTS,
                 Refusal::NotOpen | Refusal::Failed => StatusCode::INTERNAL_SERVER_ERROR,
             },
             FileError::Over => StatusCode::NOT_FOUND,
+            FileError::Unending => StatusCode::CONFLICT,
             FileError::Silent => StatusCode::GATEWAY_TIMEOUT,
             FileError::Odd => StatusCode::BAD_GATEWAY,
         };

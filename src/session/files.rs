@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
-use cellgate_driver::wire::files::{Begun, Entry, FileCommand};
+use cellgate_driver::wire::files::{Begun, Entry, FileCommand, MOST_REMOVED};
 pub use cellgate_driver::wire::files::{CHUNK_BYTES, EntryKind, Refusal, check_path};
 use tokio::sync::oneshot;
 
@@ -19,6 +19,9 @@ use crate::link::TransferAnswer;
 /// Longest wait for one answer. A supervisor answers within a millisecond; a machine that swaps
 /// needs seconds.
 const STEP: Duration = Duration::from_secs(20);
+
+/// Longest time that a directory is removed for. Code that fills it meanwhile could make it endless.
+const REMOVAL: Duration = Duration::from_secs(60);
 
 /// Longest name in a directory on Linux (`NAME_MAX`, limits.h), in bytes. A hostile supervisor
 /// could fill memory with longer ones.
@@ -45,6 +48,13 @@ pub enum FileError {
         STEP.as_secs()
     )]
     Silent,
+    /// A directory could not be emptied in time.
+    #[error(
+        "it is not removed after {} s; what is left stays. Interrupt what writes into it, and repeat \
+         this",
+        REMOVAL.as_secs()
+    )]
+    Unending,
     /// An answer that fits no honest question.
     #[error("the sandbox's answer makes no sense")]
     Odd,
@@ -138,8 +148,49 @@ impl SessionHandle {
         Ok(Listing { entries, truncated })
     }
 
+    /// Removes what has the name at a path: a file, a link itself, an empty directory.
+    pub async fn remove_file(&self, path: &str) -> Result<(), FileError> {
+        self.transfer().take(&FileCommand::Remove(path.as_bytes())).await
+    }
+
+    /// Removes a directory with all in it. An error in between leaves what is not removed yet.
+    pub async fn remove_directory(&self, path: &str) -> Result<(), FileError> {
+        let (transfer, _) = self.begin(&FileCommand::Empty(path.as_bytes())).await?;
+        let removal = async {
+            let mut removed = 0_u64;
+            loop {
+                let chunk = transfer.chunk().await?;
+                if chunk.is_empty() {
+                    return Ok(());
+                }
+                let count: [u8; 8] = chunk[..].try_into().map_err(|_| FileError::Odd)?;
+                removed = removed.saturating_add(u64::from_le_bytes(count));
+                if removed > MOST_REMOVED {
+                    return Err(FileError::Odd);
+                }
+            }
+        };
+        tokio::time::timeout(REMOVAL, removal).await.unwrap_or(Err(FileError::Unending))
+    }
+
+    /// Gives what has the name at a path another path, where there is nothing yet.
+    pub async fn move_file(&self, from: &str, to: &str) -> Result<(), FileError> {
+        let (from, to) = (from.as_bytes(), to.as_bytes());
+        self.transfer().take(&FileCommand::Move { from, to }).await
+    }
+
+    /// Makes a directory, and those on its way that are missing; says whether it was there.
+    pub async fn make_directory(&self, path: &str) -> Result<bool, FileError> {
+        let (_, begun) = self.begin(&FileCommand::Make(path.as_bytes())).await?;
+        Ok(begun.existed)
+    }
+
+    fn transfer(&self) -> Transfer {
+        Transfer { ticket: self.tickets.issue(), session: self.clone() }
+    }
+
     async fn begin(&self, command: &FileCommand<'_>) -> Result<(Transfer, Begun), FileError> {
-        let transfer = Transfer { ticket: self.tickets.issue(), session: self.clone() };
+        let transfer = self.transfer();
         match transfer.ask(command).await? {
             TransferAnswer::Begun(begun) => Ok((transfer, begun)),
             _ => Err(FileError::Odd),

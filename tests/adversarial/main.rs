@@ -24,6 +24,7 @@ mod halfway;
 mod host;
 mod json;
 mod memory;
+mod paths;
 mod table;
 mod upgrade;
 
@@ -48,6 +49,7 @@ const MATRIX: &[(&str, &[Case], &[Backend])] = &[
     ("json", json::floods::CASES, Backend::PLAIN),
     ("memory", memory::CASES, Backend::PLAIN),
     ("code", code::CASES, CODE),
+    ("files", paths::CASES, CODE),
     ("driver", driver::CASES, Backend::PLAIN),
     ("driver", driver::borne::CASES, Backend::PLAIN),
     ("driver", driver::told::CASES, Backend::PLAIN),

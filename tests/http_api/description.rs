@@ -10,7 +10,7 @@ use crate::requests::{anonymous, ask};
 cases![the_description_is_whole, every_route_that_is_described_is_there];
 
 /// The routes of the contract.
-const ROUTES: [(&str, &str); 16] = [
+const ROUTES: [(&str, &str); 19] = [
     ("get", "/ws"),
     ("get", "/healthz"),
     ("get", "/readyz"),
@@ -26,6 +26,9 @@ const ROUTES: [(&str, &str); 16] = [
     ("get", "/v1/sessions/{id}/files"),
     ("get", "/v1/sessions/{id}/files/{path}"),
     ("put", "/v1/sessions/{id}/files/{path}"),
+    ("delete", "/v1/sessions/{id}/files/{path}"),
+    ("post", "/v1/sessions/{id}/files/{path}"),
+    ("post", "/v1/sessions/{id}/directories/{path}"),
     ("get", "/v1/openapi.json"),
 ];
 

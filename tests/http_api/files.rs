@@ -18,6 +18,10 @@ cases![
     names_may_be_anything,
     a_file_is_replaced_in_one_step,
     directories_are_listed,
+    files_are_removed,
+    files_are_moved,
+    directories_are_made,
+    what_changes_files_works_while_a_cell_runs,
     a_long_listing_is_cut_and_says_so,
     files_move_while_a_cell_floods,
     a_full_disk_is_told_and_left_as_it_was,
@@ -149,6 +153,102 @@ async fn directories_are_listed(stage: &Stage) {
         let path = format!("/v1/sessions/{}/files?path={path}", client.session());
         ask(gateway, "GET", path).reply().await.problem(status);
     }
+    client.end().await;
+}
+
+async fn files_are_removed(stage: &Stage) {
+    let gateway = stage.gateway();
+    let mut client = stage.session().await;
+    let code = "import os\nfor n in range(300): os.makedirs(f'd/{n}/e'); open(f'd/{n}/f', 'w').close()\n\
+                open('f', 'w').close()\nos.makedirs('empty')\nos.symlink('/etc/passwd', 'link')\n\
+                os.mkdir('full')\nos.symlink('/', 'full/root')\nos.mkfifo('full/pipe')";
+    client.run(code).await.expect("ok", true);
+    for (path, status, words) in [
+        ("missing", 404, ""),
+        ("missing?recursive=true", 404, ""),
+        ("d", 409, "not empty"),
+        ("d?recursive=false", 409, "not empty"),
+        ("d?recursive=perhaps", 400, "recursive"),
+        ("link/x", 403, "link"),
+        ("link/x?recursive=true", 403, "link"),
+        ("f/x", 409, "directory"),
+        ("a/%2e%2e/f", 400, "`..`"),
+        ("%2fetc%2fpasswd", 400, "absolute"),
+    ] {
+        let detail = ask(gateway, "DELETE", place(&client, path)).reply().await.problem(status);
+        assert!(detail.contains(words), "{path}: {detail}");
+    }
+    assert_eq!(names(gateway, &client, "").await, ["d", "empty", "f", "full", "link"]);
+    for path in ["f", "empty", "link", "full/root", "full/pipe", "full", "d?recursive=true"] {
+        let reply = ask(gateway, "DELETE", place(&client, path)).reply().await;
+        assert_eq!((reply.status, reply.body.len()), (204, 0), "{path}: {reply:?}");
+    }
+    assert_eq!(names(gateway, &client, "").await, Vec::<String>::new());
+    assert_eq!(client.run("import os\nos.path.exists('/etc/passwd')").await.result(), "True");
+    client.end().await;
+}
+
+async fn files_are_moved(stage: &Stage) {
+    let gateway = stage.gateway();
+    let mut client = stage.session().await;
+    let code =
+        "import os\nopen('f', 'w').write('text')\nopen('g', 'w').close()\nos.makedirs('d/e')";
+    client.run(code).await.expect("ok", true);
+    for (path, status, words) in [
+        ("missing?move_to=x", 404, "find the file"),
+        ("f?move_to=missing/x", 404, "make it first"),
+        ("f?move_to=g", 409, "another name"),
+        ("f?move_to=d", 409, "another name"),
+        ("d?move_to=d/e/d", 409, "into itself"),
+        ("f?move_to=../x", 400, "`move_to`"),
+        ("f?move_to=/x", 400, "`move_to`"),
+        ("f?move_to=", 400, "`move_to`"),
+        ("f", 400, "`move_to`"),
+    ] {
+        let detail = ask(gateway, "POST", place(&client, path)).reply().await.problem(status);
+        assert!(detail.contains(words), "{path}: {detail}");
+    }
+    for path in ["f?move_to=d/e/na%C3%AFve%20%26.txt", "d?move_to=moved"] {
+        let reply = ask(gateway, "POST", place(&client, path)).reply().await;
+        assert_eq!(reply.status, 204, "{path}: {reply:?}");
+    }
+    let code = "open('moved/e/naïve &.txt').read()";
+    assert_eq!(client.run(code).await.result(), "'text'");
+    assert_eq!(names(gateway, &client, "").await, ["g", "moved"]);
+    client.end().await;
+}
+
+async fn directories_are_made(stage: &Stage) {
+    let gateway = stage.gateway();
+    let mut client = stage.session().await;
+    let directory = |path: &str| format!("/v1/sessions/{}/directories/{path}", client.session());
+    for (path, status) in [("a/b%20c", 201), ("a/b%20c", 200), ("a", 200)] {
+        let made = ask(gateway, "POST", directory(path)).reply().await.json(status);
+        assert_eq!(made, json!({"path": path.replace("%20", " ")}));
+    }
+    ask(gateway, "PUT", place(&client, "f")).body("x").reply().await.json(201);
+    for (path, status) in [("f", 409), ("f/x", 409), ("a/../b", 400), ("a/%2e%2e/b", 400)] {
+        ask(gateway, "POST", directory(path)).reply().await.problem(status);
+    }
+    let code = "import os\nos.stat('a').st_uid == os.getuid() and os.listdir('a')";
+    assert_eq!(client.run(code).await.result(), "['b c']");
+    client.end().await;
+}
+
+async fn what_changes_files_works_while_a_cell_runs(stage: &Stage) {
+    let gateway = stage.gateway();
+    let mut client = stage.session().await;
+    let code = "import os, time\nos.makedirs('d/e')\nprint('go')\n\
+                while os.path.exists('d') or not os.path.exists('new/moved'): time.sleep(.01)";
+    let id = client.execute(code).await;
+    client.until_text(&id, "go").await;
+    let made = ask(gateway, "POST", format!("/v1/sessions/{}/directories/new", client.session()));
+    made.reply().await.json(201);
+    for (method, path) in [("POST", "d/e?move_to=new/moved"), ("DELETE", "d")] {
+        let reply = ask(gateway, method, place(&client, path)).reply().await;
+        assert_eq!(reply.status, 204, "{method} {path}: {reply:?}");
+    }
+    client.finish(&id).await.expect("ok", true);
     client.end().await;
 }
 
@@ -299,6 +399,17 @@ async fn roles_decide_who_moves_files(stage: &Stage) {
             if get == 403 {
                 assert!(read.problem(403).contains("editor"));
             }
+        }
+        let made = format!("/v1/sessions/{}/directories/made/{role}", client.session());
+        for (method, path, status) in [
+            ("POST", made.clone(), 201),
+            ("POST", format!("{file}?move_to=made/{role}/file"), 204),
+            ("DELETE", place(&client, &format!("made/{role}?recursive=true")), 204),
+            ("PUT", file.clone(), 201),
+        ] {
+            let reply = ask(gateway, method, path.as_str()).token(token).reply().await;
+            let expected = if get == 403 { 403 } else { status };
+            assert_eq!(reply.status, expected, "{role}: {method} {path}: {reply:?}");
         }
     }
     client.end().await;

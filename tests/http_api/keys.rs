@@ -129,7 +129,7 @@ async fn handshake(gateway: &Gateway, request: Request) -> u16 {
 type Row = (&'static str, &'static str, [u16; 3]);
 
 /// All routes; ending the session comes last.
-const ROUTES: [Row; 16] = [
+const ROUTES: [Row; 19] = [
     ("get", "/ws", [426, 426, 426]), // each may connect: see the messages
     ("get", "/healthz", [200, 200, 200]),
     ("get", "/readyz", [200, 200, 200]),
@@ -145,6 +145,10 @@ const ROUTES: [Row; 16] = [
     ("get", "/v1/sessions/{id}/files", [401, 403, 200]),
     ("put", "/v1/sessions/{id}/files/{path}", [401, 403, 201]),
     ("get", "/v1/sessions/{id}/files/{path}", [401, 403, 200]),
+    // What the file gets stands in the query; without it there is nothing to be done.
+    ("post", "/v1/sessions/{id}/files/{path}", [401, 403, 400]),
+    ("delete", "/v1/sessions/{id}/files/{path}", [401, 403, 204]),
+    ("post", "/v1/sessions/{id}/directories/{path}", [401, 403, 201]),
     ("delete", "/v1/sessions/{id}", [401, 204, 204]),
 ];
 

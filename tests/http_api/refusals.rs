@@ -122,7 +122,8 @@ async fn wrong_methods_are_told_the_right_ones(stage: &Stage) {
         ("GET", "/v1/sessions/aaaaaaaaaaaa/tokens/2", "DELETE"),
         ("GET", "/v1/sessions/aaaaaaaaaaaa/participants/1", "DELETE"),
         ("POST", "/v1/sessions/aaaaaaaaaaaa/files", "GET,HEAD"),
-        ("DELETE", "/v1/sessions/aaaaaaaaaaaa/files/x", "GET,HEAD,PUT"),
+        ("PATCH", "/v1/sessions/aaaaaaaaaaaa/files/x", "DELETE,GET,HEAD,POST,PUT"),
+        ("GET", "/v1/sessions/aaaaaaaaaaaa/directories/x", "POST"),
         ("POST", "/healthz", "GET,HEAD"),
         ("POST", "/v1/openapi.json", "GET,HEAD"),
     ] {

@@ -9,7 +9,8 @@
 //! Nothing here waits: only regular files are read, everything is opened with `O_NONBLOCK`, and
 //! each command does at most one chunk of work. Answers have to find room on the link; until then
 //! a chunk is only owed, not read. An upload is written beside its place and moved there when it
-//! is whole; one that is dropped leaves nothing.
+//! is whole; one that is dropped leaves nothing. What is removed, moved and made is in `changes`, and
+//! directories with all in them in `removal`.
 
 use std::ffi::{CStr, CString};
 use std::fs::{File, Permissions};
@@ -25,6 +26,11 @@ use cellgate_driver::wire::kind;
 
 use super::{End, Link, Supervisor};
 use crate::sys::files::{self as sys, About, Names};
+
+mod changes;
+mod removal;
+
+use removal::Removal;
 
 /// Permissions of a new file.
 const FILE_MODE: libc::mode_t = 0o644;
@@ -49,6 +55,7 @@ enum Work {
     Read(File),
     List(OwnedFd),
     Write(Upload),
+    Empty(Removal),
 }
 
 /// A file that is not yet whole, beside its place.
@@ -97,6 +104,8 @@ fn while_trying(operation: &'static str) -> impl Fn(io::Error) -> Refused {
             libc::EACCES | libc::EPERM | libc::EROFS => Refusal::Denied,
             // A tmpfs whose sandbox has no memory left says ENOMEM.
             libc::ENOSPC | libc::EDQUOT | libc::ENOMEM | libc::EFBIG => Refusal::Full,
+            libc::ENOTEMPTY => Refusal::NotEmpty,
+            libc::EXDEV => Refusal::Mount,
             libc::EAGAIN | libc::EBUSY | libc::ETXTBSY | libc::EEXIST => Refusal::Busy,
             libc::ENAMETOOLONG => Refusal::BadPath,
             libc::EMFILE | libc::ENFILE => Refusal::TooMany,
@@ -150,6 +159,27 @@ impl Files {
             FileCommand::Read(_) => |workdir, path, _| read(workdir, path),
             FileCommand::List(_) => |workdir, path, _| list(workdir, path),
             FileCommand::Write(_) => write,
+            FileCommand::Empty(_) => |workdir, path, _| {
+                Ok((Work::Empty(Removal::begin(workdir, path)?), Begun::default()))
+            },
+            // These are done at once, and open nothing.
+            FileCommand::Remove(_) | FileCommand::Move { .. } | FileCommand::Make(_)
+                if found.is_some() =>
+            {
+                return Err(Fault::Breach("a second beginning"));
+            }
+            FileCommand::Remove(path) => {
+                changes::remove(workdir, path)?;
+                return Ok(Some(FileAnswer::Took));
+            }
+            FileCommand::Move { from, to } => {
+                changes::move_to(workdir, from, to)?;
+                return Ok(Some(FileAnswer::Took));
+            }
+            FileCommand::Make(path) => {
+                let existed = changes::make_directory(workdir, path)?;
+                return Ok(Some(FileAnswer::Begun(Begun { existed, ..Begun::default() })));
+            }
             FileCommand::Abandon => {
                 if let Some(at) = found {
                     self.open.swap_remove(at);
@@ -167,8 +197,10 @@ impl Files {
                 return taken;
             }
         };
-        let (FileCommand::Read(path) | FileCommand::List(path) | FileCommand::Write(path)) =
-            command
+        let (FileCommand::Read(path)
+        | FileCommand::List(path)
+        | FileCommand::Write(path)
+        | FileCommand::Empty(path)) = command
         else {
             return Err(Fault::Breach("an odd beginning"));
         };
@@ -195,7 +227,7 @@ impl Files {
             return Err(Fault::Breach("a command before the answer to the last"));
         }
         match (command, &mut transfer.work) {
-            (FileCommand::Next, Work::Read(_) | Work::List(_)) => {
+            (FileCommand::Next, Work::Read(_) | Work::List(_) | Work::Empty(_)) => {
                 transfer.is_due = true;
                 Ok(None)
             }
@@ -252,12 +284,18 @@ impl Files {
     }
 }
 
-/// The next chunk of a file or a listing; 0 at its end.
+/// The next chunk of a file, a listing or a removal; 0 at its end.
 fn fill(work: &mut Work, room: &mut [u8]) -> Result<usize, Refused> {
     match work {
         Work::Read(file) => file.read(room).map_err(while_trying("read the file")),
         Work::List(listing) => entries(listing, room),
         Work::Write(_) => Ok(0), // never due
+        Work::Empty(removal) => {
+            let count = removal.step()?.map(u64::to_le_bytes);
+            let bytes = count.as_ref().map_or(&[][..], |count| count);
+            room[..bytes.len()].copy_from_slice(bytes);
+            Ok(bytes.len())
+        }
     }
 }
 

@@ -22,6 +22,8 @@ pub(crate) struct About {
     pub(crate) size: u64,
     /// When it was last changed, in Unix milliseconds.
     pub(crate) modified_ms: u64,
+    /// The device that it is on.
+    pub(crate) device: u64,
 }
 
 impl About {
@@ -36,6 +38,7 @@ impl About {
             mode: stat.st_mode,
             size: u64::try_from(stat.st_size).unwrap_or(0),
             modified_ms: seconds * 1000 + stat.st_mtime_nsec as u64 / 1_000_000,
+            device: stat.st_dev,
         }
     }
 }
@@ -110,6 +113,35 @@ pub(crate) fn about_name(directory: BorrowedFd<'_>, name: &CStr) -> io::Result<A
     Ok(About::of(&unsafe { stat.assume_init() }))
 }
 
+/// Whether something is mounted at an open directory. A file system that is mounted twice has one
+/// device, so that the device alone does not say it; a kernel before 5.8 and gVisor do not say it.
+pub(crate) fn is_mount_root(directory: BorrowedFd<'_>) -> io::Result<bool> {
+    // struct statx, statx(2): u64 stx_attributes at 8, u64 stx_attributes_mask at 56. Spelled out, as
+    // the C library of the static build has no such structure.
+    const WORDS: usize = 32; // 256 bytes
+    let (attributes, mask) = (1, 7); // in words
+    let mut words = [0_u64; WORDS];
+    // SAFETY: the path is NUL-terminated, the buffer is as long and as aligned as the structure.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_statx,
+            directory.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH | libc::AT_SYMLINK_NOFOLLOW,
+            0,
+            words.as_mut_ptr(),
+        )
+    };
+    match check_size(result as isize) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => return Ok(false),
+        told => told?,
+    };
+    Ok(words[attributes] & words[mask] & STATX_ATTR_MOUNT_ROOT != 0)
+}
+
+/// linux/stat.h, since Linux 5.8.
+const STATX_ATTR_MOUNT_ROOT: u64 = 0x2000;
+
 /// Makes a directory.
 pub(crate) fn make_directory(
     directory: BorrowedFd<'_>,
@@ -124,6 +156,33 @@ pub(crate) fn make_directory(
 pub(crate) fn remove_file(directory: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
     // SAFETY: the name is NUL-terminated.
     check(unsafe { libc::unlinkat(directory.as_raw_fd(), name.as_ptr(), 0) }).map(drop)
+}
+
+/// Removes a directory that has nothing in it.
+pub(crate) fn remove_directory(parent: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
+    let at = parent.as_raw_fd();
+    // SAFETY: the name is NUL-terminated.
+    check(unsafe { libc::unlinkat(at, name.as_ptr(), libc::AT_REMOVEDIR) }).map(drop)
+}
+
+/// Gives what has a name another one, in another directory too; fails if something has that already.
+pub(crate) fn rename_to_free(
+    from: (BorrowedFd<'_>, &CStr),
+    to: (BorrowedFd<'_>, &CStr),
+) -> io::Result<()> {
+    const RENAME_NOREPLACE: libc::c_uint = 1; // linux/fs.h
+    // SAFETY: both names are NUL-terminated.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_renameat2,
+            from.0.as_raw_fd(),
+            from.1.as_ptr(),
+            to.0.as_raw_fd(),
+            to.1.as_ptr(),
+            RENAME_NOREPLACE,
+        )
+    };
+    check_size(result as isize).map(drop)
 }
 
 /// Gives a file of a directory another name, taking the place of what has that name.

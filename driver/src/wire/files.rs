@@ -5,6 +5,9 @@
 //!   READ path   ─► BEGUN, then  NEXT ─► CHUNK …  NEXT ─► CHUNK (empty: the end)
 //!   LIST path   ─► BEGUN, then  the same, with entries as the bytes of a chunk
 //!   WRITE path  ─► BEGUN, then  APPEND bytes ─► TOOK …  COMMIT ─► TOOK (the file stands)
+//!   EMPTY path  ─► BEGUN, then  NEXT ─► CHUNK (a count, u64 LE) …  NEXT ─► CHUNK (empty: the end)
+//!   REMOVE path, MOVE paths     ─► TOOK    and the transfer is over
+//!   MAKE path   ─► BEGUN        and the transfer is over
 //!   any of them ─► REFUSED      and the transfer is over
 //!   ABANDON     ─► no answer    and the transfer is over
 //! ```
@@ -23,6 +26,13 @@ pub const MOST_TRANSFERS: usize = 8;
 /// Longest path, in bytes. A quarter of the kernel's own bound, so that a long listing stays small.
 pub const PATH_BYTES: usize = 1024;
 
+/// Most directories below each other that are removed with all in them: a tree of sources or packages
+/// has thirty. Each costs a few calls of the kernel for each directory that is removed.
+pub const MOST_LEVELS: usize = 128;
+
+/// Most names that one request removes: some seconds of work.
+pub const MOST_REMOVED: u64 = 100_000;
+
 /// Longest part of a path, in bytes: `NAME_MAX` of every file system.
 pub const NAME_BYTES: usize = 255;
 
@@ -35,6 +45,21 @@ pub enum FileCommand<'a> {
     List(&'a [u8]),
     /// Begin to write the file at a path; directories that are missing are made.
     Write(&'a [u8]),
+    /// Remove what has the name at a path, unless it is a directory with something in it.
+    Remove(&'a [u8]),
+    /// Begin to remove the directory at a path with all in it. Each chunk says in a u64 how many
+    /// names were removed for it.
+    Empty(&'a [u8]),
+    /// Give what has the name at a path another path, where there is nothing yet.
+    Move {
+        /// The path it has, at most [`PATH_BYTES`].
+        from: &'a [u8],
+        /// The path it gets.
+        to: &'a [u8],
+    },
+    /// Make a directory, and those on its way that are missing. `existed` of the answer says whether
+    /// it was there.
+    Make(&'a [u8]),
     /// The next chunk.
     Next,
     /// Add this to what is written, at most [`CHUNK_BYTES`].
@@ -97,10 +122,19 @@ pub enum Refusal {
     NotOpen = 10,
     /// Something else; the sentence says what.
     Failed = 11,
+    /// Something has this name already.
+    Exists = 12,
+    /// A directory that is to be removed has something in it.
+    NotEmpty = 13,
+    /// A directory that is to be removed has more in it than is removed at once: entries, or
+    /// directories below each other.
+    TooLarge = 14,
+    /// Another file system is mounted there; it is not touched, and nothing moves to or from it.
+    Mount = 15,
 }
 
 impl Refusal {
-    const ALL: [Refusal; 12] = [
+    const ALL: [Refusal; 16] = [
         Refusal::BadPath,
         Refusal::NotFound,
         Refusal::Link,
@@ -113,6 +147,10 @@ impl Refusal {
         Refusal::TooMany,
         Refusal::NotOpen,
         Refusal::Failed,
+        Refusal::Exists,
+        Refusal::NotEmpty,
+        Refusal::TooLarge,
+        Refusal::Mount,
     ];
 }
 
@@ -151,6 +189,10 @@ mod op {
     pub(super) const APPEND: u8 = 5;
     pub(super) const COMMIT: u8 = 6;
     pub(super) const ABANDON: u8 = 7;
+    pub(super) const REMOVE: u8 = 8;
+    pub(super) const EMPTY: u8 = 9;
+    pub(super) const MOVE: u8 = 10;
+    pub(super) const MAKE: u8 = 11;
 }
 
 mod tag {
@@ -164,8 +206,10 @@ mod tag {
 pub const CHUNK_TAG: u8 = tag::CHUNK;
 
 impl<'a> FileCommand<'a> {
-    /// The payload: an `op u8`, then the path or the bytes.
+    /// The payload: an `op u8`, then the path or the bytes. Two paths have a NUL between them, which no
+    /// path has in it.
     pub fn encode(&self) -> Vec<u8> {
+        let pair;
         let (op, rest) = match *self {
             FileCommand::Read(path) => (op::READ, path),
             FileCommand::List(path) => (op::LIST, path),
@@ -174,6 +218,13 @@ impl<'a> FileCommand<'a> {
             FileCommand::Append(bytes) => (op::APPEND, bytes),
             FileCommand::Commit => (op::COMMIT, &[][..]),
             FileCommand::Abandon => (op::ABANDON, &[][..]),
+            FileCommand::Remove(path) => (op::REMOVE, path),
+            FileCommand::Empty(path) => (op::EMPTY, path),
+            FileCommand::Move { from, to } => {
+                pair = [from, &[0], to].concat();
+                (op::MOVE, &pair[..])
+            }
+            FileCommand::Make(path) => (op::MAKE, path),
         };
         let mut out = Vec::with_capacity(1 + rest.len());
         out.push(op);
@@ -193,6 +244,13 @@ impl<'a> FileCommand<'a> {
             op::NEXT if rest.is_empty() => Ok(FileCommand::Next),
             op::COMMIT if rest.is_empty() => Ok(FileCommand::Commit),
             op::ABANDON if rest.is_empty() => Ok(FileCommand::Abandon),
+            op::REMOVE => Ok(FileCommand::Remove(rest)),
+            op::EMPTY => Ok(FileCommand::Empty(rest)),
+            op::MOVE => {
+                let at = rest.iter().position(|byte| *byte == 0).ok_or(WRONG)?;
+                Ok(FileCommand::Move { from: &rest[..at], to: &rest[at + 1..] })
+            }
+            op::MAKE => Ok(FileCommand::Make(rest)),
             _ => Err(WRONG),
         }
     }
@@ -316,11 +374,17 @@ mod tests {
             FileCommand::Append(b"bytes"),
             FileCommand::Commit,
             FileCommand::Abandon,
+            FileCommand::Remove(b"a"),
+            FileCommand::Empty(b"a/b"),
+            FileCommand::Move { from: b"a", to: b"b/c" },
+            FileCommand::Make(b"d"),
         ] {
             assert_eq!(FileCommand::decode(&command.encode()), Ok(command));
         }
         let long = FileCommand::Append(&[0; CHUNK_BYTES + 1]).encode();
-        for odd in [&b""[..], &[0], &[8], &[op::NEXT, 0], &[op::COMMIT, 0], &long] {
+        for odd in
+            [&b""[..], &[0], &[12], &[op::NEXT, 0], &[op::COMMIT, 0], &[op::MOVE, b'a'], &long]
+        {
             assert!(FileCommand::decode(odd).is_err(), "{:?}", &odd[..odd.len().min(4)]);
         }
     }
@@ -349,7 +413,7 @@ mod tests {
             &[0],
             &[tag::TOOK, 0],
             &[tag::REFUSED],
-            &[tag::REFUSED, 12],
+            &[tag::REFUSED, 16],
             &long,
             &odd_flag,
         ] {

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::process::Command;
 
 use cellgate_driver::wire::files::{
-    Begun, CHUNK_BYTES, Entry, EntryKind, FileAnswer, FileCommand, MOST_TRANSFERS, Refusal,
+    Begun, CHUNK_BYTES, Entry, EntryKind, FileAnswer, FileCommand, MOST_LEVELS, MOST_TRANSFERS,
+    Refusal,
 };
 use cellgate_driver::wire::{Setup, kind};
 
@@ -96,6 +97,42 @@ impl Gateway {
             }
         }
         Ok(existed)
+    }
+
+    /// What a change that is done at once comes to.
+    fn change(&mut self, command: &FileCommand<'_>) -> Result<(), Refusal> {
+        match self.ask(1, command) {
+            Answer::Took | Answer::Begun(_) => Ok(()),
+            Answer::Refused(why) => Err(why),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn remove(&mut self, path: &str) -> Result<(), Refusal> {
+        self.change(&FileCommand::Remove(path.as_bytes()))
+    }
+
+    fn move_to(&mut self, from: &str, to: &str) -> Result<(), Refusal> {
+        self.change(&FileCommand::Move { from: from.as_bytes(), to: to.as_bytes() })
+    }
+
+    /// Whether a directory that is to be made was there.
+    fn make(&mut self, path: &str) -> Result<bool, Refusal> {
+        match self.ask(1, &FileCommand::Make(path.as_bytes())) {
+            Answer::Begun(begun) => Ok(begun.existed),
+            Answer::Refused(why) => Err(why),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Removes a directory with all in it; how many names that were.
+    fn empty(&mut self, number: u32, path: &str) -> Result<u64, Refusal> {
+        if let Answer::Refused(why) = self.ask(number, &FileCommand::Empty(path.as_bytes())) {
+            return Err(why);
+        }
+        let counts = self.rest(number)?;
+        let counts = counts.chunks(8).map(|count| u64::from_le_bytes(count.try_into().unwrap()));
+        Ok(counts.sum())
     }
 
     /// Names and kinds in a directory, sorted.
@@ -279,6 +316,181 @@ fn a_directory_that_turns_into_a_link_and_back_leads_nowhere() {
 }
 
 #[test]
+fn names_are_removed_and_no_link_is_followed() {
+    let mut gateway = start();
+    fs::create_dir_all(gateway.work("full/inner")).unwrap();
+    fs::create_dir(gateway.path("outside")).unwrap();
+    fs::write(gateway.path("outside/kept"), "kept").unwrap();
+    fs::write(gateway.work("file"), "x").unwrap();
+    symlink("../outside", gateway.work("link")).unwrap();
+    symlink("../../outside", gateway.work("full/link")).unwrap();
+    assert!(Command::new("mkfifo").arg(gateway.work("pipe")).status().unwrap().success());
+    for (path, why) in [
+        ("missing", Refusal::NotFound),
+        ("missing/file", Refusal::NotFound),
+        ("full", Refusal::NotEmpty),
+        ("link/kept", Refusal::Link),
+        ("file/below", Refusal::NotADirectory),
+        ("../outside/kept", Refusal::BadPath),
+        ("", Refusal::BadPath),
+    ] {
+        assert_eq!(gateway.remove(path), Err(why), "{path}");
+        if path != "full" {
+            assert_eq!(gateway.empty(2, path), Err(why), "{path}");
+        }
+    }
+    // A link and a file are no directories to be emptied.
+    assert_eq!(gateway.empty(2, "link"), Err(Refusal::Link));
+    assert_eq!(gateway.empty(2, "file"), Err(Refusal::NotADirectory));
+    for path in ["file", "link", "pipe", "full/inner"] {
+        assert_eq!(gateway.remove(path), Ok(()), "{path}");
+    }
+    assert_eq!(names(&gateway.path("work")), ["full"]);
+    assert_eq!(gateway.empty(2, "full"), Ok(2));
+    assert_eq!(names(&gateway.path("work")), Vec::<String>::new());
+    assert_eq!(names(&gateway.path("outside")), ["kept"]);
+}
+
+#[test]
+fn a_directory_is_removed_with_all_in_it() {
+    let mut gateway = start();
+    for directory in 0..30 {
+        let directory = gateway.work(&format!("tree/{directory}/inner"));
+        fs::create_dir_all(&directory).unwrap();
+        for file in 0..100 {
+            fs::write(directory.join(format!("a rather long name {file}")), "x").unwrap();
+        }
+    }
+    fs::write(gateway.work("beside"), "x").unwrap();
+    let expected = 1 + 30 * (2 + 100);
+    assert_eq!(gateway.empty(1, "tree"), Ok(expected));
+    assert_eq!(names(&gateway.path("work")), ["beside"]);
+    // One that is given up leaves the rest, and is over.
+    fs::create_dir_all(gateway.work("tree/inner")).unwrap();
+    assert!(matches!(gateway.ask(2, &FileCommand::Empty(b"tree")), Answer::Begun(_)));
+    gateway.send(kind::FILE, 2, &FileCommand::Abandon.encode());
+    assert_eq!(gateway.ask(2, &FileCommand::Next), Answer::Refused(Refusal::NotOpen));
+    assert_eq!(names(&gateway.path("work")), ["beside", "tree"]);
+}
+
+#[test]
+fn a_tree_that_is_too_deep_is_left() {
+    let mut gateway = start();
+    let deep = |levels: usize| vec!["d"; levels].join("/");
+    fs::create_dir_all(gateway.work(&deep(MOST_LEVELS))).unwrap();
+    assert_eq!(gateway.empty(1, "d"), Ok(MOST_LEVELS as u64));
+    fs::create_dir_all(gateway.work(&deep(MOST_LEVELS + 1))).unwrap();
+    assert_eq!(gateway.empty(1, "d"), Ok(MOST_LEVELS as u64 + 1), "the innermost is empty");
+    fs::create_dir_all(gateway.work(&deep(MOST_LEVELS + 2))).unwrap();
+    assert_eq!(gateway.empty(1, "d"), Err(Refusal::TooLarge));
+    assert!(gateway.work(&deep(MOST_LEVELS + 2)).is_dir());
+}
+
+#[test]
+fn a_directory_that_is_replaced_by_a_link_while_it_is_emptied_leads_nowhere() {
+    let mut gateway = start();
+    fs::create_dir(gateway.path("outside")).unwrap();
+    for number in 0..50 {
+        fs::write(gateway.path(&format!("outside/{number}")), "outside").unwrap();
+    }
+    symlink("../../outside", gateway.work("link")).unwrap();
+    gateway.execute(
+        1,
+        "import ctypes\nlibrary = ctypes.CDLL(None)\nmessage(b'begun')\n\
+         while True: library.renameat2(-100, b'tree/d', -100, b'link', 2)",
+    );
+    gateway.expect(kind::MESSAGE);
+    let (mut removed, mut refused) = (0, 0);
+    for round in 0..2000 {
+        if removed >= 5 && refused >= 5 {
+            break;
+        }
+        // Whatever of both was removed by the round before is there again.
+        let tree = gateway.work("tree");
+        fs::create_dir_all(&tree).unwrap();
+        for place in [gateway.work("tree/d"), gateway.work("link")] {
+            if fs::symlink_metadata(&place).is_err() {
+                let _ = fs::create_dir(&place);
+            }
+            // Through whichever of the two is a directory at this moment.
+            for number in 0..20 {
+                if fs::symlink_metadata(&place).is_ok_and(|about| about.is_dir()) {
+                    let _ = fs::write(place.join(format!("inside {number}")), "x");
+                }
+            }
+        }
+        match gateway.empty(1, "tree") {
+            Ok(_) => removed += 1,
+            Err(Refusal::Link | Refusal::NotADirectory | Refusal::NotFound) => refused += 1,
+            Err(why) => panic!("{why:?}"),
+        }
+        if fs::symlink_metadata(gateway.work("link")).is_ok_and(|about| about.is_dir())
+            && fs::symlink_metadata(gateway.work("tree/d")).is_err()
+        {
+            fs::remove_dir_all(gateway.work("link")).unwrap();
+            symlink("../../outside", gateway.work("link")).unwrap();
+        }
+        assert!(round < 1999, "{removed} removed, {refused} refused");
+    }
+    let kept = names(&gateway.path("outside"));
+    assert_eq!(kept.iter().filter(|name| !name.starts_with("inside")).count(), 50);
+}
+
+#[test]
+fn names_are_moved_where_nothing_is() {
+    let mut gateway = start();
+    fs::create_dir_all(gateway.work("d/inner")).unwrap();
+    fs::create_dir(gateway.path("outside")).unwrap();
+    symlink("../outside", gateway.work("link")).unwrap();
+    fs::write(gateway.work("file"), "x").unwrap();
+    fs::write(gateway.work("other"), "y").unwrap();
+    for (from, to, why) in [
+        ("missing", "new", Refusal::NotFound),
+        ("file", "missing/new", Refusal::NotFound),
+        ("file", "other", Refusal::Exists),
+        ("file", "file", Refusal::Exists),
+        ("file", "d", Refusal::Exists),
+        ("file", "link", Refusal::Exists),
+        ("d", "d/inner/d", Refusal::Exists),
+        ("file", "link/new", Refusal::Link),
+        ("link/x", "new", Refusal::Link),
+        ("file", "other/new", Refusal::NotADirectory),
+        ("file", "../new", Refusal::BadPath),
+        ("../outside", "new", Refusal::BadPath),
+        ("file", "", Refusal::BadPath),
+    ] {
+        assert_eq!(gateway.move_to(from, to), Err(why), "{from} to {to}");
+    }
+    assert_eq!(gateway.move_to("file", "d/inner/new"), Ok(()));
+    assert_eq!(gateway.move_to("d", "e"), Ok(()));
+    assert_eq!(gateway.move_to("link", "e/link"), Ok(()));
+    assert_eq!(gateway.read_file(1, "e/inner/new"), Ok(b"x".to_vec()));
+    assert_eq!(names(&gateway.path("work")), ["e", "other"]);
+    assert_eq!(names(&gateway.work("e")), ["inner", "link"]);
+    assert_eq!(names(&gateway.path("outside")), Vec::<String>::new());
+}
+
+#[test]
+fn directories_are_made_with_those_on_their_way() {
+    let mut gateway = start();
+    symlink("..", gateway.work("up")).unwrap();
+    fs::write(gateway.work("file"), "x").unwrap();
+    assert_eq!(gateway.make("a/b/c"), Ok(false));
+    assert_eq!(gateway.make("a/b"), Ok(true));
+    for (path, why) in [
+        ("up", Refusal::Link),
+        ("up/new", Refusal::Link),
+        ("file", Refusal::Exists),
+        ("file/new", Refusal::NotADirectory),
+        ("../new", Refusal::BadPath),
+    ] {
+        assert_eq!(gateway.make(path), Err(why), "{path}");
+    }
+    assert_eq!(names(&gateway.path("work")), ["a", "file", "up"]);
+    assert!(gateway.work("a/b/c").is_dir());
+}
+
+#[test]
 fn files_pass_beside_a_cell_that_floods() {
     let mut gateway = start();
     let bytes = vec![7; 20 * CHUNK_BYTES];
@@ -320,7 +532,9 @@ fn transfers_are_counted() {
 
 #[test]
 fn a_gateway_that_breaks_the_rules_ends_the_supervisor() {
-    let breaches: [&[FileCommand<'_>]; 5] = [
+    let breaches: [&[FileCommand<'_>]; 7] = [
+        &[FileCommand::Remove(b"other")],
+        &[FileCommand::Abandon, FileCommand::Empty(b"d"), FileCommand::Commit],
         &[FileCommand::Read(b"file")],
         &[FileCommand::Append(b"x")],
         &[FileCommand::Commit],
@@ -330,12 +544,13 @@ fn a_gateway_that_breaks_the_rules_ends_the_supervisor() {
     for commands in breaches {
         let mut gateway = start();
         fs::write(gateway.work("file"), "x").unwrap();
+        fs::create_dir(gateway.work("d")).unwrap();
         assert!(matches!(gateway.ask(1, &FileCommand::Read(b"file")), Answer::Begun(_)));
         for command in commands {
             gateway.send(kind::FILE, 1, &command.encode());
         }
         assert!(!gateway.wait().success(), "{commands:?}");
-        assert_eq!(names(&gateway.path("work")), ["file"], "{commands:?}");
+        assert_eq!(names(&gateway.path("work")), ["d", "file"], "{commands:?}");
     }
     for payload in [&b""[..], b"\0", b"\x63"] {
         let mut gateway = start();

@@ -48,6 +48,21 @@ export class Files {
     return (await (await this.#fetch(`files?path=${encodeURIComponent(path)}`, {})).json()) as Directory;
   }
 
+  /** Removes a file, a link itself or an empty directory; with `recursive` a directory with all in it. */
+  async remove(path: string, { recursive = false } = {}): Promise<void> {
+    await this.#fetch(`files/${encodePath(path)}${recursive ? "?recursive=true" : ""}`, { method: "DELETE" });
+  }
+
+  /** Renames or moves a file or a directory to a path where nothing is, in a directory that is there. */
+  async move(path: string, to: string): Promise<void> {
+    await this.#fetch(`files/${encodePath(path)}?move_to=${encodeURIComponent(to)}`, { method: "POST" });
+  }
+
+  /** Makes a directory, and those on its way; answers whether it is new. */
+  async makeDirectory(path: string): Promise<boolean> {
+    return (await this.#fetch(`directories/${encodePath(path)}`, { method: "POST" })).status === 201;
+  }
+
   /** Everything that a cell wrote which has ended, where `truncated` told that not all of it was shown. */
   async output(cell: string): Promise<Blob> {
     return (await this.#fetch(`cells/${encodeURIComponent(cell)}/output`, {})).blob();
