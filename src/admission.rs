@@ -5,7 +5,9 @@
 //!                                        │                                         │
 //!                                     Registry          the door renders it ◄──────┘
 //! ```
-//! The gateway's token opens sessions, lists them, and stands for their owner in each. A session's
+//! The gateway's token opens sessions, lists them, and stands for their owner in each. Where the gateway
+//! has several tokens, each of them lists the sessions that were made with it and no others, and stands
+//! for the owner of those alone. A session's
 //! token gives its role in that session alone. A gateway without a token lets every client do
 //! everything, which the settings allow on loopback only.
 //!
@@ -185,7 +187,7 @@ pub enum Refused {
         held: Role,
     },
     /// There is no session of that id, or not any more.
-    #[error("there is no session of this id; it may be over")]
+    #[error("there is no session of this id for this token; it may be over")]
     NoSuchSession,
     /// The same, for a client whose token does not open the gateway.
     #[error("no session of this id opens to this token; it may be over")]
@@ -311,11 +313,32 @@ impl Admission {
         &self.default_template
     }
 
-    /// Whether a token lists all sessions and sees what is measured.
+    /// Whether a token lists sessions and sees what is measured of all.
     pub fn admits_to_gateway(&self, token: &str) -> Result<(), Refused> {
         match self.holder(token).ok_or(Refused::NeedsGatewayToken)? {
             Holder::Gateway(_) => Ok(()),
             Holder::Key(_) => Err(Refused::KeyForGateway),
+        }
+    }
+
+    /// The sessions that a token lists, in no order.
+    pub fn sessions(&self, token: &str) -> Result<Vec<SessionHandle>, Refused> {
+        Ok(match self.holder(token).ok_or(Refused::NeedsGatewayToken)? {
+            Holder::Gateway(Some(index)) if self.tokens.len() > 1 => {
+                self.registry.handles_of(index)
+            }
+            Holder::Gateway(_) => self.registry.handles(),
+            Holder::Key(_) => return Err(Refused::KeyForGateway),
+        })
+    }
+
+    /// Whether a token of the gateway stands for the owner of a session that was made with the token of
+    /// this index, or with none.
+    fn owns(&self, token: &str, made_with: Option<usize>) -> bool {
+        match self.holder(token) {
+            Some(Holder::Gateway(Some(index))) if self.tokens.len() > 1 => made_with == Some(index),
+            Some(Holder::Gateway(_)) => true,
+            Some(Holder::Key(_)) | None => false,
         }
     }
 
@@ -353,17 +376,20 @@ impl Admission {
         id: &str,
         least: Role,
     ) -> Result<(SessionHandle, Role, Credential), Refused> {
-        let found = SessionId::parse(id).and_then(|id| self.registry.find(&id));
-        let session = found.ok_or_else(|| match self.admits_to_gateway(token) {
+        let missing = || match self.admits_to_gateway(token) {
             Ok(()) => Refused::NoSuchSession,
             Err(_) => Refused::NoSuchSessionForToken,
-        })?;
+        };
+        let found = SessionId::parse(id).and_then(|id| self.registry.find_with_token(&id));
+        let (session, made_with) = found.ok_or_else(missing)?;
         // The session's own tokens are looked at first, so that a share link gives its role on a
         // gateway that asks for no token, too. A key is none of them, not even of its sessions: who
         // made one has its own token, from `ready`.
         let (role, credential) = match session.role(token) {
             Some(role) => (role, Credential::Token(Token::new(token))),
-            None if self.admits_to_gateway(token).is_ok() => (Role::Owner, Credential::Gateway),
+            None if self.owns(token, made_with) => (Role::Owner, Credential::Gateway),
+            // A session of another token of the gateway: whether there is one is not told.
+            None if self.admits_to_gateway(token).is_ok() => return Err(Refused::NoSuchSession),
             None => return Err(Refused::NeedsSessionToken),
         };
         if !role.covers(least) {

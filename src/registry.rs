@@ -66,7 +66,7 @@ pub struct Registry {
     templates: HashMap<String, Arc<Template>>,
     pool: Pool,
     config: RegistryConfig,
-    sessions: DashMap<SessionId, SessionHandle>,
+    sessions: DashMap<SessionId, Registered>,
     metrics: Metrics,
     /// One permit a session, held until nothing of its sandbox is left. Creations that wait for one
     /// get it in the order of coming.
@@ -80,6 +80,12 @@ pub struct Registry {
     /// What the backend answered when it was last asked whether it can make sandboxes.
     readiness: Readiness,
     tasks: TaskTracker,
+}
+
+/// A session that lives, and which of the gateway's tokens it was made with.
+struct Registered {
+    handle: SessionHandle,
+    token: Option<usize>,
 }
 
 /// Who makes a session, for those who count.
@@ -245,7 +251,8 @@ impl Registry {
         let id = prepared.id.clone();
         let (handle, task) =
             session::start(prepared, session_config, Token::random()?, &self.metrics);
-        self.sessions.insert(id.clone(), handle.clone());
+        let registered = Registered { handle: handle.clone(), token: maker.token };
+        self.sessions.insert(id.clone(), registered);
         let registry = Arc::clone(self);
         let span = handle.span();
         self.tasks.spawn(async move {
@@ -282,7 +289,18 @@ impl Registry {
 
     /// A session that lives.
     pub fn find(&self, id: &SessionId) -> Option<SessionHandle> {
-        self.sessions.get(id).map(|entry| entry.value().clone())
+        self.sessions.get(id).map(|entry| entry.handle.clone())
+    }
+
+    /// A session that lives, and which of the gateway's tokens it was made with.
+    pub fn find_with_token(&self, id: &SessionId) -> Option<(SessionHandle, Option<usize>)> {
+        self.sessions.get(id).map(|entry| (entry.handle.clone(), entry.token))
+    }
+
+    /// The sessions that live and were made with this token of the gateway, in no order.
+    pub fn handles_of(&self, token: usize) -> Vec<SessionHandle> {
+        let of_token = self.sessions.iter().filter(|entry| entry.token == Some(token));
+        of_token.map(|entry| entry.handle.clone()).collect()
     }
 
     /// How many sessions live.
@@ -369,7 +387,7 @@ impl Registry {
 
     /// The sessions that live, in no order.
     pub fn handles(&self) -> Vec<SessionHandle> {
-        self.sessions.iter().map(|entry| entry.value().clone()).collect()
+        self.sessions.iter().map(|entry| entry.handle.clone()).collect()
     }
 }
 

@@ -63,7 +63,7 @@ pub struct AccessConfig {
     /// The gateway token, from the setting itself or from `token_file`. `None`: the caller makes
     /// a random one, unless `insecure_no_token`.
     pub token: Option<Token>,
-    /// What stands below it in `token_file`: each is as good, and counted apart.
+    /// What stands below it in `token_file`: each makes sessions as well, and lists and opens its own alone.
     pub more_tokens: Vec<Token>,
     /// Where the token was read from.
     pub token_file: Option<PathBuf>,

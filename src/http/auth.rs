@@ -104,6 +104,11 @@ impl Caller {
         Ok(app.admission.admits_to_gateway(&self.token)?)
     }
 
+    /// The sessions that the caller lists, in no order.
+    pub(super) fn sessions(&self, app: &AppState) -> Result<Vec<SessionHandle>, Problem> {
+        Ok(app.admission.sessions(&self.token)?)
+    }
+
     /// Lets a client pass that may make sessions.
     pub(super) fn may_make_sessions(&self, app: &AppState) -> Result<(), Problem> {
         Ok(app.admission.admits_to_create(&self.token)?)

@@ -50,12 +50,17 @@ pub(super) struct SessionInfo {
     cells: u64,
     /// When it began, in Unix milliseconds.
     created: u64,
+    /// Memory of its sandbox in bytes, by the newest sample: one a second while a cell runs. Absent
+    /// before the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory_bytes: Option<u64>,
     /// Name of the publishable key that it was made with, if it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
 }
 
-/// The sessions of this gateway, oldest first.
+/// The sessions of this gateway, oldest first. Where it has several tokens: those that were made with
+/// the token of this request.
 #[utoipa::path(
     get,
     path = "/v1/sessions",
@@ -73,10 +78,8 @@ pub(super) async fn list(
     State(app): State<Arc<AppState>>,
     caller: Caller,
 ) -> Result<Json<Sessions>, Problem> {
-    caller.may_see_gateway(&app)?;
-    let mut sessions: Vec<SessionInfo> = app
-        .registry
-        .handles()
+    let mut sessions: Vec<SessionInfo> = caller
+        .sessions(&app)?
         .iter()
         .filter_map(|session| {
             let (about, summary) = (session.about(), session.summary()?);
@@ -88,6 +91,7 @@ pub(super) async fn list(
                 participants: summary.participants,
                 cells: summary.cells,
                 created: milliseconds(about.created),
+                memory_bytes: summary.memory_bytes,
                 key: session.key().map(|key| key.name.clone()),
             })
         })

@@ -349,7 +349,8 @@ impl Actor {
     /// Updates what the list of sessions shows, if it has changed.
     fn summarise(&self) {
         let (state, participants) = (self.state.phase(), self.audience.fanout.len());
-        let now = Summary { state, participants, cells: self.cells };
+        let now =
+            Summary { state, participants, cells: self.cells, memory_bytes: self.state.memory() };
         self.summary.send_if_modified(|told| std::mem::replace(told, now) != now);
     }
 

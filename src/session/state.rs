@@ -151,6 +151,8 @@ pub struct State {
     late: HashMap<(u32, Stream), crate::session::text::TextDecoder>,
     /// CPU time at the last USAGE, for the percentage.
     last_cpu_us: Option<u64>,
+    /// Memory of the sandbox at the last USAGE, in bytes.
+    last_memory: Option<u64>,
     /// People were told that memory runs out.
     memory_warned: bool,
     /// The gateway shuts down: what was accepted may finish, nothing new is.
@@ -174,6 +176,7 @@ impl State {
             queries: Queries::default(),
             late: HashMap::new(),
             last_cpu_us: None,
+            last_memory: None,
             memory_warned: false,
             draining: false,
             effects: Vec::new(),

@@ -25,6 +25,8 @@ pub struct Summary {
     pub participants: usize,
     /// Cells that have ended.
     pub cells: u64,
+    /// Memory of the sandbox in bytes, by its newest sample; `None` before the first.
+    pub memory_bytes: Option<u64>,
 }
 
 impl About {
@@ -39,6 +41,6 @@ impl About {
 
 impl Default for Summary {
     fn default() -> Summary {
-        Summary { state: SessionState::Idle, participants: 0, cells: 0 }
+        Summary { state: SessionState::Idle, participants: 0, cells: 0, memory_bytes: None }
     }
 }

@@ -2,12 +2,15 @@
 
 use serde_json::{Value, json};
 
+use crate::common::checker::Checker;
 use crate::common::client::{self, Client};
+use crate::common::gateway::Gateway;
 use crate::common::suite::{Stage, cases};
 use crate::requests::{anonymous, ask, eventually, sessions};
 
 cases![
     sessions_are_listed_with_what_they_do,
+    a_token_of_several_has_its_own_sessions,
     a_granted_token_lets_in_with_its_role,
     only_an_owner_lets_others_in,
     a_token_can_expire,
@@ -25,7 +28,14 @@ async fn sessions_are_listed_with_what_they_do(stage: &Stage) {
     let id = one.execute("while True: pass").await;
     one.until_of("started", &id).await;
     let other = Client::create(&gateway, "python").await;
-    let listed = sessions(&gateway).await;
+    assert_eq!(sessions(&gateway).await[1].get("memory_bytes"), None, "no cell has run");
+    let mut listed = eventually("a sample of memory", async || {
+        let listed = sessions(&gateway).await;
+        listed[0]["memory_bytes"].is_number().then_some(listed)
+    })
+    .await;
+    let memory = listed[0].as_object_mut().unwrap().remove("memory_bytes").unwrap();
+    assert!((1 << 20..1 << 40).contains(&memory.as_u64().unwrap()), "{memory}");
     assert_eq!(listed.len(), 2);
     let created = listed[0]["created"].as_u64().unwrap();
     assert!(created > 1_600_000_000_000 && created <= listed[1]["created"].as_u64().unwrap());
@@ -45,6 +55,72 @@ async fn sessions_are_listed_with_what_they_do(stage: &Stage) {
         (sessions(&gateway).await[1]["participants"] == 0).then_some(())
     })
     .await;
+    gateway.stop().await;
+}
+
+async fn a_token_of_several_has_its_own_sessions(stage: &Stage) {
+    const ADA: &str = "token-of-ada-0123456789abcdef";
+    const BOB: &str = "token-of-bob-0123456789abcdef";
+    const KEY: &str = "pk_lesson-0123456789";
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("tokens");
+    // The gateway may run as another user.
+    let readable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(directory.path(), readable).unwrap();
+    std::fs::write(&file, format!("{ADA}\n{BOB}\n")).unwrap();
+    let settings = format!(
+        "allow_weak_limits = true\ntoken_file = {file:?}\n\
+         [keys.lesson]\nkey = \"{KEY}\"\norigins = [\"*\"]\n"
+    );
+    let gateway = Gateway::with_settings(stage.backend, &settings, &[]);
+    let made_with = async |token: &str| {
+        let request = client::request(&gateway, &format!("/ws?token={token}"));
+        Client::with_request(&gateway, request, Checker::default()).await
+    };
+    let (ada, bob, key) = (made_with(ADA).await, made_with(BOB).await, made_with(KEY).await);
+    let listed = async |token: &str| {
+        let reply = anonymous(&gateway, "GET", "/v1/sessions").token(token).reply().await;
+        let ids = reply.json(200)["sessions"].as_array().unwrap().clone();
+        ids.iter().map(|one| client::text(one, "id").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(ADA).await, [ada.session()]);
+    assert_eq!(listed(BOB).await, [bob.session()]);
+    let share = json!({"role": "viewer"});
+    for (token, session, is_own) in [
+        (ADA, ada.session(), true),
+        (ADA, bob.session(), false),
+        (BOB, bob.session(), true),
+        (BOB, ada.session(), false),
+        (ADA, key.session(), false),
+    ] {
+        for (method, tail, status) in
+            [("GET", "/files", 200), ("GET", "/tokens", 200), ("POST", "/tokens", 201)]
+        {
+            let asked = anonymous(&gateway, method, format!("/v1/sessions/{session}{tail}"));
+            let reply = asked.token(token).json(&share).reply().await;
+            let expected = if is_own { status } else { 404 };
+            assert_eq!(reply.status, expected, "{method} {tail} of {session} with {token}");
+        }
+        let path = format!("/ws?session={session}&token={token}");
+        let (mut stream, _) =
+            client::open(&gateway, client::request(&gateway, &path)).await.unwrap();
+        match client::next_frame(&mut stream).await {
+            Ok(ready) => assert!(is_own && ready.contains("\"owner\""), "{ready}"),
+            Err(closed) => assert!(!is_own && closed.code == 4404, "{closed:?}"),
+        }
+    }
+    // A link that another token's holder was given opens the session as it says.
+    let tokens = format!("/v1/sessions/{}/tokens", ada.session());
+    let granted = anonymous(&gateway, "POST", tokens).token(ADA).json(&share).reply().await;
+    let guest = Client::join(&gateway, &granted.json(201), None).await;
+    assert_eq!(guest.ready["role"], "viewer");
+    let end = async |token: &str| {
+        let path = format!("/v1/sessions/{}", ada.session());
+        anonymous(&gateway, "DELETE", path).token(token).reply().await.status
+    };
+    assert_eq!((end(BOB).await, end(ADA).await), (404, 204));
+    assert_eq!(listed(BOB).await, [bob.session()]);
+    assert_eq!(listed(ADA).await, Vec::<String>::new());
     gateway.stop().await;
 }
 

@@ -150,8 +150,8 @@ pub(crate) const SECTIONS: &[Section] = &[
                 Some("token-file"),
                 Gateway.access.token_file,
                 Maybe { word: "none", some: Location { metavar: "FILE" } },
-                "File that holds the token on its first line; each further line is another token, as good \
-                 as the first and counted apart"
+                "File that holds the token on its first line; each further line is another token, which \
+                 makes sessions as the first does, and lists and opens its own alone"
             ),
             setting!(
                 "insecure_no_token",

@@ -262,8 +262,14 @@ impl State {
         }
     }
 
+    /// Memory of the sandbox in bytes, by its newest sample.
+    pub fn memory(&self) -> Option<u64> {
+        self.last_memory
+    }
+
     pub(super) fn on_usage(&mut self, usage: Usage) {
         self.warn_of_memory(&usage);
+        self.last_memory = Some(usage.memory_bytes);
         let before = self.last_cpu_us.replace(usage.cpu_us);
         let used = before.map_or(0, |before| usage.cpu_us.saturating_sub(before));
         self.emit(Event::Usage {
