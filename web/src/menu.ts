@@ -3,7 +3,7 @@
 import { html } from "lit-html";
 import type { TemplateResult } from "lit-html";
 import type { Console } from "./console.js";
-import { copyCodeLink, showDocuments, showExamples, showKeys } from "./dialogs.js";
+import { copyCodeLink, showExamples, showKeys } from "./dialogs.js";
 import { byId, download, h, toast } from "./dom.js";
 import { showFiles } from "./files.js";
 import { references } from "./pure/comms.js";
@@ -36,7 +36,7 @@ function content(console: Console, button: HTMLElement, item: Entry): TemplateRe
     <hr role="separator">
     ${item("New document", () => console.open(newDocument([""])))}
     ${item("Open a file …", () => openFile(console))}
-    ${item("Documents …", () => showDocuments(console))}
+    ${item("Home: documents and sessions …", async () => (await import("./home.js")).showHome(console))}
     ${item("Examples …", () => showExamples(console))}
     ${item("Variables …", async () => (await import("./variables.js")).showVariables(console), { shown: online })}
     ${item("Files in the session …", () => showFiles(console), { shown: canFiles && online })}
