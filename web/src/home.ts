@@ -53,6 +53,7 @@ export function showHome(console: Console): void {
     const documents = console.store.list();
     const current = console.document.id;
     const open = async (id: string) => {
+      const key = sessionOf(id); // before the document is taken to be of the session here
       const found = await console.store.open(id);
       if (!found) {
         problem = "That document is open in another tab of this browser.";
@@ -61,16 +62,16 @@ export function showHome(console: Console): void {
       close();
       await console.open(found);
       // It comes back to its own session, if that lives.
-      const key = sessionOf(id);
       if (key && key.session !== here && (live === null || ids.has(key.session))) console.join(key);
     };
     const join = async (session: SessionInfo) => {
       const document = documentOf(session.id);
+      const key = sessionOf(document ?? "") ?? { session: session.id, token: gatewayToken() ?? "" };
       const found = document === null || document === current ? null : await console.store.open(document);
       close();
       if (found) await console.open(found);
       else if (document !== current) await console.open(blankDocument());
-      console.join(sessionOf(document ?? "") ?? { session: session.id, token: gatewayToken() ?? "" });
+      console.join(key);
     };
     const end = async (session: SessionInfo) => {
       if (!await ask("End this session?", "Its variables and files will be gone, for everybody in it. Documents stay.", "End it")) return;

@@ -17,6 +17,7 @@ export class FakeSession {
     /** What is told of each token, by the token. */
     this.listed = new Map();
     this.lastToken = 0;
+    this.created = Date.now();
     this.log = [];
     this.seq = 0;
     this.queue = [];
