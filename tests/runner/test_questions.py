@@ -52,6 +52,14 @@ class Complete(RunnerTest):
             found = dict(zip(answer["matches"], answer["types"]))
             self.assertEqual({name: found.get(name) for name in known}, known, code)
 
+    def test_names_of_modules_that_are_imported_above_but_not_yet(self):
+        self.assertEqual(self.matches("import colorsys\ncolorsys.rgb_to_h"), ["rgb_to_hls", "rgb_to_hsv"])
+        self.assertEqual(self.matches("import os, colorsys as c  # short\nc.rgb_to_h"), ["rgb_to_hls", "rgb_to_hsv"])
+        self.assertIn("minidom", self.matches("import xml.dom\nxml.dom.mini"))
+        self.assertEqual(self.matches("import colorsys as c\ncolorsys.rgb"), [])
+        if SHELL == "plain":  # IPython imports what it completes
+            self.assertEqual(self.run_ok("import sys\n'colorsys' in sys.modules").text, "False")
+
     @only_in("plain")
     def test_no_user_code_is_run(self):
         self.run_ok(
