@@ -89,7 +89,7 @@ async function begin(): Promise<void> {
   }
   listen(console_);
   console_.connect();
-  setTimeout(() => void Promise.all([menu(), dialogs(), loadExtras()]).catch(() => {}), REST_MS); // asked for again when it is needed
+  setTimeout(() => void Promise.all([menu(), dialogs(), home(), import("./find.js"), loadExtras()]).catch(() => {}), REST_MS); // asked for again when it is needed
   setInterval(() => console_.tick(), 1000);
   setInterval(() => { if (!document.hidden) console_.measure(); }, PING_MS);
   // Not in a frame, where it would take the focus of the page around it, nor where it would bring
