@@ -17,6 +17,7 @@ _MAGIC = re.compile(r"\s*(%{1,2})(\w*)$")
 _FROM = re.compile(r"\s*from\s+([\w.]*)$")
 _FROM_IMPORT = re.compile(r"\s*from\s+([\w.]+)\s+import\s+\(?(?:[\w\s]+,)*\s*(\w*)$")
 _IMPORT = re.compile(r"\s*import\s+(?:[\w.\s]+,\s*)*([\w.]*)$")
+_IMPORTED = re.compile(r"\s*import\s+([\w.]+(?:\s+as\s+\w+)?(?:\s*,\s*[\w.]+(?:\s+as\s+\w+)?)*)\s*(?:[#;].*)?$")
 _KEY = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*)\[\s*(?:[rbu]{0,2})$", re.I)
 _CALLED = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*)$")
 
@@ -95,7 +96,8 @@ def _in_code(before, line, fresh):
         path, typed = match.groups()
         value = name_lookup.resolve(path)
         if value is name_lookup.MISSING:
-            return [], typed
+            module = _module_named(before, path)
+            return _fitting(_members(module), typed) if module else [], typed
         return _fitting(name_lookup.attributes(value), typed), typed
     typed = _WORD.search(line).group()
     if line[: len(line) - len(typed)].rstrip().endswith("."):
@@ -184,6 +186,23 @@ def _members(package):
     module = sys.modules.get(package)
     found = _names_in_source(package) if module is None else name_lookup.attributes(module)
     return found | _modules(package)
+
+
+def _module_named(before, path):
+    """The module that a dotted name stands for by an `import` before it that did not run yet."""
+    first, *rest = path.split(".")
+    for line in reversed(before.split("\n")):
+        imported = _IMPORTED.match(line)
+        if imported is None:
+            continue
+        for part in imported.group(1).split(","):
+            module, _, alias = part.partition(" as ")
+            module, alias = module.strip(), alias.strip()
+            if alias == first:
+                return ".".join((module, *rest))
+            if not alias and (module + ".").startswith(first + "."):
+                return path
+    return None
 
 
 def _names_in_source(package):

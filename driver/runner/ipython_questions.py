@@ -30,7 +30,8 @@ def _complete(shell, code, cursor):
         found = shell.Completer.completions(code, cursor)
         found = list(islice(rectify_completions(code, list(found)), _MOST_FOUND))
     if not found:
-        return {"matches": [], "start": cursor, "end": cursor, "types": []}
+        # Of modules that the code imports and that did not run yet, IPython knows nothing.
+        return completion.complete(code, cursor)
     start, texts = found[0].start, [one.text for one in found]
     # Some versions take the dot before an attribute to what they replace, some the object too.
     typed = code[start : code.rfind(".", start, cursor) + 1]

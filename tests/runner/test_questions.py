@@ -8,7 +8,8 @@ from harness import SHELL, Runner, RunnerTest, only_in
 class Complete(RunnerTest):
     def matches(self, code, cursor=None):
         answer = self.runner.ask("complete", code, cursor)
-        self.assertEqual(set(answer), {"matches", "start", "end"})
+        self.assertEqual(set(answer), {"matches", "start", "end", "types"})
+        self.assertEqual(len(answer["types"]), len(answer["matches"]))
         return answer["matches"]
 
     def test_names_keywords_and_builtins(self):
@@ -20,7 +21,7 @@ class Complete(RunnerTest):
     def test_the_range_is_counted_in_characters(self):
         self.run_ok("größe = 1")
         answer = self.runner.ask("complete", "'é𝄞'; grö + 1", 9)
-        self.assertEqual(answer, {"matches": ["größe"], "start": 6, "end": 9})
+        self.assertEqual(answer, {"matches": ["größe"], "start": 6, "end": 9, "types": ["variable"]})
 
     def test_attributes(self):
         self.run_ok(
@@ -33,6 +34,31 @@ class Complete(RunnerTest):
             self.assertIn("__init__", self.matches("a.__i"))
         self.assertEqual(self.matches("unknown.x"), [])
         self.assertEqual(self.matches("f().x"), [])
+
+    def test_each_completion_says_what_it_is(self):
+        self.run_ok("import os, enum\nclass Apple: pass\ndef apricot(key=1): pass\naprium = 3\na = Apple()\na.ape = 1")
+        for code, known in (
+            ("ap", {"apricot": "function", "aprium": "variable"}),
+            ("Ap", {"Apple": "class"}),
+            ("enu", {"enum": "module", "enumerate": "class"}),
+            ("impo", {"import": "keyword"}),
+            ("os.path.joi", {"join": "function"}),
+            ("os.pat", {"path": "module"}),
+            ("a.ap", {"ape": "attribute"}),
+            ("import colors", {"colorsys": "module"}),
+            ("apricot(ke", {"key=": "argument"}),
+        ):
+            answer = self.runner.ask("complete", code)
+            found = dict(zip(answer["matches"], answer["types"]))
+            self.assertEqual({name: found.get(name) for name in known}, known, code)
+
+    def test_names_of_modules_that_are_imported_above_but_not_yet(self):
+        self.assertEqual(self.matches("import colorsys\ncolorsys.rgb_to_h"), ["rgb_to_hls", "rgb_to_hsv"])
+        self.assertEqual(self.matches("import os, colorsys as c  # short\nc.rgb_to_h"), ["rgb_to_hls", "rgb_to_hsv"])
+        self.assertIn("minidom", self.matches("import xml.dom\nxml.dom.mini"))
+        self.assertEqual(self.matches("import colorsys as c\ncolorsys.rgb"), [])
+        if SHELL == "plain":  # IPython imports what it completes
+            self.assertEqual(self.run_ok("import sys\n'colorsys' in sys.modules").text, "False")
 
     @only_in("plain")
     def test_no_user_code_is_run(self):
@@ -61,6 +87,10 @@ class Complete(RunnerTest):
         )
         self.run_ok("import json")
         self.assertIn("dumps", self.matches("from json import loads, dum"))
+        # Of a module that was not imported, the names that its source defines.
+        self.assertEqual(self.matches("from colorsys import rgb_to_h"), ["rgb_to_hls", "rgb_to_hsv"])
+        self.assertIn("parseString", self.matches("from xml.dom.minidom import parseS"))
+        self.assertEqual(self.run_ok("'xml' in sys.modules, 'colorsys' in sys.modules").text, "(False, False)")
 
     @only_in("plain")
     def test_paths_keys_and_arguments(self):
@@ -68,7 +98,7 @@ class Complete(RunnerTest):
         self.assertEqual(self.matches("open('f"), ["file.txt", "folder/"])
         self.assertEqual(
             self.runner.ask("complete", "open('folder/in"),
-            {"matches": ["inner.csv"], "start": 13, "end": 15},
+            {"matches": ["inner.csv"], "start": 13, "end": 15, "types": [""]},
         )
         self.run_ok("d = {'alpha': 1, 'beta': {'deep': 2}, 3: 4}")
         self.assertEqual(self.matches("d['"), ["alpha", "beta"])

@@ -14,8 +14,8 @@ import { Cells } from "./cells.js";
 import { act } from "./cellactions.js";
 import { showCellMenu } from "./cellmenu.js";
 import type { CellAction, CellHost, CellView } from "./cellview.js";
-import { keptSession } from "./credentials.js";
-import type { Arrival } from "./credentials.js";
+import { keepSession, keptSession } from "./credentials.js";
+import type { Arrival, SessionKey } from "./credentials.js";
 import { announce, download, toast } from "./dom.js";
 import { ask } from "./dialog.js";
 import type { EditorHost } from "./editor.js";
@@ -35,9 +35,11 @@ import { Runs } from "./runs.js";
 import type { Stopping } from "./runs.js";
 import type { Consent } from "./rich/consent.js";
 import type { Rich } from "./rich/rich.js";
+import { forgetRecent, rememberSession } from "./recent.js";
 import { ofBrowser } from "./storage.js";
 import { Store } from "./store.js";
 import { Tables } from "./tables.js";
+import { askTabs } from "./tabs.js";
 import { Trust } from "./trust.js";
 import { Widgets } from "./widgets.js";
 
@@ -116,7 +118,7 @@ export class Console implements CellHost {
         changed();
       },
       refused: (error) => this.#onRefused(error),
-      lostEarlier: () => toast("The earlier session has ended. This is a new one: run the cells again."),
+      lostEarlier: () => arrival.again ? undefined : toast("The earlier session has ended. This is a new one: run the cells again."),
     });
     this.#banner = new Banner(this.#link);
     const link = this.#link;
@@ -169,13 +171,26 @@ export class Console implements CellHost {
 
   // --- documents -------------------------------------------------------------------------------
 
+  /** Leaves the session for another one. */
+  join(key: SessionKey): void {
+    keepSession(key);
+    void this.#link.start();
+  }
+
   /** Opens another document; the one before is kept. */
   async open(document: Document): Promise<void> {
     this.store.flush();
     await this.store.kept.flush();
     await this.store.adopt(document);
     this.#load(document);
+    this.#remember();
     this.#edited();
+  }
+
+  /** Notes that the document is worked on in this session, to come back to it when the tab was closed. */
+  #remember(): void {
+    const key = keptSession();
+    if (key && !this.arrival.embed && !this.arrival.shared) rememberSession(this.#document.id, key);
   }
 
   setTitle(title: string): void {
@@ -262,6 +277,9 @@ export class Console implements CellHost {
       this.#participants = [];
       this.runs.stopped();
     }
+    if (state.kind === "over" && this.#ready) forgetRecent(this.#ready.session);
+    // Another tab of this browser may have the token.
+    if (state.kind === "refused" && !state.wrong) void askTabs().then((token) => { if (token && this.#link.state === state) this.#link.signIn(token); });
     if (state.kind === "open") void this.#probe();
     this.#banner.show(state);
     this.#changed();
@@ -270,6 +288,7 @@ export class Console implements CellHost {
   #onReady(ready: Ready, resumed: boolean): void {
     this.#ready = ready;
     this.#trust.enter(ready.session);
+    this.#remember();
     document.documentElement.dataset.role = ready.role;
     for (const cell of this.cells.all) cell.editor.setReadOnly(ready.role === "viewer");
     // A new session counts anew: what ran in another one is not among what it ran.

@@ -21,7 +21,7 @@ export interface SessionKey {
   link?: string;
 }
 
-export interface Arrival { code: string | null; shared: boolean; layout: "list" | "single"; embed: boolean }
+export interface Arrival { code: string | null; shared: boolean; layout: "list" | "single"; embed: boolean; /** It comes back to the session of a tab that was closed, which may be over. */ again?: boolean }
 
 /** Reads the address, keeps what is secret and cleans it up. */
 export function arrive(): Arrival {

@@ -5,7 +5,7 @@ import type { Participant, Role, SessionToken } from "../client/src/index.js";
 import type { Console, ShareLink } from "./console.js";
 import { keepName, ownName } from "./credentials.js";
 import { openDialog } from "./dialog.js";
-import { copy, icon } from "./dom.js";
+import { copy } from "./dom.js";
 import { EXAMPLES } from "./examples.js";
 import { HELP } from "./keys.js";
 import { newDocument, toFragment, written } from "./pure/document.js";
@@ -128,22 +128,6 @@ export async function copyCodeLink(console: Console): Promise<void> {
   url.search = "";
   url.hash = `code=${await toFragment(console.document.cells.map(written))}`;
   await copy(url.href, "Link with the code");
-}
-
-export function showDocuments(console: Console): void {
-  openDialog("Documents", (redraw, close) => {
-    const list = console.store.list();
-    const current = console.document.id;
-    return html`<p class="hint">Kept in this browser.</p>
-      <ul class="list">${list.map(({ id, title, updated }) => html`<li>
-        <button type="button" class="item" ?disabled=${id === current} @click=${async () => {
-          const found = await console.store.open(id);
-          if (found) { await console.open(found); close(); }
-        }}><strong>${title}</strong><span>${id === current ? "open here" : new Date(updated).toLocaleString()}</span></button>
-        <button type="button" class="bare" ?disabled=${id === current} aria-label=${`Delete ${title}`}
-          @click=${() => { if (confirm(`Delete “${title}” for good?`)) { console.store.remove(id); redraw(); } }}>${icon("remove")}</button></li>`)}</ul>
-      ${list.length === 0 ? html`<p class="empty">Nothing yet: a document is kept as soon as it is changed.</p>` : nothing}`;
-  });
 }
 
 export function showExamples(console: Console): void {

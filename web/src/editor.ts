@@ -107,6 +107,7 @@ const theme = EditorView.theme({
   "&.cm-focused > .cm-scroller > .cm-selectionLayer .cm-selectionBackground, .cm-selectionBackground": { backgroundColor: "var(--selection)" },
   ".cm-selectionMatch": { backgroundColor: "var(--match)" },
   ".cm-found": { backgroundColor: "var(--match)", outline: "1px solid var(--line-strong)" },
+  ".cm-found *, .cm-found-now *": { color: "var(--ink)" },
   ".cm-found-now": { backgroundColor: "var(--selection)", outline: "2px solid var(--accent)" },
   "&.cm-focused .cm-matchingBracket": { backgroundColor: "var(--match)", outline: "none" },
   "&.cm-focused .cm-nonmatchingBracket": { color: "var(--bad)", backgroundColor: "transparent" },

@@ -115,6 +115,7 @@ class Find {
     const replaced = this.#places.length;
     this.#search();
     this.#draw(`${count(replaced, "place")} replaced.`);
+    this.#field?.focus(); // the button may be one that can no longer be pressed
   }
 
   #draw(said = ""): void {

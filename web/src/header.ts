@@ -10,6 +10,7 @@ export interface HeaderActions {
   share(): unknown;
   people(): unknown;
   rename(): unknown;
+  home(): unknown;
 }
 
 /** How it stands, in a word, and in which colour. */
@@ -88,7 +89,8 @@ export function drawHeader(console: Console, actions: HeaderActions): void {
   const { kind, text } = state(overview);
   const watching = overview.ready?.role === "viewer";
   render(html`
-    <div class="brand"><span class="mark" aria-hidden="true"></span><h1>cellgate</h1>
+    <div class="brand">${console.arrival.embed ? html`<span class="mark" aria-hidden="true"></span>` : html`
+        <button type="button" class="bare home" aria-label="Home" title="Documents and sessions" @click=${actions.home}><span class="mark"></span></button>`}<h1>cellgate</h1>
       ${console.arrival.embed ? nothing : html`<button type="button" class="title" title="Rename" @click=${actions.rename}>${overview.title}</button>`}</div>
     ${meter(overview)}
     <div class="state" data-state=${kind} title=${about(overview)}><span class="dot" aria-hidden="true"></span><span>${text}</span>

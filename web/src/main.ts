@@ -2,7 +2,7 @@
 
 import { addRow, beginnings } from "./cells.js";
 import { Console } from "./console.js";
-import { arrive } from "./credentials.js";
+import { arrive, keepSession, keptSession } from "./credentials.js";
 import { redrawDialogs } from "./dialog.js";
 import { byId, toast } from "./dom.js";
 import { loadExtras } from "./editor.js";
@@ -11,7 +11,9 @@ import { Keys } from "./keys.js";
 import type { Command } from "./keys.js";
 import { fromFragment, newCell, newDocument } from "./pure/document.js";
 import type { Document } from "./pure/document.js";
+import { sessionOf } from "./recent.js";
 import { blankDocument, Store } from "./store.js";
+import { tellTabs } from "./tabs.js";
 import { applyTheme } from "./theme.js";
 
 const PING_MS = 15_000;
@@ -26,6 +28,7 @@ for step in range(1, 6):
 
 const dialogs = () => import("./dialogs.js");
 const menu = () => import("./menu.js");
+const home = () => import("./home.js");
 
 async function firstDocument(store: Store, arrival: ReturnType<typeof arrive>): Promise<Document> {
   if (arrival.code !== null) {
@@ -47,6 +50,14 @@ async function begin(): Promise<void> {
   if (arrival.embed) document.documentElement.dataset.embed = "";
   const store = new Store();
   const opened = await firstDocument(store, arrival);
+  if (!arrival.embed && !arrival.shared) tellTabs();
+  if (!arrival.embed && keptSession() === null) {
+    const key = sessionOf(opened.id);
+    if (key) {
+      keepSession(key);
+      arrival.again = true;
+    }
+  }
   let pending = false;
   const redraw = () => {
     if (pending) return;
@@ -57,6 +68,7 @@ async function begin(): Promise<void> {
         menu: async (button) => (await menu()).showMenu(console_, button),
         share: async () => (await dialogs()).showShare(console_),
         people: async () => (await dialogs()).showPeople(console_),
+        home: async () => (await home()).showHome(console_),
         rename: async () => (await dialogs()).showRename(console_),
       });
       redrawDialogs();
@@ -72,12 +84,12 @@ async function begin(): Promise<void> {
     }), beginnings({
       examples: async () => (await dialogs()).showExamples(console_),
       file: async () => (await menu()).openFile(console_),
-      documents: async () => (await dialogs()).showDocuments(console_),
+      documents: async () => (await home()).showHome(console_),
     }));
   }
   listen(console_);
   console_.connect();
-  setTimeout(() => void Promise.all([menu(), dialogs(), loadExtras()]).catch(() => {}), REST_MS); // asked for again when it is needed
+  setTimeout(() => void Promise.all([menu(), dialogs(), home(), import("./find.js"), loadExtras()]).catch(() => {}), REST_MS); // asked for again when it is needed
   setInterval(() => console_.tick(), 1000);
   setInterval(() => { if (!document.hidden) console_.measure(); }, PING_MS);
   // Not in a frame, where it would take the focus of the page around it, nor where it would bring

@@ -3,13 +3,13 @@
 import { html } from "lit-html";
 import type { TemplateResult } from "lit-html";
 import type { Console } from "./console.js";
-import { copyCodeLink, showDocuments, showExamples, showKeys } from "./dialogs.js";
+import { copyCodeLink, showExamples, showKeys } from "./dialogs.js";
 import { byId, download, h, toast } from "./dom.js";
 import { showFiles } from "./files.js";
 import { references } from "./pure/comms.js";
 import { fromPython, newDocument, titleOf, toPython } from "./pure/document.js";
 import { fromNotebook, toNotebook } from "./pure/notebook.js";
-import { count } from "./pure/words.js";
+import { bytes, count } from "./pure/words.js";
 import { closePopup, popup } from "./popup.js";
 import type { Entry } from "./popup.js";
 import { chooseTheme, chosenTheme } from "./theme.js";
@@ -27,7 +27,11 @@ function content(console: Console, button: HTMLElement, item: Entry): TemplateRe
   const { canFiles, ready, link } = console.overview;
   const online = link.kind === "open" && console.canRun();
   const stale = console.cells.all.filter((cell) => cell.stale !== null).length;
+  const { title, usage } = console.overview;
   return html`
+    <p class="about">${title}${usage ? html`<span>${bytes(usage.memory_bytes)} of ${bytes(usage.memory_limit_bytes)} memory</span>` : ""}</p>
+    ${item("Rename …", async () => (await import("./dialogs.js")).showRename(console))}
+    <hr role="separator">
     ${item("Restart the interpreter", () => console.restart(), { shown: online && ready?.role === "owner", keys: "0 0" })}
     ${item("Restart and run all", () => console.restart(true), { shown: online && ready?.role === "owner" })}
     ${item(`Run ${count(stale, "stale cell")}`, () => console.runs.runStale(), { shown: online && stale > 0 })}
@@ -36,7 +40,7 @@ function content(console: Console, button: HTMLElement, item: Entry): TemplateRe
     <hr role="separator">
     ${item("New document", () => console.open(newDocument([""])))}
     ${item("Open a file …", () => openFile(console))}
-    ${item("Documents …", () => showDocuments(console))}
+    ${item("Home: documents and sessions …", async () => (await import("./home.js")).showHome(console))}
     ${item("Examples …", () => showExamples(console))}
     ${item("Variables …", async () => (await import("./variables.js")).showVariables(console), { shown: online })}
     ${item("Files in the session …", () => showFiles(console), { shown: canFiles && online })}

@@ -69,6 +69,12 @@ export class Store {
     return found.sort((a, b) => b.updated - a.updated);
   }
 
+  /** The title of a document, if it is kept. */
+  titleOf(id: string | null): string | null {
+    const kept = id === null ? null : this.read(id);
+    return kept && titleOf(kept);
+  }
+
   remove(id: string): void {
     ofBrowser.removeItem(PREFIX + id);
     void this.kept.remove(id);

@@ -192,7 +192,8 @@ export function span(text: string, style: Style): HTMLElement {
     : h("span", { textContent: text });
   const { fg, bg } = style.inverse ? { fg: style.bg ?? "var(--surface)", bg: style.fg ?? "var(--ink)" } : style;
   if (fg !== null) element.style.color = paint(fg, style.bold);
-  if (bg !== null) element.style.backgroundColor = paint(bg, false);
+  // Behind text in the page's own ink a ground is a tint of its colour: a terminal's ink would be another one there.
+  if (bg !== null) element.style.backgroundColor = fg === null ? `color-mix(in srgb, ${paint(bg, false)} 35%, transparent)` : paint(bg, false);
   for (const name of ["bold", "dim", "italic", "underline", "strike"] as const) if (style[name]) element.classList.add(name);
   return element;
 }

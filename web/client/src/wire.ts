@@ -350,6 +350,8 @@ export type Reply = { type: "ready" } & ReadyFields | { type: "gap",
   id: string,
   /** Texts that fit. */
   matches: Array<string>,
+  /** What each of them is, in the same order: `function`, `class`, `module`, `variable`, `attribute`, `argument`, `keyword`, `magic`, or nothing where that is not known. */
+  types?: Array<string>,
   /** Where the text they replace begins, in characters. */
   start: number,
   /** Where it ends. */

@@ -29,7 +29,12 @@ export function culprit(frames: Frame[]): Place | null {
   return frame ? { cell: frame.cell!, line: frame.line, function: frame.function } : null;
 }
 
-/** Splits elements that hold several lines: languages differ in how they cut a traceback. */
+/**
+ * Splits elements that hold several lines: languages differ in how they cut a traceback. IPython's rule and heading
+ * are left out, as the page has its own.
+ */
 export function tracebackLines(traceback: string[]): string[] {
-  return traceback.join("\n").replace(/\n\n+/g, "\n").replace(/\n$/, "").split("\n");
+  const lines = traceback.join("\n").replace(/\n\n+/g, "\n").replace(/\n$/, "").split("\n");
+  const plain = lines.slice(0, 2).map(stripEscapes);
+  return /^-{20,}$/.test(plain[0] ?? "") && /Traceback \(most recent call last\)$/.test(plain[1] ?? "") ? lines.slice(2) : lines;
 }

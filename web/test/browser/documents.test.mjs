@@ -107,21 +107,6 @@ test("documents go out and come in: notebook, Python file, link", async () => {
   assert.deepEqual(console_.complaints, []);
 });
 
-test("earlier documents are kept, found and deleted", async () => {
-  const console_ = await fresh();
-  await console_.write(1, "'the first'");
-  await menu(console_, "New document");
-  await console_.write(1, "'the second'");
-  await menu(console_, "Documents");
-  const dialog = console_.page.getByRole("dialog", { name: "Documents" });
-  await dialog.getByRole("button", { name: "'the first'" }).first().click();
-  await console_.cell(1).locator(".cm-content", { hasText: "'the first'" }).waitFor();
-  await menu(console_, "Documents");
-  console_.page.once("dialog", (question) => question.accept());
-  await dialog.getByRole("button", { name: "Delete 'the second'" }).click();
-  await dialog.locator("li", { hasText: "the second" }).waitFor({ state: "detached" });
-});
-
 test("every example runs as it promises", { skip: !real && "needs a real Python" }, async () => {
   const console_ = await fresh();
   await menu(console_, "Examples");

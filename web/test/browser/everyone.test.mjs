@@ -42,6 +42,7 @@ for (const colorScheme of ["light", "dark"]) {
     const { page } = console_;
     const { keyboard } = page;
     await page.locator(".title").click();
+    await page.getByRole("dialog", { name: "Rename" }).waitFor();
     await accessible(page, "renaming");
     await keyboard.press("Escape");
     await console_.write(1, "");
@@ -51,7 +52,7 @@ for (const colorScheme of ["light", "dark"]) {
     await accessible(page, "completing");
     await keyboard.press("Escape");
     await keyboard.press("Control+f");
-    await console_.cell(1).locator(".cm-search").waitFor();
+    await page.getByRole("search", { name: "Find in all cells" }).waitFor();
     await accessible(page, "searching");
     await keyboard.press("Escape");
     await console_.runTo(1, PROGRAMS.image.code);
@@ -124,7 +125,7 @@ for (const colorScheme of ["light", "dark"]) {
     await narrow("with an error");
     // The bar is one row whatever it says, and nothing in it lies over something else.
     const bar = async (where) => {
-      const boxes = await console_.page.evaluate(() => [...document.querySelectorAll("#bar .mark, #bar .state, #bar button")]
+      const boxes = await console_.page.evaluate(() => [...document.querySelectorAll("#bar .state, #bar button")]
         .map((element) => element.getBoundingClientRect()).filter((box) => box.width > 0).map(({ left, right, top, bottom }) => ({ left, right, top, bottom })));
       for (const [at, box] of boxes.entries()) {
         assert.ok(at === 0 || box.left >= boxes[at - 1].right, `${where}: ${JSON.stringify(boxes)}`);

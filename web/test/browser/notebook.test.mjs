@@ -39,12 +39,20 @@ const kept = (console_, cells) => console_.page.evaluate(async (wanted) => {
   while (await count() !== wanted) await new Promise((resolve) => setTimeout(resolve, 20));
 }, cells);
 
+/** Loads the page as on another day, when the session is over and forgotten. */
+async function laterReload(console_) {
+  await console_.page.evaluate(() => {
+    sessionStorage.removeItem("cellgate.session");
+    localStorage.removeItem("cellgate.sessions");
+  });
+  await console_.page.reload();
+}
+
 test("what a cell showed is there after its session, marked as of then", async () => {
   const console_ = await fresh();
   await console_.runTo(1, PROGRAMS.hello.code);
   await kept(console_, 1);
-  await console_.page.evaluate(() => sessionStorage.removeItem("cellgate.session"));
-  await console_.page.reload();
+  await laterReload(console_);
   await console_.phase(1, "kept");
   assert.deepEqual(await lines(console_, 1), ["hello", "42"]);
   assert.match(await console_.cell(1).locator(".foot").textContent(), /Shown as of/);
@@ -67,8 +75,7 @@ test("clearing outputs clears what is kept of them", async () => {
   await menu(console_, "Clear all outputs");
   await kept(console_, 0);
   assert.equal(await console_.output(1).textContent(), "");
-  await console_.page.evaluate(() => sessionStorage.removeItem("cellgate.session"));
-  await console_.page.reload();
+  await laterReload(console_);
   await console_.ready();
   assert.equal(await console_.output(1).textContent(), "");
 });

@@ -89,6 +89,7 @@ test("two browsers work in one session, and each sees who is here and who runs w
   for (const one of [ada, grace]) {
     await one.page.getByRole("button", { name: "2 people are here" }).click();
     const dialog = one.page.getByRole("dialog", { name: "Participants" });
+    await dialog.locator("li").nth(1).waitFor();
     const people = (await dialog.locator("li > span").allTextContents()).map((text) => text.replace(/\s+/g, " ").replace(/(owns|works)/, " $1").replace(/ +/g, " ").trim());
     assert.deepEqual(people.map((text) => text.replace(" (you)", "")).sort(), ["Ada owner", "Grace editor"]);
     assert.equal(people.filter((text) => text.includes("(you)")).length, 1);

@@ -90,6 +90,13 @@ export class FakeGateway {
     this.requests.push(`${request.method} ${url.pathname}`);
     const match = /^\/v1\/sessions\/([^/]+)(?:\/(tokens(?:\/\d+)?|participants\/\d+|files\/?(.*)|cells\/[^/]+\/output))?$/.exec(url.pathname);
     if (match) return this.serveSession(match, request, response);
+    if (url.pathname === "/v1/sessions") {
+      if (request.headers.authorization !== `Bearer ${this.options.token}`) return void response.writeHead(401).end();
+      const sessions = [...this.sessions.values()].map((one) => ({
+        id: one.id, template: "python", backend: "local", state: one.state, participants: one.sockets.size, cells: one.executions, created: one.created, memory_bytes: 24 << 20,
+      }));
+      return void response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify({ sessions }));
+    }
     const asset = this.assets.get(url.pathname === "/" ? "/index.html" : url.pathname);
     if (!asset) return void response.writeHead(404).end("not found");
     const headers = { ...asset.headers, "x-content-type-options": "nosniff", "referrer-policy": "no-referrer" };

@@ -17,6 +17,7 @@ export class FakeSession {
     /** What is told of each token, by the token. */
     this.listed = new Map();
     this.lastToken = 0;
+    this.created = Date.now();
     this.log = [];
     this.seq = 0;
     this.queue = [];
@@ -152,13 +153,13 @@ export class FakeSession {
         const word = /[\w.]*$/.exec(Array.from(message.code).slice(0, message.cursor).join(""))[0].split(".").pop();
         const matches = ["print", "property", "range", "return", "enumerate"].filter((m) => m.startsWith(word));
         return socket.reply({
-          type: "complete_reply", id: message.id, matches, start: message.cursor - word.length, end: message.cursor,
+          type: "complete_reply", id: message.id, matches, types: matches.map((one) => (one === "return" ? "keyword" : one === "property" || one === "range" || one === "enumerate" ? "class" : "function")), start: message.cursor - word.length, end: message.cursor,
         });
       }
       case "inspect":
         return socket.reply({
           type: "inspect_reply", id: message.id, found: true,
-          data: { "text/plain": "print(*args, sep=' ', end='\\n', file=None, flush=False)\n\nPrints the values to a stream." },
+          data: { "text/plain": "Signature: print(*args, sep=' ', end='\\n', file=None, flush=False)\nType:      builtin_function_or_method\nDocstring:\nPrints the values to a stream, or to sys.stdout by default." },
         });
       case "is_complete":
         return socket.reply(message.code.trimEnd().endsWith(":")

@@ -290,7 +290,7 @@ test("completion counts characters on the wire and UTF-16 units here", async () 
   const session = await connect();
   const code = "'🦀🦀'; pri";
   const reply = await session.complete(code, code.length);
-  assert.deepEqual(reply, { matches: ["print"], start: code.length - 3, end: code.length, busy: false });
+  assert.deepEqual(reply, { matches: ["print"], types: ["function"], start: code.length - 3, end: code.length, busy: false });
   assert.equal(gateway.received.at(-1).cursor, Array.from(code).length);
   assert.equal((await session.inspect("print", 3)).found, true);
   assert.deepEqual((await session.isComplete("for x in y:")).status, "incomplete");
