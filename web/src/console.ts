@@ -470,7 +470,7 @@ export class Console implements CellHost {
     const session = this.#link.session;
     if (!session) return;
     this.measure();
-    if (session.role === "viewer") {
+    if (session.role === "viewer" || this.#ready?.allowed?.files === false) {
       this.#canFiles = false;
       return this.#changed();
     }

@@ -11,6 +11,12 @@ export function redrawDialogs(): void {
   for (const redraw of live) redraw();
 }
 
+/** Calls `redraw` whenever the session has changed, until the answer is called. */
+export function onChange(redraw: () => void): () => void {
+  live.add(redraw);
+  return () => live.delete(redraw);
+}
+
 /** Opens a dialog; `draw` is called again by `redraw`, and with `follows` whenever the session has changed. An element with `autofocus` has the focus first. */
 export function openDialog(title: string, draw: (redraw: () => void, close: () => void) => TemplateResult, follows = false, closed = () => {}): void {
   const body = h("div", { className: "content" });

@@ -5,7 +5,6 @@ import type { TemplateResult } from "lit-html";
 import type { Console } from "./console.js";
 import { copyCodeLink, showExamples, showKeys } from "./dialogs.js";
 import { byId, download, h, toast } from "./dom.js";
-import { showFiles } from "./files.js";
 import { references } from "./pure/comms.js";
 import { fromPython, newDocument, titleOf, toPython } from "./pure/document.js";
 import { fromNotebook, toNotebook } from "./pure/notebook.js";
@@ -43,7 +42,7 @@ function content(console: Console, button: HTMLElement, item: Entry): TemplateRe
     ${item("Home: documents and sessions …", async () => (await import("./home.js")).showHome(console))}
     ${item("Examples …", () => showExamples(console))}
     ${item("Variables …", async () => (await import("./variables.js")).showVariables(console), { shown: online })}
-    ${item("Files in the session …", () => showFiles(console), { shown: canFiles && online })}
+    ${item("Files in the session …", async () => (await import("./files.js")).showFiles(console), { shown: canFiles && online })}
     <hr role="separator">
     ${item("Save as notebook (.ipynb)", () => saveNotebook(console))}
     ${item("Save as Python (.py)", () => download(`${fileName(console)}.py`, toPython(console.document), "text/x-python"))}

@@ -21,6 +21,16 @@ export interface SessionToken {
 /** A new share link's token, and the number it is listed and revoked by. */
 export interface Grant { token: string; id: number; role: Role; expires: number | null }
 
+/** What a file can be written from. */
+export type FileBody = Blob | ArrayBuffer | Uint8Array<ArrayBuffer> | string;
+
+export interface PutOptions {
+  /** Called with how many bytes were sent, in browsers. */
+  progress?: (sent: number) => void;
+  /** Gives the file up. */
+  signal?: AbortSignal;
+}
+
 export class Files {
   readonly #base: URL;
   readonly #ready: () => Ready;
@@ -33,9 +43,53 @@ export class Files {
     this.#ready = ready;
   }
 
-  /** Writes a file; `path` is relative to the working directory. */
-  async put(path: string, body: Blob | ArrayBuffer | Uint8Array<ArrayBuffer> | string): Promise<void> {
-    await this.#fetch(`files/${encodePath(path)}`, { method: "PUT", body });
+  /** Writes a file; `path` is relative to the working directory. Where it is given up by `signal`, nothing is left. */
+  async put(path: string, body: FileBody, { progress, signal }: PutOptions = {}): Promise<void> {
+    // Only an XMLHttpRequest tells how much was sent.
+    if (progress && typeof XMLHttpRequest !== "undefined") return this.#send(path, body, progress, signal);
+    await this.#fetch(`files/${encodePath(path)}`, { method: "PUT", body, ...(signal && { signal }) });
+  }
+
+  #send(path: string, body: FileBody, progress: (sent: number) => void, signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const { url, authorization } = this.#address(`files/${encodePath(path)}`);
+      signal?.throwIfAborted();
+      const request = new XMLHttpRequest();
+      const abort = () => request.abort();
+      signal?.addEventListener("abort", abort, { once: true });
+      request.upload.onprogress = ({ loaded }) => progress(loaded);
+      request.onload = () => {
+        if (request.status < 300) return resolve();
+        const fallback = `${request.status} ${request.statusText}`.trim();
+        reject(new RequestFailed(request.status, sentenceOf(request.responseText, fallback)));
+      };
+      request.onerror = () => reject(new TypeError("the connection broke while the file was sent"));
+      request.onabort = () => reject(signal?.reason ?? new DOMException("given up", "AbortError"));
+      request.onloadend = () => signal?.removeEventListener("abort", abort);
+      request.open("PUT", url);
+      request.setRequestHeader("authorization", authorization);
+      request.send(body);
+    });
+  }
+
+  /** Reads the first bytes of a file, `most` of them; `size` is how long the file is. */
+  async beginning(path: string, most: number): Promise<{ content: Uint8Array<ArrayBuffer>; size: number }> {
+    const given = new AbortController();
+    const response = await this.#fetch(`files/${encodePath(path)}`, { signal: given.signal });
+    const size = Number(response.headers.get("content-length") ?? 0);
+    const content = new Uint8Array(most);
+    let length = 0;
+    const reader = response.body?.getReader();
+    while (reader && length < most) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      const part = value.subarray(0, most - length);
+      content.set(part, length);
+      length += part.length;
+    }
+    // What is left is not wanted.
+    if (length === most) given.abort();
+    return { content: content.subarray(0, length), size: Math.max(size, length) };
   }
 
   /** Reads a file. */
@@ -98,11 +152,16 @@ export class Files {
     await this.#fetch(`participants/${participant}`, { method: "DELETE" });
   }
 
-  async #fetch(tail: string, init: RequestInit): Promise<Response> {
+  #address(tail: string): { url: URL; authorization: string } {
     const { session, token } = this.#ready();
-    const response = await fetch(new URL(`v1/sessions/${session}/${tail}`, this.#base), {
+    return { url: new URL(`v1/sessions/${session}/${tail}`, this.#base), authorization: `Bearer ${token}` };
+  }
+
+  async #fetch(tail: string, init: RequestInit): Promise<Response> {
+    const { url, authorization } = this.#address(tail);
+    const response = await fetch(url, {
       ...init,
-      headers: { ...(init.headers as Record<string, string>), authorization: `Bearer ${token}` },
+      headers: { ...(init.headers as Record<string, string>), authorization },
     });
     if (!response.ok) throw new RequestFailed(response.status, await problem(response));
     return response;
@@ -117,7 +176,15 @@ function encodePath(path: string): string {
 async function problem(response: Response): Promise<string> {
   const fallback = `${response.status} ${response.statusText}`.trim();
   try {
-    const body = (await response.json()) as { detail?: string; title?: string };
+    return sentenceOf(await response.text(), fallback);
+  } catch {
+    return fallback;
+  }
+}
+
+function sentenceOf(text: string, fallback: string): string {
+  try {
+    const body = JSON.parse(text) as { detail?: string; title?: string };
     return body.detail ?? body.title ?? fallback;
   } catch {
     return fallback;

@@ -88,7 +88,7 @@ export class FakeGateway {
   async serve(request, response) {
     const url = new URL(request.url, "http://x");
     this.requests.push(`${request.method} ${url.pathname}`);
-    const match = /^\/v1\/sessions\/([^/]+)(?:\/(tokens(?:\/\d+)?|participants\/\d+|files\/?(.*)|cells\/[^/]+\/output))?$/.exec(url.pathname);
+    const match = /^\/v1\/sessions\/([^/]+)(?:\/(tokens(?:\/\d+)?|participants\/\d+|(?:files|directories)\/?(.*)|cells\/[^/]+\/output))?$/.exec(url.pathname);
     if (match) return this.serveSession(match, request, response);
     if (url.pathname === "/v1/sessions") {
       if (request.headers.authorization !== `Bearer ${this.options.token}`) return void response.writeHead(401).end();
@@ -129,18 +129,41 @@ export class FakeGateway {
       session.revoke(found[0], kind === "tokens" ? "the link to this session was revoked" : "an owner removed you from this session");
       return void response.writeHead(204).end();
     }
+    if (kind === "files" || kind === "directories") return this.serveFiles(session, kind, decodeURIComponent(path ?? ""), request, response, bytes, token);
     if (request.method === "DELETE") {
       session.end("requested", "the session was ended by its owner", 1000);
       return void response.writeHead(204).end();
     }
     if (what?.startsWith("cells/")) return void response.writeHead(200).end(Buffer.alloc(17 << 20, "y"));
-    if (request.method === "PUT") {
-      session.files.set(decodeURIComponent(path), bytes);
-      return void response.writeHead(204).end();
+    return void response.writeHead(404).end("{}");
+  }
+
+  serveFiles(session, kind, path, request, response, bytes, token) {
+    const json = (value, status = 200) => response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(value));
+    const problem = ([status, detail]) => response.writeHead(status, { "content-type": "application/problem+json" }).end(JSON.stringify({ status, detail }));
+    const query = new URL(request.url, "http://x").searchParams;
+    if (this.options.allowed?.files === false || session.tokens.get(token) === "viewer") return void problem([403, "this session gives no files out"]);
+    const failure = this.options.fileProblem?.(request.method, path || query.get("path") || "");
+    if (failure) return void problem(failure);
+    if (kind === "directories") {
+      const isNew = !session.folders.has(path);
+      session.folders.add(path);
+      return void json({ path }, isNew ? 201 : 200);
     }
-    if (path) return void response.writeHead(200).end(session.files.get(decodeURIComponent(path)));
-    const entries = [...session.files].map(([name, content]) => ({ name, path: name, size: content.length, modified: Date.now(), kind: "file" }));
-    return json({ path: "", entries, truncated: false });
+    if (request.method === "DELETE" || request.method === "POST") {
+      const refused = request.method === "DELETE" ? session.remove(path, query.get("recursive") === "true") : session.move(path, query.get("move_to"));
+      return void (refused ? problem(refused) : response.writeHead(204).end());
+    }
+    if (request.method === "PUT") {
+      session.write(path, bytes);
+      return void json({ path, size: bytes.length }, 201);
+    }
+    if (path) {
+      const content = session.files.get(path);
+      return void (content ? response.writeHead(200, { "content-length": content.length }).end(content) : problem([404, "cannot find the file"]));
+    }
+    const entries = session.list(query.get("path") ?? "");
+    return void (entries ? json({ path: query.get("path") ?? "", entries, truncated: false }) : problem([404, "cannot find the directory"]));
   }
 
   async close() {

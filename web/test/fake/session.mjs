@@ -27,6 +27,9 @@ export class FakeSession {
     this.state = "idle";
     this.executions = 0;
     this.files = new Map();
+    /** Directories, and when each path was last changed. */
+    this.folders = new Set();
+    this.modified = new Map();
     this.memory = { python: {} };
     /** The tables that questions know, by the variable that holds them: what they are called, their schema, and their rows. */
     this.values = new Map();
@@ -39,6 +42,46 @@ export class FakeSession {
     this.listed.set(token, { id: ++this.lastToken, role, created: Date.now(), expires: null, parent, link: !own, participant: null });
     if (own) this.own.add(token);
     return token;
+  }
+
+  /** Writes a file as code of the session does. */
+  write(path, content) {
+    const parts = path.split("/").slice(0, -1);
+    parts.forEach((_, at) => this.folders.add(parts.slice(0, at + 1).join("/")));
+    this.files.set(path, Buffer.from(content));
+    this.modified.set(path, Date.now());
+  }
+
+  /** What stands in a directory; nothing if it is none. */
+  list(folder) {
+    if (folder && !this.folders.has(folder)) return null;
+    const entry = (path, kind, size) => ({ name: path.split("/").at(-1), path, size, modified: this.modified.get(path) ?? 1_700_000_000_000, kind });
+    const all = [...[...this.folders].map((path) => entry(path, "directory", 0)), ...[...this.files].map(([path, content]) => entry(path, "file", content.length))];
+    return all.filter(({ path }) => path.split("/").slice(0, -1).join("/") === folder);
+  }
+
+  /** Removes a path, or answers why not. */
+  remove(path, recursive) {
+    const within = [...this.files.keys(), ...this.folders].filter((one) => one.startsWith(`${path}/`));
+    if (!this.files.has(path) && !this.folders.has(path)) return [404, "cannot find the file"];
+    if (within.length > 0 && !recursive) return [409, "directory not empty"];
+    for (const one of [path, ...within]) { this.files.delete(one); this.folders.delete(one); }
+    return null;
+  }
+
+  /** Moves a path with all below it, or answers why not. */
+  move(from, to) {
+    if (!this.files.has(from) && !this.folders.has(from)) return [404, "cannot find the file"];
+    if (this.files.has(to) || this.folders.has(to)) return [409, "something has the name that it is to get; remove that first, or choose another name"];
+    for (const held of [this.files, this.folders, this.modified]) {
+      for (const one of [...held.keys()].filter((path) => path === from || path.startsWith(`${from}/`))) {
+        const place = to + one.slice(from.length);
+        if (held instanceof Set) held.add(place);
+        else held.set(place, held.get(one));
+        held.delete(one);
+      }
+    }
+    return null;
   }
 
   emit(type, fields) {
@@ -65,7 +108,7 @@ export class FakeSession {
         message_bytes: 1 << 20, queue: 64, output_bytes: null, timeout_ms: null, memory_bytes: 256 << 20,
         window_bytes: this.gateway.options.windowBytes,
       },
-      backend: "local",
+      backend: "local", ...(this.gateway.options.allowed && { allowed: this.gateway.options.allowed }),
     });
     const first = this.log[0]?.seq ?? this.seq + 1;
     if (after + 1 < first) socket.reply({ type: "gap", from: after + 1, to: first - 1 });
