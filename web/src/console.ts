@@ -674,15 +674,15 @@ export class Console implements CellHost {
   }
 
   /** Puts files into the working directory, and says of each what came of it. */
-  async upload(files: File[], directory = "", said: (text: string, failed: boolean) => void = (text) => toast(text)): Promise<void> {
+  async upload(files: File[]): Promise<void> {
     const session = this.#link.session;
-    if (!session) return said("There is no session to put files into.", true);
+    if (!session) return toast("There is no session to put files into.");
     for (const file of files) {
       try {
-        await session.files.put(directory ? `${directory}/${file.name}` : file.name, file);
-        said(`${file.name} is in the working directory (${bytes(file.size)}).`, false);
+        await session.files.put(file.name, file);
+        toast(`${file.name} is in the working directory (${bytes(file.size)}).`);
       } catch (error) {
-        said(`${file.name} was not taken: ${sentence((error as Error).message)}`, true);
+        toast(`${file.name} was not taken: ${sentence((error as Error).message)}`);
       }
     }
   }

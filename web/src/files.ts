@@ -92,6 +92,8 @@ class FilesPanel {
     content.addEventListener("drop", (event) => void this.#dropped(event));
     this.draw();
     this.#follow();
+    // What was listed before may have changed.
+    if (this.#hindrance() === null) void this.#look();
   }
 
   get #tree(): FileTree { return this.#held.tree; }
@@ -182,7 +184,8 @@ class FilesPanel {
       ${this.#uploads()}
       <p class="hint" role="status">${said}</p>
       ${rows.length === 0 || isOver ? nothing : html`
-        <div class=${this.#target === "" ? "tree aimed" : "tree"} role="tree" aria-label="Files in the session" @keydown=${(event: KeyboardEvent) => this.#key(event)}>
+        <div class=${this.#target === "" ? "tree aimed" : "tree"} role="tree" aria-label="Files in the session" @keydown=${(event: KeyboardEvent) => this.#key(event)}
+          @focusin=${(event: Event) => { this.#current = (event.target as HTMLElement).dataset.path ?? this.#current; }}>
           ${rows.map((row) => this.#row(row))}</div>`}
       ${rows.length === 0 && this.#tree.isListed && !hindrance && !this.#failure
         ? html`<p class="empty">Nothing here yet. Upload files, drop them onto this panel, or have code write some.</p>` : nothing}
@@ -191,22 +194,29 @@ class FilesPanel {
       ${hindrance || rows.length === 0 ? nothing : html`<p class="hint">Files dropped onto a folder go into it.</p>`}`, content);
     const input = content.querySelector<HTMLInputElement>("input.rename");
     if (input && document.activeElement !== input) this.#beginTyping(input);
-    else if (hadFocus && !input) this.#focusCurrent();
+    else if (hadFocus && !input) {
+      // Where no row is left, the keyboard stays in the panel.
+      if (content.querySelector("[role=tree]")) this.#focusCurrent();
+      else document.getElementById("side-title")?.focus();
+    }
   }
 
   #bar(): TemplateResult {
     const entry = this.#selected === null ? undefined : this.#tree.find(this.#selected);
     const folder = this.#folder();
+    const isFile = entry?.kind === "file";
+    // They are there before a file is chosen: the rows stay where they are for a second click.
+    const button = (name: string, key: string, can: boolean, act: (entry: DirectoryEntry) => unknown) => html`
+      <button type="button" ?disabled=${!can} title=${key ? `${name} (${key})` : name} @click=${() => { if (entry) void act(entry); }}>${name}</button>`;
     return html`<div class="filebar">
       <button type="button" @click=${() => this.#choose()} title=${`Put files into ${folder || "the working directory"}`}>${icon("up")}Upload</button>
       <button type="button" @click=${() => void this.#newFolder()} title=${`Make a folder in ${folder || "the working directory"}`}>${icon("add")}New folder</button>
       <button type="button" class="bare" aria-label="List the files again" title="List the files again" @click=${() => void this.#look()}>${icon("restart")}</button></div>
-      ${entry ? html`<div class="filebar chosen" role="group" aria-label=${`Actions for ${entry.name}`}>
-        ${entry.kind === "file" ? html`
-          <button type="button" @click=${() => void this.#open(entry)}>Open</button>
-          <button type="button" @click=${() => void this.#download(entry)}>Download</button>` : nothing}
-        <button type="button" title="Rename (F2)" @click=${() => this.#rename(entry.path)}>Rename</button>
-        <button type="button" title="Delete (Del)" @click=${() => void this.#remove(entry)}>Delete</button></div>` : nothing}`;
+      <div class="filebar" role="group" aria-label=${entry ? `Actions for ${entry.name}` : "Actions for the file that is chosen"}>
+        ${button("Open", "Enter", isFile, (one) => this.#open(one))}
+        ${button("Download", "", isFile, (one) => this.#download(one))}
+        ${button("Rename", "F2", entry !== undefined, (one) => this.#rename(one.path))}
+        ${button("Delete", "Del", entry !== undefined, (one) => this.#remove(one))}</div>`;
   }
 
   #row(row: Row): TemplateResult {

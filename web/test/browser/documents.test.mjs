@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
-import { accessible, codes, real, stage } from "./console.mjs";
+import { codes, real, stage } from "./console.mjs";
 import { PROGRAMS } from "./programs.mjs";
 
 const { fresh, open } = stage();
@@ -32,21 +32,8 @@ test("Rename begins in the title", async () => {
   await console_.page.locator(".title", { hasText: /^Mine$/ }).waitFor();
 });
 
-test("a file that is not taken says so in the dialog", async () => {
+test("what is said while a dialog is open is in front of it, and is there afterwards", async () => {
   const console_ = await fresh();
-  await menu(console_, "Files in the session");
-  const dialog = console_.page.getByRole("dialog", { name: "Files" });
-  const put = (name) => dialog.locator("input[type=file]").setInputFiles({ name, mimeType: "text/plain", buffer: Buffer.from("x") });
-  await put("taken.txt");
-  await dialog.getByRole("status").getByText("taken.txt is in the working directory (1 byte).").waitFor();
-  await console_.page.route("**/files/*", (route) => (route.request().method() === "PUT"
-    ? route.fulfill({ status: 413, contentType: "application/problem+json", body: JSON.stringify({ status: 413, detail: "the file is larger than 1 MiB" }) })
-    : route.continue()));
-  await put("large.txt");
-  await dialog.getByRole("alert").getByText(/^large\.txt was not taken: .*larger than 1 MiB/).waitFor();
-  await accessible(console_.page, "a refused file");
-  await console_.page.keyboard.press("Escape");
-  // What is said while a dialog is open is in front of it, and is there afterwards.
   await console_.page.getByRole("button", { name: "Share", exact: true }).click();
   await console_.page.getByRole("button", { name: "Copy", exact: true }).click();
   const toast = console_.page.locator(".toast", { hasText: "Link copied." });
@@ -150,23 +137,6 @@ test("an untouched page offers the examples, and stops when it is touched", asyn
   await offers.getByRole("button", { name: "Try an example" }).click();
   await console_.page.getByRole("dialog", { name: "Examples" }).getByRole("button", { name: "Table" }).click();
   await console_.cell(1).locator(".cm-content", { hasText: "class Table" }).waitFor();
-});
-
-test("files are put into the session, listed, opened and taken out", async () => {
-  const console_ = await fresh();
-  await menu(console_, "Files in the session");
-  const dialog = console_.page.getByRole("dialog", { name: "Files" });
-  await console_.page.getByLabel("Add files").setInputFiles({ name: "data.csv", mimeType: "text/csv", buffer: Buffer.from("a,b\n1,2\n") });
-  const [download] = await Promise.all([console_.page.waitForEvent("download"), dialog.getByRole("button", { name: "data.csv" }).click()]);
-  assert.equal(await readFile(await download.path(), "utf8"), "a,b\n1,2\n");
-  await console_.page.keyboard.press("Escape");
-  if (!real) return;
-  await console_.runTo(1, "import os\nos.mkdir('deep')\nopen('deep/inside.txt', 'w').write('x' * 2048)\nprint(open('data.csv').read())");
-  await menu(console_, "Files in the session");
-  await dialog.getByRole("button", { name: "deep" }).click();
-  await dialog.getByRole("button", { name: "inside.txt 2 KiB" }).waitFor();
-  await dialog.getByRole("button", { name: "Up to the directory above" }).click();
-  await dialog.getByRole("button", { name: "data.csv" }).waitFor();
 });
 
 test("files dropped onto the page land in the session, notebooks open", async () => {

@@ -21,7 +21,7 @@ for (const colorScheme of ["light", "dark"]) {
     await accessible(console_.page, "with output");
     await console_.page.getByRole("button", { name: "Menu" }).click();
     await accessible(console_.page, "with the menu open");
-    for (const name of ["Keys", "Examples", "Documents", "Files in the session"]) {
+    for (const name of ["Keys", "Examples", "Documents"]) {
       if (name !== "Keys") await console_.page.getByRole("button", { name: "Menu" }).click();
       await console_.page.getByRole("menuitem", { name }).click();
       await console_.page.getByRole("dialog").waitFor();
