@@ -437,6 +437,45 @@ fn a_directory_that_is_replaced_by_a_link_while_it_is_emptied_leads_nowhere() {
 }
 
 #[test]
+fn what_is_mounted_in_a_directory_is_left() {
+    let namespaces = ["--user", "--map-root-user", "--mount"];
+    let can_mount = Command::new("unshare").args(namespaces).arg("true").status();
+    if !can_mount.is_ok_and(|status| status.success()) {
+        let required = std::env::var("CELLGATE_REQUIRE").is_ok_and(|value| value == "all");
+        assert!(!required, "required, but unshare can make no namespaces here");
+        eprintln!("skipped: unshare can make no namespaces here");
+        return;
+    }
+    let name = format!("cellgate-driver-mount-{}", std::process::id());
+    let directory = std::env::temp_dir().join(name);
+    let work = directory.join("work");
+    fs::create_dir_all(work.join("d/mounted")).unwrap();
+    fs::create_dir_all(directory.join("other/inner")).unwrap();
+    fs::write(directory.join("other/kept"), "kept").unwrap();
+    // The same file system once more: its device alone does not tell that it is mounted there.
+    let mut command = Command::new("unshare");
+    command.args(namespaces).args(["sh", "-c"]);
+    command.arg("at=$1; shift; mount --bind \"$at/other\" \"$at/work/d/mounted\" && exec \"$@\"");
+    command.arg("sh").arg(&directory).arg(env!("CARGO_BIN_EXE_cellgate-driver"));
+    let mut gateway = Gateway::bare(command);
+    let workdir = work.to_str().unwrap().to_owned();
+    gateway.send(kind::SETUP, 0, &Setup { workdir, ..setup() }.encode());
+    gateway.expect(kind::READY);
+    assert_eq!(gateway.list(1, "d/mounted").unwrap().len(), 2, "it is mounted");
+    // A name cannot be taken from what is mounted there.
+    assert_eq!(gateway.remove("d/mounted"), Err(Refusal::Busy));
+    for path in ["d", "d/mounted"] {
+        let refused = gateway.empty(1, path);
+        assert!(matches!(refused, Err(Refusal::Mount | Refusal::Busy)), "{path}: {refused:?}");
+    }
+    assert_eq!(gateway.empty(1, "d/mounted"), Err(Refusal::Mount));
+    assert_eq!(gateway.move_to("d/mounted/kept", "taken"), Err(Refusal::Mount));
+    assert_eq!(names(&directory.join("other")), ["inner", "kept"]);
+    drop(gateway);
+    fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
 fn names_are_moved_where_nothing_is() {
     let mut gateway = start();
     fs::create_dir_all(gateway.work("d/inner")).unwrap();

@@ -38,7 +38,8 @@ export function readCsv(text: string, isWhole: boolean): Resource | null {
 
 /** Not what loses something as a number: leading zeros, more digits than are exact. */
 const isInteger = (value: string) => /^-?(0|[1-9]\d{0,14})$/.test(value);
-const isNumber = (value: string) => isInteger(value) || /^-?(0|[1-9]\d*)?(\.\d{1,15})?(e[-+]?\d{1,3})?$/i.test(value) && Number.isFinite(Number(value)) && /\d/.test(value);
+const isNumber = (value: string) => isInteger(value)
+  || /^-?(0|[1-9]\d*)?(\.\d+)?(e[-+]?\d{1,3})?$/i.test(value) && value.replace(/e.*$|\D/gi, "").length <= 15 && /^-?\.?\d/.test(value) && Number.isFinite(Number(value));
 
 /** What the first line has most of, outside of quotes. */
 function separatorOf(text: string): string {
