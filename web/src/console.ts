@@ -413,7 +413,7 @@ export class Console implements CellHost {
     else if (cell.run !== event.id) return;
     if (event.type === "started") {
       this.#ran = true;
-      this.#began(cell, event.code, event.seq);
+      this.#began(cell, event.id, event.code, event.seq);
       this.#showCode(cell, event.id, event.code, event.seq, own);
     }
     cell.take(event);
@@ -425,12 +425,11 @@ export class Console implements CellHost {
   }
 
   /** Notes what decides later whether the output of a run is stale. */
-  #began(cell: CellView, code: string, seq: number): void {
+  #began(cell: CellView, run: string, code: string, seq: number): void {
     cell.order = this.#clock += 1;
     if (cell.changed === undefined || cell.ranCode !== code) cell.changed = cell.order;
-    // What stood above a run of the past is known only of the one that was kept.
     const replayed = seq <= this.#replayedTo;
-    cell.above = replayed ? undefined : textsAbove(this.cells.all.map((one) => one.step))[cell.number - 1];
+    cell.above = replayed ? cell.keptAbove(run) : textsAbove(this.cells.all.map((one) => one.step))[cell.number - 1];
     this.#staleUnknown = true;
   }
 

@@ -150,6 +150,14 @@ test("outputs say when they no longer follow from the code, and stale cells run 
   await mark(2).getByText("Ran before something above it changed").waitFor();
   await mark(3).waitFor();
   await accessible(console_.page, "stale cells");
+  // A reload comes back to the session, and still knows.
+  await console_.page.reload();
+  await console_.phase(3, "ok");
+  await mark(1).getByText("Edited since it ran").waitFor();
+  await mark(2).getByText("Ran before something above it changed").waitFor();
+  await console_.cell(1).locator(".cm-content").click();
+  await console_.page.keyboard.press("Control+Home");
+  await console_.page.keyboard.press("ArrowRight");
   await console_.page.keyboard.press("Backspace");
   await console_.page.waitForFunction(() => document.querySelectorAll(".edited").length === 0);
   if (!real) return; // the scripted interpreter knows its own programs alone
