@@ -11,7 +11,8 @@ import type { Command } from "./keys.js";
 import { fromFragment, newCell, newDocument } from "./pure/document.js";
 import type { Document } from "./pure/document.js";
 import { blankDocument, Store } from "./store.js";
-import { applyTheme } from "./theme.js";
+import type { Embed } from "./embed.js";
+import { applyTheme, wantTheme } from "./theme.js";
 
 const PING_MS = 15_000;
 const REST_MS = 1500; // after which what is not needed at first is loaded, so that it is there without the gateway too
@@ -40,12 +41,15 @@ async function firstDocument(store: Store, arrival: ReturnType<typeof arrive>): 
 }
 
 async function begin(): Promise<void> {
-  applyTheme();
   const arrival = arrive();
+  wantTheme(arrival.theme);
+  applyTheme();
   document.documentElement.dataset.layout = arrival.layout;
   if (arrival.embed) document.documentElement.dataset.embed = "";
+  if (arrival.fit) document.documentElement.dataset.fit = "";
   const store = new Store();
   const opened = await firstDocument(store, arrival);
+  let embed: Embed | null = null;
   let pending = false;
   const redraw = () => {
     if (pending) return;
@@ -57,14 +61,19 @@ async function begin(): Promise<void> {
         share: async () => (await dialogs()).showShare(console_),
         people: async () => (await dialogs()).showPeople(console_),
         rename: async () => (await dialogs()).showRename(console_),
+        reset: () => embed?.reset(),
+        openWhole: () => embed?.openWhole(),
       });
+      embed?.look();
       redrawDialogs();
       document.title = arrival.embed ? "cellgate" : `${console_.overview.title} · cellgate`;
     });
   };
   const console_: Console = new Console(opened, store, arrival, redraw);
+  console_.link.template = arrival.template;
+  if (arrival.embed) embed = new (await import("./embed.js")).Embed(console_, opened);
   redraw();
-  if (arrival.layout === "list") {
+  if (arrival.layout === "list" && !arrival.readOnly) {
     byId("after").append(addRow((kind) => {
       const last = console_.cells.all.at(-1);
       if (last) console_.cells.insertNear(last, "below", newCell("", kind)).edit();
