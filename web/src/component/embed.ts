@@ -133,6 +133,7 @@ export class CellgateCell extends HTMLElement {
     const key = this.getAttribute("key");
     if (!key) throw new Error("This cell has no attribute key: give it a publishable key of the gateway.");
     const gateway = this.#gateway;
+    const held = this.#root.activeElement !== null; // a button that is disabled loses it
     this.#run.disabled = this.#edit.disabled = true;
     this.#show("Starting …");
     const frame = document.createElement("iframe");
@@ -143,7 +144,6 @@ export class CellgateCell extends HTMLElement {
       gateway, key, readOnly: this.readOnly, code: this.#written(), setup: this.#setup(),
       template: this.getAttribute("template"), theme: this.getAttribute("theme"), page: this.#page(gateway, key),
     });
-    const held = this.#root.activeElement !== null;
     const spoke = new Promise<boolean>((resolve) => {
       this.#spoke = () => resolve(true);
       setTimeout(() => resolve(false), LOAD_MS);
