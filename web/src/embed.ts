@@ -8,19 +8,23 @@
 // Loaded by embedded pages alone.
 
 import { html, nothing, render } from "lit-html";
-import { CellView } from "./cellview.js";
+import type { CellView } from "./cellview.js";
 import type { Console } from "./console.js";
 import { h, byId } from "./dom.js";
-import { headline } from "./header.js";
+import type { headline } from "./header.js";
 import { newCell, newDocument, toFragment, written } from "./pure/document.js";
-import type { Document, Written } from "./pure/document.js";
+import type { CellSource, Document, Written } from "./pure/document.js";
 import { SharedSession } from "./shared.js";
 
 /** Longest code that the page around may put into a cell, in UTF-16 units: that of a message to the gateway. */
 const CODE_UNITS = 1 << 20;
 
+/** What the page has loaded at first, and hands over: an import from here would divide its script into more files. */
+export interface Parts { makeCell(source: CellSource): CellView; headline: typeof headline }
+
 export class Embed {
   readonly #console: Console;
+  readonly #headline: Parts["headline"];
   /** The cells as they were published. */
   readonly #published: Written[];
   readonly #setup: CellView | null;
@@ -32,13 +36,14 @@ export class Embed {
   #said = { height: 0, state: "", text: "", code: "" };
 
   /** Call it before the console connects. */
-  constructor(console: Console, published: Document) {
+  constructor(console: Console, published: Document, parts: Parts) {
+    this.#headline = parts.headline;
     this.#console = console;
     this.#published = published.cells.map(written);
     const { arrival, link, cells, runs } = console;
     this.#shared = arrival.page ? new SharedSession(arrival.page) : null;
     link.shared = this.#shared;
-    this.#setup = arrival.setup ? new CellView({ ...newCell(arrival.setup), id: `setup-${digest(arrival.setup)}` }, console) : null;
+    this.#setup = arrival.setup ? parts.makeCell({ ...newCell(arrival.setup), id: `setup-${digest(arrival.setup)}` }) : null;
     if (this.#setup) {
       this.#setup.editor.setReadOnly(true);
       this.#setup.element.classList.add("setup");
@@ -66,7 +71,7 @@ export class Embed {
     if (!this.#busy && busy) this.#tell({ cellgate: "running" });
     if (this.#busy && !busy) this.#tell({ cellgate: "ran", status: this.#status() });
     this.#busy = busy;
-    const { kind: state, text } = headline(this.#console.overview);
+    const { kind: state, text } = this.#headline(this.#console.overview);
     const kind = link.state.kind === "refused" ? "refused" : state;
     const why = "why" in link.state ? link.state.why : link.state.kind === "refused" ? "the gateway does not accept the key of this page" : "";
     if (kind !== this.#said.state || why !== this.#said.text) {

@@ -100,7 +100,7 @@ export function drawHeader(console: Console, actions: HeaderActions): void {
     <div class="state" data-state=${kind} title=${about(overview)}><span class="dot" aria-hidden="true"></span><span>${text}</span>
       ${watching ? html`<span class="role">watching</span>` : nothing}</div>
     <div class="rest">
-      ${people(overview, actions.people)}
+      ${console.arrival.embed ? nothing : people(overview, actions.people)}
       ${watching ? nothing : controls(console, overview, actions)}
       ${console.arrival.embed ? nothing : html`
         <button type="button" class="bare" ?disabled=${overview.link.kind !== "open"} aria-label="Share" title="Share" @click=${actions.share}>${icon("share")}</button>

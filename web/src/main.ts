@@ -1,11 +1,12 @@
 // The page begins here.
 
 import { addRow, beginnings } from "./cells.js";
+import { CellView } from "./cellview.js";
 import { Console } from "./console.js";
 import { arrive } from "./credentials.js";
 import { redrawDialogs } from "./dialog.js";
 import { byId, toast } from "./dom.js";
-import { drawHeader } from "./header.js";
+import { drawHeader, headline } from "./header.js";
 import { Keys } from "./keys.js";
 import type { Command } from "./keys.js";
 import { fromFragment, newCell, newDocument } from "./pure/document.js";
@@ -71,7 +72,7 @@ async function begin(): Promise<void> {
   };
   const console_: Console = new Console(opened, store, arrival, redraw);
   console_.link.template = arrival.template;
-  if (arrival.embed) embed = new (await import("./embed.js")).Embed(console_, opened);
+  if (arrival.embed) embed = new (await import("./embed.js")).Embed(console_, opened, { headline, makeCell: (source) => new CellView(source, console_) });
   redraw();
   if (arrival.layout === "list" && !arrival.readOnly) {
     byId("after").append(addRow((kind) => {
