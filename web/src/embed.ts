@@ -131,9 +131,13 @@ export class Embed {
     if (event.source !== parent || parent === window) return;
     const { cellgate, code } = (typeof event.data === "object" && event.data !== null ? event.data : {}) as { cellgate?: unknown; code?: unknown };
     switch (cellgate) {
-      case "run":
+      case "run": {
+        const { link } = this.#console;
         this.#wanted = true;
+        this.#said.state = ""; // one that cannot be run is told so again
+        if (link.state.kind === "over") link.startNew();
         return this.look();
+      }
       case "reset":
         return void this.reset();
       case "code": {
