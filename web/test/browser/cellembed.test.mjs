@@ -162,6 +162,23 @@ test("run() starts a new session where the old one has ended, and rejects where 
   assert.equal(await run(page), "error", "a new session knows nothing of the old one");
 });
 
+test("a cell with the attribute run waits until a reader has come to it", async () => {
+  const page = await visit(`<div style="height: 4000px"></div>${cellHtml(PROGRAMS.hello.code, "run")}`);
+  await page.locator("cellgate-cell pre").waitFor();
+  await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+  assert.equal(await page.locator("iframe").count(), 0);
+  await page.locator("cellgate-cell").scrollIntoViewIfNeeded();
+  await framed(page).locator(".line", { hasText: "hello" }).waitFor();
+});
+
+test("where all sessions of a key are taken, the cell says so, and runs once there is room", { skip: real && "turns away by script" }, async () => {
+  gateway.turnAway.push(4429);
+  const page = await visit(cellHtml(PROGRAMS.hello.code));
+  const done = run(page);
+  await framed(page).locator(".banner", { hasText: "turned away by the test" }).waitFor();
+  assert.equal(await done, "ok");
+});
+
 test("completions fit into a frame of one line", async () => {
   const page = await visit(cellHtml("pr"));
   await page.locator("cellgate-cell").getByRole("button", { name: "Edit" }).click();
