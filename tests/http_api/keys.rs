@@ -248,6 +248,8 @@ fn messages() -> Vec<(Value, &'static str)> {
         (json!({"type": "complete", "id": "q1", "code": "x", "cursor": 1}), "complete_reply"),
         (json!({"type": "inspect", "id": "q2", "code": "x", "cursor": 1}), "inspect_reply"),
         (json!({"type": "is_complete", "id": "q3", "code": "x"}), "is_complete_reply"),
+        (json!({"type": "table", "id": "q4", "variable": "x"}), "table_reply"),
+        (json!({"type": "variables", "id": "q5"}), "variables_reply"),
         (open, "done"),
         (comm("comm_msg", "m2"), "done"),
         (comm("comm_close", "m3"), "done"),
