@@ -293,6 +293,11 @@ impl Admission {
         !self.keys.is_empty()
     }
 
+    /// What the settings say of each publishable key.
+    pub fn keys(&self) -> impl Iterator<Item = &KeyConfig> {
+        self.keys.iter().map(|key| &key.config)
+    }
+
     /// The key that clients write like this.
     pub fn key(&self, text: &str) -> Option<&KeyConfig> {
         self.find_key(text).map(|key| &key.config)

@@ -6,6 +6,7 @@
 //!   GET /healthz, /readyz                  health    the process lives; a session could be made
 //!   GET /metrics                           metrics   what is counted and measured
 //!   POST /v1/run                           run       a session for one cell
+//!   GET /v1/keys                           keys      which publishable keys there are
 //!   GET /v1/sessions                       sessions  which there are
 //!   DELETE /v1/sessions/ID                 sessions  ends one
 //!   POST /v1/sessions/ID/tokens            sessions  makes a token to join one with
@@ -45,6 +46,7 @@ mod clients;
 mod cross;
 mod files;
 mod health;
+mod keys;
 mod metrics;
 mod openapi;
 mod output;
@@ -104,6 +106,7 @@ pub fn router(app: Arc<AppState>) -> Result<Router, serde_json::Error> {
         .routes(routes!(health::ready))
         .routes(routes!(metrics::scrape))
         .routes(routes!(run::run))
+        .routes(routes!(keys::list))
         .routes(routes!(sessions::list))
         .routes(routes!(sessions::end))
         .routes(routes!(sessions::grant, tokens::list))

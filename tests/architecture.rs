@@ -71,6 +71,7 @@ const INNER: &[(&str, &[Row])] = &[
             ("output", 4, &[]),
             ("files", 4, &[]),
             ("health", 4, &[]),
+            ("keys", 4, &[]),
             ("page", 4, &[]),
             ("metrics", 4, &[]),
             ("openapi", 4, &[]),

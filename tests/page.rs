@@ -90,10 +90,13 @@ async fn the_page_passes_its_tests() {
         // A test that joins the gateway directly may leave a cell running.
         ["--drain-timeout", "1s"],
     ];
-    // As a page of strangers has it: web/test/browser/embed.test.mjs comes with this key.
+    // As a page of strangers has it: web/test/browser/embed.test.mjs comes with these keys.
     let settings = format!(
         "allow_weak_limits = true\n[keys.embedder]\nkey = \"pk_embedder-0123456789\"\n\
-         origins = [\"http://127.0.0.1:{embedder}\"]\n"
+         origins = [\"http://127.0.0.1:{embedder}\"]\n\
+         [keys.site]\nkey = \"pk_site-0123456789abcd\"\norigins = [\"*\"]\nsharing = true\n\
+         sessions_per_address = 50\ncells_per_address = 20\n\
+         [keys.alone]\nkey = \"pk_alone-0123456789abc\"\norigins = [\"*\"]\nsessions_per_address = 50\n"
     );
     let gateway = Gateway::with_settings(backend, &settings, &flags.concat());
     let url = format!("http://{}", gateway.address);

@@ -2,6 +2,7 @@
 //
 //   DIRECTORY/index.html          names everything else by its hash
 //   DIRECTORY/assets/…            hashed, may be cached for ever
+//   DIRECTORY/embed.js            what pages of other sites load, whose address does not change
 //   DIRECTORY/….gz, .br           compressed forms, where they are smaller
 //   DIRECTORY/assets.tsv          one line an asset: path, content type, immutable, encodings, CSP,
 //                                 and further headers, `name: value` each with ` | ` between them
@@ -109,10 +110,16 @@ const html = readFileSync(join(web, "src/index.html"), "utf8")
   ].join("\n    "));
 writeFileSync(join(out, "index.html"), html);
 
+// The element <cellgate-cell>. Whoever reads a page loads it before anything runs.
+const EMBED_BYTES = 15_000; // as it is, without compression
+const embed = (await script("src/component/embed.ts", { format: "esm" })).trim();
+if (embed.length > EMBED_BYTES) throw new Error(`embed.js is ${embed.length} bytes, more than ${EMBED_BYTES}`);
+writeFileSync(join(out, "embed.js"), embed);
+
 const lines = [];
 let first = 0;
 const firstLoad = new Set(["index.html", scriptPath, stylePath, icon, ...preload]);
-for (const path of ["index.html", ...readdirSync(join(out, "assets")).sort().map((file) => `assets/${file}`)]) {
+for (const path of ["index.html", "embed.js", ...readdirSync(join(out, "assets")).sort().map((file) => `assets/${file}`)]) {
   const content = readFileSync(join(out, path));
   const compressed = {
     gz: gzipSync(content, { level: 9 }),
@@ -123,10 +130,10 @@ for (const path of ["index.html", ...readdirSync(join(out, "assets")).sort().map
   if (firstLoad.has(path)) first += encodings.includes("gz") ? compressed.gz.length : content.length;
   const csp = path === "index.html" ? PAGE_CSP : path === libraries.frame ? FRAME_CSP : "";
   const headers = path === libraries.frame ? Object.entries(FRAME_HEADERS).map(([name, value]) => `${name}: ${value}`).join(" | ") : "";
-  lines.push([path, TYPES[extname(path)], path === "index.html" ? "" : "immutable", encodings.join(","), csp, headers].join("\t"));
+  lines.push([path, TYPES[extname(path)], path.startsWith("assets/") ? "immutable" : "", encodings.join(","), csp, headers].join("\t"));
 }
 writeFileSync(join(out, "assets.tsv"), lines.join("\n") + "\n");
 
 const FIRST_LOAD_BYTES = 200 << 10; // gzip; what a visitor waits for
 if (first > FIRST_LOAD_BYTES) throw new Error(`the first load is ${first} bytes, more than ${FIRST_LOAD_BYTES}`);
-console.log(`page: ${lines.length} assets, first load ${(first / 1024).toFixed(0)} KiB compressed`);
+console.log(`page: ${lines.length} assets, first load ${(first / 1024).toFixed(0)} KiB compressed, embed.js ${embed.length} bytes`);

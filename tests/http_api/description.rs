@@ -10,12 +10,13 @@ use crate::requests::{anonymous, ask};
 cases![the_description_is_whole, every_route_that_is_described_is_there];
 
 /// The routes of the contract.
-const ROUTES: [(&str, &str); 19] = [
+const ROUTES: [(&str, &str); 20] = [
     ("get", "/ws"),
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/metrics"),
     ("post", "/v1/run"),
+    ("get", "/v1/keys"),
     ("get", "/v1/sessions"),
     ("delete", "/v1/sessions/{id}"),
     ("post", "/v1/sessions/{id}/tokens"),

@@ -129,13 +129,14 @@ async fn handshake(gateway: &Gateway, request: Request) -> u16 {
 type Row = (&'static str, &'static str, [u16; 3]);
 
 /// All routes; ending the session comes last.
-const ROUTES: [Row; 19] = [
+const ROUTES: [Row; 20] = [
     ("get", "/ws", [426, 426, 426]), // each may connect: see the messages
     ("get", "/healthz", [200, 200, 200]),
     ("get", "/readyz", [200, 200, 200]),
     ("get", "/metrics", [403, 401, 401]),
     ("get", "/v1/openapi.json", [200, 200, 200]),
     ("post", "/v1/run", [200, 401, 401]),
+    ("get", "/v1/keys", [403, 401, 401]),
     ("get", "/v1/sessions", [403, 401, 401]),
     ("post", "/v1/sessions/{id}/tokens", [401, 403, 201]),
     ("get", "/v1/sessions/{id}/tokens", [401, 200, 200]),
@@ -198,6 +199,12 @@ async fn each_route_answers_a_key_as_the_table_says(stage: &Stage) {
             }
         }
     }
+    let listed = ask(&gateway, "GET", "/v1/keys").reply().await.json(200);
+    let wanted = json!({"keys": [
+        {"name": "lesson", "key": LESSON, "templates": ["python"], "origins": [ORIGIN], "sharing": false},
+        {"name": "open", "key": OPEN, "templates": ["other", "python"], "origins": ["*"], "sharing": true},
+    ]});
+    assert_eq!(listed, wanted);
     let ready = ask(&gateway, "GET", "/readyz").reply().await;
     assert!(String::from_utf8_lossy(&ready.body).contains("pool python"), "{ready:?}");
     gateway.stop().await;
@@ -245,6 +252,8 @@ fn messages() -> Vec<(Value, &'static str)> {
         (json!({"type": "complete", "id": "q1", "code": "x", "cursor": 1}), "complete_reply"),
         (json!({"type": "inspect", "id": "q2", "code": "x", "cursor": 1}), "inspect_reply"),
         (json!({"type": "is_complete", "id": "q3", "code": "x"}), "is_complete_reply"),
+        (json!({"type": "table", "id": "q4", "variable": "x"}), "table_reply"),
+        (json!({"type": "variables", "id": "q5"}), "variables_reply"),
         (open, "done"),
         (comm("comm_msg", "m2"), "done"),
         (comm("comm_close", "m3"), "done"),

@@ -9,9 +9,12 @@ import { sentence } from "./pure/words.js";
 export class Banner {
   readonly #root = byId("banner");
   readonly #link: Link;
+  readonly #key: string | null;
 
-  constructor(link: Link) {
+  /** `key`: the publishable key that the page came by. */
+  constructor(link: Link, key: string | null) {
     this.#link = link;
+    this.#key = key;
   }
 
   show(state: LinkState): void {
@@ -21,6 +24,8 @@ export class Banner {
   #content(state: LinkState) {
     switch (state.kind) {
       case "refused":
+        if (this.#key) return html`<div class="banner warn"><p>The gateway does not accept the key of this page. Whoever publishes it has to
+          compare <code>${this.#key}</code> with the key in the gateway's settings.</p></div>`;
         return html`
           <form class="banner" @submit=${(event: SubmitEvent) => this.#signIn(event)}>
             <p>${state.wrong ? "The gateway does not accept that token." : "This gateway asks for a token."}
@@ -59,6 +64,7 @@ function over({ code, why }: { code: number; why: string }): string {
   switch (code) {
     case CloseCode.Unauthorised: return `${sentence(why)} Ask for a new link to come back. Your code is kept here.`;
     case CloseCode.Replaced: return `${sentence(why)} Your code is kept here.`;
+    case 0: return sentence(why); // no session was made
     case CloseCode.NoSuchSession: return "The session is gone: the gateway no longer has it. Your code is kept here; the variables are gone.";
     default: return `${/session/i.test(why) ? "" : "The session has ended: "}${sentence(why)} Your code is kept here; the variables are gone.`;
   }

@@ -23,14 +23,17 @@ export class Cells {
     this.#changed = changed;
   }
 
+  /** Code that runs before the others, which is no cell of the document. */
+  aside: CellView | null = null;
+
   get all(): readonly CellView[] { return this.#list; }
 
   get selected(): CellView | null { return this.#selected; }
 
-  get(id: string): CellView | undefined { return this.#byId.get(id); }
+  get(id: string): CellView | undefined { return this.#byId.get(id) ?? (this.aside?.id === id ? this.aside : undefined); }
 
   /** All cells, the deleted ones that could come back too. */
-  get known(): CellView[] { return [...this.#list, ...this.#removed.map(({ cell }) => cell)]; }
+  get known(): CellView[] { return [...this.#list, ...(this.aside ? [this.aside] : []), ...this.#removed.map(({ cell }) => cell)]; }
 
   /** A cell that is there, or a deleted one that could come back. */
   find(id: string): CellView | undefined { return this.get(id) ?? this.#removed.find(({ cell }) => cell.id === id)?.cell; }

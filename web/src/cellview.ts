@@ -93,6 +93,8 @@ export class CellView {
   #stale: Staleness = null;
   /** What it showed when it last ended, until it runs anew. */
   #kept: KeptRun | undefined;
+  /** What stood above the run that the document knew of when it was opened. */
+  readonly #keptAbove: { run: string | undefined; above: number | undefined };
   readonly #notebook: NotebookCell | undefined;
   readonly #host: CellHost;
   readonly #side = h("div", { className: "side" });
@@ -111,6 +113,7 @@ export class CellView {
     this.draft = source.draft;
     this.collapsed = source.collapsed ?? false;
     this.#kept = source.kept;
+    this.#keptAbove = { run: source.run, above: source.kept?.above };
     this.#notebook = source.notebook;
     this.#host = host;
     this.output = new Output(host, `output-${source.id}`);
@@ -190,6 +193,9 @@ export class CellView {
     const code = this.kind === "code" ? this.editor.code : "";
     return { code, ran, ranCode: this.ranCode, order: this.order, changed: this.changed, above: this.above };
   }
+
+  /** What stood above a run of before the page was loaded, where that was kept. */
+  keptAbove(run: string): number | undefined { return run === this.#keptAbove.run ? this.#keptAbove.above : undefined; }
 
   get stale(): Staleness { return this.#stale; }
 

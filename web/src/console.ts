@@ -120,7 +120,7 @@ export class Console implements CellHost {
       refused: (error) => this.#onRefused(error),
       lostEarlier: () => arrival.again ? undefined : toast("The earlier session has ended. This is a new one: run the cells again."),
     });
-    this.#banner = new Banner(this.#link);
+    this.#banner = new Banner(this.#link, arrival.key);
     const link = this.#link;
     this.tables = new Tables(this);
     const { cells } = this;
@@ -207,7 +207,7 @@ export class Console implements CellHost {
     // A playground has one editor.
     const one = first && others.length === 0 ? first : { ...(first ?? newCell()), code: codes.map((cell) => cell.code).join("\n\n") };
     this.cells.load(single ? [one] : document.cells);
-    for (const cell of this.cells.all) cell.editor.setReadOnly(!this.canRun());
+    for (const cell of this.cells.all) cell.editor.setReadOnly(!this.#canEdit);
     this.#loading = false;
     this.#staleUnknown = true;
     // What a session still has comes from there, with more than is kept: until its end is known, nothing is shown twice.
@@ -257,6 +257,11 @@ export class Console implements CellHost {
 
   canRun(): boolean { return this.#ready?.role !== "viewer"; }
 
+  get #canEdit(): boolean { return this.canRun() && !this.arrival.readOnly; }
+
+  /** Whether what the session did before this page was there is known. */
+  get caughtUp(): boolean { return this.#link.state.kind === "open" && this.#seq >= this.#replayedTo; }
+
   clearAll(): void {
     for (const cell of this.cells.all) {
       if (cell.busy) continue;
@@ -290,9 +295,9 @@ export class Console implements CellHost {
     this.#trust.enter(ready.session);
     this.#remember();
     document.documentElement.dataset.role = ready.role;
-    for (const cell of this.cells.all) cell.editor.setReadOnly(ready.role === "viewer");
+    for (const cell of this.cells.all) cell.editor.setReadOnly(!this.#canEdit);
     // A new session counts anew: what ran in another one is not among what it ran.
-    for (const cell of this.cells.all) {
+    for (const cell of this.cells.known) {
       if (resumed) cell.draw();
       else cell.outlived();
     }
@@ -350,7 +355,7 @@ export class Console implements CellHost {
       case "restarted":
         this.runs.stopped();
         this.#ran = false;
-        for (const cell of this.cells.all) if (!cell.busy) cell.outlived();
+        for (const cell of this.cells.known) if (!cell.busy) cell.outlived();
         // Beside a cell that took its interpreter along, it is said already.
         if (!this.#lossSaid) toast(restarted(event.requested_by));
         this.#lossSaid = false;
@@ -393,7 +398,8 @@ export class Console implements CellHost {
       this.cells.forget(cell);
       cell = undefined;
     }
-    if (!cell && event.type === "started") {
+    // What other frames of a page run in the session that they share is theirs to show.
+    if (!cell && event.type === "started" && !this.arrival.embed) {
       cell = this.#arrived(event.id, event.code);
     }
     if (!cell) return;
@@ -413,7 +419,7 @@ export class Console implements CellHost {
     else if (cell.run !== event.id) return;
     if (event.type === "started") {
       this.#ran = true;
-      this.#began(cell, event.code, event.seq);
+      this.#began(cell, event.id, event.code, event.seq);
       this.#showCode(cell, event.id, event.code, event.seq, own);
     }
     cell.take(event);
@@ -425,12 +431,11 @@ export class Console implements CellHost {
   }
 
   /** Notes what decides later whether the output of a run is stale. */
-  #began(cell: CellView, code: string, seq: number): void {
+  #began(cell: CellView, run: string, code: string, seq: number): void {
     cell.order = this.#clock += 1;
     if (cell.changed === undefined || cell.ranCode !== code) cell.changed = cell.order;
-    // What stood above a run of the past is known only of the one that was kept.
     const replayed = seq <= this.#replayedTo;
-    cell.above = replayed ? undefined : textsAbove(this.cells.all.map((one) => one.step))[cell.number - 1];
+    cell.above = replayed ? cell.keptAbove(run) : textsAbove(this.cells.all.map((one) => one.step))[cell.number - 1];
     this.#staleUnknown = true;
   }
 
@@ -461,7 +466,7 @@ export class Console implements CellHost {
     this.#staleUnknown = true;
     this.#lossSaid = !done.state_kept && done.status !== "interrupted" && done.status !== "cancelled";
     this.runs.ended(done.id, done.status === "ok");
-    announce(`Cell ${cell.number} ${outcome(done, cell.output.lineCount)}`);
+    if (cell !== this.cells.aside) announce(`Cell ${cell.number} ${outcome(done, cell.output.lineCount)}`);
     if (this.runs.isOwn(done.id)) this.#follow.end();
   }
 
@@ -470,7 +475,7 @@ export class Console implements CellHost {
     const session = this.#link.session;
     if (!session) return;
     this.measure();
-    if (session.role === "viewer" || this.#ready?.allowed?.files === false) {
+    if (session.role === "viewer" || session.ready.allowed?.files === false) {
       this.#canFiles = false;
       return this.#changed();
     }

@@ -4,10 +4,12 @@
 //   /?embed=1&key=pk_…     a publishable key, which makes sessions too and is no secret: it stays in the address
 //   /#session=…&token=…    a link somebody shared: one session, one role
 //   /#code=…               code to begin with
+//   /?embed=1&…            a part of another page, which docs/embedding.md describes
 //
 // Tokens are taken out of the address at once and kept for this tab alone.
 
-import { ofBrowser, ofTab } from "./storage.js";
+import { ofBrowser, ofPage, ofTab } from "./storage.js";
+import type { Kept } from "./storage.js";
 
 const TOKEN = "cellgate.token";
 const SESSION = "cellgate.session";
@@ -21,54 +23,94 @@ export interface SessionKey {
   link?: string;
 }
 
-export interface Arrival { code: string | null; shared: boolean; layout: "list" | "single"; embed: boolean; /** It comes back to the session of a tab that was closed, which may be over. */ again?: boolean }
+export interface Arrival {
+  code: string | null;
+  shared: boolean;
+  layout: "list" | "single";
+  embed: boolean;
+  /** The publishable key in the address. */
+  key: string | null;
+  /** What a new session is made from; nothing: what the token's first template is. */
+  template: string | null;
+  /** Of an embedded page: code that runs before the first cell, out of sight. */
+  setup: string | null;
+  /** The cells can be run and not changed. */
+  readOnly: boolean;
+  /** The cells run as soon as they can. */
+  run: boolean;
+  /** Names what the frames of one page share that have one session. */
+  page: string | null;
+  theme: string | null;
+  /** It comes back to the session of a tab that was closed, which may be over. */
+  again?: boolean;
+  /** The page around keeps the frame as tall as its content. */
+  fit: boolean;
+}
+
+/** Where this page keeps what opens its session. An embedded one keeps it to itself: several frames of one tab share the tab's storage. */
+let kept: Kept = ofTab;
 
 /** Reads the address, keeps what is secret and cleans it up. */
 export function arrive(): Arrival {
   const url = new URL(location.href);
   const fragment = new URLSearchParams(url.hash.slice(1));
+  const { searchParams: query } = url;
+  const embed = query.get("embed") === "1";
+  if (embed) kept = ofPage();
+  const key = query.get("key");
   const session = fragment.get("session");
-  const token = fragment.get("token") ?? url.searchParams.get("token") ?? (session === null ? url.searchParams.get("key") : null);
+  const token = fragment.get("token") ?? query.get("token") ?? (session === null ? key : null);
   if (token && session) keepSession({ session, token, link: token });
   else if (token) {
     // A new token is a new beginning: the session of another one could not be made again.
     if (token !== gatewayToken()) forgetSession();
     keepToken(token);
   }
-  url.searchParams.delete("token");
-  url.hash = "";
-  const code = fragment.get("code");
+  query.delete("token");
+  const [code, setup] = [fragment.get("code"), fragment.get("setup")];
+  // A browser that goes back to a page loads its frames from what their addresses are then.
+  for (const name of embed ? ["session", "token"] : [...fragment.keys()]) fragment.delete(name);
+  url.hash = fragment.toString();
   history.replaceState(null, "", url.href.replace(/#$/, ""));
   return {
     code,
     shared: token !== null && session !== null,
-    layout: url.searchParams.get("layout") === "single" || url.searchParams.get("embed") === "1" ? "single" : "list",
-    embed: url.searchParams.get("embed") === "1",
+    layout: query.get("layout") === "single" || (embed && query.get("cells") !== "all") ? "single" : "list",
+    embed,
+    key,
+    template: query.get("template"),
+    setup: embed ? setup : null,
+    readOnly: embed && query.get("readonly") === "1",
+    // A link is not to run something with a token that lies in this tab.
+    run: embed && key !== null && query.get("run") === "1",
+    page: embed ? fragment.get("page") : null,
+    theme: embed ? query.get("theme") : null,
+    fit: embed && query.get("fit") === "1",
   };
 }
 
 export function gatewayToken(): string | undefined {
-  return ofTab.getItem(TOKEN) ?? undefined;
+  return kept.getItem(TOKEN) ?? undefined;
 }
 
 export function keepToken(token: string): void {
-  ofTab.setItem(TOKEN, token);
+  kept.setItem(TOKEN, token);
 }
 
 export function keptSession(): SessionKey | null {
   try {
-    return JSON.parse(ofTab.getItem(SESSION) ?? "null") as SessionKey | null;
+    return JSON.parse(kept.getItem(SESSION) ?? "null") as SessionKey | null;
   } catch {
     return null;
   }
 }
 
 export function keepSession(key: SessionKey): void {
-  ofTab.setItem(SESSION, JSON.stringify(key));
+  kept.setItem(SESSION, JSON.stringify(key));
 }
 
 export function forgetSession(): void {
-  ofTab.removeItem(SESSION);
+  kept.removeItem(SESSION);
 }
 
 export function ownName(): string {

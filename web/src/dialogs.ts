@@ -8,6 +8,7 @@ import { openDialog } from "./dialog.js";
 import { copy } from "./dom.js";
 import { EXAMPLES } from "./examples.js";
 import { HELP } from "./keys.js";
+import { Publish } from "./publish.js";
 import { newDocument, toFragment, written } from "./pure/document.js";
 import { moment, ROLE_WORDS, sentence } from "./pure/words.js";
 
@@ -70,10 +71,7 @@ export function showShare(console: Console): void {
           ${made}, ${one.expires === null ? "ends with the session" : `ends ${moment(one.expires)}`}${one.id === link?.id ? " · the one above" : nothing}</span>
           <button type="button" aria-label=${`Revoke the link made ${moment(one.created)}`} @click=${(event: Event) => void revoke(redraw, one, event)}>Revoke</button></li>`;
       })}</ul>`}</section>`;
-  let begun = false;
-  openDialog("Share", (redraw) => {
-    if (!begun) { begun = true; void make(redraw); }
-    return html`
+  const live = (redraw: () => void) => html`
       <fieldset><legend>Anyone with the link can</legend>${offered.map(([value, name, does]) => html`
         <label class="choice"><input type="radio" name="role" .checked=${role === value} @change=${() => { role = value; void make(redraw); }}>
           <span><strong>${name}</strong> ${does}</span></label>`)}</fieldset>
@@ -88,7 +86,18 @@ export function showShare(console: Console): void {
       <label class="field">Your name for the others
         <input maxlength="40" .value=${ownName()} @change=${(event: Event) => keepName((event.target as HTMLInputElement).value.trim())}></label>
       <p class="hint">The others see it from the next time you connect.</p>
-      <p><button type="button" @click=${() => void copyCodeLink(console)}>Copy a link with the code alone</button></p>`;
+`;
+  // A publishable key may allow no links to its sessions.
+  const sharing = console.overview.ready?.allowed?.sharing !== false;
+  let publish: Publish | null = null;
+  openDialog("Share", (redraw) => {
+    if (!publish) {
+      publish = new Publish(console, redraw);
+      if (sharing) void make(redraw);
+    }
+    return html`${sharing ? live(redraw) : nothing}
+      <p><button type="button" @click=${() => void copyCodeLink(console)}>Copy a link with the code alone</button></p>
+      ${publish.draw()}`;
   });
 }
 
@@ -126,6 +135,8 @@ export function showPeople(console: Console): void {
 export async function copyCodeLink(console: Console): Promise<void> {
   const url = new URL(location.href);
   url.search = "";
+  const { key, template } = console.arrival;
+  for (const [name, value] of Object.entries({ key, template })) if (value) url.searchParams.set(name, value);
   url.hash = `code=${await toFragment(console.document.cells.map(written))}`;
   await copy(url.href, "Link with the code");
 }

@@ -117,14 +117,14 @@ const theme = EditorView.theme({
     backgroundColor: "var(--raised)", color: "var(--ink)", border: "1px solid var(--line)", borderRadius: "8px",
     boxShadow: "var(--shadow)", overflow: "hidden", zIndex: "20",
   },
-  ".cm-tooltip.cm-tooltip-autocomplete > ul": { fontFamily: "var(--mono)", fontSize: "13px", maxHeight: "16em", padding: "4px" },
+  ".cm-tooltip.cm-tooltip-autocomplete > ul": { fontFamily: "var(--mono)", fontSize: "13px", maxHeight: "var(--completions-height)", padding: "4px" },
   ".cm-tooltip.cm-tooltip-autocomplete > ul > li": { padding: "2px 8px", borderRadius: "5px" },
   ".cm-tooltip.cm-tooltip-autocomplete > ul > li[aria-selected]": { backgroundColor: "var(--accent)", color: "var(--on-accent)" },
   ".cm-completionDetail": { fontFamily: "var(--sans)", fontStyle: "normal", fontSize: "11.5px", color: "var(--muted)", marginLeft: "1.5em" },
   "li[aria-selected] .cm-completionDetail": { color: "inherit" },
   ".cm-completionMatchedText": { textDecoration: "none", fontWeight: "700" },
   ".docs .now": { fontWeight: "700", textDecoration: "underline", textUnderlineOffset: "3px" },
-  ".docs": { fontFamily: "var(--mono)", fontSize: "12.5px", lineHeight: "1.5", whiteSpace: "pre-wrap", maxWidth: "44rem", maxHeight: "20rem", overflow: "auto", padding: "8px 12px", margin: "0" },
+  ".docs": { fontFamily: "var(--mono)", fontSize: "12.5px", lineHeight: "1.5", whiteSpace: "pre-wrap", maxWidth: "44rem", maxHeight: "var(--docs-height)", overflow: "auto", padding: "8px 12px", margin: "0" },
 });
 
 /** What the text is: it decides how it is coloured, and what is completed. */

@@ -11,10 +11,13 @@ export interface HeaderActions {
   people(): unknown;
   rename(): unknown;
   home(): unknown;
+  /** Of an embedded page. */
+  reset(): unknown;
+  openWhole(): unknown;
 }
 
 /** How it stands, in a word, and in which colour. */
-function state(overview: Overview): { kind: string; text: string } {
+export function headline(overview: Overview): { kind: string; text: string } {
   const { link } = overview;
   switch (link.kind) {
     case "connecting": return { kind: "starting", text: "Starting" };
@@ -66,7 +69,7 @@ function people(overview: Overview, show: () => unknown) {
     ${icon("people")}<span aria-hidden="true">${participants.length}</span></button>`;
 }
 
-function controls(console: Console, overview: Overview) {
+function controls(console: Console, overview: Overview, actions: HeaderActions) {
   const open = overview.link.kind === "open";
   const busy = overview.state === "busy" && open;
   const single = console.arrival.layout === "single";
@@ -79,14 +82,17 @@ function controls(console: Console, overview: Overview) {
         ${icon("stop")}<span>${stubborn ? "Force stop" : "Stop"}</span></button>`
       : html`<button type="button" class="primary" ?disabled=${!open} @click=${once(() => console.runs.runAll())}
         title=${single ? "Run (Ctrl+Enter)" : "Run all cells"}>${icon(single ? "run" : "runAll")}<span>${single ? "Run" : "Run all"}</span></button>`}
-    ${overview.ready && overview.ready.role !== "owner" ? nothing : html`
+    ${console.arrival.embed ? html`
+      <button type="button" class="bare reset" aria-label="Reset" title="Reset: the code as it was published, in a fresh interpreter" @click=${actions.reset}>${icon("restart")}</button>
+      <button type="button" class="bare" aria-label="Open in cellgate" title="Open in cellgate, in a new tab" @click=${actions.openWhole}>${icon("open")}</button>`
+      : overview.ready && overview.ready.role !== "owner" ? nothing : html`
       <button type="button" class="bare restart" ?disabled=${!open} aria-label="Restart the interpreter" title="Restart the interpreter (0 0)"
         @click=${() => void console.restart()}>${icon("restart")}</button>`}`;
 }
 
 export function drawHeader(console: Console, actions: HeaderActions): void {
   const overview = console.overview;
-  const { kind, text } = state(overview);
+  const { kind, text } = headline(overview);
   const watching = overview.ready?.role === "viewer";
   render(html`
     <div class="brand">${console.arrival.embed ? html`<span class="mark" aria-hidden="true"></span>` : html`
@@ -96,10 +102,10 @@ export function drawHeader(console: Console, actions: HeaderActions): void {
     <div class="state" data-state=${kind} title=${about(overview)}><span class="dot" aria-hidden="true"></span><span>${text}</span>
       ${watching ? html`<span class="role">watching</span>` : nothing}</div>
     <div class="rest">
-      ${people(overview, actions.people)}
-      ${watching ? nothing : controls(console, overview)}
+      ${console.arrival.embed ? nothing : people(overview, actions.people)}
+      ${watching ? nothing : controls(console, overview, actions)}
       ${console.arrival.embed ? nothing : html`
-        <button type="button" class="bare" ?disabled=${overview.link.kind !== "open"} aria-label="Share" title="Share this session" @click=${actions.share}>${icon("share")}</button>
+        <button type="button" class="bare" ?disabled=${overview.link.kind !== "open"} aria-label="Share" title="Share" @click=${actions.share}>${icon("share")}</button>
         <button type="button" class="bare" aria-label="Menu" aria-haspopup="menu" title="Menu"
           @click=${(event: Event) => actions.menu(event.currentTarget as HTMLElement)}>${icon("more")}</button>`}
     </div>`, byId("bar"));

@@ -7,6 +7,7 @@
 import { ConnectionClosed, Session } from "../client/src/index.js";
 import type { Gap, Participant, ProtocolError, Ready, SessionEvent } from "../client/src/index.js";
 import { forgetSession, gatewayToken, keepSession, keepToken, keptSession, ownName } from "./credentials.js";
+import type { SessionKey } from "./credentials.js";
 
 export type LinkState =
   | { kind: "connecting" }
@@ -31,7 +32,16 @@ export interface LinkHost {
 
 const RETRY_MS = [1000, 2000, 4000, 8000, 15_000];
 
+/** The session that several frames of one page have together. */
+export interface Shared {
+  /** `connect` makes a session, or joins the one that the key opens. */
+  open(connect: (key: SessionKey | null) => Promise<Session>): Promise<Session>;
+}
+
 export class Link {
+  shared: Shared | null = null;
+  /** What a new session is made from. */
+  template: string | null = null;
   session: Session | null = null;
   state: LinkState = { kind: "connecting" };
   readonly #host: LinkHost;
@@ -51,14 +61,14 @@ export class Link {
     this.session?.close();
     this.session = null;
     this.#become({ kind: "connecting" });
-    const kept = keptSession();
+    const kept = this.shared ? null : keptSession();
     let stopped = false;
     try {
-      const session = await Session.connect({
+      const connect = (kept: SessionKey | null) => Session.connect({
         url: new URL(".", location.href).href,
         flowControl: "manual",
         ...(ownName() && { name: ownName() }),
-        ...(kept ? { session: kept.session, token: kept.token } : { ...(gatewayToken() && { token: gatewayToken()! }) }),
+        ...(kept ? { session: kept.session, token: kept.token } : { ...(gatewayToken() && { token: gatewayToken()! }), ...(this.template && { template: this.template }) }),
       }, {
         ready: (ready, resumed) => {
           if (turn !== this.#current) return;
@@ -74,7 +84,7 @@ export class Link {
           if (turn !== this.#current) return;
           if (state.state === "open") {
             stopped = false;
-            this.#become({ kind: "open" });
+            if (this.session || !this.shared) this.#become({ kind: "open" });
           } else if (state.state === "waiting") {
             // The attempts after it fail otherwise.
             stopped ||= state.cause.kind === "draining";
@@ -82,13 +92,16 @@ export class Link {
           }
         },
       });
+      const session = await (this.shared ? this.shared.open(connect) : connect(kept));
       if (turn !== this.#current) return session.close();
       this.session = session;
       // The first `ready` came before there was a session to ask things of.
       this.#become({ kind: "open" });
       void session.closed.then((cause) => { if (turn === this.#current) this.#over(cause); });
     } catch (error) {
-      if (turn === this.#current) this.#failed(error as ConnectionClosed, kept !== null && !kept.link);
+      if (turn !== this.#current) return;
+      if (!(error instanceof ConnectionClosed)) return this.#become({ kind: "over", why: (error as Error).message, code: 0 });
+      this.#failed(error as ConnectionClosed, kept !== null && !kept.link);
     }
   }
 

@@ -1,12 +1,13 @@
 // The page begins here.
 
 import { addRow, beginnings } from "./cells.js";
+import { CellView } from "./cellview.js";
 import { Console } from "./console.js";
 import { arrive, keepSession, keptSession } from "./credentials.js";
 import { redrawDialogs } from "./dialog.js";
 import { byId, toast } from "./dom.js";
 import { loadExtras } from "./editor.js";
-import { drawHeader } from "./header.js";
+import { drawHeader, headline } from "./header.js";
 import { Keys } from "./keys.js";
 import type { Command } from "./keys.js";
 import { fromFragment, newCell, newDocument } from "./pure/document.js";
@@ -14,7 +15,8 @@ import type { Document } from "./pure/document.js";
 import { sessionOf } from "./recent.js";
 import { blankDocument, Store } from "./store.js";
 import { tellTabs } from "./tabs.js";
-import { applyTheme } from "./theme.js";
+import type { Embed } from "./embed.js";
+import { applyTheme, wantTheme } from "./theme.js";
 
 const PING_MS = 15_000;
 const REST_MS = 1500; // after which what is not needed at first is loaded, so that it is there without the gateway too
@@ -44,10 +46,12 @@ async function firstDocument(store: Store, arrival: ReturnType<typeof arrive>): 
 }
 
 async function begin(): Promise<void> {
-  applyTheme();
   const arrival = arrive();
+  wantTheme(arrival.theme);
+  applyTheme();
   document.documentElement.dataset.layout = arrival.layout;
   if (arrival.embed) document.documentElement.dataset.embed = "";
+  if (arrival.fit) document.documentElement.dataset.fit = "";
   const store = new Store();
   const opened = await firstDocument(store, arrival);
   if (!arrival.embed && !arrival.shared) tellTabs();
@@ -58,6 +62,7 @@ async function begin(): Promise<void> {
       arrival.again = true;
     }
   }
+  let embed: Embed | null = null;
   let pending = false;
   const redraw = () => {
     if (pending) return;
@@ -70,14 +75,19 @@ async function begin(): Promise<void> {
         people: async () => (await dialogs()).showPeople(console_),
         home: async () => (await home()).showHome(console_),
         rename: async () => (await dialogs()).showRename(console_),
+        reset: () => embed?.reset(),
+        openWhole: () => embed?.openWhole(),
       });
+      embed?.look();
       redrawDialogs();
       document.title = arrival.embed ? "cellgate" : `${console_.overview.title} · cellgate`;
     });
   };
   const console_: Console = new Console(opened, store, arrival, redraw);
+  console_.link.template = arrival.template;
+  if (arrival.embed) embed = new (await import("./embed.js")).Embed(console_, opened, { headline, makeCell: (source) => new CellView(source, console_) });
   redraw();
-  if (arrival.layout === "list") {
+  if (arrival.layout === "list" && !arrival.readOnly) {
     byId("after").append(addRow((kind) => {
       const last = console_.cells.all.at(-1);
       if (last) console_.cells.insertNear(last, "below", newCell("", kind)).edit();

@@ -9,7 +9,7 @@
 //    └──────────── a cell ended, the interpreter restarted ◄──────┘
 
 import { CellgateError, Refused } from "../client/src/index.js";
-import type { Session } from "../client/src/index.js";
+import type { RunOptions, Session } from "../client/src/index.js";
 import type { CellView } from "./cellview.js";
 import { toast } from "./dom.js";
 import { newId } from "./pure/document.js";
@@ -36,6 +36,8 @@ export class Runs {
   /** The run of "run all" whose end the next one waits for. */
   #ahead: string | null = null;
   #stopping: Stopping = "no";
+  /** Called before a cell is sent. */
+  before: ((cell: CellView) => void) | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(host: RunsHost, trust: Trust) {
@@ -55,11 +57,12 @@ export class Runs {
   isOwn(run: string): boolean { return this.#trust.isOwn(run); }
 
   /** Runs a cell. One that runs already runs anew afterwards, if its code has changed; the newest code alone waits. */
-  run(cell: CellView): void {
+  run(cell: CellView, options: RunOptions = {}): void {
     const code = cell.editor.code;
     const { session } = this.#host;
     if (!cell.runnable || (cell.busy && cell.sentCode === code)) return;
     if (!session) return cell.refuse("Not run: there is no session.");
+    this.before?.(cell);
     // Nobody else may know it beforehand, and run something under it that passes for ours.
     const run = `${cell.id}.${newId()}`;
     this.#trust.sent(run);
@@ -68,7 +71,7 @@ export class Runs {
     else cell.begin(run, code);
     if (older !== undefined && this.isOwn(older)) this.ask(() => session.interrupt(older));
     this.#host.sent();
-    session.runCode(code, { id: run, allowInput: true, keepCharacters: 0 }).then((outcome) => this.#over(run, outcome.status === "ok"), (error: unknown) => {
+    session.runCode(code, { id: run, allowInput: true, keepCharacters: 0, ...options }).then((outcome) => this.#over(run, outcome.status === "ok"), (error: unknown) => {
       if (error instanceof Refused) this.#trust.refused(run);
       const why = error instanceof Refused ? sentence(`Not run: ${error.message}`) : "The session ended before this cell did.";
       if (cell.next?.run === run) {

@@ -1,7 +1,7 @@
 // The browser's storage, or memory in its place: in a frame of another site a browser may allow
 // none, and the page works without.
 
-type Kept = Pick<Storage, "getItem" | "setItem" | "removeItem" | "key" | "length">;
+export type Kept = Pick<Storage, "getItem" | "setItem" | "removeItem" | "key" | "length">;
 
 class Memory implements Kept {
   readonly #kept = new Map<string, string>();
@@ -24,6 +24,9 @@ function allowed(storage: () => Storage): Kept {
     return new Memory();
   }
 }
+
+/** Storage that lives as long as the page. */
+export function ofPage(): Kept { return new Memory(); }
 
 /** Lives as long as the tab. */
 export const ofTab: Kept = allowed(() => sessionStorage);

@@ -10,7 +10,15 @@ export const THEME_CHANGED = "cellgate-theme";
 const KEY = "cellgate.theme";
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
+/** What the page around this one asks for. */
+let wanted: Theme | null = null;
+
+export function wantTheme(theme: string | null): void {
+  wanted = theme === "light" || theme === "dark" ? theme : null;
+}
+
 export function chosenTheme(): Theme {
+  if (wanted) return wanted;
   const stored = ofBrowser.getItem(KEY);
   return stored === "light" || stored === "dark" ? stored : "system";
 }

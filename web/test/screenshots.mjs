@@ -11,6 +11,7 @@ import { ConsolePage, startBrowser } from "./browser/console.mjs";
 const { CELLGATE_URL: url, CELLGATE_TOKEN: token } = process.env;
 if (!url || !token) throw new Error("CELLGATE_URL and CELLGATE_TOKEN name a gateway");
 
+const TEXT = "## Two waves\n\nA sine beside a cosine that fades: $\\cos(2t)\\,e^{-t/4}$.";
 const PLOT = `import numpy as np, matplotlib.pyplot as plt
 t = np.linspace(0, 6, 300)
 plt.figure(figsize=(6, 2.3))
@@ -30,17 +31,23 @@ const browser = await startBrowser();
 const session = await Session.connect({ url, token, WebSocket: globalThis.WebSocket ?? WebSocket });
 try {
   for (const colorScheme of ["light", "dark"]) {
-    const console_ = await ConsolePage.open(browser, { url, token }, { colorScheme, viewport: { width: 1100, height: 930 } });
+    const console_ = await ConsolePage.open(browser, { url, token }, { colorScheme, viewport: { width: 1100, height: 1010 } });
     const { page } = console_;
     await console_.ready();
     // The first use of a library fills its caches.
     await console_.runTo(1, PLOT);
     await console_.runTo(1, PLOT);
+    await console_.act(1, "Insert a cell above");
+    await page.keyboard.press("Escape");
+    await page.keyboard.press("m");
+    await page.keyboard.press("Enter");
+    await page.keyboard.insertText(TEXT);
+    await page.keyboard.press("Escape");
     await page.locator(".add").click();
-    await console_.runTo(2, TABLE);
-    await console_.output(2).getByRole("button", { name: "people" }).click();
+    await console_.runTo(3, TABLE);
+    await console_.output(3).getByRole("button", { name: "people" }).click();
     await page.locator(".add").click();
-    await console_.run(3, PROGRESS);
+    await console_.run(4, PROGRESS);
     await page.locator(".state", { hasText: "Running · 4 s" }).waitFor();
     await page.evaluate(() => scrollTo(0, 0));
     await session.files.put("in.png", await page.screenshot({ caret: "initial" }));

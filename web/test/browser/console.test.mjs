@@ -545,7 +545,7 @@ test("completions and documentation come from the session", async () => {
   await console_.write(1, "");
   await console_.page.keyboard.type("pri");
   await console_.page.keyboard.press("Tab");
-  await console_.cell(1).locator(".cm-tooltip-autocomplete li", { hasText: /^print$/ }).click();
+  await console_.cell(1).locator(".cm-tooltip-autocomplete .cm-completionLabel", { hasText: /^print$/ }).click();
   await console_.page.waitForFunction(() => document.querySelector(".editor").shadowRoot.querySelector(".cm-content").innerText.trim().startsWith("print"));
   await console_.write(1, "print(1)");
   await console_.page.keyboard.press("Escape");

@@ -82,7 +82,7 @@ for (const colorScheme of ["light", "dark"]) {
     await accessible(page, "with notes at the bottom");
     the.gateway.down = true;
     the.gateway.breakConnections();
-    await page.locator(".banner", { hasText: "Reconnecting" }).waitFor();
+    await page.locator(".banner", { hasText: "Reconnects" }).waitFor();
     await accessible(page, "without a connection");
     the.gateway.down = false;
     await console_.reconnect();

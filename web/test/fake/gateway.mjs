@@ -13,7 +13,7 @@ const ECHO_STATE = async ({ comm_id, data }, cell) => {
 
 export class FakeGateway {
   constructor(options = {}) {
-    this.options = { script: ECHO, comm: ECHO_STATE, token: "secret", windowBytes: 1 << 20, logEvents: Infinity, page: null, answersValues: true, withoutHeaders: [], ...options };
+    this.options = { script: ECHO, comm: ECHO_STATE, token: "secret", windowBytes: 1 << 20, keys: {}, logEvents: Infinity, page: null, answersValues: true, withoutHeaders: [], ...options };
     this.sessions = new Map();
     this.sockets = new Set();
     /** Every client message, in order. */
@@ -60,8 +60,9 @@ export class FakeGateway {
       session = this.sessions.get(query.get("session"));
       if (!session) return ws.close(4404, "no such session");
       if (token !== this.options.token) role = session.tokens.get(token);
-    } else if (token === this.options.token) {
+    } else if (token === this.options.token || this.options.keys[token]) {
       session = new FakeSession(this);
+      session.key = this.options.keys[token] ?? null;
       this.sessions.set(session.id, session);
     }
     if (!session || !role) return ws.close(4401, "token not valid");
@@ -88,6 +89,11 @@ export class FakeGateway {
   async serve(request, response) {
     const url = new URL(request.url, "http://x");
     this.requests.push(`${request.method} ${url.pathname}`);
+    if (url.pathname === "/v1/keys") {
+      const authorised = request.headers.authorization === `Bearer ${this.options.token}`;
+      const keys = Object.entries(this.options.keys).map(([key, { name = "site", sharing = true }]) => ({ name, key, templates: ["python"], origins: ["*"], sharing }));
+      return void response.writeHead(authorised ? 200 : 401, { "content-type": "application/json" }).end(JSON.stringify(authorised ? { keys } : {}));
+    }
     const match = /^\/v1\/sessions\/([^/]+)(?:\/(tokens(?:\/\d+)?|participants\/\d+|(?:files|directories)\/?(.*)|cells\/[^/]+\/output))?$/.exec(url.pathname);
     if (match) return this.serveSession(match, request, response);
     if (url.pathname === "/v1/sessions") {
@@ -100,6 +106,9 @@ export class FakeGateway {
     const asset = this.assets.get(url.pathname === "/" ? "/index.html" : url.pathname);
     if (!asset) return void response.writeHead(404).end("not found");
     const headers = { ...asset.headers, "x-content-type-options": "nosniff", "referrer-policy": "no-referrer" };
+    // As the gateway has it: with a key that it knows, a page may be shown in frames of that key's origins.
+    if (url.pathname === "/" && !this.options.keys[url.searchParams.get("key")]) headers["content-security-policy"] += "; frame-ancestors 'self'";
+    if (url.pathname === "/embed.js") Object.assign(headers, { "access-control-allow-origin": "*", "cross-origin-resource-policy": "cross-origin" });
     for (const name of this.options.withoutHeaders) delete headers[name];
     response.writeHead(200, headers).end(asset.body);
   }
@@ -117,6 +126,7 @@ export class FakeGateway {
       const problem = (status, detail) => response.writeHead(status, { "content-type": "application/problem+json" }).end(JSON.stringify({ status, detail }));
       if (token !== this.options.token && session.tokens.get(token) !== "owner") return void problem(403, "this needs the role owner");
       if (request.method === "POST") {
+        if (session.key?.sharing === false) return void problem(403, "the publishable key site does not allow share links");
         const { role } = JSON.parse(bytes.toString());
         const made = session.tokenFor(role, false, session.listed.get(token)?.id ?? null);
         return json({ token: made, session: session.id, ...session.listed.get(made) });
@@ -142,7 +152,7 @@ export class FakeGateway {
     const json = (value, status = 200) => response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(value));
     const problem = ([status, detail]) => response.writeHead(status, { "content-type": "application/problem+json" }).end(JSON.stringify({ status, detail }));
     const query = new URL(request.url, "http://x").searchParams;
-    if (this.options.allowed?.files === false || session.tokens.get(token) === "viewer") return void problem([403, "this session gives no files out"]);
+    if (this.options.allowed?.files === false || session.key || session.tokens.get(token) === "viewer") return void problem([403, "this session gives no files out"]);
     const failure = this.options.fileProblem?.(request.method, path || query.get("path") || "");
     if (failure) return void problem(failure);
     if (kind === "directories") {

@@ -10,6 +10,8 @@ export class Interrupted extends Error {}
 export class FakeSession {
   constructor(gateway) {
     this.gateway = gateway;
+    /** What the publishable key that it was made with allows. */
+    this.key = null;
     this.id = Array.from(randomBytes(12), (b) => "abcdefghijklmnopqrstuvwxyz234567"[b & 31]).join("");
     /** What lets in, as what; of a participant's own token it says so. */
     this.tokens = new Map();
@@ -108,7 +110,9 @@ export class FakeSession {
         message_bytes: 1 << 20, queue: 64, output_bytes: null, timeout_ms: null, memory_bytes: 256 << 20,
         window_bytes: this.gateway.options.windowBytes,
       },
-      backend: "local", ...(this.gateway.options.allowed && { allowed: this.gateway.options.allowed }),
+      backend: "local",
+      ...(this.gateway.options.allowed && { allowed: this.gateway.options.allowed }),
+      ...(this.key && { allowed: { files: false, sharing: this.key.sharing !== false } }),
     });
     const first = this.log[0]?.seq ?? this.seq + 1;
     if (after + 1 < first) socket.reply({ type: "gap", from: after + 1, to: first - 1 });

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as document from "../../dist/pure/document.js";
 import { choose } from "../../dist/pure/mime.js";
+import { snippetOfCells, snippetOfFrame } from "../../dist/pure/snippet.js";
 import * as table from "../../dist/pure/table.js";
 import { culprit, places, tracebackLines } from "../../dist/pure/traceback.js";
 import * as words from "../../dist/pure/words.js";
@@ -140,4 +141,18 @@ test("sizes, times and counts read well", () => {
   assert.deepEqual([0, 1, 2, 1536, 256 << 20, 1234567].map(words.bytes), ["0 bytes", "1 byte", "2 bytes", "1.5 KiB", "256 MiB", "1.2 MiB"]);
   assert.deepEqual([0.2, 950, 1234, 59_800, 83_456, 3_720_000].map(words.duration), ["under 1 ms", "950 ms", "1.2 s", "1 min 0 s", "1 min 23 s", "1 h 2 min"]);
   assert.equal(words.count(1_000_000, "line"), "1,000,000 lines");
+});
+
+test("code in the HTML for a web page ends no element, and cells stay apart where they may share a session", () => {
+  const site = { gateway: "https://play.example/", key: 'pk_a"b', template: null, title: "T" };
+  const hostile = snippetOfCells(["print('</script><img src=x>')"], site, true);
+  assert.match(hostile, /<pre>\nprint\('&lt;\/script&gt;&lt;img src=x&gt;'\)\n<\/pre>/);
+  assert.ok(hostile.includes('key="pk_a&quot;b"') && hostile.includes('src="https://play.example/embed.js"'), hostile);
+  const count = (text) => text.split("<cellgate-cell").length - 1;
+  assert.equal(count(snippetOfCells(["a = 1", "a < 2"], site, true)), 2);
+  const joined = snippetOfCells(["a = 1", "a < 2"], site, false);
+  assert.equal(count(joined), 1);
+  assert.ok(joined.includes("\na = 1\n\na < 2\n") && !joined.includes("session="), joined);
+  const frame = snippetOfFrame("v1.x", 2, { ...site, key: "pk_a", template: "t" });
+  assert.ok(frame.includes('src="https://play.example/?embed=1&amp;key=pk_a&amp;template=t&amp;cells=all#code=v1.x"'), frame);
 });
