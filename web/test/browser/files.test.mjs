@@ -295,7 +295,7 @@ test("texts, tables, pictures and notebooks are shown", async () => {
   await back("<b>.html");
   await shows("n.ipynb", "button:has-text('Open as a document')");
   await files.button("Open as a document").click();
-  await page.waitForFunction(() => document.querySelectorAll(".cell").length === 1);
+  await console_.cell(1).locator(".cm-content", { hasText: "from the session" }).waitFor();
   assert.deepEqual(await codes(console_), ["'from the session'"]);
   assert.deepEqual(console_.complaints, []);
 });
