@@ -542,7 +542,7 @@ export class Console implements CellHost {
       },
       find: () => {
         if (this.arrival.embed) return false;
-        void import("./find.js").then(({ showFind }) => showFind(this, cell.editor.selected));
+        void import("./more.js").then(({ showFind }) => showFind(this, cell.editor.selected));
         return true;
       },
       split: () => { if (this.arrival.layout !== "single" && this.canRun()) this.cells.split(cell, cell.editor.cursor); },

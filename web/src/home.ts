@@ -6,7 +6,7 @@ import { gatewayToken } from "./credentials.js";
 import { ask, openDialog } from "./dialog.js";
 import { showExamples } from "./dialogs.js";
 import { icon } from "./dom.js";
-import { openFile } from "./menu.js";
+import { openFile } from "./openfile.js";
 import { newDocument } from "./pure/document.js";
 import { bytes, count, moment, sentence, STATE_WORDS } from "./pure/words.js";
 import { documentOf, forgetRecent, sessionOf } from "./recent.js";

@@ -28,9 +28,7 @@ for step in range(1, 6):
     print(f"step {step} of 5")
     time.sleep(0.5)`;
 
-const dialogs = () => import("./dialogs.js");
-const menu = () => import("./menu.js");
-const home = () => import("./home.js");
+const more = () => import("./more.js");
 
 async function firstDocument(store: Store, arrival: ReturnType<typeof arrive>): Promise<Document> {
   if (arrival.code !== null) {
@@ -70,11 +68,11 @@ async function begin(): Promise<void> {
     queueMicrotask(() => {
       pending = false;
       drawHeader(console_, {
-        menu: async (button) => (await menu()).showMenu(console_, button),
-        share: async () => (await dialogs()).showShare(console_),
-        people: async () => (await dialogs()).showPeople(console_),
-        home: async () => (await home()).showHome(console_),
-        rename: async () => (await dialogs()).showRename(console_),
+        menu: async (button) => (await more()).showMenu(console_, button),
+        share: async () => (await more()).showShare(console_),
+        people: async () => (await more()).showPeople(console_),
+        home: async () => (await more()).showHome(console_),
+        rename: async () => (await more()).showRename(console_),
         reset: () => embed?.reset(),
         openWhole: () => embed?.openWhole(),
       });
@@ -92,14 +90,14 @@ async function begin(): Promise<void> {
       const last = console_.cells.all.at(-1);
       if (last) console_.cells.insertNear(last, "below", newCell("", kind)).edit();
     }), beginnings({
-      examples: async () => (await dialogs()).showExamples(console_),
-      file: async () => (await menu()).openFile(console_),
-      documents: async () => (await home()).showHome(console_),
+      examples: async () => (await more()).showExamples(console_),
+      file: async () => (await more()).openFile(console_),
+      documents: async () => (await more()).showHome(console_),
     }));
   }
   listen(console_);
   console_.connect();
-  setTimeout(() => void Promise.all([menu(), dialogs(), home(), import("./find.js"), loadExtras()]).catch(() => {}), REST_MS); // asked for again when it is needed
+  setTimeout(() => void Promise.all([more(), loadExtras()]).catch(() => {}), REST_MS); // asked for again when it is needed
   setInterval(() => console_.tick(), 1000);
   setInterval(() => { if (!document.hidden) console_.measure(); }, PING_MS);
   // Not in a frame, where it would take the focus of the page around it, nor where it would bring
@@ -126,7 +124,7 @@ function listen(console: Console): void {
     event.preventDefault();
     const files = [...event.dataTransfer!.files];
     const notebook = files.find((file) => file.name.endsWith(".ipynb"));
-    if (notebook) void menu().then(({ importFile }) => importFile(console, notebook));
+    if (notebook) void more().then(({ importFile }) => importFile(console, notebook));
     else if (console.overview.canFiles) void console.upload(files);
     else toast("This gateway takes no files.");
   });
@@ -149,11 +147,11 @@ function obey(console: Console, command: Command): void {
     case "run-insert": console.act(cell, "run"); return single ? undefined : cells.insertNear(cell, "below").editor.focus();
     case "stop": return console.runs.interrupt();
     case "restart": return void console.restart();
-    case "help": return void dialogs().then(({ showKeys }) => showKeys());
+    case "help": return void more().then(({ showKeys }) => showKeys());
     case "collapse": return console.act(cell, "collapse");
     case "line-numbers": return console.toggleLineNumbers();
     case "copy": return console.act(cell, "copy");
-    case "find": return void import("./find.js").then(({ showFind }) => showFind(console));
+    case "find": return void more().then(({ showFind }) => showFind(console));
   }
   if (single || !console.canRun()) return;
   switch (command) {

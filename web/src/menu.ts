@@ -1,18 +1,24 @@
-// The menu, and taking documents in and out.
+// The menu of the page, and what leaves the page: notebooks, Python files, Markdown.
 
 import { html } from "lit-html";
 import type { TemplateResult } from "lit-html";
 import type { Console } from "./console.js";
-import { copyCodeLink, showExamples, showKeys } from "./dialogs.js";
-import { byId, download, h, toast } from "./dom.js";
-import { references } from "./pure/comms.js";
-import { fromPython, newDocument, titleOf, toPython } from "./pure/document.js";
-import { fromNotebook, toNotebook } from "./pure/notebook.js";
-import { bytes, count } from "./pure/words.js";
+import { copyCodeLink, showExamples, showKeys, showRename } from "./dialogs.js";
+import { byId, download, toast } from "./dom.js";
+import { showFiles } from "./files.js";
+import { showFind } from "./find.js";
+import { showHome } from "./home.js";
+import { openFile } from "./openfile.js";
+import { showOutline } from "./outline.js";
 import { closePopup, popup } from "./popup.js";
 import type { Entry } from "./popup.js";
+import { references } from "./pure/comms.js";
+import { newDocument, titleOf, toPython } from "./pure/document.js";
+import { toNotebook } from "./pure/notebook.js";
+import { bytes, count } from "./pure/words.js";
 import { chooseTheme, chosenTheme } from "./theme.js";
 import type { Theme } from "./theme.js";
+import { showVariables } from "./variables.js";
 
 /** Shows the menu of the page under its button. */
 export function showMenu(console: Console, button: HTMLElement): void {
@@ -29,7 +35,7 @@ function content(console: Console, button: HTMLElement, item: Entry): TemplateRe
   const { title, usage } = console.overview;
   return html`
     <p class="about">${title}${usage ? html`<span>${bytes(usage.memory_bytes)} of ${bytes(usage.memory_limit_bytes)} memory</span>` : ""}</p>
-    ${item("Rename …", async () => (await import("./dialogs.js")).showRename(console))}
+    ${item("Rename …", () => showRename(console))}
     <hr role="separator">
     ${item("Restart the interpreter", () => console.restart(), { shown: online && ready?.role === "owner", keys: "0 0" })}
     ${item("Restart and run all", () => console.restart(true), { shown: online && ready?.role === "owner" })}
@@ -39,17 +45,17 @@ function content(console: Console, button: HTMLElement, item: Entry): TemplateRe
     <hr role="separator">
     ${item("New document", () => console.open(newDocument([""])))}
     ${item("Open a file …", () => openFile(console))}
-    ${item("Home: documents and sessions …", async () => (await import("./home.js")).showHome(console))}
+    ${item("Home: documents and sessions …", () => showHome(console))}
     ${item("Examples …", () => showExamples(console))}
-    ${item("Variables …", async () => (await import("./variables.js")).showVariables(console), { shown: online })}
-    ${item("Files in the session …", async () => (await import("./files.js")).showFiles(console), { shown: canFiles && online })}
+    ${item("Variables …", () => showVariables(console), { shown: online })}
+    ${item("Files in the session …", () => showFiles(console), { shown: canFiles && online })}
     <hr role="separator">
     ${item("Save as notebook (.ipynb)", () => saveNotebook(console))}
     ${item("Save as Python (.py)", () => download(`${fileName(console)}.py`, toPython(console.document), "text/x-python"))}
     ${item("Copy a link with the code", () => copyCodeLink(console))}
     <hr role="separator">
-    ${item("Contents …", async () => (await import("./outline.js")).showOutline(console))}
-    ${item("Find in all cells …", () => import("./find.js").then(({ showFind }) => showFind(console)), { keys: "F" })}
+    ${item("Contents …", () => showOutline(console))}
+    ${item("Find in all cells …", () => showFind(console), { keys: "F" })}
     ${item("Line numbers", () => console.toggleLineNumbers(), { checked: console.lineNumbers(), keys: "L" })}
     <div role="group" aria-label="Theme" class="themes">${theme("system", "Auto")}${theme("light", "Light")}${theme("dark", "Dark")}</div>
     ${item("Keys …", showKeys, { keys: "?" })}
@@ -80,24 +86,4 @@ function copyAll(console: Console): void {
     return `\`\`\`python\n${cell.editor.code}\n\`\`\`${output ? `\n\n${output}` : ""}`;
   }).join("\n\n");
   navigator.clipboard.writeText(text).then(() => toast("Code and outputs copied as Markdown."), () => toast("The browser did not allow copying."));
-}
-
-/** Lets the user choose a file to open. */
-export function openFile(console: Console): void {
-  const input = h("input", { type: "file", accept: ".py,.ipynb" });
-  input.addEventListener("change", () => { if (input.files?.[0]) void importFile(console, input.files[0]); });
-  input.click();
-}
-
-/** Opens a Python file or a notebook as a new document. */
-export async function importFile(console: Console, file: File): Promise<void> {
-  try {
-    const text = await file.text();
-    const title = file.name.replace(/\.(ipynb|py)$/, "");
-    if (file.name.endsWith(".ipynb")) return await console.open(fromNotebook(text, title));
-    const cells = fromPython(text);
-    await console.open(newDocument(cells.length > 0 ? cells : [""], title));
-  } catch (error) {
-    toast(`${file.name} cannot be opened: ${(error as Error).message}`);
-  }
 }

@@ -5,7 +5,7 @@ import { html, nothing } from "lit-html";
 import type { DirectoryEntry, Session } from "../client/src/index.js";
 import type { Console } from "./console.js";
 import { h, toast } from "./dom.js";
-import { importFile } from "./menu.js";
+import { importFile } from "./openfile.js";
 import { readCsv } from "./pure/csv.js";
 import { readTable } from "./pure/table.js";
 import { bytes, sentence } from "./pure/words.js";
