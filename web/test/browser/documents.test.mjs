@@ -27,6 +27,7 @@ async function opens(console_, name, text) {
 test("Rename begins in the title", async () => {
   const console_ = await fresh();
   await console_.page.getByRole("button", { name: "Rename" }).or(console_.page.locator(".title")).first().click();
+  await console_.page.getByRole("dialog", { name: "Rename" }).waitFor();
   await console_.page.keyboard.type("Mine");
   await console_.page.keyboard.press("Enter");
   await console_.page.locator(".title", { hasText: /^Mine$/ }).waitFor();
