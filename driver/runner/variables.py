@@ -27,6 +27,7 @@ _FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, types.MethodType)
 _SHOWN_WHOLE = {
     ("datetime", "date"), ("datetime", "timedelta"), ("decimal", "Decimal"), ("uuid", "UUID"),
     ("fractions", "Fraction"), ("pathlib", "PosixPath"), ("pathlib", "PurePosixPath"),
+    ("pathlib._local", "PosixPath"), ("pathlib._local", "PurePosixPath"),  # Python 3.13
 }  # fmt: skip
 _ARRAY_LIBRARIES = {"numpy", "pandas", "polars", "pyarrow", "torch", "scipy", "jax", "xarray", "cupy"}
 
