@@ -164,8 +164,8 @@ def nothing(_):
 
 DIFFERENCES = [
     Difference(
-        "a DataFrame has a table too, which the console sorts and filters",
-        {"data_frames": "make head describe group pivot missing both options large"},
+        "a DataFrame or a Series has a table too, which the console sorts and filters",
+        {"data_frames": "make head describe group pivot missing both options large series"},
         without(TABLE),
     ),
     Difference(
