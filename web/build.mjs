@@ -110,7 +110,7 @@ const html = readFileSync(join(web, "src/index.html"), "utf8")
   ].join("\n    "));
 writeFileSync(join(out, "index.html"), html);
 
-// The element <cellgate-cell>. Whoever reads a page loads it before anything runs.
+// The element <cellgate-cell>. Readers of a page load it before anything runs.
 const EMBED_BYTES = 15_000; // as it is, without compression
 const embed = (await script("src/component/embed.ts", { format: "esm" })).trim();
 if (embed.length > EMBED_BYTES) throw new Error(`embed.js is ${embed.length} bytes, more than ${EMBED_BYTES}`);

@@ -493,7 +493,7 @@ async fn a_link_gives_no_more_than_the_key(stage: &Stage) {
     assert_eq!(owner.ready["allowed"], json!({"files": false, "sharing": true}));
     let tokens = format!("/v1/sessions/{}/tokens", owner.session());
     let files = format!("/v1/sessions/{}/files", owner.session());
-    // Whoever makes the link, the gateway's holder too: its bearers are the session's participants.
+    // Also of a link that a holder of the gateway's token makes: it lets participants into this session.
     for maker in [token_of(&owner), gateway.token.clone()] {
         let order = json!({"role": "owner"});
         let granted = anonymous(&gateway, "POST", tokens.clone()).token(&maker).json(&order);

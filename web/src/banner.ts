@@ -24,7 +24,7 @@ export class Banner {
   #content(state: LinkState) {
     switch (state.kind) {
       case "refused":
-        if (this.#key) return html`<div class="banner warn"><p>The gateway does not accept the key of this page. Whoever publishes it has to
+        if (this.#key) return html`<div class="banner warn"><p>The gateway does not accept the key of this page. Its publisher has to
           compare <code>${this.#key}</code> with the key in the gateway's settings.</p></div>`;
         return html`
           <form class="banner" @submit=${(event: SubmitEvent) => this.#signIn(event)}>

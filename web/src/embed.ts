@@ -148,7 +148,7 @@ export class Embed {
     }
   }
 
-  /** Tells the page around. Whoever it is may know: it chose what is shown here. */
+  /** Sends a message to the page around, of whatever origin: it chose what is shown here. */
   #tell(message: Record<string, unknown>): void {
     if (parent !== window) parent.postMessage(message, "*");
   }

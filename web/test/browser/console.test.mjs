@@ -215,6 +215,7 @@ test("a traceback leads to the line in the cell", async () => {
   const console_ = await fresh();
   await console_.runTo(1, PROGRAMS.fails.code, "error");
   assert.match(await console_.output(1).locator(".summary").textContent(), /^ZeroDivisionError: division by zero/);
+  assert.equal((await console_.output(1).textContent()).split("division by zero").length - 1, 1, "an error is told once");
   assert.equal(await console_.cell(1).locator(".cm-culprit").textContent(), "1 / 0");
   await console_.output(1).locator(".place").first().click();
   const selected = await console_.cell(1).locator(".editor").evaluate((host) => host.shadowRoot.getSelection().toString());

@@ -133,6 +133,11 @@ for (const colorScheme of ["light", "dark"]) {
       }
     };
     await bar("ready");
+    // What is pressed with a finger is large enough for one; links within text are as high as it.
+    const small = await console_.page.locator("button:not(.link)").evaluateAll((buttons) => buttons
+      .filter((button) => button.checkVisibility()).map((button) => [button.ariaLabel ?? button.textContent, button.getBoundingClientRect()])
+      .filter(([, { width, height }]) => width < 43.5 || height < 43.5).map(([name, { width, height }]) => `${name}: ${width} by ${height}`));
+    assert.deepEqual(small, []);
     assert.equal(await console_.page.getByRole("button", { name: "Restart the interpreter" }).count(), 0, "it is not beside Run");
     await console_.run(1, PROGRAMS.forever.code);
     await console_.page.locator(".state", { hasText: /Running · \d+ s/ }).waitFor();

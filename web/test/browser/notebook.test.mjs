@@ -167,6 +167,18 @@ test("outputs say when they no longer follow from the code, and stale cells run 
   await console_.page.waitForFunction(() => document.querySelectorAll(".edited").length === 0);
 });
 
+test("the cells above a cell run, and a cell with those below it", async () => {
+  const console_ = await fresh();
+  await console_.opens([PROGRAMS.hello.code, PROGRAMS.setX.code, PROGRAMS.showX.code]);
+  await console_.act(3, "Run cells above");
+  await console_.phase(2, "ok");
+  assert.deepEqual(await console_.page.locator(".cell").evaluateAll((cells) => cells.map((cell) => cell.dataset.phase)), ["ok", "ok", "fresh"]);
+  await console_.act(2, "Run this cell and those below");
+  await console_.phase(3, "ok");
+  assert.deepEqual(await lines(console_, 3), ["kept"]);
+  assert.equal(await console_.cell(1).locator(".count").textContent(), "1", "the first did not run again");
+});
+
 test("cells are split, joined, cut, copied, pasted, hidden and numbered", async () => {
   const console_ = await fresh();
   const { keyboard } = console_.page;
