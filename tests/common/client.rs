@@ -275,6 +275,20 @@ impl Client {
         self.stream.send(Message::text(json!({"type": "end"}).to_string())).await.ok();
     }
 
+    /// Receives, with no deadline, until the connection closes. A client that waits for something else
+    /// meanwhile polls this, because one that does not read answers no pings and is closed.
+    pub(crate) async fn receive(&mut self) -> Closed {
+        loop {
+            match next_frame(&mut self.stream).await {
+                Ok(text) => {
+                    let message = self.checked(&text);
+                    self.aside.push_back(message);
+                }
+                Err(closed) => return closed,
+            }
+        }
+    }
+
     /// The next message off the wire, checked.
     pub(crate) async fn read(&mut self) -> Result<Value, Closed> {
         let reading = next_frame(&mut self.stream);
@@ -286,9 +300,14 @@ impl Client {
                 self.aside
             ),
         };
-        let message: Value = serde_json::from_str(&text).unwrap();
+        Ok(self.checked(&text))
+    }
+
+    /// A message's JSON, after the checker has looked at it.
+    fn checked(&mut self, text: &str) -> Value {
+        let message: Value = serde_json::from_str(text).unwrap();
         self.checker.take(&message);
-        Ok(message)
+        message
     }
 }
 

@@ -268,15 +268,16 @@ fn perform(
     let logged = gateway.log().len();
     let stage = Stage { backend, gateway: Arc::clone(&gateway) };
     let whole = async {
-        let bystander = match then_lives {
-            true => Some(Bystander::come(&gateway).await),
-            false => None,
-        };
-        (case.run)(stage).await?;
-        if let Some(bystander) = bystander {
-            bystander.has_noticed_nothing().await;
-            lives(&gateway).await;
+        if !then_lives {
+            return (case.run)(stage).await;
         }
+        let mut bystander = Bystander::come(&gateway).await;
+        tokio::select! {
+            done = (case.run)(stage) => done?,
+            closed = bystander.0.receive() => panic!("another session's client was closed: {closed:?}"),
+        }
+        bystander.has_noticed_nothing().await;
+        lives(&gateway).await;
         Ok(())
     };
     let work = || runtime().block_on(async { tokio::time::timeout(DEADLINE, whole).await });
