@@ -26,7 +26,7 @@ use crate::pool::Prepared;
 use crate::protocol::client::ClientMessage;
 use crate::protocol::event::EndReason;
 use crate::protocol::refusal::Refusal;
-use crate::protocol::reply::Role;
+use crate::protocol::reply::{Rights, Role};
 
 mod actor;
 mod audience;
@@ -308,15 +308,27 @@ impl SessionHandle {
         self.tokens().role(offered, SystemTime::now())
     }
 
-    /// Makes a token that lets its bearers in as `role`, for `lifetime` or as long as the token
+    /// What one who has this credential may do in this session now; `None`: nothing.
+    pub fn rights(&self, credential: &Credential) -> Option<Rights> {
+        self.tokens().rights(credential, SystemTime::now())
+    }
+
+    /// A number that changes when [`SessionHandle::rights`] may answer less than before, or something
+    /// else: a token was revoked, has expired or gives other rights, or a participant was removed.
+    /// It changes at other times too, so that a receiver asks for the rights again.
+    pub fn rights_changed(&self) -> watch::Receiver<u64> {
+        self.tokens().changes()
+    }
+
+    /// Makes a token that lets its bearers in with these rights, for `lifetime` or as long as the token
     /// that it is made with is valid.
     pub fn grant(
         &self,
         maker: &Credential,
-        role: Role,
+        rights: impl Into<Rights>,
         lifetime: Option<Duration>,
     ) -> Result<Granted, GrantError> {
-        self.tokens().grant(maker, role, lifetime, SystemTime::now())
+        self.tokens().grant(maker, rights.into(), lifetime, SystemTime::now())
     }
 
     /// The tokens that are valid, in the order they were made.

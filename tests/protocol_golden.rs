@@ -12,7 +12,9 @@ use cellgate::protocol::event::{
     CellStatus, DoneUsage, EndReason, Event, NoticeLevel, Output, Sequenced, SessionState, Stream,
 };
 use cellgate::protocol::refusal::ErrorCode;
-use cellgate::protocol::reply::{ParticipantInfo, Ready, ReadyAllowed, ReadyLimits, Reply, Role};
+use cellgate::protocol::reply::{
+    ParticipantInfo, Ready, ReadyAllowed, ReadyLimits, Reply, Rights, Role,
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
@@ -199,6 +201,11 @@ impl Fields<'_> {
         self.text("id").into()
     }
 
+    fn rights(&self) -> Rights {
+        let given = |field| self.0.get(field).is_none_or(|flag| flag.as_bool().unwrap());
+        Rights { role: self.word("role", &ROLES), run: given("run"), edit: given("edit") }
+    }
+
     fn number(&self, field: &str) -> u64 {
         self.read(field)
     }
@@ -365,8 +372,8 @@ fn reply(name: &str, f: &Fields<'_>) -> Option<Reply> {
         "participants" => {
             let list = f.at("list").as_array().unwrap().iter().map(|one| {
                 let one = Fields(one.as_object().unwrap());
-                let role = one.word("role", &ROLES);
-                ParticipantInfo { id: one.read("id"), name: one.text("name").into(), role }
+                let rights = one.rights();
+                ParticipantInfo { id: one.read("id"), name: one.text("name").into(), rights }
             });
             Reply::Participants { list: list.collect() }
         }
@@ -411,7 +418,7 @@ fn ready(f: &Fields<'_>) -> Ready {
         session: f.text("session"),
         token: f.text("token"),
         participant: f.read("participant"),
-        role: f.word("role", &ROLES),
+        rights: f.rights(),
         template: f.text("template"),
         language: f.read("language"),
         languages: f.read("languages"),

@@ -229,6 +229,7 @@ pub(super) async fn grant(
         GrantError::TooMany => {
             Problem::new(StatusCode::TOO_MANY_REQUESTS, error.to_string()).for_now()
         }
+        GrantError::BeyondOwn => Problem::new(StatusCode::FORBIDDEN, error.to_string()),
         GrantError::Invalid => Problem::new(StatusCode::UNAUTHORIZED, error.to_string()),
         GrantError::Random(_) => Problem::internal("cannot make a token", &error),
     })?;

@@ -70,7 +70,7 @@ pub(super) async fn list(
     let session = caller.session(&app, &id, Role::Owner)?;
     let tokens = session.list_tokens().into_iter().map(|info| TokenEntry {
         id: info.id,
-        role: info.role,
+        role: info.rights.role,
         created: milliseconds(info.created),
         expires: info.expires.map(milliseconds),
         parent: info.parent,

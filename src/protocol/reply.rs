@@ -8,8 +8,10 @@ use serde_json::value::RawValue;
 use super::event::SessionState;
 use super::refusal::{ErrorCode, Refusal};
 
+mod rights;
 mod values;
 
+pub use rights::{Rights, RightsChange, RightsError, Role};
 pub use values::{Rows, TableAnswer, TableField, Variable, VariablesAnswer};
 
 /// A message to one participant.
@@ -114,8 +116,9 @@ pub struct Ready {
     pub token: String,
     /// This participant's number, as in `participants`.
     pub participant: u32,
-    /// This participant's role.
-    pub role: Role,
+    /// What this participant may do.
+    #[serde(flatten)]
+    pub rights: Rights,
     /// Name of the template.
     pub template: String,
     /// What the interpreter is.
@@ -182,39 +185,6 @@ pub struct ReadyLimits {
     pub disk_bytes: u64,
 }
 
-/// What a participant may do; who may do more comes first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-#[cfg_attr(test, derive(ts_rs::TS))]
-pub enum Role {
-    /// Everything.
-    Owner,
-    /// Execute, interrupt, answer input, move files.
-    Editor,
-    /// Watch.
-    Viewer,
-}
-
-impl Role {
-    /// Whether it may do what needs the role `least`.
-    pub fn covers(self, least: Role) -> bool {
-        match least {
-            Role::Viewer => true,
-            Role::Editor => self != Role::Viewer,
-            Role::Owner => self == Role::Owner,
-        }
-    }
-
-    /// The name on the wire.
-    pub fn name(self) -> &'static str {
-        match self {
-            Role::Owner => "owner",
-            Role::Editor => "editor",
-            Role::Viewer => "viewer",
-        }
-    }
-}
-
 /// A participant as the others see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
@@ -224,7 +194,8 @@ pub struct ParticipantInfo {
     /// Its name.
     pub name: Arc<str>,
     /// What it may do.
-    pub role: Role,
+    #[serde(flatten)]
+    pub rights: Rights,
 }
 
 /// Fields of `complete_reply`.
@@ -310,19 +281,4 @@ pub(crate) fn empty_object() -> Box<RawValue> {
 
 fn is_false(flag: &bool) -> bool {
     !flag
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_role_covers_itself_and_what_is_below() {
-        let roles = [Role::Owner, Role::Editor, Role::Viewer];
-        for (has, allowed) in
-            roles.into_iter().zip([[true, true, true], [false, true, true], [false, false, true]])
-        {
-            assert_eq!(roles.map(|least| has.covers(least)), allowed, "{has:?}");
-        }
-    }
 }

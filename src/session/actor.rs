@@ -123,6 +123,8 @@ enum Turn {
     TransferLeft,
     /// The gateway's memory is nearly used up, or has room again.
     Pressure,
+    /// Tokens were made, changed or revoked, or have expired.
+    Tokens,
 }
 
 /// What a session does when a time has come.
@@ -136,6 +138,8 @@ enum Deadline {
     Silence,
     /// All participants are told who is attached.
     List,
+    /// A token expires.
+    Expiry,
     /// The session ends.
     End(EndReason),
 }
@@ -221,6 +225,8 @@ impl Actor {
                 | Turn::Archived
                 | Turn::Pressure
                 | Turn::Deadline(Deadline::List) => {}
+                Turn::Tokens => self.audience.note_next_expiry(),
+                Turn::Deadline(Deadline::Expiry) => self.audience.expire_tokens(),
                 Turn::SandboxEnded => self.driver.has_ended = true,
                 Turn::TransferLeft => self.transfers.sweep(&mut self.driver.link),
                 Turn::Driver(Ok(event)) => self.on_driver(event),
@@ -302,6 +308,7 @@ impl Actor {
             spilled = self.journal.turn() => Turn::Spilled(spilled),
             () = self.archive.turn() => Turn::Archived,
             () = self.pressure.changed() => Turn::Pressure,
+            Ok(()) = self.audience.token_changes.changed() => Turn::Tokens,
             deadline = deadline => Turn::Deadline(deadline),
         }
     }
@@ -331,6 +338,7 @@ impl Actor {
             (full_since.and_then(|since| after(since, Some(DISK_DEADLINE))), Deadline::Disk),
             (self.driver.watchdog.due(), Deadline::Silence),
             (self.audience.next_list(), Deadline::List),
+            (self.audience.next_expiry(), Deadline::Expiry),
             (
                 unattended_since.and_then(|since| after(since, Some(config.detach_timeout))),
                 Deadline::End(EndReason::Abandoned),

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::fanout::{Fanout, Seats};
@@ -20,6 +21,10 @@ pub(super) struct Audience {
     pub(super) fanout: Fanout,
     /// Shared with the session's handles.
     tokens: Arc<Mutex<Tokens>>,
+    /// Changes with the tokens, which hold its sender.
+    pub(super) token_changes: watch::Receiver<u64>,
+    /// When the next token expires, by both clocks.
+    next_expiry: Option<(SystemTime, Instant)>,
     seats: Seats,
     /// Since when all may be told again who is attached.
     next_list: Instant,
@@ -31,7 +36,40 @@ impl Audience {
     /// No participant attached yet.
     pub(super) fn new(fanout: Fanout, tokens: Arc<Mutex<Tokens>>, seats: Seats) -> Audience {
         let now = Instant::now();
-        Audience { fanout, tokens, seats, next_list: now, unattended_since: Some(now) }
+        let mut token_changes = tokens::lock(&tokens).changes();
+        // Tokens may have been made before the session's task begins.
+        token_changes.mark_changed();
+        Audience {
+            fanout,
+            tokens,
+            token_changes,
+            next_expiry: None,
+            seats,
+            next_list: now,
+            unattended_since: Some(now),
+        }
+    }
+
+    /// Learns when the next token expires.
+    pub(super) fn note_next_expiry(&mut self) {
+        let (clock, now) = (SystemTime::now(), Instant::now());
+        let next = tokens::lock(&self.tokens).next_expiry();
+        self.next_expiry = next.and_then(|at| {
+            Some((at, now.checked_add(at.duration_since(clock).unwrap_or_default())?))
+        });
+    }
+
+    /// When a token expires next.
+    pub(super) fn next_expiry(&self) -> Option<Instant> {
+        self.next_expiry.map(|(_, due)| due)
+    }
+
+    /// The time for the next token to expire has come: forgets it. By then its participants leave by
+    /// themselves, see [`super::Attachment::expired`].
+    pub(super) fn expire_tokens(&mut self) {
+        if let Some((at, _)) = self.next_expiry.take() {
+            tokens::lock(&self.tokens).expire(at);
+        }
     }
 
     /// The token of the participant who joins next: its own from before, or a new one.

@@ -102,7 +102,7 @@ impl Fanout {
             id: self.last_id,
             token,
             name: Arc::clone(name),
-            role: own.info.role,
+            rights: own.info.rights,
             outbox: Arc::clone(&outbox),
             told_list: 0,
             behind: Some(after.unwrap_or(0).saturating_add(1)),
@@ -156,7 +156,7 @@ impl Fanout {
     /// Whether a seat is free for a participant of a role, that of its older connection included.
     pub(super) fn has_seat(&self, role: Role, own: Option<TokenId>, seats: Seats) -> bool {
         let others = self.present().filter(|other| Some(other.token) != own);
-        seats.has_free(role, others.map(|other| other.role))
+        seats.has_free(role, others.map(|other| other.rights.role))
     }
 
     /// Those whose sockets are there.
@@ -184,7 +184,7 @@ impl Fanout {
         let info = |one: &Participant| ParticipantInfo {
             id: one.id,
             name: Arc::clone(&one.name),
-            role: one.role,
+            rights: one.rights,
         };
         let list = self.present().map(info).collect();
         Delivery::of_reply(Reply::Participants { list }, ByteString::from)

@@ -14,7 +14,7 @@ use super::outbox::Outbox;
 use super::state::ParticipantId;
 use super::tokens::TokenId;
 use crate::protocol::event::Sequenced;
-use crate::protocol::reply::Role;
+use crate::protocol::reply::{Rights, Role};
 
 /// Waiting output beyond which a participant who is to hear of a stopped cell's end skips it: more
 /// than this takes a slow client longer than a person waits.
@@ -32,7 +32,7 @@ pub(super) struct Participant {
     /// Shown to others.
     pub(super) name: Arc<str>,
     /// What it may do.
-    pub(super) role: Role,
+    pub(super) rights: Rights,
     pub(super) outbox: Arc<Outbox>,
     /// Which list of participants it was told last.
     pub(super) told_list: u64,
@@ -49,7 +49,7 @@ pub(super) struct Participant {
 impl Participant {
     /// Whether output is held back for it rather than skipped. For a viewer nothing waits.
     pub(super) fn holds(&self) -> bool {
-        self.role != Role::Viewer
+        self.rights.role != Role::Viewer
     }
 
     /// Sends an event if it is live and has room.

@@ -11,9 +11,11 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use tokio::sync::watch;
+
 use super::state::ParticipantId;
 use crate::id::Token;
-use crate::protocol::reply::Role;
+use crate::protocol::reply::{Rights, Role};
 
 /// Most share links that are valid at one time. More would be a leak of links, not a use.
 const SHARED: usize = 256;
@@ -46,6 +48,8 @@ pub(super) struct Tokens {
     last_id: TokenId,
     /// Counts who left, so that the first is known.
     departures: u64,
+    /// Counts the changes of what tokens open and of when they expire.
+    changes: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
@@ -72,7 +76,7 @@ pub struct TokenInfo {
     /// Its number in the session.
     pub id: TokenId,
     /// What its bearer may do.
-    pub role: Role,
+    pub rights: Rights,
     /// When it was made.
     pub created: SystemTime,
     /// When it stops opening anything, for who is in as well; `None`: with the session.
@@ -105,6 +109,9 @@ pub enum GrantError {
     /// The token it would be made with has expired or was revoked meanwhile.
     #[error("the token to make it with is not valid any more")]
     Invalid,
+    /// The token it would be made with gives less, since it was changed.
+    #[error("the token to make it with gives less than this; ask an owner for the right to share")]
+    BeyondOwn,
     /// The kernel gives no randomness.
     #[error("cannot make a token")]
     Random(#[from] getrandom::Error),
@@ -134,7 +141,7 @@ impl Tokens {
     pub(super) fn new(owner: Token, now: SystemTime) -> Tokens {
         let info = TokenInfo {
             id: CREATOR,
-            role: Role::Owner,
+            rights: Role::Owner.into(),
             created: now,
             expires: None,
             parent: None,
@@ -142,7 +149,13 @@ impl Tokens {
             participant: None,
         };
         let creator = Record { info, token: owner.clone(), bearer: Bearer::Away(0) };
-        Tokens { creator: owner, records: vec![creator], last_id: CREATOR, departures: 0 }
+        Tokens {
+            creator: owner,
+            records: vec![creator],
+            last_id: CREATOR,
+            departures: 0,
+            changes: watch::Sender::new(0),
+        }
     }
 
     /// The token that the session's creator has.
@@ -152,7 +165,37 @@ impl Tokens {
 
     /// What a token opens now.
     pub(super) fn role(&self, offered: &str, now: SystemTime) -> Option<Role> {
-        self.find(offered, now).map(|record| record.info.role)
+        self.find(offered, now).map(|record| record.info.rights.role)
+    }
+
+    /// What one may do now who has this credential; `None`: nothing.
+    pub(super) fn rights(&self, entry: &Credential, now: SystemTime) -> Option<Rights> {
+        let record = self.of_entry(entry, now)?;
+        Some(record.map_or(Role::Owner.into(), |record| record.info.rights))
+    }
+
+    /// A number that changes when tokens open less or something else than before, or expire at
+    /// another time.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    fn note_change(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// When the next token expires.
+    pub(super) fn next_expiry(&self) -> Option<SystemTime> {
+        self.records.iter().filter_map(|record| record.info.expires).min()
+    }
+
+    /// Forgets the tokens that have expired at this time.
+    pub(super) fn expire(&mut self, now: SystemTime) {
+        let before = self.records.len();
+        self.records.retain(|record| record.is_valid(now));
+        if self.records.len() < before {
+            self.note_change();
+        }
     }
 
     /// Looks at every token, so that the time it takes does not tell which one was nearly right.
@@ -173,22 +216,28 @@ impl Tokens {
     pub(super) fn grant(
         &mut self,
         entry: &Credential,
-        role: Role,
+        rights: Rights,
         lifetime: Option<Duration>,
         now: SystemTime,
     ) -> Result<Granted, GrantError> {
-        self.records.retain(|record| record.is_valid(now));
+        self.expire(now);
         let shared = self.records.iter().filter(|record| record.bearer == Bearer::Anybody);
         if shared.count() >= SHARED {
             return Err(GrantError::TooMany);
         }
+        if !self.rights(entry, now).ok_or(GrantError::Invalid)?.covers(rights) {
+            return Err(GrantError::BeyondOwn);
+        }
         let parent = self.of_entry(entry, now).ok_or(GrantError::Invalid)?;
         let parent = parent.map(|record| (record.info.id, record.info.expires));
         let expires = lifetime.and_then(|lifetime| now.checked_add(lifetime));
-        Ok(self.add(role, parent, expires, Bearer::Anybody, now)?)
+        let granted = self.add(rights, parent, expires, Bearer::Anybody, now)?;
+        // It may be the next to expire.
+        self.note_change();
+        Ok(granted)
     }
 
-    /// Who comes in by an entry: its role and, if it was here before, its own token's number.
+    /// Who comes in by an entry: its role, which decides about seats, and, if it was here before, its own token's number.
     pub(super) fn who(
         &self,
         entry: &Credential,
@@ -196,8 +245,8 @@ impl Tokens {
     ) -> Option<(Role, Option<TokenId>)> {
         Some(match self.of_entry(entry, now)? {
             None => (Role::Owner, None),
-            Some(Record { info, bearer: Bearer::Anybody, .. }) => (info.role, None),
-            Some(Record { info, .. }) => (info.role, Some(info.id)),
+            Some(Record { info, bearer: Bearer::Anybody, .. }) => (info.rights.role, None),
+            Some(Record { info, .. }) => (info.rights.role, Some(info.id)),
         })
     }
 
@@ -222,13 +271,13 @@ impl Tokens {
                 }));
             }
         };
-        let role = found.map_or(Role::Owner, |link| link.info.role);
-        self.add(role, parent, None, bearer, now).map(Some)
+        let rights = found.map_or(Role::Owner.into(), |link| link.info.rights);
+        self.add(rights, parent, None, bearer, now).map(Some)
     }
 
     fn add(
         &mut self,
-        role: Role,
+        rights: Rights,
         parent: Option<(TokenId, Option<SystemTime>)>,
         expires: Option<SystemTime>,
         bearer: Bearer,
@@ -239,7 +288,7 @@ impl Tokens {
         let ends = [parent.and_then(|(_, expires)| expires), expires];
         let info = TokenInfo {
             id: self.last_id,
-            role,
+            rights,
             created: now,
             expires: ends.into_iter().flatten().min(),
             parent: parent.map(|(id, _)| id),
@@ -263,7 +312,7 @@ impl Tokens {
         own.bearer = Bearer::Away(self.departures);
         let away = |record: &&Record| match record.bearer {
             Bearer::Away(order) if record.info.id != CREATOR => {
-                Some((std::cmp::Reverse(record.info.role), order, record.info.id))
+                Some((std::cmp::Reverse(record.info.rights.role), order, record.info.id))
             }
             _ => None,
         };
@@ -282,6 +331,7 @@ impl Tokens {
         for record in self.records.iter_mut().filter(|record| record.info.parent == Some(id)) {
             record.info.parent = parent;
         }
+        self.note_change();
     }
 
     /// Revokes a token, and all that was made with it. Answers whose own tokens were among them.
@@ -300,6 +350,7 @@ impl Tokens {
         if revoked.is_empty() {
             return Err(RevokeError::NoToken);
         }
+        self.note_change();
         Ok(revoked.iter().filter_map(|record| record.bearer.present()).collect())
     }
 
@@ -361,8 +412,8 @@ mod tests {
         let (mut tokens, owner) = tokens();
         assert_eq!(tokens.role("o", START), Some(Role::Owner));
         assert_eq!(tokens.role("", START), None);
-        let viewer = tokens.grant(&owner, Role::Viewer, Some(MINUTE), START).unwrap();
-        let editor = tokens.grant(&owner, Role::Editor, None, START).unwrap();
+        let viewer = tokens.grant(&owner, Role::Viewer.into(), Some(MINUTE), START).unwrap();
+        let editor = tokens.grant(&owner, Role::Editor.into(), None, START).unwrap();
         let role = |granted: &Granted, at| tokens.role(granted.token.reveal(), at);
         assert_eq!(role(&viewer, START), Some(Role::Viewer));
         assert_eq!(role(&viewer, START + MINUTE), None);
@@ -370,9 +421,51 @@ mod tests {
     }
 
     #[test]
+    fn a_credential_has_the_rights_of_its_token_and_the_gateways_is_an_owners() {
+        let (mut tokens, owner) = tokens();
+        let runs = Rights { role: Role::Editor, run: true, edit: false };
+        let link = tokens.grant(&owner, runs, Some(MINUTE), START).unwrap();
+        let own = tokens.admit(&by(&link), 1, START).unwrap().unwrap();
+        assert_eq!(own.info.rights, runs);
+        assert_eq!(tokens.rights(&by(&own), START), Some(runs));
+        assert_eq!(tokens.rights(&by(&own), START + MINUTE), None);
+        assert_eq!(tokens.rights(&Credential::Gateway, START), Some(Role::Owner.into()));
+        // No token gives more than the one it is made with.
+        let more = tokens.grant(&by(&own), Role::Editor.into(), None, START);
+        assert!(matches!(more, Err(GrantError::BeyondOwn)), "{more:?}");
+        assert!(tokens.grant(&by(&own), runs, None, START).is_ok());
+    }
+
+    #[test]
+    fn whoever_asked_is_told_when_tokens_open_less() {
+        let (mut tokens, owner) = tokens();
+        let mut changes = tokens.changes();
+        let mut have_changed = || {
+            let changed = changes.has_changed().unwrap();
+            changes.mark_unchanged();
+            changed
+        };
+        let link = tokens.grant(&owner, Role::Viewer.into(), Some(MINUTE), START).unwrap();
+        let other = tokens.grant(&owner, Role::Viewer.into(), Some(2 * MINUTE), START).unwrap();
+        assert!(have_changed(), "one of them is the next to expire");
+        tokens.admit(&by(&other), 1, START).unwrap();
+        tokens.expire(START);
+        assert!(!have_changed());
+        assert_eq!(tokens.next_expiry(), Some(START + MINUTE));
+        tokens.expire(START + MINUTE);
+        assert!(have_changed());
+        assert_eq!(tokens.revoke(link.info.id), Err(RevokeError::NoToken));
+        assert!(!have_changed());
+        tokens.remove(1).unwrap();
+        assert!(have_changed());
+        tokens.revoke(other.info.id).unwrap();
+        assert!(have_changed());
+    }
+
+    #[test]
     fn tokens_are_bounded_and_the_expired_make_room() {
         let (mut tokens, owner) = tokens();
-        let mut grant = |lifetime, at| tokens.grant(&owner, Role::Viewer, lifetime, at);
+        let mut grant = |lifetime, at| tokens.grant(&owner, Role::Viewer.into(), lifetime, at);
         for _ in 0..SHARED {
             grant(Some(MINUTE), START).unwrap();
         }
@@ -383,12 +476,12 @@ mod tests {
     #[test]
     fn what_is_made_with_a_token_ends_no_later_and_is_revoked_with_it() {
         let (mut tokens, owner) = tokens();
-        let link = tokens.grant(&owner, Role::Owner, Some(MINUTE), START).unwrap();
-        let other = tokens.grant(&owner, Role::Viewer, None, START).unwrap();
+        let link = tokens.grant(&owner, Role::Owner.into(), Some(MINUTE), START).unwrap();
+        let other = tokens.grant(&owner, Role::Viewer.into(), None, START).unwrap();
         let own = tokens.admit(&by(&link), 7, START).unwrap().unwrap();
         assert_ne!(own.token.reveal(), link.token.reveal());
         for lifetime in [None, Some(9 * MINUTE), Some(MINUTE / 2)] {
-            let child = tokens.grant(&by(&own), Role::Owner, lifetime, START).unwrap().info;
+            let child = tokens.grant(&by(&own), Role::Owner.into(), lifetime, START).unwrap().info;
             let most = lifetime.unwrap_or(MINUTE).min(MINUTE);
             assert_eq!((child.expires, child.parent), (Some(START + most), Some(own.info.id)));
         }
@@ -401,14 +494,14 @@ mod tests {
         assert_eq!(tokens.revoke(link.info.id), Err(RevokeError::NoToken));
         assert_eq!(tokens.revoke(CREATOR), Err(RevokeError::Creator));
         assert!(tokens.admit(&by(&own), 8, START).unwrap().is_none());
-        let grant = tokens.grant(&by(&link), Role::Viewer, None, START);
+        let grant = tokens.grant(&by(&link), Role::Viewer.into(), None, START);
         assert!(matches!(grant, Err(GrantError::Invalid)));
     }
 
     #[test]
     fn a_participant_is_its_own_token_and_two_by_one_link_are_two() {
         let (mut tokens, owner) = tokens();
-        let link = tokens.grant(&owner, Role::Editor, None, START).unwrap();
+        let link = tokens.grant(&owner, Role::Editor.into(), None, START).unwrap();
         let ada = tokens.admit(&by(&link), 1, START).unwrap().unwrap();
         let bob = tokens.admit(&by(&link), 2, START).unwrap().unwrap();
         assert_ne!(ada.info.id, bob.info.id);
@@ -431,7 +524,7 @@ mod tests {
         tokens.leave(1);
         let ada = tokens.admit(&Credential::Gateway, 2, START).unwrap().unwrap();
         tokens.leave(2);
-        let link = tokens.grant(&by(&ada), Role::Viewer, None, START).unwrap();
+        let link = tokens.grant(&by(&ada), Role::Viewer.into(), None, START).unwrap();
         let mut viewers = Vec::new();
         for number in 3..3 + AWAY as u32 + 10 {
             viewers.push(tokens.admit(&by(&link), number, START).unwrap().unwrap());

@@ -137,6 +137,33 @@ async fn who_is_shown_out_is_not_heard_any_more_and_does_not_come_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn when_a_token_expires_or_is_revoked_those_who_watch_the_rights_are_told() {
+    let Stage { handle, driver, .. } = usual().await;
+    let mut changed = handle.rights_changed();
+    let minute = Duration::from_secs(60);
+    let mut links = Vec::new();
+    for lifetime in [Some(minute), Some(minute / 2), None] {
+        links.push(handle.grant(&Credential::Gateway, Role::Editor, lifetime).unwrap());
+    }
+    let credentials: Vec<_> =
+        links.iter().map(|link| Credential::Token(link.token.clone())).collect();
+    let valid = || credentials.iter().map(|one| handle.rights(one).is_some()).collect::<Vec<_>>();
+    let _seat = handle.attach(creator()).await.unwrap();
+    changed.mark_unchanged();
+    let began = tokio::time::Instant::now();
+    for (after, left) in [(minute / 2, [true, false, true]), (minute, [false, false, true])] {
+        changed.changed().await.unwrap();
+        assert_eq!(valid(), left);
+        // No later in truth: the clock by which tokens expire does not pass virtually.
+        assert!(began.elapsed() >= after - Duration::from_secs(1), "{:?}", began.elapsed());
+    }
+    handle.revoke(links[2].info.id).await.unwrap();
+    assert!(changed.has_changed().unwrap());
+    assert_eq!(valid(), [false; 3]);
+    drop(driver);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_crowd_of_viewers_and_editors_keeps_no_owner_out() {
     let many = SessionConfig { participants: 64, ..config() };
     let Stage { handle, driver, .. } = stage(many, Limits::default(), EndCause::Unknown).await;

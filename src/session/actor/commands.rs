@@ -28,7 +28,7 @@ impl Actor {
             Command::Message { from, message, _charge } => {
                 let Some(participant) = self.audience.fanout.get(from) else { return };
                 let name = Arc::clone(&participant.name);
-                match message.and_then(|message| permitted(participant.role, message)) {
+                match message.and_then(|message| permitted(participant.rights.role, message)) {
                     Ok(message) => {
                         // A page's heartbeat is no activity, nor is a message that was refused.
                         if !matches!(message, ClientMessage::Ping { .. }) {
@@ -84,7 +84,7 @@ impl Actor {
             session: self.about.id.to_string(),
             token: own.token.reveal().to_owned(),
             participant,
-            role: own.info.role,
+            rights: own.info.rights,
             template: self.about.template.name.clone(),
             language: self.about.language.clone(),
             languages: vec![self.about.language.clone()],

@@ -437,8 +437,6 @@ export type ReadyFields = {
   token: string,
   /** This participant's number, as in `participants`. */
   participant: number,
-  /** This participant's role. */
-  role: Role,
   /** Name of the template. */
   template: string,
   /** What the interpreter is. */
@@ -455,6 +453,12 @@ export type ReadyFields = {
   backend: string,
   /** What may be done over HTTP in this session; only where something may not. */
   allowed?: Allowed,
+  /** The role. */
+  role: Role,
+  /** `false` for an editor who may not run: it executes, interrupts and answers no cells, says nothing on comms and changes no files. Absent otherwise. */
+  run?: boolean,
+  /** `false` for an editor who may not change the document. Absent otherwise. */
+  edit?: boolean,
 };
 
 /** The interpreter's language. */
@@ -506,8 +510,12 @@ export type ParticipantInfo = {
   id: number,
   /** Its name. */
   name: string,
-  /** What it may do. */
+  /** The role. */
   role: Role,
+  /** `false` for an editor who may not run: it executes, interrupts and answers no cells, says nothing on comms and changes no files. Absent otherwise. */
+  run?: boolean,
+  /** `false` for an editor who may not change the document. Absent otherwise. */
+  edit?: boolean,
 };
 
 /** Whether code is a whole cell. */
