@@ -17,6 +17,9 @@
 //!   GET, PUT /v1/sessions/ID/files/PATH    files     reads, writes a file
 //!   DELETE, POST (the same)                files     removes, moves a file or directory
 //!   POST /v1/sessions/ID/directories/PATH  files     makes a directory
+//!   GET /v1/documents/ID                   documents the WebSocket of a session's document
+//!   GET, POST /v1/sessions/ID/document     documents reads it, fills it
+//!   GET /v1/sessions/ID/document.ipynb     documents exports it; `.py` too
 //!   GET /v1/openapi.json                   openapi   all of this, for programs
 //! ```
 //! A route is added by the function that serves it and the description above that function, so
@@ -44,6 +47,7 @@ mod auth;
 mod body;
 mod clients;
 mod cross;
+mod documents;
 mod files;
 mod health;
 mod keys;
@@ -59,6 +63,7 @@ mod tokens;
 #[cfg(test)]
 mod typescript;
 mod upgrade;
+mod websocket;
 
 pub use access::AccessConfig;
 pub use clients::{Clients, ClientsConfig};
@@ -95,8 +100,16 @@ pub struct AppState {
     pub connections: tokio_util::task::TaskTracker,
 }
 
-/// Path of the WebSocket endpoint.
+/// Path of the WebSocket of sessions.
 const WEBSOCKET: &str = "/ws";
+
+/// Where the paths of the WebSockets of documents begin; the session's id follows.
+const DOCUMENTS: &str = "/v1/documents/";
+
+/// Whether a path is that of a WebSocket.
+fn is_websocket(path: &str) -> bool {
+    path == WEBSOCKET || path.starts_with(DOCUMENTS)
+}
 
 /// All routes. Fails only if their description cannot be encoded.
 pub fn router(app: Arc<AppState>) -> Result<Router, serde_json::Error> {
@@ -116,6 +129,8 @@ pub fn router(app: Arc<AppState>) -> Result<Router, serde_json::Error> {
         .routes(routes!(files::list))
         .routes(routes!(files::download, files::upload, files::remove, files::move_to))
         .routes(routes!(files::make_directory))
+        .routes(routes!(documents::open))
+        .routes(routes!(documents::read, documents::seed))
         .routes(routes!(openapi::description))
         .split_for_parts();
     let served = openapi::Served::new(description)?;
@@ -146,7 +161,7 @@ async fn guard(State(app): State<Arc<AppState>>, mut request: Request, next: Nex
     let is_preflight = cross::is_preflight(&request);
     let mut response = match admitted {
         // A WebSocket's refusal has to be readable for a page, so it is upgraded before.
-        Ok(()) if request.uri().path() == WEBSOCKET => next.run(request).await,
+        Ok(()) if is_websocket(request.uri().path()) => next.run(request).await,
         Ok(()) => match app.clients.admit(client) {
             Ok(()) if reader.is_some() && is_preflight => cross::preflight(),
             Ok(()) => next.run(request).await,
@@ -203,7 +218,7 @@ fn admit(app: &AppState, request: &Request) -> Result<Option<HeaderValue>, Probl
         return Ok(reader());
     }
     let claim = auth::claim(uri, headers);
-    match app.admission.judge_page(&claim, page, uri.path() == WEBSOCKET)? {
+    match app.admission.judge_page(&claim, page, is_websocket(uri.path()))? {
         PageVerdict::Readable => Ok(reader()),
         PageVerdict::Served => Ok(None),
         PageVerdict::Refused => refused.map_or(Ok(None), |refused| Err(refused.into())),

@@ -6,6 +6,7 @@ pub mod cli;
 pub mod config;
 pub mod disk;
 pub mod doctor;
+pub mod document;
 pub mod error;
 pub mod gateway;
 pub mod http;

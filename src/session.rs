@@ -16,8 +16,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use crate::document::{self, Contents, DocumentHandle, DocumentSeat, JoinError, SeedError};
 use crate::id::{SessionId, Token};
 use crate::keys::{KeyConfig, KeyHolder};
 use crate::memory::{Account, Budget, Charge};
@@ -184,6 +186,8 @@ enum Command {
     Output { cell: Arc<str>, asked: output_archive::Asked },
     /// These participants' tokens were revoked.
     Remove { participants: Vec<ParticipantId>, departure: Departure },
+    /// Somebody has opened or filled the document.
+    DocumentOpened,
     /// The session ends when its cells have.
     Drain,
     /// The session ends now.
@@ -201,6 +205,7 @@ pub struct SessionHandle {
     tickets: TransferTickets,
     memory: Account,
     key_holder: Option<KeyHolder>,
+    document: DocumentHandle,
     commands: mpsc::Sender<Command>,
 }
 
@@ -275,10 +280,39 @@ pub fn start(
     let shared = Shared { memory: config.memory.account(), tokens: Arc::clone(&tokens) };
     let memory = shared.memory.clone();
     let key_holder = config.key_holder.clone();
-    let actor = Actor::new(prepared, config, shared, incoming, told, left, metrics.clone());
-    let handle =
-        SessionHandle { id, tokens, about, summary, tickets, memory, key_holder, commands };
-    (handle, actor.run())
+    let (document, document_task) = document::start(memory.clone());
+    let actor = Actor::new(
+        prepared,
+        config,
+        shared,
+        incoming,
+        told,
+        left,
+        metrics.clone(),
+        document.clone(),
+    );
+    let ending = document.clone();
+    let task = async move {
+        // A task of its own: merging a client's update must not hold up the session. It ends with
+        // this future, however that ends.
+        let mut tasks = JoinSet::new();
+        tasks.spawn(document_task);
+        actor.run().await;
+        ending.end().await;
+        tasks.join_next().await;
+    };
+    let handle = SessionHandle {
+        id,
+        tokens,
+        about,
+        summary,
+        tickets,
+        memory,
+        key_holder,
+        document,
+        commands,
+    };
+    (handle, task)
 }
 
 impl SessionHandle {
@@ -391,6 +425,33 @@ impl SessionHandle {
         let (commands, memory) = (self.commands.clone(), self.memory.clone());
         let taken = Vec::new().into_iter();
         Ok(Attachment { participant, commands, outbox, memory, expires, taken })
+    }
+
+    /// Joins the document with a credential of the session. All participants are told that there is
+    /// a document.
+    pub async fn join_document(&self, credential: &Credential) -> Result<DocumentSeat, JoinError> {
+        // A share link is of many, none of whom is another.
+        let own = self.tokens().who(credential, SystemTime::now()).and_then(|(_, own)| own);
+        let seat = self.document.join(own).await?;
+        self.tell_document().await;
+        Ok(seat)
+    }
+
+    /// Fills the document with these cells if it has none; answers whether it was filled.
+    pub async fn seed_document(&self, contents: Contents) -> Result<bool, SeedError> {
+        let seeded = self.document.seed(contents).await?;
+        self.tell_document().await;
+        Ok(seeded)
+    }
+
+    /// What the document says; `None`: the session is over.
+    pub async fn read_document(&self) -> Option<Contents> {
+        self.document.read().await
+    }
+
+    async fn tell_document(&self) {
+        // A session that is over has no participants.
+        self.commands.send(Command::DocumentOpened).await.ok();
     }
 
     /// What the session and those who are attached to it hold in memory.

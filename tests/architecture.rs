@@ -41,6 +41,7 @@ const ROWS: &[Row] = &[
     ("session", 3, &["pool"]),
     ("pool", 3, &[]),
     // Hands.
+    ("document", 2, &[]),
     ("link", 2, &["sandbox"]), // the byte stream a backend hands over
     ("sandbox", 2, &[]),
     // Words. The link's wire, in the driver's crate, is one of them.
@@ -64,7 +65,9 @@ const INNER: &[(&str, &[Row])] = &[
         "http",
         &[
             // What each route does.
-            ("upgrade", 4, &[]),
+            ("upgrade", 4, &["websocket"]),
+            ("documents", 4, &["websocket"]),
+            ("websocket", 4, &[]),
             ("run", 4, &[]),
             ("tokens", 4, &["sessions"]),
             ("sessions", 4, &[]),

@@ -375,7 +375,7 @@ fn reply(name: &str, f: &Fields<'_>) -> Option<Reply> {
                 let rights = one.rights();
                 ParticipantInfo { id: one.read("id"), name: one.text("name").into(), rights }
             });
-            Reply::Participants { list: list.collect() }
+            Reply::Participants { list: list.collect(), document: f.flag("document") }
         }
         "pong" => {
             let Value::Object(fields) = rest(&["type"]) else { panic!("not an object") };

@@ -13,14 +13,14 @@ use serde::Deserialize;
 
 use super::clients::Client;
 use super::problem::Problem;
-use super::{AppState, WEBSOCKET};
+use super::{AppState, DOCUMENTS, WEBSOCKET, is_websocket};
 use crate::admission::{Claim, Extra, Refused};
 use crate::protocol::BEARER_SUBPROTOCOL;
 use crate::protocol::reply::Role;
 use crate::session::{Credential, SessionHandle};
 
 /// Where addresses of sessions begin; the session's id follows.
-const SESSIONS: &str = "/v1/sessions/";
+const SESSIONS: [&str; 2] = ["/v1/sessions/", DOCUMENTS];
 
 /// The token a request came with, if any.
 pub(super) struct Caller {
@@ -59,8 +59,15 @@ pub(super) fn claim(uri: &Uri, headers: &HeaderMap) -> Claim {
         let SocketQuery { token, session } = query.unwrap_or_default();
         return Claim { token: token_of_socket(token, headers).unwrap_or_default(), session };
     }
-    let named = uri.path().strip_prefix(SESSIONS).and_then(|rest| rest.split('/').next());
-    Claim { token: token(uri, headers), session: named.map(str::to_owned) }
+    let path = uri.path();
+    let named = SESSIONS.iter().find_map(|start| path.strip_prefix(start));
+    let session = named.and_then(|rest| rest.split('/').next()).map(str::to_owned);
+    if is_websocket(path) {
+        let query = Query::<TokenQuery>::try_from_uri(uri).map(|query| query.0);
+        let of_query = query.unwrap_or_default().token;
+        return Claim { token: token_of_socket(of_query, headers).unwrap_or_default(), session };
+    }
+    Claim { token: token(uri, headers), session }
 }
 
 fn token(uri: &Uri, headers: &HeaderMap) -> String {
@@ -147,6 +154,17 @@ impl Caller {
         Ok(session)
     }
 
+    /// The same, with the credential that the caller has.
+    pub(super) fn session_with_credential(
+        &self,
+        app: &AppState,
+        id: &str,
+        least: Role,
+    ) -> Result<(SessionHandle, Credential), Problem> {
+        let (session, _, credential) = app.admission.find(&self.token, id, least)?;
+        Ok((session, credential))
+    }
+
     /// The same for what a publishable key may forbid, with the credential that the caller has.
     pub(super) fn session_for(
         &self,
@@ -188,6 +206,7 @@ mod tests {
         let none = HeaderMap::new();
         let header = headers(&[("authorization", "bearer abc")]);
         assert_eq!(of("/ws", &header), "abc");
+        assert_eq!(of("/v1/documents/s?token=q", &header), "q");
         let offered =
             headers(&[("sec-websocket-protocol", "cellgate.v1, cellgate.bearer.w6l-fn4")]);
         assert_eq!(of("/ws", &offered), "é~~~");
@@ -206,6 +225,7 @@ mod tests {
         assert_eq!(of("/ws?session=abc&token=t").as_deref(), Some("abc"));
         assert_eq!(of("/v1/sessions/abc/files/x").as_deref(), Some("abc"));
         assert_eq!(of("/v1/sessions/abc").as_deref(), Some("abc"));
+        assert_eq!(of("/v1/documents/abc?token=t").as_deref(), Some("abc"));
         for other in ["/v1/run?session=abc", "/metrics?session=abc", "/ws", "/v1/sessions"] {
             assert_eq!(of(other), None, "{other}");
         }

@@ -38,6 +38,8 @@ pub enum CloseCode {
     TooSlow = 4413,
     /// Too many connections or messages.
     TooMany = 4429,
+    /// The document would be larger than it may be.
+    DocumentFull = 4431,
 }
 
 impl CloseCode {

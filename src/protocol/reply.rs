@@ -39,6 +39,11 @@ pub enum Reply {
     Participants {
         /// All participants, in the order in which they joined.
         list: Vec<ParticipantInfo>,
+        /// Whether the session has a document that its participants edit together: somebody has
+        /// opened or filled it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        #[cfg_attr(test, ts(optional, as = "Option<bool>"))]
+        document: bool,
     },
     /// What a `ping` carried.
     Pong(

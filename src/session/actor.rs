@@ -28,6 +28,7 @@ use super::state::{Effect, ParticipantId, Rules, State};
 use super::transfers::Transfers;
 use super::watchdog::Watchdog;
 use super::{Command, SessionConfig, Shared, Summary};
+use crate::document::DocumentHandle;
 use crate::id::SessionId;
 use crate::link::{DriverEvent, Link, LinkError};
 use crate::memory::{Account, Charge, Pressure};
@@ -75,6 +76,8 @@ pub(super) struct Actor {
     /// Memory of what waits for the driver and for the disk, as of the last turn.
     waiting: Charge,
     pressure: Pressure,
+    /// When its text was last changed counts as activity.
+    document: DocumentHandle,
 }
 
 /// What never changes of a session.
@@ -153,6 +156,7 @@ impl Actor {
         summary: watch::Sender<Summary>,
         transfer_left: Arc<Notify>,
         metrics: Metrics,
+        document: DocumentHandle,
     ) -> Actor {
         let Shared { memory, tokens } = shared;
         let limits = &prepared.template.limits;
@@ -203,6 +207,7 @@ impl Actor {
             waiting: memory.charge(0),
             pressure: memory.pressure(),
             memory,
+            document,
             config,
         }
     }
@@ -240,6 +245,9 @@ impl Actor {
                     self.journal.give_up_writing();
                     self.tell_of_disk("it takes too long");
                 }
+                // The text may have been changed since that time was set.
+                Turn::Deadline(Deadline::End(EndReason::IdleTimeout))
+                    if self.idle_end().is_some_and(|end| end > Instant::now()) => {}
                 Turn::Deadline(Deadline::End(reason)) => self.end(reason),
                 Turn::Spilled(spilled) => self.on_spilled(spilled),
             }
@@ -343,15 +351,18 @@ impl Actor {
                 unattended_since.and_then(|since| after(since, Some(config.detach_timeout))),
                 Deadline::End(EndReason::Abandoned),
             ),
-            (
-                idle.then_some(()).and_then(|()| after(clock.last_activity, config.idle_timeout)),
-                Deadline::End(EndReason::IdleTimeout),
-            ),
+            (idle.then(|| self.idle_end()).flatten(), Deadline::End(EndReason::IdleTimeout)),
             (after(clock.began, config.lifetime), Deadline::End(EndReason::Lifetime)),
         ]
         .into_iter()
         .filter_map(|(at, deadline)| Some((at?, deadline)))
         .min_by_key(|(at, _)| *at)
+    }
+
+    /// When the session ends if nobody does anything until then.
+    fn idle_end(&self) -> Option<Instant> {
+        let changed = self.document.last_change().unwrap_or(self.clock.last_activity);
+        changed.max(self.clock.last_activity).checked_add(self.config.idle_timeout?)
     }
 
     /// Updates what the list of sessions shows, if it has changed.

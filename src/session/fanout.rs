@@ -67,6 +67,8 @@ pub(super) struct Fanout {
     memory: Account,
     /// Counts the changes of the list of participants.
     list: u64,
+    /// The session has a document, which the list tells.
+    has_document: bool,
 }
 
 impl Fanout {
@@ -74,7 +76,8 @@ impl Fanout {
     pub(super) fn new(window: usize, memory: Account) -> Fanout {
         let relieved = Arc::new(Notify::new());
         let (participants, last_id, served, list) = (Vec::new(), 0, 0, 0);
-        Fanout { participants, last_id, window, relieved, served, memory, list }
+        let has_document = false;
+        Fanout { participants, last_id, window, relieved, served, memory, list, has_document }
     }
 
     /// The number of the participant who joins next.
@@ -164,6 +167,12 @@ impl Fanout {
         self.participants.iter().filter(|one| !one.outbox.has_left())
     }
 
+    /// The session has a document now.
+    pub(super) fn note_document(&mut self) {
+        self.list += u64::from(!self.has_document);
+        self.has_document = true;
+    }
+
     /// Whether a participant has not been told who is attached now.
     pub(super) fn owes_list(&self) -> bool {
         self.participants.iter().any(|one| one.told_list < self.list)
@@ -187,7 +196,10 @@ impl Fanout {
             rights: one.rights,
         };
         let list = self.present().map(info).collect();
-        Delivery::of_reply(Reply::Participants { list }, ByteString::from)
+        Delivery::of_reply(
+            Reply::Participants { list, document: self.has_document },
+            ByteString::from,
+        )
     }
 
     /// Whether a participant is attached for whom output is held back rather than skipped. For a

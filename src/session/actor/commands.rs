@@ -44,6 +44,7 @@ impl Actor {
                 self.clock.last_activity = Instant::now();
                 self.transfers.take(step, &mut self.driver.link);
             }
+            Command::DocumentOpened => self.audience.fanout.note_document(),
             Command::Drain => self.state.on_drain(),
             Command::End { reason } => self.end(reason),
         }
