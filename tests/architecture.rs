@@ -66,6 +66,7 @@ const INNER: &[(&str, &[Row])] = &[
             // What each route does.
             ("upgrade", 4, &[]),
             ("run", 4, &[]),
+            ("participants", 4, &["tokens"]),
             ("tokens", 4, &["sessions"]),
             ("sessions", 4, &[]),
             ("output", 4, &[]),

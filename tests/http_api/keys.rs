@@ -129,7 +129,7 @@ async fn handshake(gateway: &Gateway, request: Request) -> u16 {
 type Row = (&'static str, &'static str, [u16; 3]);
 
 /// All routes; ending the session comes last.
-const ROUTES: [Row; 20] = [
+const ROUTES: [Row; 21] = [
     ("get", "/ws", [426, 426, 426]), // each may connect: see the messages
     ("get", "/healthz", [200, 200, 200]),
     ("get", "/readyz", [200, 200, 200]),
@@ -141,6 +141,7 @@ const ROUTES: [Row; 20] = [
     ("post", "/v1/sessions/{id}/tokens", [401, 403, 201]),
     ("get", "/v1/sessions/{id}/tokens", [401, 200, 200]),
     ("delete", "/v1/sessions/{id}/tokens/{token}", [401, 404, 404]),
+    ("patch", "/v1/sessions/{id}/participants/{participant}", [401, 404, 404]),
     ("delete", "/v1/sessions/{id}/participants/{participant}", [401, 404, 404]),
     ("get", "/v1/sessions/{id}/cells/{cell}/output", [401, 404, 404]),
     ("get", "/v1/sessions/{id}/files", [401, 403, 200]),
