@@ -168,6 +168,7 @@ export class Session implements AsyncIterable<SessionEvent | Gap> {
       type: "execute",
       code,
       id: options.id ?? randomId(),
+      ...(options.cell !== undefined && { cell: options.cell }),
       ...(options.timeoutMs !== undefined && { timeout_ms: options.timeoutMs }),
       ...(options.stopOnError && { stop_on_error: true }),
       ...(options.silent && { silent: true }),
