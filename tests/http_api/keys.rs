@@ -26,6 +26,7 @@ cases![
     cells_are_bounded_for_all_and_for_each_address,
     a_session_lives_no_longer_than_its_key_says,
     a_link_gives_no_more_than_the_key,
+    changed_rights_give_no_more_than_the_key,
     a_page_uses_a_key_from_its_origins_alone,
     a_page_reads_answers_from_its_origins_alone,
     a_key_in_the_address_lets_its_origins_frame_the_page,
@@ -508,6 +509,33 @@ async fn a_link_gives_no_more_than_the_key(stage: &Stage) {
         let id = guest.execute_with("1", json!({"env": {"A": "1"}})).await;
         assert_eq!(guest.until_of("protocol_error", &id).await["code"], "forbidden");
         guest.close().await;
+    }
+    gateway.stop().await;
+}
+
+async fn changed_rights_give_no_more_than_the_key(stage: &Stage) {
+    let gateway = gateway(stage);
+    let owner = session(&gateway, LESSON).await;
+    let path = format!("/v1/sessions/{}", owner.session());
+    let link = ask(&gateway, "POST", format!("{path}/tokens")).json(&json!({"role": "viewer"}));
+    let link = link.reply().await.json(201);
+    let mut guest = Client::join(&gateway, &link, None).await;
+    // The owner of a key's session changes rights, whatever the key says of sharing.
+    let participant = format!("{path}/participants/{}", guest.ready["participant"]);
+    let change = anonymous(&gateway, "PATCH", participant).token(&token_of(&owner));
+    let changed = change.json(&json!({"role": "owner"})).reply().await;
+    assert_eq!(changed.status, 204, "{changed:?}");
+    assert_eq!(guest.run("6 * 7").await.result(), "42");
+    let id = guest.execute_with("1", json!({"env": {"A": "1"}})).await;
+    assert_eq!(guest.until_of("protocol_error", &id).await["code"], "forbidden");
+    let token = token_of(&guest);
+    for (method, path, body) in [
+        ("GET", format!("{path}/files"), Value::Null),
+        ("PUT", format!("{path}/files/a"), Value::Null),
+        ("POST", format!("{path}/tokens"), json!({"role": "viewer"})),
+    ] {
+        let refused = anonymous(&gateway, method, path).token(&token).json(&body).reply().await;
+        assert!(refused.problem(403).contains("publishable key lesson"), "{method}");
     }
     gateway.stop().await;
 }

@@ -7,6 +7,11 @@ const USAGE = { cpu_ms: 3, peak_memory_bytes: 24 << 20, output_bytes: 0 };
 /** Thrown into a script when its cell is interrupted. */
 export class Interrupted extends Error {}
 
+/** The document's cell that an `execute` names, as its events repeat it. */
+function documentCell({ cell }) {
+  return cell === undefined ? {} : { cell };
+}
+
 /** Of an editor's rights those that are told: the ones that are withheld. */
 function withheldFrom({ run, edit }) {
   return { ...(run === false && { run }), ...(edit === false && { edit }) };
@@ -195,7 +200,7 @@ export class FakeSession {
         this.ids.add(id);
         const cell = { ...message, id, by: socket.name };
         this.queue.push(cell);
-        this.emit("queued", { id, position: this.queue.length - 1 + (this.running ? 1 : 0), by: socket.name });
+        this.emit("queued", { id, position: this.queue.length - 1 + (this.running ? 1 : 0), by: socket.name, ...documentCell(message) });
         if (!this.running) void this.next();
         return;
       }
@@ -272,7 +277,7 @@ export class FakeSession {
     const running = { cell, interrupt, dead: false };
     this.running = running;
     const count = cell.silent ? undefined : ++this.executions;
-    this.emit("started", { id: cell.id, code: cell.code, by: cell.by, ...(count && { execution_count: count }), ...(cell.comm && { comm_id: cell.comm.comm_id }) });
+    this.emit("started", { id: cell.id, code: cell.code, by: cell.by, ...(count && { execution_count: count }), ...(cell.comm && { comm_id: cell.comm.comm_id }), ...documentCell(cell) });
     const began = Date.now();
     const emit = (type, fields) => { if (!running.dead) this.emit(type, { id: cell.id, ...fields }); };
     const context = {
@@ -340,7 +345,7 @@ export class FakeSession {
     const { execution_count, ...rest } = more;
     this.emit("done", {
       id: cell.id, status, duration_ms: 0, state_kept: true, usage: USAGE, ...rest,
-      ...(execution_count && { execution_count }),
+      ...(execution_count && { execution_count }), ...documentCell(cell),
     });
   }
 

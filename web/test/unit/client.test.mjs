@@ -96,13 +96,13 @@ test("options of a cell reach the wire, and only those that were given", async (
   await start();
   const session = await connect();
   await session.runCode("x", {
-    id: "a", timeoutMs: 5, stopOnError: true, silent: true, storeHistory: false, userExpressions: { v: "1" }, env: { A: "b" },
+    id: "a", cell: "n", timeoutMs: 5, stopOnError: true, silent: true, storeHistory: false, userExpressions: { v: "1" }, env: { A: "b" },
     allowInput: true,
   });
   await session.runCode("y", { id: "b" });
   const [full, plain] = gateway.received.filter((m) => m.type === "execute");
   assert.deepEqual(full, {
-    type: "execute", code: "x", id: "a", timeout_ms: 5, stop_on_error: true, silent: true, store_history: false,
+    type: "execute", code: "x", id: "a", cell: "n", timeout_ms: 5, stop_on_error: true, silent: true, store_history: false,
     user_expressions: { v: "1" }, env: { A: "b" }, allow_input: true,
   });
   assert.deepEqual(plain, { type: "execute", code: "y", id: "b", allow_input: false });
