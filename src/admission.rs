@@ -51,8 +51,10 @@ enum Holder<'a> {
 /// What a publishable key may forbid to the participants of its sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extra {
-    /// Reading and writing files of the working directory.
+    /// Reading files of the working directory.
     Files,
+    /// Writing, moving and removing them, which are what cells run with: for those who may run.
+    FileChanges,
     /// Making share links.
     Sharing,
 }
@@ -186,6 +188,12 @@ pub enum Refused {
         /// The role that the token gives.
         held: Role,
     },
+    /// The token is an editor's from whom the right to run is withheld.
+    #[error(
+        "this needs the right to run cells, and the token gives the right to edit the document \
+         alone; ask an owner for the right to run"
+    )]
+    NeedsRun,
     /// There is no session of that id, or not any more.
     #[error("there is no session of this id for this token; it may be over")]
     NoSuchSession,
@@ -230,6 +238,7 @@ impl Refused {
             | Refused::NeedsSessionToken
             | Refused::Attach(AttachError::Invalid) => RefusedKind::Unauthorised,
             Refused::NeedsRole { .. }
+            | Refused::NeedsRun
             | Refused::KeyForGateway
             | Refused::KeyTemplate { .. }
             | Refused::KeyExtra { .. }
@@ -403,7 +412,8 @@ impl Admission {
         Ok((session, role, credential))
     }
 
-    /// The same for what the key of the session may forbid to all but the gateway's token.
+    /// The same for what the key of the session may forbid to all but the gateway's token, and what
+    /// may be withheld from an editor.
     pub fn find_for(
         &self,
         token: &str,
@@ -411,6 +421,10 @@ impl Admission {
         extra: Extra,
     ) -> Result<(SessionHandle, Credential), Refused> {
         let (session, _, credential) = self.find(token, id, extra.least())?;
+        let rights = session.rights(&credential).ok_or(Refused::NeedsSessionToken)?;
+        if extra == Extra::FileChanges && !rights.may_run() {
+            return Err(Refused::NeedsRun);
+        }
         match (session.key(), &credential) {
             (Some(key), Credential::Token(_)) if !extra.is_allowed_by(key) => {
                 Err(Refused::KeyExtra { key: key.name.clone(), extra })
@@ -519,14 +533,14 @@ impl Extra {
     /// The least role that may do it where no key forbids it.
     fn least(self) -> Role {
         match self {
-            Extra::Files => Role::Editor,
+            Extra::Files | Extra::FileChanges => Role::Editor,
             Extra::Sharing => Role::Owner,
         }
     }
 
     fn is_allowed_by(self, key: &KeyConfig) -> bool {
         match self {
-            Extra::Files => key.files,
+            Extra::Files | Extra::FileChanges => key.files,
             Extra::Sharing => key.sharing,
         }
     }
@@ -534,7 +548,9 @@ impl Extra {
     /// Completes "sessions made with the key … ".
     fn forbidden(self) -> &'static str {
         match self {
-            Extra::Files => "read and write no files over HTTP; its setting `files` would allow it",
+            Extra::Files | Extra::FileChanges => {
+                "read and write no files over HTTP; its setting `files` would allow it"
+            }
             Extra::Sharing => "make no share links; its setting `sharing` would allow it",
         }
     }

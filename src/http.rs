@@ -9,9 +9,10 @@
 //!   GET /v1/keys                           keys      which publishable keys there are
 //!   GET /v1/sessions                       sessions  which there are
 //!   DELETE /v1/sessions/ID                 sessions  ends one
-//!   POST /v1/sessions/ID/tokens            sessions  makes a token to join one with
+//!   POST /v1/sessions/ID/tokens            tokens    makes a token to join one with
 //!   GET, DELETE /v1/sessions/ID/tokens…    tokens    who may come in; takes that back
-//!   DELETE /v1/sessions/ID/participants/N  tokens    removes a participant
+//!   PATCH /v1/sessions/ID/participants/N   participants  changes what one may do
+//!   DELETE (the same)                      participants  removes one
 //!   GET /v1/sessions/ID/cells/CELL/output  output    all that a cell wrote
 //!   GET /v1/sessions/ID/files              files     lists a directory
 //!   GET, PUT /v1/sessions/ID/files/PATH    files     reads, writes a file
@@ -55,6 +56,7 @@ mod metrics;
 mod openapi;
 mod output;
 mod page;
+mod participants;
 mod problem;
 mod run;
 mod server;
@@ -122,9 +124,9 @@ pub fn router(app: Arc<AppState>) -> Result<Router, serde_json::Error> {
         .routes(routes!(keys::list))
         .routes(routes!(sessions::list))
         .routes(routes!(sessions::end))
-        .routes(routes!(sessions::grant, tokens::list))
+        .routes(routes!(tokens::grant, tokens::list))
         .routes(routes!(tokens::revoke))
-        .routes(routes!(tokens::show_out))
+        .routes(routes!(participants::change_rights, participants::show_out))
         .routes(routes!(output::download))
         .routes(routes!(files::list))
         .routes(routes!(files::download, files::upload, files::remove, files::move_to))

@@ -28,7 +28,7 @@ use crate::pool::Prepared;
 use crate::protocol::client::ClientMessage;
 use crate::protocol::event::EndReason;
 use crate::protocol::refusal::Refusal;
-use crate::protocol::reply::{Rights, Role};
+use crate::protocol::reply::{Rights, RightsChange, Role};
 
 mod actor;
 mod audience;
@@ -59,7 +59,9 @@ use outbox::Outbox;
 use state::ParticipantId;
 pub use summary::{About, Summary};
 use tokens::Tokens;
-pub use tokens::{Credential, GrantError, Granted, RevokeError, TokenId, TokenInfo};
+pub use tokens::{
+    ChangeRightsError, Credential, GrantError, Granted, RevokeError, TokenId, TokenInfo,
+};
 use transfers::{TransferCommand, TransferTickets};
 
 /// Commands that may wait for the actor. A socket that says more has to wait, which is what
@@ -188,6 +190,8 @@ enum Command {
     Remove { participants: Vec<ParticipantId>, departure: Departure },
     /// Somebody has opened or filled the document.
     DocumentOpened,
+    /// What this participant may do has changed; its token says how.
+    RightsChanged { participant: ParticipantId },
     /// The session ends when its cells have.
     Drain,
     /// The session ends now.
@@ -378,6 +382,22 @@ impl SessionHandle {
     /// Revokes a participant's own token, and all that was made with it, and shows it out.
     pub async fn remove(&self, participant: ParticipantId) -> Result<(), RevokeError> {
         self.take_back(Departure::Removed, |tokens| tokens.remove(participant)).await
+    }
+
+    /// Changes what an attached participant may do: its messages that come after this returns are
+    /// judged by the new rights, and it keeps them when it comes back. What it has queued runs.
+    pub async fn change_rights(
+        &self,
+        participant: ParticipantId,
+        change: RightsChange,
+    ) -> Result<(), ChangeRightsError> {
+        let place = self.commands.reserve().await;
+        self.tokens().change_rights(participant, change, SystemTime::now())?;
+        // A session that is over has no participants.
+        if let Ok(place) = place {
+            place.send(Command::RightsChanged { participant });
+        }
+        Ok(())
     }
 
     /// Revokes tokens and removes the participants who joined with them: both or, if the caller is

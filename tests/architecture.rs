@@ -69,6 +69,7 @@ const INNER: &[(&str, &[Row])] = &[
             ("documents", 4, &["websocket"]),
             ("websocket", 4, &[]),
             ("run", 4, &[]),
+            ("participants", 4, &["tokens"]),
             ("tokens", 4, &["sessions"]),
             ("sessions", 4, &[]),
             ("output", 4, &[]),

@@ -81,7 +81,7 @@ fn said(read: &ClientMessage, golden: &Value) -> Value {
             "type": "execute", "code": cell.code, "id": cell.id, "timeout_ms": cell.timeout_ms,
             "stop_on_error": cell.stop_on_error, "silent": cell.silent, "env": cell.env,
             "allow_input": cell.allow_input, "store_history": cell.store_history,
-            "user_expressions": cell.user_expressions,
+            "user_expressions": cell.user_expressions, "cell": cell.cell,
         }),
         ClientMessage::Interrupt { id } => json!({"type": "interrupt", "id": id}),
         ClientMessage::Input { id, text: Some(text) } => {
@@ -230,15 +230,23 @@ fn event(name: &str, f: &Fields<'_>) -> Option<Event> {
     let output = || Output { id: f.id(), text: f.text("text").into(), late: f.flag("late") };
     let count = || f.read("execution_count");
     let by = || Arc::<str>::from(f.text("by"));
+    let cell = || f.read::<Option<String>>("cell").map(Arc::from);
     Some(match name {
         "queued" => {
             let position = usize::try_from(f.number("position")).unwrap();
-            Event::Queued { id: f.id(), position, by: by() }
+            Event::Queued { id: f.id(), position, by: by(), cell: cell() }
         }
         "started" => {
             let code = ByteString::from(f.text("code"));
             let comm_id = f.read("comm_id");
-            Event::Started { id: f.id(), code, execution_count: count(), by: by(), comm_id }
+            Event::Started {
+                id: f.id(),
+                code,
+                execution_count: count(),
+                by: by(),
+                comm_id,
+                cell: cell(),
+            }
         }
         "stdout" => Event::Stdout(output()),
         "stderr" => Event::Stderr(output()),
@@ -293,6 +301,7 @@ fn event(name: &str, f: &Fields<'_>) -> Option<Event> {
                 .0
                 .contains_key("user_expressions")
                 .then(|| serde_json::from_str(f.raw("user_expressions").get()).unwrap()),
+            cell: cell(),
         },
         "usage" => Event::Usage {
             memory_bytes: f.number("memory_bytes"),

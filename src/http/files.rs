@@ -1,7 +1,8 @@
 //! `/v1/sessions/{id}/files` and `…/directories`: the working directory of a session, from outside.
 //!
 //! A file is passed on chunk by chunk in both directions, at the pace of the slower side. Whoever
-//! may execute may read, write, move and remove files (owner and editor): code could show and change them anyhow. A viewer
+//! may execute may read, write, move and remove files (owner and editor): code could show and change
+//! them anyhow. An editor who may not run may read them, but not change what cells run with. A viewer
 //! may not even read, as files can hold what was never shown.
 
 use std::sync::Arc;
@@ -216,7 +217,7 @@ pub(super) async fn upload(
     body: Body,
 ) -> Result<Response, Problem> {
     let Path((id, path)) = place.map_err(|error| Problem::bad_request(error.body_text()))?;
-    let (session, _) = caller.session_for(&app, &id, Extra::Files)?;
+    let (session, _) = caller.session_for(&app, &id, Extra::FileChanges)?;
     check_path(path.as_bytes()).map_err(Problem::bad_request)?;
     let most = app.upload_bytes;
     let too_large = || {
@@ -280,7 +281,7 @@ pub(super) async fn remove(
     caller: Caller,
 ) -> Result<StatusCode, Problem> {
     let Path((id, path)) = place.map_err(|error| Problem::bad_request(error.body_text()))?;
-    let (session, _) = caller.session_for(&app, &id, Extra::Files)?;
+    let (session, _) = caller.session_for(&app, &id, Extra::FileChanges)?;
     let Query(HowMuch { recursive }) =
         asked.map_err(|error| Problem::bad_request(error.body_text()))?;
     check_path(path.as_bytes()).map_err(Problem::bad_request)?;
@@ -327,7 +328,7 @@ pub(super) async fn move_to(
     caller: Caller,
 ) -> Result<StatusCode, Problem> {
     let Path((id, path)) = place.map_err(|error| Problem::bad_request(error.body_text()))?;
-    let (session, _) = caller.session_for(&app, &id, Extra::Files)?;
+    let (session, _) = caller.session_for(&app, &id, Extra::FileChanges)?;
     let Query(Target { move_to }) = asked.map_err(|error| {
         Problem::bad_request(format!(
             "`move_to` has to say which path the file gets; PUT writes one: {}",
@@ -374,7 +375,7 @@ pub(super) async fn make_directory(
     caller: Caller,
 ) -> Result<Response, Problem> {
     let Path((id, path)) = place.map_err(|error| Problem::bad_request(error.body_text()))?;
-    let (session, _) = caller.session_for(&app, &id, Extra::Files)?;
+    let (session, _) = caller.session_for(&app, &id, Extra::FileChanges)?;
     check_path(path.as_bytes()).map_err(Problem::bad_request)?;
     let existed = session.make_directory(&path).await?;
     let status = if existed { StatusCode::OK } else { StatusCode::CREATED };

@@ -1,21 +1,175 @@
-//! `/v1/sessions/ID/tokens` and `/participants`: who may come in and who is in, for the owner to
-//! take back.
+//! `/v1/sessions/ID/tokens`: who may come in, for the owner to give and to take back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::AppState;
 use super::auth::Caller;
+use super::body::read_whole;
 use super::problem::{Document, Problem};
 use super::sessions::milliseconds;
-use crate::protocol::reply::Role;
-use crate::session::RevokeError;
+use crate::admission::Extra;
+use crate::protocol::reply::{Rights, RightsChange, RightsError, Role};
+use crate::session::{GrantError, RevokeError};
+
+/// Longest lifetime that may be asked for, in milliseconds: 365 days, as of the settings.
+const YEAR_MS: u64 = 365 * 24 * 60 * 60 * 1000;
+
+/// Longest body of a request about rights: some hundred times what it needs.
+pub(super) const RIGHTS_BYTES: usize = 4 << 10; // 4 KiB
+
+/// Whom to let in.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct Grant {
+    /// What the token's bearer may do.
+    role: GrantedRole,
+    /// `false` for an editor who is not to run: to execute, interrupt and answer cells, to say
+    /// something on comms, and to change files.
+    #[serde(default)]
+    run: Option<bool>,
+    /// `false` for an editor who is not to change the document.
+    #[serde(default)]
+    edit: Option<bool>,
+    /// After how many milliseconds the token opens nothing any more and participants who joined
+    /// with it have to leave; with the session if not given.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 31_536_000_000_u64)]
+    expires_in_ms: Option<u64>,
+}
+
+/// A role: an owner may do everything; an editor executes, interrupts, answers input, moves files and
+/// edits the document; a viewer watches.
+#[derive(Clone, Copy, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum GrantedRole {
+    Owner,
+    Editor,
+    Viewer,
+}
+
+/// A token that lets its bearer into a session.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Granted {
+    /// For `token=` of the WebSocket, or as a bearer's.
+    token: String,
+    /// Its number in the session, by which it can be revoked.
+    id: u64,
+    /// The session it opens.
+    session: String,
+    /// What it lets its bearer do.
+    role: GrantedRole,
+    /// `false` for an editor who may not run; absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run: Option<bool>,
+    /// `false` for an editor who may not change the document; absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    edit: Option<bool>,
+    /// When it expires, in Unix milliseconds, no later than the token it was made with; with the
+    /// session if `null`.
+    expires: Option<u64>,
+}
+
+/// Makes a token that lets other people join a session: what share links carry.
+#[utoipa::path(
+    post,
+    path = "/v1/sessions/{id}/tokens",
+    operation_id = "grantToken",
+    tag = "sessions",
+    params(("id" = String, Path, description = "The session")),
+    request_body = Grant,
+    responses(
+        (status = 201, description = "The token", body = Granted),
+        (status = 400, description = "Not JSON, not these fields, or no such rights: an editor has \
+         `run` or `edit`, an owner both", body = Document<'static>,
+         content_type = "application/problem+json"),
+        (status = 401, description = "No token of this session", body = Document<'static>,
+         content_type = "application/problem+json"),
+        (status = 403, description = "The token does not give the role `owner`, or the session was \
+         made with a publishable key that allows no share links",
+         body = Document<'static>, content_type = "application/problem+json"),
+        (status = 404, description = "No such session", body = Document<'static>,
+         content_type = "application/problem+json"),
+        (status = 429, description = "Too many tokens are valid already",
+         body = Document<'static>, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn grant(
+    State(app): State<Arc<AppState>>,
+    Path(id): Path<String>,
+    caller: Caller,
+    body: Body,
+) -> Result<Response, Problem> {
+    // Before the body is read: a client that may not make tokens costs no memory.
+    let (session, maker) = caller.session_for(&app, &id, Extra::Sharing)?;
+    let body = read_whole(
+        body,
+        RIGHTS_BYTES,
+        "a request for a token has at most 4096 bytes",
+        app.socket.write_timeout,
+    )
+    .await?;
+    let grant: Grant = serde_json::from_slice(&body).map_err(|error| {
+        Problem::bad_request(format!("the body is not such as {{\"role\": \"viewer\"}}: {error}"))
+    })?;
+    if grant.expires_in_ms.is_some_and(|lifetime| !(1..=YEAR_MS).contains(&lifetime)) {
+        return Err(Problem::bad_request(
+            "`expires_in_ms` must be at least 1 and at most a year's 31536000000; without it the \
+             token is good as long as the session lives",
+        ));
+    }
+    let lifetime = grant.expires_in_ms.map(Duration::from_millis);
+    let role = Role::from(grant.role);
+    let withheld = RightsChange { role: None, run: grant.run, edit: grant.edit };
+    let rights = withheld.applied_to(Rights::from(role))?;
+    let made = session.grant(&maker, rights, lifetime).map_err(|error| match error {
+        GrantError::TooMany => {
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, error.to_string()).for_now()
+        }
+        GrantError::BeyondOwn => Problem::new(StatusCode::FORBIDDEN, error.to_string()),
+        GrantError::Invalid => Problem::new(StatusCode::UNAUTHORIZED, error.to_string()),
+        GrantError::Random(_) => Problem::internal("cannot make a token", &error),
+    })?;
+    let granted = Granted {
+        token: made.token.reveal().to_owned(),
+        id: made.info.id,
+        session: session.id().to_string(),
+        role: grant.role,
+        run: told_if_withheld(rights.run),
+        edit: told_if_withheld(rights.edit),
+        expires: made.info.expires.map(milliseconds),
+    };
+    let secret = [(header::CACHE_CONTROL, "no-store")];
+    Ok((StatusCode::CREATED, secret, Json(granted)).into_response())
+}
+
+/// A flag of rights as it is told: only where it is `false`.
+fn told_if_withheld(flag: bool) -> Option<bool> {
+    (!flag).then_some(false)
+}
+
+impl From<GrantedRole> for Role {
+    fn from(role: GrantedRole) -> Role {
+        match role {
+            GrantedRole::Owner => Role::Owner,
+            GrantedRole::Editor => Role::Editor,
+            GrantedRole::Viewer => Role::Viewer,
+        }
+    }
+}
+
+impl From<RightsError> for Problem {
+    fn from(error: RightsError) -> Problem {
+        Problem::bad_request(error.to_string())
+    }
+}
 
 /// The tokens of a session that are valid.
 #[derive(Serialize, ToSchema)]
@@ -31,6 +185,12 @@ pub(super) struct TokenEntry {
     /// `owner`, `editor` or `viewer`.
     #[schema(value_type = String)]
     role: Role,
+    /// `false` for an editor who may not run; absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run: Option<bool>,
+    /// `false` for an editor who may not change the document; absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    edit: Option<bool>,
     /// When it was made, in Unix milliseconds.
     created: u64,
     /// When it expires, in Unix milliseconds; with the session if `null`.
@@ -71,6 +231,8 @@ pub(super) async fn list(
     let tokens = session.list_tokens().into_iter().map(|info| TokenEntry {
         id: info.id,
         role: info.rights.role,
+        run: told_if_withheld(info.rights.run),
+        edit: told_if_withheld(info.rights.edit),
         created: milliseconds(info.created),
         expires: info.expires.map(milliseconds),
         parent: info.parent,
@@ -100,7 +262,8 @@ pub(super) async fn list(
          body = Document<'static>, content_type = "application/problem+json"),
         (status = 404, description = "No such session, or no such token", body = Document<'static>,
          content_type = "application/problem+json"),
-        (status = 409, description = "It is the creator's, which ends with the session",
+        (status = 409, description = "It is the creator's, which ends with the session, or that of the \
+         last owner",
          body = Document<'static>, content_type = "application/problem+json"),
     )
 )]
@@ -115,45 +278,11 @@ pub(super) async fn revoke(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Shows a participant out (4401), and revokes its own token and all that was made with it. A share
-/// link that let it in lets it in again until that is revoked.
-#[utoipa::path(
-    delete,
-    path = "/v1/sessions/{id}/participants/{participant}",
-    operation_id = "showOut",
-    tag = "sessions",
-    params(
-        ("id" = String, Path, description = "The session"),
-        ("participant" = u32, Path, description = "The participant's number, as in `participants`"),
-    ),
-    responses(
-        (status = 204, description = "It is out"),
-        (status = 401, description = "No token of this session", body = Document<'static>,
-         content_type = "application/problem+json"),
-        (status = 403, description = "The token does not give the role `owner`",
-         body = Document<'static>, content_type = "application/problem+json"),
-        (status = 404, description = "No such session, or nobody of this number is attached",
-         body = Document<'static>, content_type = "application/problem+json"),
-        (status = 409, description = "It is the session's creator, who leaves with the session",
-         body = Document<'static>, content_type = "application/problem+json"),
-    )
-)]
-pub(super) async fn show_out(
-    State(app): State<Arc<AppState>>,
-    Path((id, participant)): Path<(String, String)>,
-    caller: Caller,
-) -> Result<StatusCode, Problem> {
-    let session = caller.session(&app, &id, Role::Owner)?;
-    let participant = participant.parse().map_err(|_| RevokeError::NoParticipant)?;
-    session.remove(participant).await?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
 impl From<RevokeError> for Problem {
     fn from(error: RevokeError) -> Problem {
         let status = match error {
             RevokeError::NoToken | RevokeError::NoParticipant => StatusCode::NOT_FOUND,
-            RevokeError::Creator => StatusCode::CONFLICT,
+            RevokeError::Creator | RevokeError::LastOwner => StatusCode::CONFLICT,
         };
         Problem::new(status, error.to_string())
     }

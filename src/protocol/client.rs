@@ -16,7 +16,7 @@ pub(crate) mod typescript;
 use table::RawTable;
 pub use table::{SortKey, TableFormat, TableQuestion, WhichTable};
 
-/// Longest cell or request id, in bytes: it is repeated in every event of the cell.
+/// Longest id of a cell, of a request or of a document's cell, in bytes: they are repeated in events.
 pub const MAX_ID_BYTES: usize = 128;
 
 /// Most expressions that may be evaluated after a cell, and the longest name of one, in bytes.
@@ -66,6 +66,8 @@ pub struct Execute {
     pub code: String,
     /// The client's name for the cell; `None`: the gateway gives one.
     pub id: Option<String>,
+    /// The document's cell that the code is from, repeated in the cell's events.
+    pub cell: Option<String>,
     /// Wall clock bound in milliseconds, at most the template's.
     pub timeout_ms: Option<u64>,
     /// If this cell does not end `ok`, cells queued behind it are cancelled.
@@ -103,6 +105,7 @@ impl Execute {
         let pair = |(name, value): (&String, &String)| name.len() + value.len();
         let comm = self.comm.as_ref().map_or(0, |comm| comm.bytes());
         let pairs = self.env.iter().chain(&self.user_expressions);
+        // `cell` is bounded, as the id is.
         self.code.len() + pairs.map(pair).sum::<usize>() + comm
     }
 }
@@ -200,6 +203,9 @@ struct RawExecute {
     /// The client's name for the cell, unique in the session; the gateway gives one if it is
     /// absent.
     id: Option<String>,
+    /// The id of the document's cell that the code is from, at most 128 bytes; it is repeated in
+    /// `queued`, `started` and `done`.
+    cell: Option<String>,
     /// Wall clock for the cell, in milliseconds.
     timeout_ms: Option<u64>,
     /// Whether cells queued behind this one are cancelled if it fails; they are not unless told.
@@ -424,6 +430,11 @@ fn read(kind: &str, text: &str) -> Result<ClientMessage, Refusal> {
                 let message = "`timeout_ms` must be at least 1; leave it out for no timeout";
                 return Err(Refusal::new(ErrorCode::BadMessage, message));
             }
+            if raw.cell.as_ref().is_some_and(|cell| cell.is_empty() || cell.len() > MAX_ID_BYTES) {
+                let message =
+                    format!("`cell`, an id of the document's, has 1 to {MAX_ID_BYTES} bytes");
+                return Err(Refusal::new(ErrorCode::BadMessage, message));
+            }
             let env = raw.env.unwrap_or_default();
             let user_expressions = raw.user_expressions.unwrap_or_default();
             check_env(&env)
@@ -432,6 +443,7 @@ fn read(kind: &str, text: &str) -> Result<ClientMessage, Refusal> {
             ClientMessage::Execute(Execute {
                 code: raw.code,
                 id: raw.id,
+                cell: raw.cell,
                 timeout_ms: raw.timeout_ms,
                 stop_on_error: raw.stop_on_error.unwrap_or(false),
                 silent: raw.silent.unwrap_or(false),
@@ -561,6 +573,8 @@ mod tests {
             (r#"{"code":"1","timeout_ms":-5}"#, ErrorCode::BadMessage),
             (r#"{"code":"1","env":{"A=B":"1"}}"#, ErrorCode::BadMessage),
             (r#"{"code":"1","id":""}"#, ErrorCode::BadMessage),
+            (r#"{"code":"1","cell":""}"#, ErrorCode::BadMessage),
+            (r#"{"code":"1","cell":1}"#, ErrorCode::BadMessage),
             (r#"{"type":"input","id":"a"}"#, ErrorCode::BadMessage),
             (r#"{"type":"input","id":"a","text":"x","eof":true}"#, ErrorCode::BadMessage),
             (r#"{"type":"comm_msg"}"#, ErrorCode::BadMessage),
@@ -582,8 +596,11 @@ mod tests {
         ] {
             assert_eq!(code_of(text), code, "{text}");
         }
-        let long = format!(r#"{{"code":"1","id":"{}"}}"#, "x".repeat(MAX_ID_BYTES + 1));
-        assert_eq!(code_of(&long), ErrorCode::BadMessage);
+        for field in ["id", "cell"] {
+            let of = |bytes| format!(r#"{{"code":"1","{field}":"{}"}}"#, "x".repeat(bytes));
+            assert!(ClientMessage::parse(&of(MAX_ID_BYTES)).is_ok());
+            assert_eq!(code_of(&of(MAX_ID_BYTES + 1)), ErrorCode::BadMessage, "{field}");
+        }
     }
 
     #[test]

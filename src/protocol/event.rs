@@ -38,6 +38,9 @@ pub enum Event {
         position: usize,
         /// Name of the participant.
         by: Arc<str>,
+        /// The document's cell that the code is from, if `execute` named one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cell: Option<Arc<str>>,
     },
     /// A cell began to run.
     Started {
@@ -54,6 +57,9 @@ pub enum Event {
         /// It is no code but a message of a client on this comm.
         #[serde(skip_serializing_if = "Option::is_none")]
         comm_id: Option<String>,
+        /// The document's cell that the code is from, if `execute` named one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cell: Option<Arc<str>>,
     },
     /// Text of stdout.
     Stdout(Output),
@@ -161,6 +167,9 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         #[cfg_attr(test, ts(optional, type = "Record<string, ExpressionValue>"))]
         user_expressions: Option<JsonObject>,
+        /// The document's cell that the code is from, if `execute` named one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cell: Option<Arc<str>>,
     },
     /// What the sandbox uses; about once a second while a cell runs.
     Usage {

@@ -84,6 +84,14 @@ impl Audience {
         admitted.ok_or(AttachError::Invalid)
     }
 
+    /// A participant may do something else than before.
+    pub(super) fn on_rights_changed(&mut self, participant: ParticipantId) {
+        // One who was removed meanwhile has none.
+        if let Some(rights) = tokens::lock(&self.tokens).rights_of(participant) {
+            self.fanout.set_rights(participant, rights);
+        }
+    }
+
     /// A participant has joined.
     pub(super) fn on_joined(&mut self) {
         self.unattended_since = None;

@@ -20,7 +20,7 @@ use super::tokens::{Granted, TokenId};
 use crate::memory::{Account, charged_text};
 use crate::protocol::Reply;
 use crate::protocol::event::Sequenced;
-use crate::protocol::reply::{ParticipantInfo, Role};
+use crate::protocol::reply::{ParticipantInfo, Rights, Role};
 
 /// The seats of a session. Some are kept for those who may do more: however many viewers come,
 /// editors and owners find one, and however many editors, an owner.
@@ -137,6 +137,15 @@ impl Fanout {
     fn dismiss(&mut self, of: impl Fn(&Participant) -> bool, departure: &Departure) {
         for one in self.participants.extract_if(.., |one| of(one)) {
             one.outbox.close(departure.clone());
+            self.list += 1;
+        }
+    }
+
+    /// What a participant may do from now on; all are told in the next list.
+    pub(super) fn set_rights(&mut self, id: ParticipantId, rights: Rights) {
+        let participant = self.participants.iter_mut().find(|participant| participant.id == id);
+        if let Some(participant) = participant.filter(|one| one.rights != rights) {
+            participant.rights = rights;
             self.list += 1;
         }
     }

@@ -31,7 +31,7 @@ pub(super) struct Participant {
     pub(super) token: TokenId,
     /// Shown to others.
     pub(super) name: Arc<str>,
-    /// What it may do.
+    /// What it may do now.
     pub(super) rights: Rights,
     pub(super) outbox: Arc<Outbox>,
     /// Which list of participants it was told last.

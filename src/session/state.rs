@@ -123,6 +123,8 @@ pub enum Effect {
 struct Waiting {
     number: u32,
     id: Arc<str>,
+    /// The document's cell that it is from.
+    cell: Option<Arc<str>>,
     by: Arc<str>,
     execute: Execute,
     /// The memory of `execute`.
@@ -383,7 +385,8 @@ impl State {
         let code = ByteString::from(cell.execute.code);
         let (id, by) = (Arc::clone(&cell.id), cell.by);
         let comm_id = cell.execute.comm.map(|comm| comm.comm_id);
-        self.emit(Event::Started { id, code, execution_count, by, comm_id });
+        let of_document = cell.cell.clone();
+        self.emit(Event::Started { id, code, execution_count, by, comm_id, cell: of_document });
         let mut running = Running::new(
             number,
             cell.id,
@@ -393,6 +396,7 @@ impl State {
             self.rules.output_bytes,
         );
         running.place = cell.place;
+        running.cell = cell.cell;
         self.running = Some(running);
     }
 
@@ -453,6 +457,7 @@ impl State {
             usage,
             detail,
             user_expressions,
+            cell: running.cell,
         });
     }
 
@@ -472,6 +477,7 @@ impl State {
             usage: DoneUsage::default(),
             detail: Some(why.to_owned()),
             user_expressions: None,
+            cell: cell.cell,
         });
     }
 

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use super::state::ParticipantId;
 use crate::id::Token;
-use crate::protocol::reply::{Rights, Role};
+use crate::protocol::reply::{Rights, RightsChange, RightsError, Role};
 
 /// Most share links that are valid at one time. More would be a leak of links, not a use.
 const SHARED: usize = 256;
@@ -129,6 +129,25 @@ pub enum RevokeError {
     /// It is the creator's.
     #[error("this is the token of the session's creator, which ends with the session; end that")]
     Creator,
+    /// It would leave the session without an owner.
+    #[error("no owner would be left; make another participant an owner first, or end the session")]
+    LastOwner,
+}
+
+/// Why what a participant may do is not changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeRightsError {
+    /// No participant is attached under this number.
+    #[error("there is no participant of this number; `participants` tells who is attached")]
+    NoParticipant,
+    /// It would leave the session without an owner, at once or when the tokens of the others expire.
+    #[error(
+        "no other owner is here for as long as this one; make another participant an owner first"
+    )]
+    LastOwner,
+    /// There are no such rights.
+    #[error(transparent)]
+    Rights(#[from] RightsError),
 }
 
 /// For a look or a change, never across an await.
@@ -345,7 +364,13 @@ impl Tokens {
                 gone.push(record.info.id);
             }
         }
-        let revoked = self.records.extract_if(.., |record| gone.contains(&record.info.id));
+        let is_gone = |record: &Record| gone.contains(&record.info.id);
+        let is_owner =
+            |record: &Record| !record.info.link && record.info.rights.role == Role::Owner;
+        if !self.records.iter().any(|record| is_owner(record) && !is_gone(record)) {
+            return Err(RevokeError::LastOwner);
+        }
+        let revoked = self.records.extract_if(.., |record| is_gone(record));
         let revoked: Vec<Record> = revoked.collect();
         if revoked.is_empty() {
             return Err(RevokeError::NoToken);
@@ -364,6 +389,49 @@ impl Tokens {
         self.revoke(own.ok_or(RevokeError::NoParticipant)?.info.id)
     }
 
+    /// Changes what a participant may do, now and when it comes back with its own token. Share links
+    /// that it made and that give more than it has now are revoked, as it knows them and could let
+    /// itself in by one; who came by them stays.
+    pub(super) fn change_rights(
+        &mut self,
+        participant: ParticipantId,
+        change: RightsChange,
+        now: SystemTime,
+    ) -> Result<(), ChangeRightsError> {
+        let present = Bearer::Present(participant);
+        let is_own = |record: &Record| record.bearer == present && record.is_valid(now);
+        let at = self.records.iter().position(is_own).ok_or(ChangeRightsError::NoParticipant)?;
+        let own = &self.records[at];
+        let (id, before) = (own.info.id, own.info.rights);
+        let after = change.applied_to(before)?;
+        let is_demoted = before.role == Role::Owner && after.role != Role::Owner;
+        if is_demoted && !self.records.iter().any(|other| other.is_owner_beside(own, now)) {
+            return Err(ChangeRightsError::LastOwner);
+        }
+        if after == before {
+            return Ok(());
+        }
+        self.records[at].info.rights = after;
+        let gives_more = |record: &&Record| {
+            let is_link = record.bearer == Bearer::Anybody && record.info.parent == Some(id);
+            is_link && !after.covers(record.info.rights)
+        };
+        let links: Vec<TokenId> =
+            self.records.iter().filter(gives_more).map(|record| record.info.id).collect();
+        for link in links {
+            self.forget(link);
+        }
+        self.note_change();
+        Ok(())
+    }
+
+    /// What a participant who is attached may do.
+    pub(super) fn rights_of(&self, participant: ParticipantId) -> Option<Rights> {
+        let present = Bearer::Present(participant);
+        let own = self.records.iter().find(|record| record.bearer == present)?;
+        Some(own.info.rights)
+    }
+
     /// All that are valid now, in the order they were made.
     pub(super) fn list(&self, now: SystemTime) -> Vec<TokenInfo> {
         let valid = self.records.iter().filter(|record| record.is_valid(now));
@@ -374,6 +442,20 @@ impl Tokens {
 impl Record {
     fn is_valid(&self, now: SystemTime) -> bool {
         self.info.expires.is_none_or(|expires| now < expires)
+    }
+
+    /// Whether the session keeps an owner by this token when that of `other` is none any more, for as
+    /// long as the other is valid. The creator may come back at any time; of those who have left,
+    /// nobody else is counted on, nor is anybody who has got a link.
+    fn is_owner_beside(&self, other: &Record, now: SystemTime) -> bool {
+        let is_another = self.info.id != other.info.id && self.info.rights.role == Role::Owner;
+        let is_here = self.bearer.present().is_some() || self.info.id == CREATOR;
+        let outlasts = match (self.info.expires, other.info.expires) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(this), Some(other)) => this >= other,
+        };
+        is_another && is_here && outlasts && self.is_valid(now)
     }
 
     fn granted(&self) -> Granted {
@@ -392,152 +474,4 @@ impl Bearer {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const START: SystemTime = SystemTime::UNIX_EPOCH;
-    const MINUTE: Duration = Duration::from_secs(60);
-
-    fn tokens() -> (Tokens, Credential) {
-        let owner = Token::new("o");
-        (Tokens::new(owner.clone(), START), Credential::Token(owner))
-    }
-
-    fn by(granted: &Granted) -> Credential {
-        Credential::Token(granted.token.clone())
-    }
-
-    #[test]
-    fn a_token_gives_its_role_until_it_expires() {
-        let (mut tokens, owner) = tokens();
-        assert_eq!(tokens.role("o", START), Some(Role::Owner));
-        assert_eq!(tokens.role("", START), None);
-        let viewer = tokens.grant(&owner, Role::Viewer.into(), Some(MINUTE), START).unwrap();
-        let editor = tokens.grant(&owner, Role::Editor.into(), None, START).unwrap();
-        let role = |granted: &Granted, at| tokens.role(granted.token.reveal(), at);
-        assert_eq!(role(&viewer, START), Some(Role::Viewer));
-        assert_eq!(role(&viewer, START + MINUTE), None);
-        assert_eq!(role(&editor, START + 9 * MINUTE), Some(Role::Editor));
-    }
-
-    #[test]
-    fn a_credential_has_the_rights_of_its_token_and_the_gateways_is_an_owners() {
-        let (mut tokens, owner) = tokens();
-        let runs = Rights { role: Role::Editor, run: true, edit: false };
-        let link = tokens.grant(&owner, runs, Some(MINUTE), START).unwrap();
-        let own = tokens.admit(&by(&link), 1, START).unwrap().unwrap();
-        assert_eq!(own.info.rights, runs);
-        assert_eq!(tokens.rights(&by(&own), START), Some(runs));
-        assert_eq!(tokens.rights(&by(&own), START + MINUTE), None);
-        assert_eq!(tokens.rights(&Credential::Gateway, START), Some(Role::Owner.into()));
-        // No token gives more than the one it is made with.
-        let more = tokens.grant(&by(&own), Role::Editor.into(), None, START);
-        assert!(matches!(more, Err(GrantError::BeyondOwn)), "{more:?}");
-        assert!(tokens.grant(&by(&own), runs, None, START).is_ok());
-    }
-
-    #[test]
-    fn whoever_asked_is_told_when_tokens_open_less() {
-        let (mut tokens, owner) = tokens();
-        let mut changes = tokens.changes();
-        let mut have_changed = || {
-            let changed = changes.has_changed().unwrap();
-            changes.mark_unchanged();
-            changed
-        };
-        let link = tokens.grant(&owner, Role::Viewer.into(), Some(MINUTE), START).unwrap();
-        let other = tokens.grant(&owner, Role::Viewer.into(), Some(2 * MINUTE), START).unwrap();
-        assert!(have_changed(), "one of them is the next to expire");
-        tokens.admit(&by(&other), 1, START).unwrap();
-        tokens.expire(START);
-        assert!(!have_changed());
-        assert_eq!(tokens.next_expiry(), Some(START + MINUTE));
-        tokens.expire(START + MINUTE);
-        assert!(have_changed());
-        assert_eq!(tokens.revoke(link.info.id), Err(RevokeError::NoToken));
-        assert!(!have_changed());
-        tokens.remove(1).unwrap();
-        assert!(have_changed());
-        tokens.revoke(other.info.id).unwrap();
-        assert!(have_changed());
-    }
-
-    #[test]
-    fn tokens_are_bounded_and_the_expired_make_room() {
-        let (mut tokens, owner) = tokens();
-        let mut grant = |lifetime, at| tokens.grant(&owner, Role::Viewer.into(), lifetime, at);
-        for _ in 0..SHARED {
-            grant(Some(MINUTE), START).unwrap();
-        }
-        assert!(matches!(grant(None, START), Err(GrantError::TooMany)));
-        assert!(grant(None, START + MINUTE).is_ok());
-    }
-
-    #[test]
-    fn what_is_made_with_a_token_ends_no_later_and_is_revoked_with_it() {
-        let (mut tokens, owner) = tokens();
-        let link = tokens.grant(&owner, Role::Owner.into(), Some(MINUTE), START).unwrap();
-        let other = tokens.grant(&owner, Role::Viewer.into(), None, START).unwrap();
-        let own = tokens.admit(&by(&link), 7, START).unwrap().unwrap();
-        assert_ne!(own.token.reveal(), link.token.reveal());
-        for lifetime in [None, Some(9 * MINUTE), Some(MINUTE / 2)] {
-            let child = tokens.grant(&by(&own), Role::Owner.into(), lifetime, START).unwrap().info;
-            let most = lifetime.unwrap_or(MINUTE).min(MINUTE);
-            assert_eq!((child.expires, child.parent), (Some(START + most), Some(own.info.id)));
-        }
-        let join = tokens.list(START).pop().unwrap();
-        assert_eq!(join.parent, Some(own.info.id));
-        assert_eq!(tokens.list(START).len(), 7);
-        assert_eq!(tokens.revoke(link.info.id), Ok(vec![7]));
-        let left: Vec<_> = tokens.list(START).iter().map(|info| info.id).collect();
-        assert_eq!(left, [CREATOR, other.info.id]);
-        assert_eq!(tokens.revoke(link.info.id), Err(RevokeError::NoToken));
-        assert_eq!(tokens.revoke(CREATOR), Err(RevokeError::Creator));
-        assert!(tokens.admit(&by(&own), 8, START).unwrap().is_none());
-        let grant = tokens.grant(&by(&link), Role::Viewer.into(), None, START);
-        assert!(matches!(grant, Err(GrantError::Invalid)));
-    }
-
-    #[test]
-    fn a_participant_is_its_own_token_and_two_by_one_link_are_two() {
-        let (mut tokens, owner) = tokens();
-        let link = tokens.grant(&owner, Role::Editor.into(), None, START).unwrap();
-        let ada = tokens.admit(&by(&link), 1, START).unwrap().unwrap();
-        let bob = tokens.admit(&by(&link), 2, START).unwrap().unwrap();
-        assert_ne!(ada.info.id, bob.info.id);
-        assert_eq!([&link, &ada, &bob].map(|one| one.info.link), [true, false, false]);
-        assert_eq!(tokens.who(&by(&link), START), Some((Role::Editor, None)));
-        assert_eq!(tokens.who(&by(&ada), START), Some((Role::Editor, Some(ada.info.id))));
-        assert_eq!(tokens.who(&Credential::Gateway, START), Some((Role::Owner, None)));
-        let back = tokens.admit(&by(&ada), 3, START).unwrap().unwrap();
-        assert_eq!((back.info.id, back.token.reveal()), (ada.info.id, ada.token.reveal()));
-        // Whom one is known by is the newest connection.
-        assert_eq!(tokens.remove(1), Err(RevokeError::NoParticipant));
-        assert_eq!(tokens.remove(3), Ok(vec![3]));
-        assert!(tokens.role(bob.token.reveal(), START).is_some());
-    }
-
-    #[test]
-    fn of_those_who_left_the_least_and_oldest_are_forgotten_but_not_what_they_made() {
-        let (mut tokens, owner) = tokens();
-        tokens.admit(&owner, 1, START).unwrap();
-        tokens.leave(1);
-        let ada = tokens.admit(&Credential::Gateway, 2, START).unwrap().unwrap();
-        tokens.leave(2);
-        let link = tokens.grant(&by(&ada), Role::Viewer.into(), None, START).unwrap();
-        let mut viewers = Vec::new();
-        for number in 3..3 + AWAY as u32 + 10 {
-            viewers.push(tokens.admit(&by(&link), number, START).unwrap().unwrap());
-            tokens.leave(number);
-        }
-        let known = |one: &Granted| tokens.role(one.token.reveal(), START).is_some();
-        assert!(known(&ada) && known(&link), "an owner stays");
-        assert_eq!(viewers.iter().map(known).filter(|known| !known).count(), 11);
-        assert!(!known(&viewers[10]) && known(&viewers[11]));
-        assert_eq!(tokens.list(START).len(), 2 + AWAY);
-        // One who is forgotten is not what it made.
-        tokens.forget(ada.info.id);
-        let listed = tokens.list(START).into_iter().find(|info| info.id == link.info.id);
-        assert_eq!(listed.unwrap().parent, None);
-    }
-}
+mod tests;

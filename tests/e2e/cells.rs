@@ -24,6 +24,7 @@ cases![
     code_that_does_not_parse_is_an_error,
     system_exit_keeps_the_state,
     a_silent_cell_is_not_counted,
+    the_documents_cell_is_repeated,
     variables_of_a_cell_last_as_long_as_it,
     an_error_cancels_what_was_built_on_it,
 ];
@@ -178,6 +179,23 @@ async fn a_silent_cell_is_not_counted(stage: &Stage) {
     assert!(cell.done().get("execution_count").is_none());
     assert_eq!(client.run("1").await.done()["execution_count"], 1);
     assert_eq!(client.run("1/0").await.done()["execution_count"], 2);
+    client.end().await;
+}
+
+async fn the_documents_cell_is_repeated(stage: &Stage) {
+    let mut client = stage.session().await;
+    for cell in [json!("ü".repeat(64)), Value::Null] {
+        let run = client.run_with("print(1)", json!({"cell": cell})).await;
+        for event in &run.events {
+            let tells = ["queued", "started", "done"].contains(&text(event, "type"));
+            let told = if tells { cell.clone() } else { Value::Null };
+            assert_eq!(event["cell"], told, "{event}");
+            assert_eq!(event.get("cell").is_some(), told.is_string(), "{event}");
+        }
+    }
+    let id = client.execute_with("1", json!({"cell": "ü".repeat(65)})).await;
+    let refused = client.until_of("protocol_error", &id).await;
+    assert_eq!(refused["code"], "bad_message", "{refused}");
     client.end().await;
 }
 

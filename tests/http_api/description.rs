@@ -10,7 +10,7 @@ use crate::requests::{anonymous, ask};
 cases![the_description_is_whole, every_route_that_is_described_is_there];
 
 /// The routes of the contract.
-const ROUTES: [(&str, &str); 20] = [
+const ROUTES: [(&str, &str); 21] = [
     ("get", "/ws"),
     ("get", "/healthz"),
     ("get", "/readyz"),
@@ -22,6 +22,7 @@ const ROUTES: [(&str, &str); 20] = [
     ("post", "/v1/sessions/{id}/tokens"),
     ("get", "/v1/sessions/{id}/tokens"),
     ("delete", "/v1/sessions/{id}/tokens/{token}"),
+    ("patch", "/v1/sessions/{id}/participants/{participant}"),
     ("delete", "/v1/sessions/{id}/participants/{participant}"),
     ("get", "/v1/sessions/{id}/cells/{cell}/output"),
     ("get", "/v1/sessions/{id}/files"),
@@ -108,7 +109,9 @@ async fn every_route_that_is_described_is_there(stage: &Stage) {
             .replace("{token}", "99")
             .replace("{participant}", "99");
         let body = match path {
-            "/v1/sessions/{id}/tokens" => json!({"role": "viewer"}),
+            "/v1/sessions/{id}/tokens" | "/v1/sessions/{id}/participants/{participant}" => {
+                json!({"role": "viewer"})
+            }
             _ => json!({"code": "1"}),
         };
         let name = method.to_uppercase();

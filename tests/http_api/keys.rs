@@ -26,6 +26,7 @@ cases![
     cells_are_bounded_for_all_and_for_each_address,
     a_session_lives_no_longer_than_its_key_says,
     a_link_gives_no_more_than_the_key,
+    changed_rights_give_no_more_than_the_key,
     a_page_uses_a_key_from_its_origins_alone,
     a_page_reads_answers_from_its_origins_alone,
     a_key_in_the_address_lets_its_origins_frame_the_page,
@@ -129,7 +130,7 @@ async fn handshake(gateway: &Gateway, request: Request) -> u16 {
 type Row = (&'static str, &'static str, [u16; 3]);
 
 /// All routes; ending the session comes last.
-const ROUTES: [Row; 20] = [
+const ROUTES: [Row; 21] = [
     ("get", "/ws", [426, 426, 426]), // each may connect: see the messages
     ("get", "/healthz", [200, 200, 200]),
     ("get", "/readyz", [200, 200, 200]),
@@ -141,6 +142,7 @@ const ROUTES: [Row; 20] = [
     ("post", "/v1/sessions/{id}/tokens", [401, 403, 201]),
     ("get", "/v1/sessions/{id}/tokens", [401, 200, 200]),
     ("delete", "/v1/sessions/{id}/tokens/{token}", [401, 404, 404]),
+    ("patch", "/v1/sessions/{id}/participants/{participant}", [401, 404, 404]),
     ("delete", "/v1/sessions/{id}/participants/{participant}", [401, 404, 404]),
     ("get", "/v1/sessions/{id}/cells/{cell}/output", [401, 404, 404]),
     ("get", "/v1/sessions/{id}/files", [401, 403, 200]),
@@ -507,6 +509,33 @@ async fn a_link_gives_no_more_than_the_key(stage: &Stage) {
         let id = guest.execute_with("1", json!({"env": {"A": "1"}})).await;
         assert_eq!(guest.until_of("protocol_error", &id).await["code"], "forbidden");
         guest.close().await;
+    }
+    gateway.stop().await;
+}
+
+async fn changed_rights_give_no_more_than_the_key(stage: &Stage) {
+    let gateway = gateway(stage);
+    let owner = session(&gateway, LESSON).await;
+    let path = format!("/v1/sessions/{}", owner.session());
+    let link = ask(&gateway, "POST", format!("{path}/tokens")).json(&json!({"role": "viewer"}));
+    let link = link.reply().await.json(201);
+    let mut guest = Client::join(&gateway, &link, None).await;
+    // The owner of a key's session changes rights, whatever the key says of sharing.
+    let participant = format!("{path}/participants/{}", guest.ready["participant"]);
+    let change = anonymous(&gateway, "PATCH", participant).token(&token_of(&owner));
+    let changed = change.json(&json!({"role": "owner"})).reply().await;
+    assert_eq!(changed.status, 204, "{changed:?}");
+    assert_eq!(guest.run("6 * 7").await.result(), "42");
+    let id = guest.execute_with("1", json!({"env": {"A": "1"}})).await;
+    assert_eq!(guest.until_of("protocol_error", &id).await["code"], "forbidden");
+    let token = token_of(&guest);
+    for (method, path, body) in [
+        ("GET", format!("{path}/files"), Value::Null),
+        ("PUT", format!("{path}/files/a"), Value::Null),
+        ("POST", format!("{path}/tokens"), json!({"role": "viewer"})),
+    ] {
+        let refused = anonymous(&gateway, method, path).token(&token).json(&body).reply().await;
+        assert!(refused.problem(403).contains("publishable key lesson"), "{method}");
     }
     gateway.stop().await;
 }

@@ -16,6 +16,8 @@ cases![
     a_token_can_expire,
     what_a_token_made_ends_with_it,
     a_participant_is_shown_out,
+    what_a_participant_may_do_is_changed,
+    rights_are_withheld_from_an_editor,
     odd_grants_are_refused,
     a_session_is_ended_by_its_owner,
 ];
@@ -270,6 +272,106 @@ async fn a_participant_is_shown_out(stage: &Stage) {
     owner.end().await;
 }
 
+/// Reads up to a list of participants in which the client itself has this role and these flags.
+async fn until_listed(client: &mut Client, rights: [Value; 3]) {
+    let number = client.ready["participant"].clone();
+    loop {
+        let list = client.until("participants").await["list"].clone();
+        let own = list.as_array().unwrap().iter().find(|one| one["id"] == number);
+        if own.is_some_and(|own| ["role", "run", "edit"].map(|field| own[field].clone()) == rights)
+        {
+            return;
+        }
+    }
+}
+
+async fn what_a_participant_may_do_is_changed(stage: &Stage) {
+    let gateway = stage.gateway();
+    let owner = stage.session().await;
+    let session = owner.session();
+    let own = client::text(&owner.ready, "token");
+    let link = grant(stage, session, own, json!({"role": "viewer"})).await;
+    let mut vera = Client::join(gateway, &link, None).await;
+    let token = client::text(&vera.ready, "token").to_owned();
+    let path = |one: &Value| format!("/v1/sessions/{session}/participants/{}", one["participant"]);
+    let of_vera = path(&vera.ready);
+    let change =
+        |path: &str, with: &str, asked: Value| ask(gateway, "PATCH", path).token(with).json(&asked);
+    for (asked, status) in [
+        (json!({}), 400),
+        (json!({"rol": "editor"}), 400),
+        (json!({"role": "king"}), 400),
+        (json!({"run": true}), 400),
+        (json!({"role": "editor", "run": false, "edit": false}), 400),
+    ] {
+        change(&of_vera, own, asked).reply().await.problem(status);
+    }
+    let editor = json!({"role": "editor", "edit": false});
+    change(&of_vera, &token, editor.clone()).reply().await.problem(403);
+    let nobody = format!("/v1/sessions/{session}/participants/99");
+    change(&nobody, own, editor.clone()).reply().await.problem(404);
+    let last = change(&path(&owner.ready), own, json!({"role": "editor"})).reply().await;
+    assert!(last.problem(409).contains("make another participant an owner first"));
+    let changed = change(&of_vera, own, editor).reply().await;
+    assert_eq!((changed.status, changed.body.len()), (204, 0), "{changed:?}");
+    until_listed(&mut vera, [json!("editor"), Value::Null, json!(false)]).await;
+    assert_eq!(vera.run("6 * 7").await.result(), "42");
+    // It comes back as what it is now.
+    let mut vera = vera.resume(gateway).await;
+    assert_eq!((&vera.ready["role"], &vera.ready["edit"]), (&json!("editor"), &json!(false)));
+    let flags = json!({"run": false, "edit": true});
+    let changed = change(&path(&vera.ready), own, flags).reply().await;
+    assert_eq!(changed.status, 204, "{changed:?}");
+    vera.send(json!({"type": "execute", "id": "no", "code": "1"})).await;
+    let refused = vera.until("protocol_error").await;
+    assert_eq!((&refused["code"], &refused["id"]), (&json!("forbidden"), &json!("no")));
+    let listed = ask(gateway, "GET", format!("/v1/sessions/{session}/tokens")).token(own);
+    let listed = listed.reply().await.json(200)["tokens"].clone();
+    let entry = listed.as_array().unwrap().last().unwrap();
+    let told = ["role", "run", "edit"].map(|field| entry.get(field).cloned());
+    assert_eq!(told, [Some(json!("editor")), Some(json!(false)), None], "{listed}");
+    owner.end().await;
+}
+
+async fn rights_are_withheld_from_an_editor(stage: &Stage) {
+    let gateway = stage.gateway();
+    let owner = stage.session().await;
+    let session = owner.session();
+    let own = client::text(&owner.ready, "token");
+    let edits = grant(stage, session, own, json!({"role": "editor", "run": false})).await;
+    let runs = grant(stage, session, own, json!({"role": "editor", "edit": false})).await;
+    let all = grant(stage, session, own, json!({"role": "editor", "run": true})).await;
+    for (granted, told) in [
+        (&edits, [Some(json!(false)), None]),
+        (&runs, [None, Some(json!(false))]),
+        (&all, [None, None]),
+    ] {
+        let joined = Client::join(gateway, granted, None).await;
+        for object in [granted, &joined.ready] {
+            assert_eq!(["run", "edit"].map(|field| object.get(field).cloned()), told, "{object}");
+        }
+        joined.close().await;
+    }
+    // Files are what cells run with: who may not run reads them and changes none.
+    let file = |method, path: &str, granted: &Value| {
+        let path = format!("/v1/sessions/{session}/{path}");
+        ask(gateway, method, path).token(client::text(granted, "token")).body("x")
+    };
+    assert_eq!(file("PUT", "files/a", &runs).reply().await.status, 201);
+    assert_eq!(file("GET", "files/a", &edits).reply().await.status, 200);
+    for (method, path) in [
+        ("PUT", "files/a"),
+        ("DELETE", "files/a"),
+        ("POST", "files/a?move_to=b"),
+        ("POST", "directories/d"),
+    ] {
+        let sentence = file(method, path, &edits).reply().await.problem(403);
+        assert!(sentence.contains("the right to run"), "{sentence}");
+    }
+    assert_eq!(file("DELETE", "files/a", &runs).reply().await.status, 204);
+    owner.end().await;
+}
+
 async fn odd_grants_are_refused(stage: &Stage) {
     let gateway = stage.gateway();
     let owner = stage.session().await;
@@ -279,6 +381,10 @@ async fn odd_grants_are_refused(stage: &Stage) {
         "{",
         "{}",
         "{\"role\": \"king\"}",
+        "{\"role\": \"editor\", \"run\": false, \"edit\": false}",
+        "{\"role\": \"owner\", \"run\": false}",
+        "{\"role\": \"viewer\", \"edit\": true}",
+        "{\"role\": \"editor\", \"run\": 0}",
         "{\"role\": \"viewer\", \"expires_in_ms\": 0}",
         "{\"role\": \"viewer\", \"expires_in_ms\": 31536000001}",
     ] {

@@ -27,11 +27,11 @@ use cellgate::id::Token;
 use cellgate::metrics::Metrics;
 use cellgate::protocol::client::{ClientMessage, Execute};
 use cellgate::protocol::event::EndReason;
-use cellgate::protocol::reply::Role;
+use cellgate::protocol::reply::{Rights, RightsChange, Role};
 use cellgate::sandbox::EndCause;
 use cellgate::session::{
-    AttachError, Attachment, Credential, Delivery, Departure, DetachedOutput, JoinRequest,
-    SessionConfig, SessionHandle,
+    AttachError, Attachment, ChangeRightsError, Credential, Delivery, Departure, DetachedOutput,
+    JoinRequest, SessionConfig, SessionHandle,
 };
 use cellgate::template::Limits;
 use cellgate_driver::wire::{Outcome, flag, kind};

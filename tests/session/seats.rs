@@ -97,3 +97,116 @@ async fn a_newer_connection_of_the_same_participant_takes_over() {
     assert_eq!(list, serde_json::json!([{"id": 2, "name": "ada", "role": "owner"}]));
     drop(driver);
 }
+
+/// The entry of a participant in the next list that tells something else of it than before.
+async fn entry_after(client: &mut Client, number: u32, before: &Value) -> Value {
+    loop {
+        let list = client.until("participants").await["list"].clone();
+        let entry = list.as_array().unwrap().iter().find(|one| one["id"] == number).cloned();
+        match entry {
+            Some(entry) if entry != *before => return entry,
+            _ => {}
+        }
+    }
+}
+
+/// What a message of each kind is answered with: its id, or the sentence of a refusal.
+async fn tries(client: &mut Client) -> Vec<String> {
+    let mut answers = Vec::new();
+    for text in [
+        r#"{"type": "interrupt", "id": "none"}"#,
+        r#"{"type": "input", "id": "none", "text": "1"}"#,
+        r#"{"type": "comm_msg", "id": "none", "comm_id": "w"}"#,
+        r#"{"type": "execute", "id": "none", "code": "1"}"#,
+    ] {
+        client.seat.send(ClientMessage::parse(text)).await.unwrap();
+        let answer = client.until("protocol_error").await;
+        assert_eq!((&answer["code"], &answer["id"]), (&"forbidden".into(), &"none".into()));
+        answers.push(answer["message"].as_str().unwrap().to_owned());
+    }
+    answers.dedup();
+    answers
+}
+
+fn number_of(ready: &Value) -> u32 {
+    u32::try_from(ready["participant"].as_u64().unwrap()).unwrap()
+}
+
+fn change(role: Option<Role>, run: Option<bool>, edit: Option<bool>) -> RightsChange {
+    RightsChange { role, run, edit }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_who_may_not_run_is_refused_at_once_and_after_coming_back() {
+    let Stage { handle, mut driver, .. } = usual().await;
+    let mut ed = Client::seated(&handle, role(&handle, "ed", Role::Editor)).await;
+    let ready = ed.until("ready").await;
+    let (number, changed) = (number_of(&ready), handle.rights_changed());
+    let own = Credential::Token(Token::new(ready["token"].as_str().unwrap()));
+    ed.execute("before").await;
+    let cell = driver.expect(kind::EXECUTE).await;
+    handle.change_rights(number, change(None, Some(false), None)).await.unwrap();
+    assert!(changed.has_changed().unwrap());
+    let edits = Rights { role: Role::Editor, run: false, edit: true };
+    assert_eq!(handle.rights(&own), Some(edits));
+    assert!(edits.may_edit_document() && !edits.may_run());
+    let told = serde_json::json!({"id": number, "name": "ed", "role": "editor", "run": false});
+    let all = serde_json::json!({"id": number, "name": "ed", "role": "editor"});
+    assert_eq!(entry_after(&mut ed, number, &all).await, told);
+    let [refused] = &tries(&mut ed).await[..] else { panic!("several sentences") };
+    assert!(refused.contains("but not run cells; ask an owner"), "{refused}");
+    // What was accepted before runs to its end, and questions are answered.
+    driver.done(cell, Outcome::Ok).await;
+    assert_eq!(ed.until("done").await["id"], "before");
+    let question = r#"{"type": "complete", "id": "q", "code": "x", "cursor": 1}"#;
+    ed.seat.send(ClientMessage::parse(question)).await.unwrap();
+    driver.expect(kind::REQUEST).await;
+    // It comes back as who it is.
+    let back = JoinRequest { credential: own.clone(), ..join("ed") };
+    let mut ed = Client::seated(&handle, back).await;
+    let ready = ed.until("ready").await;
+    assert_eq!([&ready["run"], &ready["edit"]], [&Value::Bool(false), &Value::Null]);
+    assert_eq!(tries(&mut ed).await.len(), 1);
+    // The other half is withheld instead: it runs, and changes nothing in the document.
+    let runs = change(None, Some(true), Some(false));
+    handle.change_rights(number_of(&ready), runs).await.unwrap();
+    ed.execute("after").await;
+    assert_eq!(ed.until("queued").await["id"], "after");
+    let rights = handle.rights(&own).unwrap();
+    assert!(rights.may_run() && !rights.may_edit_document());
+    let nothing = handle.change_rights(number_of(&ready), change(None, Some(false), None)).await;
+    let sentence = nothing.unwrap_err().to_string();
+    assert!(sentence.contains("make it a viewer"), "{sentence}");
+    handle.change_rights(99, runs).await.unwrap_err();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_viewer_becomes_an_owner_and_the_creator_a_viewer_but_never_the_last_owner() {
+    let Stage { handle, mut driver, .. } = usual().await;
+    let mut ada = Client::seated(&handle, creator()).await;
+    let first = number_of(&ada.until("ready").await);
+    let mut vera = Client::seated(&handle, role(&handle, "vera", Role::Viewer)).await;
+    let second = number_of(&vera.until("ready").await);
+    let [refused] = &tries(&mut vera).await[..] else { panic!("several sentences") };
+    assert!(refused.contains("needs the role editor"), "{refused}");
+    let [to_viewer, to_owner] =
+        [Role::Viewer, Role::Owner].map(|role| change(Some(role), None, None));
+    let last = handle.change_rights(first, to_viewer).await;
+    assert_eq!(last, Err(ChangeRightsError::LastOwner));
+    handle.change_rights(second, to_owner).await.unwrap();
+    vera.execute("a").await;
+    assert_eq!(vera.until("queued").await["id"], "a");
+    let cell = driver.expect(kind::EXECUTE).await;
+    driver.done(cell, Outcome::Ok).await;
+    vera.until("done").await;
+    vera.seat.send(Ok(ClientMessage::Restart)).await.unwrap();
+    driver.expect(kind::RESTART).await;
+    handle.change_rights(first, to_viewer).await.unwrap();
+    let before = serde_json::json!({"id": first, "name": "ada", "role": "owner"});
+    assert_eq!(entry_after(&mut ada, first, &before).await["role"], "viewer");
+    assert_eq!(tries(&mut ada).await.len(), 1);
+    let last = handle.change_rights(second, to_viewer).await;
+    assert_eq!(last, Err(ChangeRightsError::LastOwner));
+    // The creator's token gives what the creator may do now.
+    assert_eq!(handle.role("t"), Some(Role::Viewer));
+}

@@ -33,6 +33,7 @@ pub(super) fn decode(kind: EventKind, json: &str) -> Result<Event, Error> {
                 usage,
                 detail,
                 user_expressions,
+                cell,
             } = serde_json::from_str(json)?;
             Event::Done {
                 id,
@@ -43,6 +44,7 @@ pub(super) fn decode(kind: EventKind, json: &str) -> Result<Event, Error> {
                 usage,
                 detail,
                 user_expressions,
+                cell,
             }
         }
         EventKind::CommOpen => Event::CommOpen(serde_json::from_str(json)?),
@@ -63,6 +65,7 @@ struct Done {
     usage: DoneUsage,
     detail: Option<String>,
     user_expressions: Option<JsonObject>,
+    cell: Option<Arc<str>>,
 }
 
 /// Fields of `result` and `display`. By themselves, because serde cannot read raw JSON in an

@@ -11,7 +11,7 @@ use super::Actor;
 use crate::keys::KeyConfig;
 use crate::protocol::client::ClientMessage;
 use crate::protocol::refusal::{ErrorCode, Refusal};
-use crate::protocol::reply::{Ready, ReadyAllowed, ReadyLimits, Role};
+use crate::protocol::reply::{Ready, ReadyAllowed, ReadyLimits, Rights, Role};
 use crate::protocol::{self, Reply};
 use crate::session::state::ParticipantId;
 use crate::session::tokens::Granted;
@@ -25,10 +25,11 @@ impl Actor {
                 self.audience.fanout.remove(&participants, &departure);
                 self.audience.note_emptiness();
             }
+            Command::RightsChanged { participant } => self.audience.on_rights_changed(participant),
             Command::Message { from, message, _charge } => {
                 let Some(participant) = self.audience.fanout.get(from) else { return };
                 let name = Arc::clone(&participant.name);
-                match message.and_then(|message| permitted(participant.rights.role, message)) {
+                match message.and_then(|message| permitted(participant.rights, message)) {
                     Ok(message) => {
                         // A page's heartbeat is no activity, nor is a message that was refused.
                         if !matches!(message, ClientMessage::Ping { .. }) {
@@ -111,23 +112,27 @@ impl Actor {
     }
 }
 
-/// What a role may say.
-fn permitted(role: Role, message: ClientMessage) -> Result<ClientMessage, Refusal> {
-    let least = match &message {
-        ClientMessage::Ping { .. } | ClientMessage::Ack { .. } => Role::Viewer,
+/// Lets a message pass that a participant with these rights may send.
+fn permitted(rights: Rights, message: ClientMessage) -> Result<ClientMessage, Refusal> {
+    let (least, runs) = match &message {
+        ClientMessage::Ping { .. } | ClientMessage::Ack { .. } => (Role::Viewer, false),
+        // Questions run no cell; who edits wants completions.
+        ClientMessage::Query(_) => (Role::Editor, false),
         ClientMessage::Execute(_)
         | ClientMessage::Interrupt { .. }
-        | ClientMessage::Input { .. }
-        | ClientMessage::Query(_) => Role::Editor,
+        | ClientMessage::Input { .. } => (Role::Editor, true),
         // These take the variables of all participants.
-        ClientMessage::Restart | ClientMessage::End => Role::Owner,
+        ClientMessage::Restart | ClientMessage::End => (Role::Owner, true),
     };
-    if role.covers(least) {
+    let held = rights.role;
+    let text = if !held.covers(least) {
+        let (needed, held) = (least.name(), held.name());
+        format!("this needs the role {needed}, and yours is {held}; ask an owner for a link")
+    } else if runs && !rights.may_run() {
+        "you may edit the document but not run cells; ask an owner for the right to run".to_owned()
+    } else {
         return Ok(message);
-    }
-    let (needed, held) = (least.name(), role.name());
-    let text =
-        format!("this needs the role {needed}, and yours is {held}; ask an owner for a link");
+    };
     let refusal = Refusal::new(ErrorCode::Forbidden, text);
     Err(match message.id() {
         Some(id) => refusal.of(id),

@@ -298,6 +298,7 @@ fn the_first_frame_of_a_cell_is_overwritten_like_any_other() {
         execution_count: None,
         by: "x".into(),
         comm_id: None,
+        cell: None,
     };
     let status = Event::Status { state: SessionState::Busy };
     let mut log = EventLog::new(64 << 10, 0);

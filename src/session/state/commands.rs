@@ -60,12 +60,15 @@ impl State {
             let message = "a cell of this id was accepted before; ids are used once";
             return Err(named(Refusal::new(ErrorCode::DuplicateId, message)));
         };
+        let cell: Option<Arc<str>> = execute.cell.as_deref().map(Arc::from);
         let position = self.waiting.len() + usize::from(self.running.is_some());
         // Messages on comms are many and short: clients are not told that one waits.
         if execute.comm.is_none() {
-            self.emit(Event::Queued { id: Arc::clone(&id), position, by: Arc::clone(by) });
+            let (id, by, cell) = (Arc::clone(&id), Arc::clone(by), cell.clone());
+            self.emit(Event::Queued { id, position, by, cell });
         }
-        self.waiting.push_back(Waiting { number, id, by: Arc::clone(by), execute, charge, place });
+        let by = Arc::clone(by);
+        self.waiting.push_back(Waiting { number, id, cell, by, execute, charge, place });
         self.start_next();
         Ok(())
     }

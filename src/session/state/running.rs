@@ -37,6 +37,8 @@ pub(super) struct Running {
     pub(super) stop: Option<Stop>,
     /// The values of its expressions, if they have come, and their memory.
     pub(super) user_expressions: Option<(JsonObject, Charge)>,
+    /// The document's cell that it is from.
+    pub(super) cell: Option<Arc<str>>,
     /// Its place among the cells of a publishable key, given back when it has ended.
     pub(super) place: Option<QuotaShare>,
     decoders: [TextDecoder; 2],
@@ -63,6 +65,7 @@ impl Running {
             stop_on_error,
             stop: None,
             user_expressions: None,
+            cell: None,
             place: None,
             decoders: Default::default(),
             budget: budget.map(Budget::new),

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use cellgate_driver::wire::{CellUsage, Done, ExitCause, Exited, Outcome, Usage};
+use serde_json::Value;
 
 use super::*;
 use crate::keys::{KeyConfig, PublishableKey};
@@ -198,6 +199,40 @@ fn messages_on_comms_wait_with_the_cells() {
     assert_eq!(restarted, ["done q Cancelled", "→restart", "arm 60000", "restarting"]);
     let ended = story.hear(exited(4, ExitCause::Restart, true, 9));
     assert_eq!(ended[0], "done o Interrupted state lost");
+}
+
+/// Takes what is told next of cells: the type of each event and, if it has one, its `cell`.
+fn cells_of_document(story: &mut Story) -> Vec<(String, Value)> {
+    let effects = story.0.take_effects();
+    let events = effects.iter().filter_map(|effect| match effect {
+        Effect::Emit(event) => Some(serde_json::to_value(event).unwrap()),
+        _ => None,
+    });
+    let of_cells = events.filter(|event| event["id"].is_string());
+    of_cells.map(|one| (one["type"].as_str().unwrap().to_owned(), one["cell"].clone())).collect()
+}
+
+#[test]
+fn the_documents_cell_is_told_with_all_that_becomes_of_a_run() {
+    let mut story = Story::new(rules());
+    for message in [
+        r#"{"code": "1", "id": "a", "cell": "first"}"#,
+        r#"{"code": "2", "id": "b", "cell": "first"}"#,
+        r#"{"code": "3", "id": "c"}"#,
+    ] {
+        story.0.on_message(1, &by(), ClientMessage::parse(message).unwrap());
+    }
+    let told = |list: &[(&str, Option<&str>)]| -> Vec<(String, Value)> {
+        list.iter().map(|(kind, cell)| (kind.to_string(), serde_json::json!(cell))).collect()
+    };
+    let first = Some("first");
+    let begun = [("queued", first), ("started", first), ("queued", first), ("queued", None)];
+    assert_eq!(cells_of_document(&mut story), told(&begun));
+    // One that is cancelled and one that runs, and one that is of no cell.
+    story.0.on_message(1, &by(), ClientMessage::Interrupt { id: Some("b".into()) });
+    story.0.on_driver(done(1, Outcome::Ok, 5));
+    let ended = [("done", first), ("done", first), ("started", None)];
+    assert_eq!(cells_of_document(&mut story), told(&ended));
 }
 
 #[test]

@@ -31,6 +31,8 @@ export interface RunOptions {
   onEvent?(event: SessionEvent): void;
   /** Interrupts the cell when aborted; the promise still settles with how it ended. */
   signal?: AbortSignal;
+  /** The id of the document's cell that the code is from, repeated in `queued`, `started` and `done`. */
+  cell?: string;
   /** Wall clock for the cell, in milliseconds. */
   timeoutMs?: number;
   /** Cancels the cells behind this one if it fails. */

@@ -3,8 +3,11 @@
 import { RequestFailed } from "./errors.js";
 import type { Directory, Ready, Role } from "./protocol.js";
 
+/** What is withheld from an editor: `run: false` to run no cells and change no files, `edit: false` to change nothing in the document. */
+export interface Withheld { run?: boolean; edit?: boolean }
+
 /** A token that opens a session, without its secret. Times are Unix milliseconds. */
-export interface SessionToken {
+export interface SessionToken extends Withheld {
   id: number;
   role: Role;
   created: number;
@@ -19,7 +22,7 @@ export interface SessionToken {
 }
 
 /** A new share link's token, and the number it is listed and revoked by. */
-export interface Grant { token: string; id: number; role: Role; expires: number | null }
+export interface Grant extends Withheld { token: string; id: number; role: Role; expires: number | null }
 
 /** What a file can be written from. */
 export type FileBody = Blob | ArrayBuffer | Uint8Array<ArrayBuffer> | string;
@@ -127,13 +130,9 @@ export class Files {
     return (await this.grant(role)).token;
   }
 
-  /** Makes a token for this session with that role; answers its number too. */
-  async grant(role: Role): Promise<Grant> {
-    const response = await this.#fetch("tokens", {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify({ role }),
-    });
+  /** Makes a token for this session with that role, of which an editor's may be less; answers its number too. */
+  async grant(role: Role, { run, edit }: Withheld = {}): Promise<Grant> {
+    const response = await this.#fetch("tokens", json("POST", { role, run, edit }));
     return (await response.json()) as Grant;
   }
 
@@ -145,6 +144,11 @@ export class Files {
   /** Revokes a token with all that was made with it: who is in by them has to leave. For owners. */
   async revoke(token: number): Promise<void> {
     await this.#fetch(`tokens/${token}`, { method: "DELETE" });
+  }
+
+  /** Changes what a participant may do, from its next message on; what is left out stays as it is. For owners. */
+  async changeRights(participant: number, change: { role?: Role } & Withheld): Promise<void> {
+    await this.#fetch(`participants/${participant}`, json("PATCH", change));
   }
 
   /** Shows a participant out; the link it came by stays valid. For owners. */
@@ -166,6 +170,10 @@ export class Files {
     if (!response.ok) throw new RequestFailed(response.status, await problem(response));
     return response;
   }
+}
+
+function json(method: string, body: object): RequestInit {
+  return { method, headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
 }
 
 function encodePath(path: string): string {

@@ -117,7 +117,18 @@ export class Session implements AsyncIterable<SessionEvent | Gap> {
   /** This participant's own: resumes the session as it; for others there is `files.share`. */
   get token(): string { return this.ready.token; }
 
-  get role(): Role { return this.ready.role; }
+  /** What this participant may do now: an owner may have changed it since `ready`. */
+  get role(): Role { return this.#rights.role; }
+
+  /** Whether this participant may run cells now, and change files. */
+  get mayRun(): boolean { return this.role !== "viewer" && this.#rights.run !== false; }
+
+  /** Whether this participant may change the document now. */
+  get mayEdit(): boolean { return this.role !== "viewer" && this.#rights.edit !== false; }
+
+  get #rights(): Pick<Participant, "role" | "run" | "edit"> {
+    return this.#participants.find(({ id }) => id === this.ready.participant) ?? this.ready;
+  }
 
   /** What the session is doing, as far as is known. */
   get state(): SessionState { return this.#state; }
@@ -157,6 +168,7 @@ export class Session implements AsyncIterable<SessionEvent | Gap> {
       type: "execute",
       code,
       id: options.id ?? randomId(),
+      ...(options.cell !== undefined && { cell: options.cell }),
       ...(options.timeoutMs !== undefined && { timeout_ms: options.timeoutMs }),
       ...(options.stopOnError && { stop_on_error: true }),
       ...(options.silent && { silent: true }),

@@ -23,6 +23,8 @@ export type ClientMessage = { type: "execute",
   code: string,
   /** The client's name for the cell, unique in the session; the gateway gives one if it is absent. */
   id?: string,
+  /** The id of the document's cell that the code is from, at most 128 bytes; it is repeated in `queued`, `started` and `done`. */
+  cell?: string,
   /** Wall clock for the cell, in milliseconds. */
   timeout_ms?: number,
   /** Whether cells queued behind this one are cancelled if it fails; they are not unless told. */
@@ -139,6 +141,8 @@ export type SessionEvent = {
     position: number,
     /** Name of the participant. */
     by: string,
+    /** The document's cell that the code is from, if `execute` named one. */
+    cell?: string,
   } | { type: "started",
     /** The cell. */
     id: string,
@@ -150,6 +154,8 @@ export type SessionEvent = {
     by: string,
     /** It is no code but a message of a client on this comm. */
     comm_id?: string,
+    /** The document's cell that the code is from, if `execute` named one. */
+    cell?: string,
   } | { type: "stdout" } & OutputFields | { type: "stderr" } & OutputFields | { type: "result",
     /** The cell. */
     id: string,
@@ -219,6 +225,8 @@ export type SessionEvent = {
     detail?: string,
     /** The values of the cell's `user_expressions`, by their names, if it ended `ok`. */
     user_expressions?: Record<string, ExpressionValue>,
+    /** The document's cell that the code is from, if `execute` named one. */
+    cell?: string,
   } | { type: "usage",
     /** Memory charged to it, in bytes. */
     memory_bytes: number,

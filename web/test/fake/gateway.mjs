@@ -127,14 +127,18 @@ export class FakeGateway {
       if (token !== this.options.token && session.tokens.get(token) !== "owner") return void problem(403, "this needs the role owner");
       if (request.method === "POST") {
         if (session.key?.sharing === false) return void problem(403, "the publishable key site does not allow share links");
-        const { role } = JSON.parse(bytes.toString());
-        const made = session.tokenFor(role, false, session.listed.get(token)?.id ?? null);
+        const { role, ...withheld } = JSON.parse(bytes.toString());
+        const made = session.tokenFor(role, false, session.listed.get(token)?.id ?? null, withheld);
         return json({ token: made, session: session.id, ...session.listed.get(made) });
       }
       if (request.method === "GET") return json({ tokens: [...session.listed.values()] });
       const key = kind === "tokens" ? "id" : "participant";
       const found = [...session.listed].find(([, one]) => one[key] === Number(number));
       if (!found) return void problem(404, `there is no ${kind === "tokens" ? "token" : "participant"} of this number`);
+      if (request.method === "PATCH") {
+        const refused = session.changeRights(found[0], JSON.parse(bytes.toString()));
+        return void (refused ? problem(...refused) : response.writeHead(204).end());
+      }
       if (found[1].id === 1) return void problem(409, "this is the token of the session's creator, which ends with the session; end that");
       session.revoke(found[0], kind === "tokens" ? "the link to this session was revoked" : "an owner removed you from this session");
       return void response.writeHead(204).end();

@@ -7,6 +7,16 @@ const USAGE = { cpu_ms: 3, peak_memory_bytes: 24 << 20, output_bytes: 0 };
 /** Thrown into a script when its cell is interrupted. */
 export class Interrupted extends Error {}
 
+/** The document's cell that an `execute` names, as its events repeat it. */
+function documentCell({ cell }) {
+  return cell === undefined ? {} : { cell };
+}
+
+/** Of an editor's rights those that are told: the ones that are withheld. */
+function withheldFrom({ run, edit }) {
+  return { ...(run === false && { run }), ...(edit === false && { edit }) };
+}
+
 export class FakeSession {
   constructor(gateway) {
     this.gateway = gateway;
@@ -37,11 +47,11 @@ export class FakeSession {
     this.values = new Map();
   }
 
-  /** A share link's token, or one that is a participant's own. */
-  tokenFor(role, own = false, parent = null) {
+  /** A share link's token, or one that is a participant's own; `withheld` has `run` or `edit` as `false`, for an editor. */
+  tokenFor(role, own = false, parent = null, withheld = {}) {
     const token = randomBytes(16).toString("hex");
     this.tokens.set(token, role);
-    this.listed.set(token, { id: ++this.lastToken, role, created: Date.now(), expires: null, parent, link: !own, participant: null });
+    this.listed.set(token, { id: ++this.lastToken, role, ...withheldFrom(withheld), created: Date.now(), expires: null, parent, link: !own, participant: null });
     if (own) this.own.add(token);
     return token;
   }
@@ -96,7 +106,8 @@ export class FakeSession {
 
   attach(socket, after, offered) {
     // Whoever comes with its own token takes the place of its older connection.
-    socket.token = this.own.has(offered) ? offered : this.tokenFor(socket.role, true, this.listed.get(offered)?.id ?? null);
+    const link = this.listed.get(offered);
+    socket.token = this.own.has(offered) ? offered : this.tokenFor(socket.role, true, link?.id ?? null, link);
     this.listed.get(socket.token).participant = socket.id;
     for (const older of this.sockets) {
       if (older.token !== socket.token) continue;
@@ -104,7 +115,7 @@ export class FakeSession {
       older.close(4409, "a newer connection of the same participant took over");
     }
     socket.reply({
-      type: "ready", protocol: 1, session: this.id, token: socket.token, participant: socket.id, role: socket.role,
+      type: "ready", protocol: 1, session: this.id, token: socket.token, participant: socket.id, ...this.rightsOf(socket),
       template: "python", language: { name: "python", version: "3.11.2" }, state: this.state, seq: this.seq,
       limits: {
         message_bytes: 1 << 20, queue: 64, output_bytes: null, timeout_ms: null, memory_bytes: 256 << 20,
@@ -128,6 +139,26 @@ export class FakeSession {
     this.tellParticipants();
   }
 
+  /** What a participant may do, as it is told. */
+  rightsOf(socket) {
+    return { role: socket.role, ...withheldFrom(this.listed.get(socket.token) ?? {}) };
+  }
+
+  /** Changes what the participant with this token may do; answers why not, if not. */
+  changeRights(token, { role, run, edit }) {
+    const info = this.listed.get(token);
+    const owners = [...this.sockets].filter((one) => one.role === "owner" && one.token !== token);
+    const after = role ?? info.role;
+    if (info.role === "owner" && after !== "owner" && !owners.length) return [409, "no other owner is here for as long as this one; make another participant an owner first"];
+    const flags = after === "editor" ? { run: run ?? info.run, edit: edit ?? info.edit } : {};
+    if (flags.run === false && flags.edit === false) return [400, "an editor has at least one of `run` and `edit`; make it a viewer to withhold both"];
+    Object.assign(info, { role: after, run: undefined, edit: undefined }, withheldFrom(flags));
+    this.tokens.set(token, after);
+    for (const socket of this.sockets) if (socket.token === token) socket.role = after;
+    this.tellParticipants();
+    return null;
+  }
+
   /** Takes back tokens with all that was made with them, and shows out who is in by them. */
   revoke(token, why) {
     const { id } = this.listed.get(token);
@@ -139,7 +170,7 @@ export class FakeSession {
   }
 
   tellParticipants() {
-    const list = [...this.sockets].map((s) => ({ id: s.id, name: s.name, role: s.role }));
+    const list = [...this.sockets].map((s) => ({ id: s.id, name: s.name, ...this.rightsOf(s) }));
     for (const socket of this.sockets) socket.reply({ type: "participants", list });
   }
 
@@ -159,6 +190,9 @@ export class FakeSession {
     if (socket.role === "editor" && ["restart", "end"].includes(type)) {
       return refuse("forbidden", "this needs the role owner, and yours is editor");
     }
+    if (this.rightsOf(socket).run === false && !["ack", "ping", "complete", "inspect", "is_complete", "table", "variables"].includes(type)) {
+      return refuse("forbidden", "you may edit the document but not run cells; ask an owner for the right to run");
+    }
     switch (type) {
       case "execute": {
         const id = message.id ?? randomBytes(4).toString("hex");
@@ -166,7 +200,7 @@ export class FakeSession {
         this.ids.add(id);
         const cell = { ...message, id, by: socket.name };
         this.queue.push(cell);
-        this.emit("queued", { id, position: this.queue.length - 1 + (this.running ? 1 : 0), by: socket.name });
+        this.emit("queued", { id, position: this.queue.length - 1 + (this.running ? 1 : 0), by: socket.name, ...documentCell(message) });
         if (!this.running) void this.next();
         return;
       }
@@ -243,7 +277,7 @@ export class FakeSession {
     const running = { cell, interrupt, dead: false };
     this.running = running;
     const count = cell.silent ? undefined : ++this.executions;
-    this.emit("started", { id: cell.id, code: cell.code, by: cell.by, ...(count && { execution_count: count }), ...(cell.comm && { comm_id: cell.comm.comm_id }) });
+    this.emit("started", { id: cell.id, code: cell.code, by: cell.by, ...(count && { execution_count: count }), ...(cell.comm && { comm_id: cell.comm.comm_id }), ...documentCell(cell) });
     const began = Date.now();
     const emit = (type, fields) => { if (!running.dead) this.emit(type, { id: cell.id, ...fields }); };
     const context = {
@@ -311,7 +345,7 @@ export class FakeSession {
     const { execution_count, ...rest } = more;
     this.emit("done", {
       id: cell.id, status, duration_ms: 0, state_kept: true, usage: USAGE, ...rest,
-      ...(execution_count && { execution_count }),
+      ...(execution_count && { execution_count }), ...documentCell(cell),
     });
   }
 

@@ -96,13 +96,13 @@ test("options of a cell reach the wire, and only those that were given", async (
   await start();
   const session = await connect();
   await session.runCode("x", {
-    id: "a", timeoutMs: 5, stopOnError: true, silent: true, storeHistory: false, userExpressions: { v: "1" }, env: { A: "b" },
+    id: "a", cell: "n", timeoutMs: 5, stopOnError: true, silent: true, storeHistory: false, userExpressions: { v: "1" }, env: { A: "b" },
     allowInput: true,
   });
   await session.runCode("y", { id: "b" });
   const [full, plain] = gateway.received.filter((m) => m.type === "execute");
   assert.deepEqual(full, {
-    type: "execute", code: "x", id: "a", timeout_ms: 5, stop_on_error: true, silent: true, store_history: false,
+    type: "execute", code: "x", id: "a", cell: "n", timeout_ms: 5, stop_on_error: true, silent: true, store_history: false,
     user_expressions: { v: "1" }, env: { A: "b" }, allow_input: true,
   });
   assert.deepEqual(plain, { type: "execute", code: "y", id: "b", allow_input: false });
@@ -340,6 +340,29 @@ test("files and share tokens go over HTTP with the session's token", async () =>
   const viewer = await connect({ session: session.id, token, name: "Grace" });
   assert.equal(viewer.role, "viewer");
   await assert.rejects(viewer.runCode("x"), (error) => error.code === "forbidden");
+});
+
+test("an owner changes what a participant may do, who sees it in the list", async () => {
+  await start();
+  const session = await connect({ name: "Ada" });
+  const link = await session.files.grant("editor", { edit: false });
+  assert.deepEqual([link.role, link.run, link.edit], ["editor", undefined, false]);
+  const eve = await connect({ session: session.id, token: link.token, name: "Eve" });
+  assert.deepEqual([eve.role, eve.mayRun, eve.mayEdit], ["editor", true, false]);
+  const changed = (fits) => new Promise((resolve) => {
+    const stop = eve.listen({ participants: () => { if (fits()) { stop(); resolve(); } } });
+  });
+  let seen = changed(() => !eve.mayRun);
+  await session.files.changeRights(eve.ready.participant, { run: false, edit: true });
+  await seen;
+  assert.deepEqual([eve.role, eve.mayEdit], ["editor", true]);
+  await assert.rejects(eve.runCode("x"), (error) => error.code === "forbidden" && /right to run/.test(error.message));
+  seen = changed(() => eve.role === "viewer");
+  await session.files.changeRights(eve.ready.participant, { role: "viewer" });
+  await seen;
+  assert.deepEqual([eve.mayRun, eve.mayEdit], [false, false]);
+  await assert.rejects(session.files.changeRights(session.ready.participant, { role: "editor" }),
+    (error) => error instanceof RequestFailed && error.status === 409);
 });
 
 test("an owner lists tokens, revokes a link, and shows a participant out", async () => {
