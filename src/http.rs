@@ -133,6 +133,8 @@ pub fn router(app: Arc<AppState>) -> Result<Router, serde_json::Error> {
         .routes(routes!(files::make_directory))
         .routes(routes!(documents::open))
         .routes(routes!(documents::read, documents::seed))
+        .routes(routes!(documents::as_notebook))
+        .routes(routes!(documents::as_python))
         .routes(routes!(openapi::description))
         .split_for_parts();
     let served = openapi::Served::new(description)?;

@@ -150,6 +150,14 @@ impl JoinRequest {
     }
 }
 
+/// What an observer is given.
+struct ObserverSeat {
+    participant: ParticipantId,
+    outbox: Arc<Outbox>,
+    /// The newest seq when it came.
+    newest: u64,
+}
+
 /// The answer to a request to join.
 type Joined = Result<Seat, AttachError>;
 
@@ -175,6 +183,8 @@ pub enum DetachedOutput {
 enum Command {
     /// A client wants to join.
     Attach { join: JoinRequest, joined: oneshot::Sender<Joined> },
+    /// A reader of the log wants what came after this seq, and what comes.
+    Observe { after: Option<u64>, joined: oneshot::Sender<ObserverSeat> },
     /// A participant said something.
     Message {
         from: ParticipantId,
@@ -445,6 +455,20 @@ impl SessionHandle {
         let (commands, memory) = (self.commands.clone(), self.memory.clone());
         let taken = Vec::new().into_iter();
         Ok(Attachment { participant, commands, outbox, memory, expires, taken })
+    }
+
+    /// Reads the log from after this seq (`None`: all of it) without being a participant, and with it the
+    /// newest seq at this moment. Nothing waits for an observer: one that is slow misses output, as a
+    /// viewer does.
+    pub async fn observe(&self, after: Option<u64>) -> Result<(Attachment, u64), SessionOver> {
+        let (joined, answer) = oneshot::channel();
+        let command = Command::Observe { after, joined };
+        self.commands.send(command).await.map_err(|_| SessionOver)?;
+        let ObserverSeat { participant, outbox, newest } = answer.await.map_err(|_| SessionOver)?;
+        let (commands, memory) = (self.commands.clone(), self.memory.clone());
+        let taken = Vec::new().into_iter();
+        let seat = Attachment { participant, commands, outbox, memory, expires: None, taken };
+        Ok((seat, newest))
     }
 
     /// Joins the document with a credential of the session. All participants are told that there is

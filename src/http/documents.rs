@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Query, Request, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
@@ -24,10 +24,14 @@ use super::problem::{Document, Problem};
 use super::websocket;
 use crate::document::{Contents, DOCUMENT_BYTES, JoinError, SeedError};
 use crate::protocol::reply::Role;
-use crate::protocol::{Close, CloseCode};
-use crate::session::{Credential, SessionHandle};
+use crate::protocol::{Close, CloseCode, Reply};
+use crate::session::{Credential, Delivery, SessionHandle};
 use crate::socket::document::DocumentClient;
 use crate::socket::{self, Incoming};
+
+mod export;
+
+use export::Outputs;
 
 /// Longest request that fills a document: its text as JSON, where each byte may take two.
 const SEED_BYTES: usize = 2 * DOCUMENT_BYTES;
@@ -214,6 +218,98 @@ pub(super) async fn read(
 ) -> Result<Response, Problem> {
     let session = caller.session(&app, &id, Role::Viewer)?;
     Ok(Json(contents(&session).await?).into_response())
+}
+
+/// A session's document as a Jupyter notebook, with the outputs that the session's log holds.
+#[utoipa::path(
+    get,
+    path = "/v1/sessions/{id}/document.ipynb",
+    operation_id = "exportNotebook",
+    tag = "documents",
+    params(("id" = String, Path, description = "The session")),
+    responses(
+        (status = 200, description = "A notebook of format 4.5", content_type = "application/x-ipynb+json",
+         body = Object),
+        (status = 401, description = "No token of this session", body = Document<'static>,
+         content_type = "application/problem+json"),
+        (status = 404, description = "No such session", body = Document<'static>,
+         content_type = "application/problem+json"),
+        (status = 503, description = "There is no memory for all of it", body = Document<'static>,
+         content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn as_notebook(
+    State(app): State<Arc<AppState>>,
+    Path(id): Path<String>,
+    caller: Caller,
+) -> Result<Response, Problem> {
+    let session = caller.session(&app, &id, Role::Viewer)?;
+    let over = || Problem::not_found("the session is over");
+    let contents = contents(&session).await?;
+    let (mut log, newest) = session.observe(None).await.map_err(|_| over())?;
+    let mut outputs = Outputs::new(session.memory());
+    let mut seen = 0;
+    while seen < newest {
+        let last = match log.next().await.map_err(|_| over())? {
+            Delivery::Event(sequenced) => {
+                let event = sequenced.event();
+                let event =
+                    event.map_err(|error| Problem::internal("cannot read an event", &error))?;
+                outputs.take(event, sequenced.json.len()).map_err(|error| {
+                    Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).for_now()
+                })?;
+                sequenced.seq
+            }
+            // What is not kept any more.
+            Delivery::Reply(reply) => match reply.reply {
+                Reply::Gap { to, .. } => to,
+                _ => continue,
+            },
+        };
+        seen = last;
+    }
+    drop(log);
+    let text = outputs
+        .notebook(contents, session.about())
+        .map_err(|error| Problem::internal("cannot write a notebook", &error))?;
+    Ok(file("application/x-ipynb+json", "ipynb", text))
+}
+
+/// A session's document as a Python file, in which `# %%` begins a cell.
+#[utoipa::path(
+    get,
+    path = "/v1/sessions/{id}/document.py",
+    operation_id = "exportPython",
+    tag = "documents",
+    params(("id" = String, Path, description = "The session")),
+    responses(
+        (status = 200, description = "The file", content_type = "text/x-python", body = String),
+        (status = 401, description = "No token of this session", body = Document<'static>,
+         content_type = "application/problem+json"),
+        (status = 404, description = "No such session", body = Document<'static>,
+         content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn as_python(
+    State(app): State<Arc<AppState>>,
+    Path(id): Path<String>,
+    caller: Caller,
+) -> Result<Response, Problem> {
+    let session = caller.session(&app, &id, Role::Viewer)?;
+    Ok(file("text/x-python; charset=utf-8", "py", export::python(&contents(&session).await?)))
+}
+
+/// A response that a browser saves.
+fn file(kind: &'static str, extension: &str, text: String) -> Response {
+    let disposition = format!("attachment; filename=\"document.{extension}\"");
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
+        (
+            header::CONTENT_DISPOSITION,
+            HeaderValue::from_str(&disposition).unwrap_or(HeaderValue::from_static("attachment")),
+        ),
+    ];
+    (headers, text).into_response()
 }
 
 async fn contents(session: &SessionHandle) -> Result<Contents, Problem> {

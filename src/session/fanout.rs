@@ -98,21 +98,8 @@ impl Fanout {
         let first = Delivery::of_reply(first, ByteString::from)?;
         let token = own.info.id;
         self.dismiss(|other| other.token == token, &Departure::Replaced);
-        let outbox = Arc::new(Outbox::new(self.window, Arc::clone(&self.relieved)));
+        let outbox = self.add(name, token, own.info.rights, after, false);
         outbox.push_reply(first);
-        self.last_id = self.next_id();
-        self.participants.push(Participant {
-            id: self.last_id,
-            token,
-            name: Arc::clone(name),
-            rights: own.info.rights,
-            outbox: Arc::clone(&outbox),
-            told_list: 0,
-            behind: Some(after.unwrap_or(0).saturating_add(1)),
-            fell_behind: false,
-            skips_output_before: 0,
-            skipped: None,
-        });
         self.list += 1;
         outbox.set_list(self.encoded_list()?);
         if let Some(newest) = self.participants.last_mut() {
@@ -121,10 +108,43 @@ impl Fanout {
         Ok((self.last_id, outbox))
     }
 
-    /// Forgets those whose sockets are gone. Answers who they were.
+    /// Adds an observer, who is given what it has not seen from the log and nothing else.
+    pub(super) fn observe(&mut self, after: Option<u64>) -> (ParticipantId, Arc<Outbox>) {
+        let outbox = self.add(&Arc::from(""), 0, Role::Viewer.into(), after, true);
+        (self.last_id, outbox)
+    }
+
+    fn add(
+        &mut self,
+        name: &Arc<str>,
+        token: TokenId,
+        rights: Rights,
+        after: Option<u64>,
+        is_observer: bool,
+    ) -> Arc<Outbox> {
+        let outbox = Arc::new(Outbox::new(self.window, Arc::clone(&self.relieved)));
+        self.last_id = self.next_id();
+        self.participants.push(Participant {
+            id: self.last_id,
+            is_observer,
+            token,
+            name: Arc::clone(name),
+            rights,
+            outbox: Arc::clone(&outbox),
+            told_list: if is_observer { u64::MAX } else { 0 },
+            behind: Some(after.unwrap_or(0).saturating_add(1)),
+            fell_behind: false,
+            skips_output_before: 0,
+            skipped: None,
+        });
+        outbox
+    }
+
+    /// Forgets those whose sockets are gone. Answers which participants they were.
     pub(super) fn sweep(&mut self) -> Vec<ParticipantId> {
         let gone = self.participants.extract_if(.., |one| one.outbox.has_left());
-        let gone: Vec<ParticipantId> = gone.map(|one| one.id).collect();
+        let gone: Vec<ParticipantId> =
+            gone.filter(|one| !one.is_observer).map(|one| one.id).collect();
         self.list += u64::from(!gone.is_empty());
         gone
     }
@@ -171,9 +191,9 @@ impl Fanout {
         seats.has_free(role, others.map(|other| other.rights.role))
     }
 
-    /// Those whose sockets are there.
+    /// The participants whose sockets are there.
     fn present(&self) -> impl Iterator<Item = &Participant> {
-        self.participants.iter().filter(|one| !one.outbox.has_left())
+        self.participants.iter().filter(|one| !one.is_observer && !one.outbox.has_left())
     }
 
     /// The session has a document now.

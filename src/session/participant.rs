@@ -27,7 +27,9 @@ const PRESENT_BYTES: usize = 64 << 10; // 64 KiB
 #[derive(Debug)]
 pub(super) struct Participant {
     pub(super) id: ParticipantId,
-    /// Its own token, which is who it is.
+    /// It reads the log and is no participant: it is not listed, takes no seat, and nothing waits for it.
+    pub(super) is_observer: bool,
+    /// Its own token, which is who it is. 0, which no token is, for an observer.
     pub(super) token: TokenId,
     /// Shown to others.
     pub(super) name: Arc<str>,

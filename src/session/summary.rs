@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use crate::pool::Prepared;
 use crate::protocol::event::SessionState;
+use crate::protocol::reply::LanguageInfo;
 
 /// What never changes of a session.
 #[derive(Clone, Debug)]
@@ -14,6 +15,8 @@ pub struct About {
     pub backend: &'static str,
     /// When it began.
     pub created: SystemTime,
+    /// The language of its interpreter.
+    pub language: LanguageInfo,
 }
 
 /// What changes.
@@ -35,6 +38,7 @@ impl About {
             template: prepared.template.name.clone(),
             backend: prepared.backend.name(),
             created: SystemTime::now(),
+            language: prepared.language.clone(),
         }
     }
 }

@@ -130,7 +130,7 @@ async fn handshake(gateway: &Gateway, request: Request) -> u16 {
 type Row = (&'static str, &'static str, [u16; 3]);
 
 /// All routes; ending the session comes last.
-const ROUTES: [Row; 21] = [
+const ROUTES: [Row; 26] = [
     ("get", "/ws", [426, 426, 426]), // each may connect: see the messages
     ("get", "/healthz", [200, 200, 200]),
     ("get", "/readyz", [200, 200, 200]),
@@ -152,6 +152,12 @@ const ROUTES: [Row; 21] = [
     ("post", "/v1/sessions/{id}/files/{path}", [401, 403, 400]),
     ("delete", "/v1/sessions/{id}/files/{path}", [401, 403, 204]),
     ("post", "/v1/sessions/{id}/directories/{path}", [401, 403, 201]),
+    ("get", "/v1/documents/{id}", [426, 426, 426]), // as for /ws
+    ("get", "/v1/sessions/{id}/document", [401, 200, 200]),
+    // Without cells there is nothing to fill it with.
+    ("post", "/v1/sessions/{id}/document", [401, 400, 400]),
+    ("get", "/v1/sessions/{id}/document.ipynb", [401, 200, 200]),
+    ("get", "/v1/sessions/{id}/document.py", [401, 200, 200]),
     ("delete", "/v1/sessions/{id}", [401, 204, 204]),
 ];
 
@@ -215,13 +221,16 @@ async fn each_route_answers_a_key_as_the_table_says(stage: &Stage) {
 async fn a_token_opens_its_own_session_alone(stage: &Stage) {
     let gateway = gateway(stage);
     let (one, other) = (session(&gateway, OPEN).await, session(&gateway, OPEN).await);
-    let routes = ROUTES.iter().filter(|(_, path, _)| path.contains("{id}"));
+    let routes = ROUTES.iter().filter(|(_, path, _)| path.starts_with("/v1/sessions/{id}"));
     for (method, path, _) in routes.clone() {
         let method = method.to_uppercase();
         let ask = ask_route(&gateway, &method, path, other.session()).token(&token_of(&one));
         ask.reply().await.problem(401);
     }
     let path = format!("/ws?session={}&token={}", other.session(), token_of(&one));
+    let closed = opened(&gateway, client::request(&gateway, &path)).await.unwrap_err();
+    assert_eq!(closed.code, 4401, "{closed:?}");
+    let path = format!("/v1/documents/{}?token={}", other.session(), token_of(&one));
     let closed = opened(&gateway, client::request(&gateway, &path)).await.unwrap_err();
     assert_eq!(closed.code, 4401, "{closed:?}");
     // The gateway's token may do in a key's session what it may in all.
@@ -350,6 +359,9 @@ async fn a_key_joins_no_session(stage: &Stage) {
         (session(&gateway, OPEN).await, Client::create(&gateway, "python").await);
     for session in [one.session(), operators.session()] {
         let path = format!("/ws?session={session}&token={OPEN}");
+        let closed = opened(&gateway, client::request(&gateway, &path)).await.unwrap_err();
+        assert_eq!(closed.code, 4401, "{closed:?}");
+        let path = format!("/v1/documents/{}?token={}", other.session(), token_of(&one));
         let closed = opened(&gateway, client::request(&gateway, &path)).await.unwrap_err();
         assert_eq!(closed.code, 4401, "{closed:?}");
     }

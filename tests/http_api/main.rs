@@ -11,6 +11,7 @@
 mod common;
 
 mod description;
+mod documents;
 mod files;
 mod hidden;
 mod keys;
@@ -35,5 +36,6 @@ fn main() -> std::process::ExitCode {
         (sessions::CASES, one),
         (output::CASES, one),
         (description::CASES, one),
+        (documents::CASES, one),
     ])
 }

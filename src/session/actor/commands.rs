@@ -15,12 +15,21 @@ use crate::protocol::reply::{Ready, ReadyAllowed, ReadyLimits, Rights, Role};
 use crate::protocol::{self, Reply};
 use crate::session::state::ParticipantId;
 use crate::session::tokens::Granted;
-use crate::session::{Command, JoinRequest, Joined, Seat};
+use crate::session::{Command, JoinRequest, Joined, ObserverSeat, Seat};
 
 impl Actor {
     pub(super) fn on_command(&mut self, command: Command) {
         match command {
             Command::Attach { join, joined } => self.attach(join, joined),
+            Command::Observe { after, joined } => {
+                let (participant, outbox) = self.audience.fanout.observe(after);
+                let newest = self.journal.log().newest();
+                let seat = ObserverSeat { participant, outbox: Arc::clone(&outbox), newest };
+                if joined.send(seat).is_err() {
+                    // The reader went away while we answered.
+                    outbox.leave();
+                }
+            }
             Command::Remove { participants, departure } => {
                 self.audience.fanout.remove(&participants, &departure);
                 self.audience.note_emptiness();
