@@ -1,6 +1,7 @@
 //! What tokens open, and how what they open changes.
 
 use super::*;
+use crate::protocol::reply::{RightsChange, RightsError};
 
 const START: SystemTime = SystemTime::UNIX_EPOCH;
 const MINUTE: Duration = Duration::from_secs(60);
