@@ -143,8 +143,19 @@ impl Caller {
         id: &str,
         least: Role,
     ) -> Result<SessionHandle, Problem> {
-        let (session, ..) = app.admission.find(&self.token, id, least)?;
+        let (session, _) = self.session_as(app, id, least)?;
         Ok(session)
+    }
+
+    /// The same, with the credential that the caller has.
+    pub(super) fn session_as(
+        &self,
+        app: &AppState,
+        id: &str,
+        least: Role,
+    ) -> Result<(SessionHandle, Credential), Problem> {
+        let (session, _, credential) = app.admission.find(&self.token, id, least)?;
+        Ok((session, credential))
     }
 
     /// The same for what a publishable key may forbid, with the credential that the caller has.

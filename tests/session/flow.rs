@@ -51,10 +51,10 @@ async fn the_cell_waits_for_those_who_are_editors_now() {
     order();
     pass(Duration::from_secs(1)).await;
     assert!(*written.borrow() < PAGES);
-    handle.change_rights(number, change(Role::Editor)).await.unwrap();
+    handle.change_rights(&Credential::Gateway, number, change(Role::Editor)).await.unwrap();
     pass(Duration::from_secs(1)).await;
     assert_eq!(*written.borrow(), PAGES);
-    handle.change_rights(number, change(Role::Viewer)).await.unwrap();
+    handle.change_rights(&Credential::Gateway, number, change(Role::Viewer)).await.unwrap();
     order();
     pass(Duration::from_secs(1)).await;
     assert!(*written.borrow() < 2 * PAGES);

@@ -2,19 +2,26 @@
 
 use std::time::SystemTime;
 
-use super::{Bearer, CREATOR, ChangeRightsError, ParticipantId, Record, TokenId, Tokens};
+use super::{
+    Bearer, CREATOR, ChangeRightsError, Credential, ParticipantId, Record, TokenId, Tokens,
+};
 use crate::protocol::reply::{Rights, RightsChange, Role};
 
 impl Tokens {
     /// Changes what a participant may do, now and when it comes back with its own token. Share links
     /// that it made and that give more than it has now are revoked, as it knows them and could let
-    /// itself in by one; who came by them stays.
+    /// itself in by one; who came by them stays. Whether `by` is an owner's is asked here, so that one
+    /// who was demoted while its request was under way changes nothing.
     pub(in crate::session) fn change_rights(
         &mut self,
+        by: &Credential,
         participant: ParticipantId,
         change: RightsChange,
         now: SystemTime,
     ) -> Result<(), ChangeRightsError> {
+        if self.rights(by, now).is_none_or(|rights| rights.role != Role::Owner) {
+            return Err(ChangeRightsError::NotByOwner);
+        }
         let present = Bearer::Present(participant);
         let is_own = |record: &Record| record.bearer == present && record.is_valid(now);
         let at = self.records.iter().position(is_own).ok_or(ChangeRightsError::NoParticipant)?;

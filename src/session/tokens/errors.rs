@@ -42,6 +42,9 @@ pub enum RevokeError {
 /// Why what a participant may do is not changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChangeRightsError {
+    /// The token it would be changed with is no owner's, or not any more.
+    #[error("this needs the role owner, and the token does not give it any more")]
+    NotByOwner,
     /// No participant is attached under this number.
     #[error("there is no participant of this number; `participants` tells who is attached")]
     NoParticipant,
