@@ -394,15 +394,16 @@ impl SessionHandle {
         self.take_back(Departure::Removed, |tokens| tokens.remove(participant)).await
     }
 
-    /// Changes what an attached participant may do: its messages that come after this returns are
+    /// Changes what an attached participant may do, as the owner `by`: its messages that come after this returns are
     /// judged by the new rights, and it keeps them when it comes back. What it has queued runs.
     pub async fn change_rights(
         &self,
+        by: &Credential,
         participant: ParticipantId,
         change: RightsChange,
     ) -> Result<(), ChangeRightsError> {
         let place = self.commands.reserve().await;
-        self.tokens().change_rights(participant, change, SystemTime::now())?;
+        self.tokens().change_rights(by, participant, change, SystemTime::now())?;
         // A session that is over has no participants.
         if let Ok(place) = place {
             place.send(Command::RightsChanged { participant });

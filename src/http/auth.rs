@@ -150,12 +150,12 @@ impl Caller {
         id: &str,
         least: Role,
     ) -> Result<SessionHandle, Problem> {
-        let (session, ..) = app.admission.find(&self.token, id, least)?;
+        let (session, _) = self.session_as(app, id, least)?;
         Ok(session)
     }
 
     /// The same, with the credential that the caller has.
-    pub(super) fn session_with_credential(
+    pub(super) fn session_as(
         &self,
         app: &AppState,
         id: &str,

@@ -171,7 +171,7 @@ pub(super) async fn seed(
     body: Body,
 ) -> Result<Response, Problem> {
     // Before the body is read: a client that may not edit costs no memory.
-    let (session, credential) = caller.session_with_credential(&app, &id, Role::Viewer)?;
+    let (session, credential) = caller.session_as(&app, &id, Role::Viewer)?;
     may_edit(&session, &credential)?;
     let text = "the cells of a document are at most 8 MiB of JSON";
     let body = read_whole(body, SEED_BYTES, text, app.socket.write_timeout).await?;

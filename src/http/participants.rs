@@ -67,7 +67,7 @@ pub(super) async fn change_rights(
     caller: Caller,
     body: Body,
 ) -> Result<StatusCode, Problem> {
-    let session = caller.session(&app, &id, Role::Owner)?;
+    let (session, by) = caller.session_as(&app, &id, Role::Owner)?;
     let participant = participant.parse().map_err(|_| ChangeRightsError::NoParticipant)?;
     let body = read_whole(
         body,
@@ -87,7 +87,7 @@ pub(super) async fn change_rights(
         ));
     }
     let change = RightsChange { role: role.map(Role::from), run, edit };
-    session.change_rights(participant, change).await?;
+    session.change_rights(&by, participant, change).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -129,6 +129,7 @@ pub(super) async fn show_out(
 impl From<ChangeRightsError> for Problem {
     fn from(error: ChangeRightsError) -> Problem {
         let status = match error {
+            ChangeRightsError::NotByOwner => StatusCode::FORBIDDEN,
             ChangeRightsError::NoParticipant => StatusCode::NOT_FOUND,
             ChangeRightsError::LastOwner => StatusCode::CONFLICT,
             ChangeRightsError::Rights(_) => StatusCode::BAD_REQUEST,

@@ -108,7 +108,7 @@ pub(super) async fn grant(
     body: Body,
 ) -> Result<Response, Problem> {
     // Before the body is read: a client that may not make tokens costs no memory.
-    let (session, maker) = caller.session_for(&app, &id, Extra::Sharing)?;
+    caller.session_for(&app, &id, Extra::Sharing)?;
     let body = read_whole(
         body,
         RIGHTS_BYTES,
@@ -125,6 +125,8 @@ pub(super) async fn grant(
              token is good as long as the session lives",
         ));
     }
+    // And after it: the body may come when the client is no owner any more.
+    let (session, maker) = caller.session_for(&app, &id, Extra::Sharing)?;
     let lifetime = grant.expires_in_ms.map(Duration::from_millis);
     let role = Role::from(grant.role);
     let withheld = RightsChange { role: None, run: grant.run, edit: grant.edit };

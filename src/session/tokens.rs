@@ -15,7 +15,14 @@ use tokio::sync::watch;
 
 use super::state::ParticipantId;
 use crate::id::Token;
-use crate::protocol::reply::{Rights, RightsChange, RightsError, Role};
+use crate::protocol::reply::{Rights, Role};
+
+mod change;
+mod errors;
+#[cfg(test)]
+mod tests;
+
+pub use errors::{ChangeRightsError, GrantError, RevokeError};
 
 /// Most share links that are valid at one time. More would be a leak of links, not a use.
 const SHARED: usize = 256;
@@ -96,58 +103,6 @@ pub struct Granted {
     pub token: Token,
     /// The rest.
     pub info: TokenInfo,
-}
-
-/// Why there is no new token.
-#[derive(Debug, thiserror::Error)]
-pub enum GrantError {
-    /// Too many are valid.
-    #[error(
-        "{SHARED} share tokens of this session are valid already; revoke one or let some expire"
-    )]
-    TooMany,
-    /// The token it would be made with has expired or was revoked meanwhile.
-    #[error("the token to make it with is not valid any more")]
-    Invalid,
-    /// The token it would be made with gives less, since it was changed.
-    #[error("the token to make it with gives less than this; ask an owner for the right to share")]
-    BeyondOwn,
-    /// The kernel gives no randomness.
-    #[error("cannot make a token")]
-    Random(#[from] getrandom::Error),
-}
-
-/// Why a token is not revoked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RevokeError {
-    /// There is none, or none any more.
-    #[error("there is no token of this number; it may have expired or been revoked")]
-    NoToken,
-    /// No participant is attached under this number.
-    #[error("there is no participant of this number; `participants` tells who is attached")]
-    NoParticipant,
-    /// It is the creator's.
-    #[error("this is the token of the session's creator, which ends with the session; end that")]
-    Creator,
-    /// It would leave the session without an owner.
-    #[error("no owner would be left; make another participant an owner first, or end the session")]
-    LastOwner,
-}
-
-/// Why what a participant may do is not changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ChangeRightsError {
-    /// No participant is attached under this number.
-    #[error("there is no participant of this number; `participants` tells who is attached")]
-    NoParticipant,
-    /// It would leave the session without an owner, at once or when the tokens of the others expire.
-    #[error(
-        "no other owner is here for as long as this one; make another participant an owner first"
-    )]
-    LastOwner,
-    /// There are no such rights.
-    #[error(transparent)]
-    Rights(#[from] RightsError),
 }
 
 /// For a look or a change, never across an await.
@@ -389,49 +344,6 @@ impl Tokens {
         self.revoke(own.ok_or(RevokeError::NoParticipant)?.info.id)
     }
 
-    /// Changes what a participant may do, now and when it comes back with its own token. Share links
-    /// that it made and that give more than it has now are revoked, as it knows them and could let
-    /// itself in by one; who came by them stays.
-    pub(super) fn change_rights(
-        &mut self,
-        participant: ParticipantId,
-        change: RightsChange,
-        now: SystemTime,
-    ) -> Result<(), ChangeRightsError> {
-        let present = Bearer::Present(participant);
-        let is_own = |record: &Record| record.bearer == present && record.is_valid(now);
-        let at = self.records.iter().position(is_own).ok_or(ChangeRightsError::NoParticipant)?;
-        let own = &self.records[at];
-        let (id, before) = (own.info.id, own.info.rights);
-        let after = change.applied_to(before)?;
-        let is_demoted = before.role == Role::Owner && after.role != Role::Owner;
-        if is_demoted && !self.records.iter().any(|other| other.is_owner_beside(own, now)) {
-            return Err(ChangeRightsError::LastOwner);
-        }
-        if after == before {
-            return Ok(());
-        }
-        self.records[at].info.rights = after;
-        let gives_more = |record: &&Record| {
-            let is_link = record.bearer == Bearer::Anybody && record.info.parent == Some(id);
-            is_link && !after.covers(record.info.rights)
-        };
-        let links: Vec<TokenId> =
-            self.records.iter().filter(gives_more).map(|record| record.info.id).collect();
-        for link in links {
-            self.forget(link);
-        }
-        self.note_change();
-        Ok(())
-    }
-
-    /// What a participant who is attached may do.
-    pub(super) fn rights_of(&self, participant: ParticipantId) -> Option<Rights> {
-        let present = Bearer::Present(participant);
-        let own = self.records.iter().find(|record| record.bearer == present)?;
-        Some(own.info.rights)
-    }
-
     /// All that are valid now, in the order they were made.
     pub(super) fn list(&self, now: SystemTime) -> Vec<TokenInfo> {
         let valid = self.records.iter().filter(|record| record.is_valid(now));
@@ -442,20 +354,6 @@ impl Tokens {
 impl Record {
     fn is_valid(&self, now: SystemTime) -> bool {
         self.info.expires.is_none_or(|expires| now < expires)
-    }
-
-    /// Whether the session keeps an owner by this token when that of `other` is none any more, for as
-    /// long as the other is valid. The creator may come back at any time; of those who have left,
-    /// nobody else is counted on, nor is anybody who has got a link.
-    fn is_owner_beside(&self, other: &Record, now: SystemTime) -> bool {
-        let is_another = self.info.id != other.info.id && self.info.rights.role == Role::Owner;
-        let is_here = self.bearer.present().is_some() || self.info.id == CREATOR;
-        let outlasts = match (self.info.expires, other.info.expires) {
-            (None, _) => true,
-            (Some(_), None) => false,
-            (Some(this), Some(other)) => this >= other,
-        };
-        is_another && is_here && outlasts && self.is_valid(now)
     }
 
     fn granted(&self) -> Granted {
@@ -472,6 +370,3 @@ impl Bearer {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -28,6 +28,41 @@ async fn a_client_that_reads_nothing_stops_the_driver_and_an_interrupt_still_pas
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_cell_waits_for_those_who_are_editors_now() {
+    const PAGES: usize = 64; // of 16 KiB: far beyond the pipe, a window and the log
+    let Stage { handle, mut driver, .. } = usual().await;
+    let owner = Client::join(&handle, None).await;
+    owner.execute("a").await;
+    let cell = driver.expect(kind::EXECUTE).await;
+    let mut ed = Client::seated(&handle, role(&handle, "ed", Role::Viewer)).await;
+    let number = u32::try_from(ed.until("ready").await["participant"].as_u64().unwrap()).unwrap();
+    let reader = tokio::spawn(async move { ed.until_departure().await });
+    let (orders, mut ordered) = tokio::sync::mpsc::channel(2 * PAGES);
+    let (tell, written) = tokio::sync::watch::channel(0);
+    let writer = tokio::spawn(async move {
+        while ordered.recv().await.is_some() {
+            driver.send(kind::OUTPUT, 0, cell, &[b'x'; 16 << 10]).await;
+            tell.send_modify(|count| *count += 1);
+        }
+    });
+    let order = || (0..PAGES).for_each(|_| orders.try_send(()).unwrap());
+    let change = |role| RightsChange { role: Some(role), ..RightsChange::default() };
+    // The owner reads nothing, and nothing waits for a viewer who does.
+    order();
+    pass(Duration::from_secs(1)).await;
+    assert!(*written.borrow() < PAGES);
+    handle.change_rights(&Credential::Gateway, number, change(Role::Editor)).await.unwrap();
+    pass(Duration::from_secs(1)).await;
+    assert_eq!(*written.borrow(), PAGES);
+    handle.change_rights(&Credential::Gateway, number, change(Role::Viewer)).await.unwrap();
+    order();
+    pass(Duration::from_secs(1)).await;
+    assert!(*written.borrow() < 2 * PAGES);
+    reader.abort();
+    writer.abort();
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_is_lost_while_nobody_is_attached() {
     let Stage { handle, mut driver, .. } = usual().await;
     let mut client = Client::join(&handle, None).await;

@@ -145,7 +145,10 @@ async fn one_who_may_not_run_is_refused_at_once_and_after_coming_back() {
     let own = Credential::Token(Token::new(ready["token"].as_str().unwrap()));
     ed.execute("before").await;
     let cell = driver.expect(kind::EXECUTE).await;
-    handle.change_rights(number, change(None, Some(false), None)).await.unwrap();
+    handle
+        .change_rights(&Credential::Gateway, number, change(None, Some(false), None))
+        .await
+        .unwrap();
     assert!(changed.has_changed().unwrap());
     let edits = Rights { role: Role::Editor, run: false, edit: true };
     assert_eq!(handle.rights(&own), Some(edits));
@@ -169,15 +172,17 @@ async fn one_who_may_not_run_is_refused_at_once_and_after_coming_back() {
     assert_eq!(tries(&mut ed).await.len(), 1);
     // The other half is withheld instead: it runs, and changes nothing in the document.
     let runs = change(None, Some(true), Some(false));
-    handle.change_rights(number_of(&ready), runs).await.unwrap();
+    handle.change_rights(&Credential::Gateway, number_of(&ready), runs).await.unwrap();
     ed.execute("after").await;
     assert_eq!(ed.until("queued").await["id"], "after");
     let rights = handle.rights(&own).unwrap();
     assert!(rights.may_run() && !rights.may_edit_document());
-    let nothing = handle.change_rights(number_of(&ready), change(None, Some(false), None)).await;
+    let nothing = handle
+        .change_rights(&Credential::Gateway, number_of(&ready), change(None, Some(false), None))
+        .await;
     let sentence = nothing.unwrap_err().to_string();
     assert!(sentence.contains("make it a viewer"), "{sentence}");
-    handle.change_rights(99, runs).await.unwrap_err();
+    handle.change_rights(&Credential::Gateway, 99, runs).await.unwrap_err();
 }
 
 #[tokio::test(start_paused = true)]
@@ -191,9 +196,9 @@ async fn a_viewer_becomes_an_owner_and_the_creator_a_viewer_but_never_the_last_o
     assert!(refused.contains("needs the role editor"), "{refused}");
     let [to_viewer, to_owner] =
         [Role::Viewer, Role::Owner].map(|role| change(Some(role), None, None));
-    let last = handle.change_rights(first, to_viewer).await;
+    let last = handle.change_rights(&Credential::Gateway, first, to_viewer).await;
     assert_eq!(last, Err(ChangeRightsError::LastOwner));
-    handle.change_rights(second, to_owner).await.unwrap();
+    handle.change_rights(&Credential::Gateway, second, to_owner).await.unwrap();
     vera.execute("a").await;
     assert_eq!(vera.until("queued").await["id"], "a");
     let cell = driver.expect(kind::EXECUTE).await;
@@ -201,12 +206,15 @@ async fn a_viewer_becomes_an_owner_and_the_creator_a_viewer_but_never_the_last_o
     vera.until("done").await;
     vera.seat.send(Ok(ClientMessage::Restart)).await.unwrap();
     driver.expect(kind::RESTART).await;
-    handle.change_rights(first, to_viewer).await.unwrap();
+    handle.change_rights(&Credential::Gateway, first, to_viewer).await.unwrap();
     let before = serde_json::json!({"id": first, "name": "ada", "role": "owner"});
     assert_eq!(entry_after(&mut ada, first, &before).await["role"], "viewer");
     assert_eq!(tries(&mut ada).await.len(), 1);
-    let last = handle.change_rights(second, to_viewer).await;
+    let last = handle.change_rights(&Credential::Gateway, second, to_viewer).await;
     assert_eq!(last, Err(ChangeRightsError::LastOwner));
-    // The creator's token gives what the creator may do now.
+    // The creator's token gives what the creator may do now; a request of before that comes late
+    // makes it no owner again.
     assert_eq!(handle.role("t"), Some(Role::Viewer));
+    let late = handle.change_rights(&Credential::Token(Token::new("t")), first, to_owner).await;
+    assert_eq!(late, Err(ChangeRightsError::NotByOwner));
 }

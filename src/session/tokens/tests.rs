@@ -1,6 +1,7 @@
 //! What tokens open, and how what they open changes.
 
 use super::*;
+use crate::protocol::reply::{RightsChange, RightsError};
 
 const START: SystemTime = SystemTime::UNIX_EPOCH;
 const MINUTE: Duration = Duration::from_secs(60);
@@ -160,7 +161,7 @@ fn changed_rights_stay_with_the_participant() {
     let ada = tokens.admit(&by(&link), 1, START).unwrap().unwrap();
     let changes = tokens.changes();
     let withheld = RightsChange { run: Some(false), ..RightsChange::default() };
-    tokens.change_rights(1, withheld, START).unwrap();
+    tokens.change_rights(&Credential::Gateway, 1, withheld, START).unwrap();
     assert!(changes.has_changed().unwrap());
     let edits = Rights { role: Role::Editor, run: false, edit: true };
     tokens.leave(1);
@@ -170,11 +171,11 @@ fn changed_rights_stay_with_the_participant() {
     // The link is no participant's: who else comes by it has what it says.
     assert_eq!(tokens.rights(&by(&link), START), Some(Role::Editor.into()));
     for number in [1, 3] {
-        let gone = tokens.change_rights(number, withheld, START);
+        let gone = tokens.change_rights(&Credential::Gateway, number, withheld, START);
         assert_eq!(gone, Err(ChangeRightsError::NoParticipant));
     }
     let nothing = RightsChange { edit: Some(false), ..RightsChange::default() };
-    let refused = tokens.change_rights(2, nothing, START);
+    let refused = tokens.change_rights(&Credential::Gateway, 2, nothing, START);
     assert_eq!(refused, Err(ChangeRightsError::Rights(RightsError::Nothing)));
     assert_eq!(tokens.rights_of(2), Some(edits));
 }
@@ -184,26 +185,30 @@ fn a_session_keeps_an_owner() {
     let (mut tokens, owner) = tokens();
     tokens.admit(&owner, 1, START).unwrap();
     let (last, viewer) = (Err(ChangeRightsError::LastOwner), to(Role::Viewer));
-    assert_eq!(tokens.change_rights(1, viewer, START), last, "it is alone");
+    assert_eq!(tokens.change_rights(&Credential::Gateway, 1, viewer, START), last, "it is alone");
     // A link is nobody, and an owner for a minute does not replace one for good.
     let short = tokens.grant(&owner, Role::Owner.into(), Some(MINUTE), START).unwrap();
     let link = tokens.grant(&owner, Role::Owner.into(), None, START).unwrap();
     tokens.admit(&by(&short), 2, START).unwrap();
-    assert_eq!(tokens.change_rights(1, viewer, START), last);
+    assert_eq!(tokens.change_rights(&Credential::Gateway, 1, viewer, START), last);
     let ada = tokens.admit(&by(&link), 3, START).unwrap().unwrap();
     tokens.leave(3);
-    assert_eq!(tokens.change_rights(1, viewer, START), last, "she may not come back");
+    assert_eq!(
+        tokens.change_rights(&Credential::Gateway, 1, viewer, START),
+        last,
+        "she may not come back"
+    );
     tokens.admit(&by(&ada), 4, START).unwrap();
-    assert_eq!(tokens.change_rights(1, viewer, START), Ok(()));
-    assert_eq!(tokens.change_rights(4, viewer, START), last);
+    assert_eq!(tokens.change_rights(&Credential::Gateway, 1, viewer, START), Ok(()));
+    assert_eq!(tokens.change_rights(&Credential::Gateway, 4, viewer, START), last);
     // What is revoked with the link would be the last owner as well.
-    tokens.change_rights(2, viewer, START).unwrap();
+    tokens.change_rights(&Credential::Gateway, 2, viewer, START).unwrap();
     assert_eq!(tokens.revoke(ada.info.id), Err(RevokeError::LastOwner));
     assert_eq!(tokens.remove(4), Err(RevokeError::LastOwner));
     // The creator comes back at any time, and so nobody else has to be there.
-    tokens.change_rights(1, to(Role::Owner), START).unwrap();
+    tokens.change_rights(&Credential::Gateway, 1, to(Role::Owner), START).unwrap();
     tokens.leave(1);
-    assert_eq!(tokens.change_rights(4, viewer, START), Ok(()));
+    assert_eq!(tokens.change_rights(&Credential::Gateway, 4, viewer, START), Ok(()));
     assert_eq!(tokens.remove(4), Ok(vec![4]));
 }
 
@@ -217,7 +222,7 @@ fn one_who_may_do_less_has_no_link_to_do_more_with() {
     let bob = tokens.admit(&by(&owners), 2, START).unwrap().unwrap();
     let of_bob = tokens.grant(&by(&bob), Role::Owner.into(), None, START).unwrap();
     let runs = RightsChange { role: Some(Role::Editor), run: None, edit: Some(false) };
-    tokens.change_rights(1, runs, START).unwrap();
+    tokens.change_rights(&Credential::Gateway, 1, runs, START).unwrap();
     let known = |one: &Granted| tokens.rights(&by(one), START).is_some();
     let all = [&link, &owners, &editors, &viewers, &bob, &of_bob];
     assert_eq!(all.map(known), [true, false, false, true, true, true]);
