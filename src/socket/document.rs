@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Bytes, Error as WsError, Message};
 
 use super::{
-    Incoming, Partial, SocketConfig, Traffic, Writer, close_for, send_all, wait_for_close,
+    Incoming, Partial, SocketConfig, Traffic, Writer, close_for, outgoing, send_all, wait_for_close,
 };
 use crate::document::{DocumentDeparture, DocumentSeat, FRAME_BYTES, Frame, Outgoing};
 use crate::memory::Exhausted;
@@ -91,7 +91,7 @@ async fn until_revoked(client: &DocumentClient, mut rights_changed: watch::Recei
 
 async fn write_all<S: AsyncRead + AsyncWrite + Unpin>(
     writer: &mut Writer<'_, S>,
-    outgoing: &Outgoing,
+    waiting: &Outgoing,
     heard: &Mutex<Instant>,
     traffic: &Traffic,
 ) -> Option<Close> {
@@ -101,13 +101,13 @@ async fn write_all<S: AsyncRead + AsyncWrite + Unpin>(
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let sent = tokio::select! {
-            taken = outgoing.take(&mut batch) => match taken {
+            taken = waiting.take(&mut batch) => match taken {
                 Err(departure) => return Some(close_of(departure)),
                 Ok(()) => {
                     let bytes: usize = batch.iter().map(|frame| frame.bytes.len()).sum();
                     let began = Instant::now();
-                    let messages = batch.iter().map(|frame| Ok(Message::Binary(frame.bytes.clone())));
-                    let sent = timeout(config.write_timeout, send_all(&mut writer.sink, messages)).await;
+                    let frames = batch.iter().flat_map(|frame| outgoing::binary_frames(frame.bytes.clone()));
+                    let sent = timeout(config.write_timeout, send_all(&mut writer.sink, frames)).await;
                     batch.clear();
                     traffic.sent.increment(bytes as u64);
                     traffic.write.record(began.elapsed());

@@ -36,6 +36,21 @@ pub(super) fn frames(message: ByteString) -> impl Iterator<Item = Result<Message
     })
 }
 
+/// The frames of a binary message; they share its memory.
+pub(super) fn binary_frames(message: Bytes) -> impl Iterator<Item = Result<Message, WsError>> {
+    let mut rest = Some(message);
+    let mut opcode = Data::Binary;
+    std::iter::from_fn(move || {
+        let mut fragment = rest.take()?;
+        if fragment.len() > FRAGMENT_BYTES {
+            rest = Some(fragment.split_off(FRAGMENT_BYTES));
+        }
+        let frame = Frame::message(fragment, OpCode::Data(opcode), rest.is_none());
+        opcode = Data::Continue;
+        Some(Ok(Message::Frame(frame)))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,5 +82,24 @@ mod tests {
         }
         let joined: Vec<u8> = frames.into_iter().flat_map(|(bytes, ..)| bytes).collect();
         assert_eq!(joined, text.as_bytes());
+    }
+
+    #[test]
+    fn a_long_binary_message_goes_in_pieces() {
+        let message = Bytes::from(vec![7; 2 * FRAGMENT_BYTES + 1]);
+        let pieces: Vec<(usize, OpCode, bool)> = binary_frames(message)
+            .map(|frame| match frame.unwrap() {
+                Message::Frame(frame) => {
+                    (frame.payload().len(), frame.header().opcode, frame.header().is_final)
+                }
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        let (first, more) = (OpCode::Data(Data::Binary), OpCode::Data(Data::Continue));
+        let wanted =
+            [(FRAGMENT_BYTES, first, false), (FRAGMENT_BYTES, more, false), (1, more, true)];
+        assert_eq!(pieces, wanted);
+        let short: Vec<_> = binary_frames(Bytes::from_static(b"x")).collect();
+        assert_eq!(short.len(), 1);
     }
 }
