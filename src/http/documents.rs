@@ -309,6 +309,8 @@ fn file(kind: &'static str, extension: &str, text: String) -> Response {
     let disposition = format!("attachment; filename=\"document.{extension}\"");
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
+        // Written by others and served from the console's own origin: nothing may run it.
+        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox")),
         (
             header::CONTENT_DISPOSITION,
             HeaderValue::from_str(&disposition).unwrap_or(HeaderValue::from_static("attachment")),
