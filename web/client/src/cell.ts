@@ -18,6 +18,8 @@ export type InputHandler = (request: InputRequest) => string | null | Promise<st
 export interface RunOptions {
   /** Chosen by the client, unique within the session; a random one by default. */
   id?: string;
+  /** The cell of the session's shared document that the code is of. */
+  cell?: string;
   onQueued?(position: number): void;
   onStarted?(executionCount: number | undefined): void;
   onStdout?(text: string, event: Output): void;

@@ -1,10 +1,10 @@
 // What a session offers over HTTP: files in its working directory, what cells wrote, and tokens to share it.
 
 import { RequestFailed } from "./errors.js";
-import type { Directory, Ready, Role } from "./protocol.js";
+import type { Directory, Ready, Rights, Role } from "./protocol.js";
 
 /** A token that opens a session, without its secret. Times are Unix milliseconds. */
-export interface SessionToken {
+export interface SessionToken extends Rights {
   id: number;
   role: Role;
   created: number;
@@ -19,7 +19,7 @@ export interface SessionToken {
 }
 
 /** A new share link's token, and the number it is listed and revoked by. */
-export interface Grant { token: string; id: number; role: Role; expires: number | null }
+export interface Grant extends Rights { token: string; id: number; role: Role; expires: number | null }
 
 /** What a file can be written from. */
 export type FileBody = Blob | ArrayBuffer | Uint8Array<ArrayBuffer> | string;
@@ -127,12 +127,12 @@ export class Files {
     return (await this.grant(role)).token;
   }
 
-  /** Makes a token for this session with that role; answers its number too. */
-  async grant(role: Role): Promise<Grant> {
+  /** Makes a token for this session with that role, of which `rights` may withhold something; answers its number too. */
+  async grant(role: Role, rights: Rights = {}): Promise<Grant> {
     const response = await this.#fetch("tokens", {
       method: "POST",
       headers: { "content-type": "application/json" },
-      body: JSON.stringify({ role }),
+      body: JSON.stringify({ role, ...rights }),
     });
     return (await response.json()) as Grant;
   }
@@ -150,6 +150,15 @@ export class Files {
   /** Shows a participant out; the link it came by stays valid. For owners. */
   async showOut(participant: number): Promise<void> {
     await this.#fetch(`participants/${participant}`, { method: "DELETE" });
+  }
+
+  /** Changes what an attached participant may do. For owners. */
+  async permit(participant: number, change: { role?: Role } & Rights): Promise<void> {
+    await this.#fetch(`participants/${participant}`, {
+      method: "PATCH",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(change),
+    });
   }
 
   #address(tail: string): { url: URL; authorization: string } {

@@ -25,12 +25,17 @@ export type RefusalCode = ErrorCode;
 /** What a cell used. */
 export type CellUsage = DoneUsage;
 /** Somebody attached to the session. */
-export type Participant = ParticipantInfo;
+export type Participant = ParticipantInfo & Rights;
+/** What is withheld from somebody who may edit: to run cells, or to change the document. */
+export interface Rights { run?: boolean; edit?: boolean }
 
 // --- client to gateway ---------------------------------------------------------------------
 
 /** Queues a cell. */
-export type Execute = Sent<"execute">;
+export type Execute = Sent<"execute"> & {
+  /** The cell of the shared document that it is the code of. */
+  cell?: string;
+};
 /** Says something on a comm; runs like a silent cell without code. */
 export type SendComm = Sent<"comm_open" | "comm_msg" | "comm_close">;
 /** Stops a cell, or the one that runs. */
@@ -94,9 +99,12 @@ export type Ended = Heard<"ended">;
 // --- gateway to client: replies to one participant -------------------------------------------
 
 /** Always the first message of a connection. */
-export type Ready = Heard<"ready">;
+export type Ready = Heard<"ready"> & Rights;
 /** Who is attached: the whole list, after `ready` and whenever it has changed. */
-export type Participants = Heard<"participants">;
+export type Participants = Heard<"participants"> & {
+  /** Whether the session has a shared document. */
+  document?: boolean;
+};
 /** Names the seqs that cannot be replayed, both ends included. */
 export type Gap = Heard<"gap">;
 /** Answers `complete`. */

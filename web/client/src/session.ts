@@ -17,7 +17,7 @@ import { CellgateError, ConnectionClosed, Refused } from "./errors.js";
 import { EventStream } from "./events.js";
 import { Files } from "./files.js";
 import type {
-  AskTable, ClientMessage, Execute, Gap, InspectReply, IsCompleteReply, Participant, ProtocolError, Ready, Reply, Role,
+  AskTable, ClientMessage, Execute, Gap, InspectReply, IsCompleteReply, Participant, Participants, ProtocolError, Ready, Reply, Role,
   SendComm, ServerMessage, SessionEvent, SessionState, TableReply, VariablesReply,
 } from "./protocol.js";
 import { charactersToUnits, unitsToCharacters } from "./text.js";
@@ -34,7 +34,8 @@ export interface SessionListener {
   event?(event: SessionEvent): void;
   gap?(gap: Gap): void;
   /** Who is attached has changed. */
-  participants?(list: readonly Participant[]): void;
+  /** Who is here, and whether the session has a shared document. */
+  participants?(list: readonly Participant[], document: boolean): void;
   connection?(state: ConnectionState): void;
   /** A message was refused that no promise is waiting for. */
   refused?(error: ProtocolError): void;
@@ -157,6 +158,7 @@ export class Session implements AsyncIterable<SessionEvent | Gap> {
       type: "execute",
       code,
       id: options.id ?? randomId(),
+      ...(options.cell !== undefined && { cell: options.cell }),
       ...(options.timeoutMs !== undefined && { timeout_ms: options.timeoutMs }),
       ...(options.stopOnError && { stop_on_error: true }),
       ...(options.silent && { silent: true }),
@@ -352,7 +354,7 @@ export class Session implements AsyncIterable<SessionEvent | Gap> {
         return;
       case "participants":
         this.#participants = message.list;
-        for (const listener of this.#listeners) listener.participants?.(message.list);
+        for (const listener of this.#listeners) listener.participants?.(message.list, (message as Participants).document === true);
         return;
       case "protocol_error":
         this.#onRefusal(message);

@@ -16,6 +16,12 @@ export interface CellSource {
   run?: string;
   /** What was being written here when another participant ran other code in this cell. */
   draft?: string;
+  /** The session in whose shared document it was last seen. */
+  shared?: string;
+  /** It was changed here while the shared document could not be reached. */
+  unsent?: boolean;
+  /** It is here because another participant ran it: nobody has written it on this page. */
+  foreign?: boolean;
   /** The output is hidden. */
   collapsed?: boolean;
   /** What the cell showed when it last ended, kept beside the text (see `kept.ts`). */

@@ -1,6 +1,7 @@
 // A session as the gateway would keep it, with a script in the place of the interpreter.
 
 import { randomBytes } from "node:crypto";
+import { FakeDocument } from "./document.mjs";
 
 const USAGE = { cpu_ms: 3, peak_memory_bytes: 24 << 20, output_bytes: 0 };
 
@@ -33,17 +34,52 @@ export class FakeSession {
     this.folders = new Set();
     this.modified = new Map();
     this.memory = { python: {} };
+    /** The shared document, and whether there is one yet. */
+    this.document = new FakeDocument(this);
+    this.hasDocument = false;
     /** The tables that questions know, by the variable that holds them: what they are called, their schema, and their rows. */
     this.values = new Map();
   }
 
   /** A share link's token, or one that is a participant's own. */
-  tokenFor(role, own = false, parent = null) {
+  tokenFor(role, own = false, parent = null, rights = {}) {
     const token = randomBytes(16).toString("hex");
     this.tokens.set(token, role);
-    this.listed.set(token, { id: ++this.lastToken, role, created: Date.now(), expires: null, parent, link: !own, participant: null });
+    this.listed.set(token, { id: ++this.lastToken, role, ...rights, created: Date.now(), expires: null, parent, link: !own, participant: null });
     if (own) this.own.add(token);
     return token;
+  }
+
+  /** What a token lets somebody do: its role, and what is withheld of it. */
+  rightsOf(token) {
+    const { role = "owner", run, edit } = this.listed.get(token) ?? {};
+    return { role, ...(run === false && { run }), ...(edit === false && { edit }) };
+  }
+
+  mayEdit(token) {
+    const { role, edit } = this.rightsOf(token);
+    return role !== "viewer" && edit !== false;
+  }
+
+  /** Changes what an attached participant may do; answers why not, if so. */
+  permit(participant, { role, run, edit }) {
+    const [token, entry] = [...this.listed].find(([, one]) => one.participant === participant) ?? [];
+    if (!token) return [404, "there is no participant of this number"];
+    const next = { role: role ?? entry.role, run: run ?? entry.run, edit: edit ?? entry.edit };
+    if (next.role === "editor" && next.run === false && next.edit === false) return [400, "who may neither run nor edit is a viewer"];
+    const owners = [...this.sockets].filter((one) => one.role === "owner");
+    if (entry.role === "owner" && next.role !== "owner" && owners.length < 2) return [409, "the session needs an owner"];
+    Object.assign(entry, { role: next.role, run: next.role === "editor" && next.run === false ? false : undefined, edit: next.role === "editor" && next.edit === false ? false : undefined });
+    this.tokens.set(token, entry.role);
+    for (const socket of this.sockets) if (socket.token === token) socket.role = entry.role;
+    this.tellParticipants();
+    return null;
+  }
+
+  /** The document was made. */
+  madeDocument() {
+    this.hasDocument = true;
+    this.tellParticipants();
   }
 
   /** Writes a file as code of the session does. */
@@ -96,7 +132,7 @@ export class FakeSession {
 
   attach(socket, after, offered) {
     // Whoever comes with its own token takes the place of its older connection.
-    socket.token = this.own.has(offered) ? offered : this.tokenFor(socket.role, true, this.listed.get(offered)?.id ?? null);
+    socket.token = this.own.has(offered) ? offered : this.tokenFor(socket.role, true, this.listed.get(offered)?.id ?? null, this.rightsOf(offered));
     this.listed.get(socket.token).participant = socket.id;
     for (const older of this.sockets) {
       if (older.token !== socket.token) continue;
@@ -104,7 +140,7 @@ export class FakeSession {
       older.close(4409, "a newer connection of the same participant took over");
     }
     socket.reply({
-      type: "ready", protocol: 1, session: this.id, token: socket.token, participant: socket.id, role: socket.role,
+      type: "ready", protocol: 1, session: this.id, token: socket.token, participant: socket.id, ...this.rightsOf(socket.token),
       template: "python", language: { name: "python", version: "3.11.2" }, state: this.state, seq: this.seq,
       limits: {
         message_bytes: 1 << 20, queue: 64, output_bytes: null, timeout_ms: null, memory_bytes: 256 << 20,
@@ -136,11 +172,12 @@ export class FakeSession {
     this.own.delete(token);
     this.listed.delete(token);
     for (const socket of [...this.sockets]) if (socket.token === token) socket.close(4401, why);
+    this.document.dismiss(token);
   }
 
   tellParticipants() {
-    const list = [...this.sockets].map((s) => ({ id: s.id, name: s.name, role: s.role }));
-    for (const socket of this.sockets) socket.reply({ type: "participants", list });
+    const list = [...this.sockets].map((s) => ({ id: s.id, name: s.name, ...this.rightsOf(s.token) }));
+    for (const socket of this.sockets) socket.reply({ type: "participants", list, ...(this.hasDocument && { document: true }) });
   }
 
   receive(socket, text) {
@@ -156,6 +193,9 @@ export class FakeSession {
     if (socket.role === "viewer" && !["ack", "ping", "complete", "inspect", "is_complete"].includes(type)) {
       return refuse("forbidden", "a viewer only watches");
     }
+    if (this.rightsOf(socket.token).run === false && !["ack", "ping", "complete", "inspect", "is_complete"].includes(type)) {
+      return refuse("forbidden", "you may edit here, and run nothing");
+    }
     if (socket.role === "editor" && ["restart", "end"].includes(type)) {
       return refuse("forbidden", "this needs the role owner, and yours is editor");
     }
@@ -166,7 +206,7 @@ export class FakeSession {
         this.ids.add(id);
         const cell = { ...message, id, by: socket.name };
         this.queue.push(cell);
-        this.emit("queued", { id, position: this.queue.length - 1 + (this.running ? 1 : 0), by: socket.name });
+        this.emit("queued", { id, position: this.queue.length - 1 + (this.running ? 1 : 0), by: socket.name, ...(message.cell && { cell: message.cell }) });
         if (!this.running) void this.next();
         return;
       }
@@ -243,7 +283,7 @@ export class FakeSession {
     const running = { cell, interrupt, dead: false };
     this.running = running;
     const count = cell.silent ? undefined : ++this.executions;
-    this.emit("started", { id: cell.id, code: cell.code, by: cell.by, ...(count && { execution_count: count }), ...(cell.comm && { comm_id: cell.comm.comm_id }) });
+    this.emit("started", { id: cell.id, code: cell.code, by: cell.by, ...(cell.cell && { cell: cell.cell }), ...(count && { execution_count: count }), ...(cell.comm && { comm_id: cell.comm.comm_id }) });
     const began = Date.now();
     const emit = (type, fields) => { if (!running.dead) this.emit(type, { id: cell.id, ...fields }); };
     const context = {
@@ -310,7 +350,7 @@ export class FakeSession {
   done(cell, status, more = {}) {
     const { execution_count, ...rest } = more;
     this.emit("done", {
-      id: cell.id, status, duration_ms: 0, state_kept: true, usage: USAGE, ...rest,
+      id: cell.id, status, duration_ms: 0, state_kept: true, usage: USAGE, ...rest, ...(cell.cell && { cell: cell.cell }),
       ...(execution_count && { execution_count }),
     });
   }
