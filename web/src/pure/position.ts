@@ -57,7 +57,8 @@ function middle(before: string, after: string | null): string {
   const high = after === null ? BASE : DIGITS.indexOf(after[0]!);
   // Any digit of the middle third, at random.
   const room = high - low - 1;
-  if (room > 0) return DIGITS[low + 1 + Math.floor(room / 3 + Math.random() * (room - 2 * Math.floor(room / 3)))]!;
+  const third = Math.floor(room / 3);
+  if (room > 0) return DIGITS[low + 1 + third + Math.floor(Math.random() * (room - 2 * third))]!;
   if (after !== null && after.length > 1 && high > low) return after[0]!;
   return DIGITS[low]! + middle(before.slice(1), null);
 }
