@@ -165,9 +165,9 @@ export class Cells {
     const made = newCell(rest, cell.kind);
     this.#together(() => {
       cell.editor.setCode(code.slice(0, offset).replace(/\n$/, ""));
-      cell.render();
       this.insertNear(cell, "below", made);
     });
+    cell.render();
     this.get(made.id)?.edit();
   }
 
@@ -178,9 +178,9 @@ export class Cells {
     if (next.kind !== cell.kind) return toast("Only cells of one kind can be joined.");
     this.#together(() => {
       cell.editor.setCode([cell.editor.code, next.editor.code].filter((text) => text !== "").join("\n"));
-      cell.render();
       this.#dismiss(next);
     });
+    cell.render();
     this.select(cell);
     cell.element.focus();
   }

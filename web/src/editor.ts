@@ -44,7 +44,7 @@ export interface EditorHost {
 /** A text that others write as well. */
 export interface SharedText {
   read(): string;
-  /** Changes it, where there is no CodeMirror that does. */
+  /** Changes it from outside of CodeMirror, which hears of it. */
   replace(from: number, to: number, insert: string): void;
   /** What CodeMirror has in the place of an undo of its own. */
   extension(): Extension;
@@ -219,8 +219,8 @@ export class Editor {
   setCode(code: string): void {
     if (code === this.code) return;
     const change = difference(this.code, code)!;
-    if (this.#view) return this.#view.dispatch({ changes: { ...change, insert: Text.of(change.insert.split("\n")) } });
     if (this.#shared) return this.#shared.replace(change.from, change.to, change.insert);
+    if (this.#view) return this.#view.dispatch({ changes: { ...change, insert: Text.of(change.insert.split("\n")) } });
     this.#showStill(code);
   }
 

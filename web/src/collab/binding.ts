@@ -318,7 +318,7 @@ export class Binding implements ListWatcher {
   }
 
   #sharedText(text: Y.Text): SharedText {
-    const undoManager = new Y.UndoManager(text);
+    const undoManager = new Y.UndoManager(text, { trackedOrigins: new Set([this.#origin]) });
     return {
       read: () => text.toString(),
       replace: (from, to, insert) => this.together(() => {

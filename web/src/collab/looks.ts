@@ -6,8 +6,8 @@ sheet.replaceSync(`
 #document-notes .apart:empty { display: none; }
 .deleted { display: flex; flex-wrap: wrap; align-items: center; gap: 0.6rem; margin: 0 0 10px; padding: 0.5rem 0.9rem; border: 1px dashed var(--line-strong); border-radius: 9px; background: var(--warn-soft); outline: none; }
 .deleted p { margin: 0; flex: 1 1 16rem; }
-.faces { display: flex; align-items: center; padding-left: 6px; }
-.faces button { position: relative; min-width: 28px; width: 28px; min-height: 28px; padding: 0; margin-left: -6px; border: 2px solid var(--surface); border-radius: 50%; background: var(--who); color: var(--who-ink); font-size: 11px; font-weight: 650; letter-spacing: -0.02em; }
+.faces { display: flex; align-items: center; gap: 3px; }
+.faces button { position: relative; min-width: 28px; width: 28px; min-height: 28px; padding: 0; border: 0; border-radius: 50%; background: var(--who); color: var(--who-ink); font-size: 11px; font-weight: 650; letter-spacing: -0.02em; }
 .faces button:hover, .faces button:focus-visible { z-index: 1; }
 .faces .followed { outline: 2px solid var(--who); outline-offset: 1px; z-index: 1; }
 .faces .further { min-width: 28px; width: auto; padding: 0 5px; background: var(--hover); color: var(--ink); }

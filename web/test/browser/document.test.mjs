@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { accessible, codes, lines, stage } from "./console.mjs";
+import { accessible, codes, lines, stage, TIMEOUT_MS } from "./console.mjs";
 import { PROGRAMS } from "./programs.mjs";
 
 // What is tested needs the gateway's side of a connection, which can be cut and looked at.
@@ -24,7 +24,7 @@ const sources = () => document().map(({ source }) => source);
 
 /** Waits for a condition of this process; it fails when the test's time is over. */
 async function until(what, found) {
-  for (const end = Date.now() + 20_000; Date.now() < end; await new Promise((resolve) => setImmediate(resolve))) if (await found()) return;
+  for (const end = Date.now() + TIMEOUT_MS; Date.now() < end; await new Promise((resolve) => setImmediate(resolve))) if (await found()) return;
   assert.fail(`waited in vain for ${what}`);
 }
 
@@ -224,7 +224,7 @@ test("what an owner lets somebody do changes at once", async () => {
   assert.deepEqual(await codes(grace), ["a = 10"]);
   assert.equal(await grace.page.locator(".add").isVisible(), false);
   await grace.page.keyboard.press("Control+Enter");
-  await ada.phase(1, "ok");
+  await until("Grace's run", () => the.gateway.received.some(({ type, code }) => type === "execute" && code === "a = 10"));
   await may.selectOption("Watch");
   await grace.page.getByText("watching").waitFor();
   await may.selectOption("Work along");
@@ -238,7 +238,7 @@ test("a change that the gateway does not take is said once, and the page shows w
   const own = await grace.page.evaluate(() => JSON.parse(sessionStorage.getItem("cellgate.session")).token);
   session().listed.get(own).edit = false;
   await type(grace, 1, "99");
-  await grace.page.getByText("Your change was not taken: You may not edit this document.").waitFor();
+  await grace.page.locator(".toast", { hasText: "Your change was not taken: You may not edit this document." }).waitFor();
   await allShow([ada, grace], ["a = 1"]);
 });
 
