@@ -186,7 +186,7 @@ test("undo takes back what one has written oneself", async () => {
   await allShow([ada, grace, alan], ["a = 1\nfrom_grace = 1"]);
   await grace.page.keyboard.press("Control+z");
   await allShow([ada, grace, alan], ["a = 1"]);
-  await grace.page.keyboard.press("Control+Shift+z");
+  await grace.page.keyboard.press("Control+y");
   await allShow([ada, grace, alan], ["a = 1\nfrom_grace = 1"]);
 });
 
