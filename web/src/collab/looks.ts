@@ -15,6 +15,7 @@ sheet.replaceSync(`
 .persons span { padding: 0 7px; border-radius: 8px; background: var(--who); color: var(--who-ink); font-size: 11px; font-weight: 600; line-height: 16px; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 .cell.visited .box { box-shadow: inset 3px 0 var(--visitor); }
 [data-kind="markdown"].visited .box { border-radius: 4px; }
+.person select { min-height: 28px; padding: 0 0.4em; border: 1px solid var(--line-strong); border-radius: 7px; background: var(--surface); color: inherit; font: inherit; margin-left: auto; }
 html[data-edit="no"] .adds, html[data-edit="no"] .beginnings { display: none; }
 html[data-run="no"] .side .go { visibility: hidden; }
 @media (max-width: 46rem) {
