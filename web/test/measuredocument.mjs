@@ -3,7 +3,7 @@
 
 import { ConsolePage, startBrowser, startGateway } from "./browser/console.mjs";
 
-const KEYS = 100;
+const KEYS = 60;
 const quantile = (values, share) => [...values].sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * share))];
 
 /** How long the page is busy with each key, in milliseconds. */
@@ -13,9 +13,12 @@ async function keys({ page }, cell) {
   await page.keyboard.press("Control+End");
   await page.evaluate(() => {
     globalThis.took = [];
+    // A message, not a timer: those of pages behind another one are late.
     addEventListener("keydown", () => {
       const began = performance.now();
-      setTimeout(() => globalThis.took.push(performance.now() - began));
+      const { port1, port2 } = new MessageChannel();
+      port1.onmessage = () => globalThis.took.push(performance.now() - began);
+      port2.postMessage(null);
     }, true);
   });
   for (let n = 0; n < KEYS; n += 1) await page.keyboard.press("x");

@@ -86,7 +86,8 @@ export function cellOfRun(run: string): string {
 /** A name for the document: its title, or its first words. */
 export function titleOf(document: Document): string {
   if (document.title) return document.title;
-  const line = document.cells.flatMap((cell) => cell.code.split("\n", 100)).find((text) => text.trim() !== "");
+  const first = document.cells.find((cell) => cell.code.trim() !== "");
+  const line = first?.code.split("\n", 100).find((text) => text.trim() !== "");
   return line ? line.replace(/^#+\s*/, "").trim().slice(0, 60) : "Untitled";
 }
 
