@@ -494,7 +494,8 @@ const CONTROL_BYTES: usize = 4 << 10;
     params(("id" = String, Path, description = "The session")),
     request_body(content = InterruptRequest, description = "May be empty"),
     responses(
-        (status = 202, description = "The cell is told to stop; its `done` says when it has"),
+        (status = 202, description = "The cell is told to stop, and its `done` says when it has; or none was \
+         named and none runs"),
         (status = "4XX", description = "400: a body that cannot be read · 401: no token of this session · \
          403: the token does not give the right to run cells · 404: no such session · 409: no such cell \
          waits or runs", body = Document<'static>, content_type = "application/problem+json"),

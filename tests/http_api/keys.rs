@@ -139,13 +139,13 @@ const ROUTES: [Row; 34] = [
     ("post", "/v1/run", [200, 401, 401]),
     ("get", "/v1/keys", [403, 401, 401]),
     ("get", "/v1/sessions", [403, 401, 401]),
-    ("post", "/v1/sessions", [201, 401, 401]),
+    // The body is one that grants a token, which these routes do not read.
+    ("post", "/v1/sessions", [400, 401, 401]),
     ("get", "/v1/sessions/{id}", [401, 200, 200]),
-    // Without a body there is nothing to run, and nothing to be told.
     ("post", "/v1/sessions/{id}/cells", [401, 400, 400]),
     ("get", "/v1/sessions/{id}/cells/{cell}", [401, 404, 404]),
     ("get", "/v1/sessions/{id}/events", [401, 400, 400]), // from no number
-    ("post", "/v1/sessions/{id}/interrupt", [401, 409, 409]),
+    ("post", "/v1/sessions/{id}/interrupt", [401, 400, 400]),
     ("post", "/v1/sessions/{id}/input", [401, 400, 400]),
     ("post", "/v1/sessions/{id}/restart", [401, 202, 202]),
     ("post", "/v1/sessions/{id}/tokens", [401, 403, 201]),
