@@ -73,7 +73,7 @@ pub(super) async fn open(
     };
     let (response, on_upgrade) = match websocket::accept(&mut request) {
         Ok(accepted) => accepted,
-        Err(answer) => return answer,
+        Err(answer) => return *answer,
     };
     let token = auth::token_of_socket(query.token, request.headers()).unwrap_or_default();
     let client = *request.extensions().get::<Client>().unwrap_or(&Client::NOWHERE);

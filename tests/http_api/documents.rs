@@ -218,7 +218,7 @@ async fn fill(gateway: &Gateway, session: &str, cells: Value) -> Value {
 }
 
 async fn read(gateway: &Gateway, session: &str) -> Value {
-    ask(gateway, "GET", &document(session, "")).reply().await.json(200)
+    ask(gateway, "GET", document(session, "")).reply().await.json(200)
 }
 
 fn one_cell(source: &str) -> Value {
@@ -557,7 +557,7 @@ async fn a_document_is_exported_with_the_newest_outputs(stage: &Stage) {
         ])
     );
     assert_eq!(notebook["cells"][2]["outputs"][0]["ename"], "ZeroDivisionError");
-    let reply = ask(gateway, "GET", &document(&session, ".py")).reply().await;
+    let reply = ask(gateway, "GET", document(&session, ".py")).reply().await;
     let wanted = "# %% [markdown]\n# # Title\n\n# %%\nprint('old')\n\n# %%\n1 / 0\n";
     assert_eq!((reply.status, String::from_utf8_lossy(&reply.body).as_ref()), (200, wanted));
     // Who reads the log is no participant.
