@@ -5,6 +5,7 @@
 //! them. Beside each stands a door (`link.rs`, `session.rs`, …) that opens what is private there.
 
 pub mod config;
+pub mod document;
 pub mod id;
 pub mod language;
 pub mod link;

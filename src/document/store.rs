@@ -55,7 +55,7 @@ pub(super) enum Refused {
     #[error("the document would be larger than {} MiB with all that was ever deleted from it; copy its text into a new session", DOCUMENT_BYTES >> 20)]
     Full,
     /// The gateway has no memory for it.
-    #[error("{}", crate::memory::Exhausted)]
+    #[error("the gateway has no memory left for this; connect again later")]
     NoMemory,
 }
 

@@ -162,6 +162,8 @@ pub(super) struct Seeded {
          content_type = "application/problem+json"),
         (status = 413, description = "More than a document holds", body = Document<'static>,
          content_type = "application/problem+json"),
+        (status = 503, description = "There is no memory for it now", body = Document<'static>,
+         content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn seed(
@@ -173,6 +175,9 @@ pub(super) async fn seed(
     // Before the body is read: a client that may not edit costs no memory.
     let (session, credential) = caller.session_as(&app, &id, Role::Viewer)?;
     may_edit(&session, &credential)?;
+    let _charge = session.memory().try_charge(SEED_BYTES).map_err(|error| {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).for_now()
+    })?;
     let text = "the cells of a document are at most 8 MiB of JSON";
     let body = read_whole(body, SEED_BYTES, text, app.socket.write_timeout).await?;
     let contents: Contents = serde_json::from_slice(&body).map_err(|error| {
@@ -304,6 +309,8 @@ fn file(kind: &'static str, extension: &str, text: String) -> Response {
     let disposition = format!("attachment; filename=\"document.{extension}\"");
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
+        // Written by others and served from the console's own origin: nothing may run it.
+        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox")),
         (
             header::CONTENT_DISPOSITION,
             HeaderValue::from_str(&disposition).unwrap_or(HeaderValue::from_static("attachment")),

@@ -67,6 +67,32 @@ async fn a_newcomer_is_told_who_is_there_right_after_ready_however_much_is_repla
     assert_eq!(names(&ada.until("participants").await), ["ada", "vera"]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_reads_the_log_is_no_participant() {
+    let Stage { handle, mut driver, .. } = usual().await;
+    let mut ada = Client::join(&handle, None).await;
+    ada.execute("a").await;
+    let cell = driver.expect(kind::EXECUTE).await;
+    driver.send(kind::OUTPUT, 0, cell, b"text").await;
+    ada.until("stdout").await;
+    let (mut log, newest) = handle.observe(None).await.unwrap();
+    let mut read = Vec::new();
+    while read.last().is_none_or(|seq| *seq < newest) {
+        read.push(log.next().await.unwrap().seq().expect("events alone"));
+    }
+    assert_eq!(read, (1..=newest).collect::<Vec<_>>());
+    let (newer, none) = handle.observe(Some(newest)).await.unwrap();
+    assert_eq!((none, newer.outbox().take(&mut Vec::new()).now_or_never()), (newest, None));
+    settle().await;
+    assert_eq!(handle.summary().unwrap().participants, 1);
+    let lists_before = lists(&ada.seat).0.len();
+    drop((log, newer));
+    settle().await;
+    assert_eq!((lists_before, lists(&ada.seat).0.len()), (0, 0), "nothing to tell the others");
+    driver.done(cell, Outcome::Ok).await;
+    ada.until("done").await;
+}
+
 /// Comes back as who it was.
 fn back(ready: &Value) -> JoinRequest {
     JoinRequest::owner("back", Token::new(ready["token"].as_str().unwrap()))

@@ -1,5 +1,6 @@
 //! The session's timers that no other test is about, in virtual time.
 
+use cellgate::document::{Contents, DocumentCell, SeedError};
 use cellgate::sandbox::SandboxHandle;
 use cellgate::session::SessionConfig;
 use cellgate_driver::wire::{ExitCause, Exited, HEADER_BYTES, Header};
@@ -128,6 +129,27 @@ async fn idle_is_who_runs_nothing_and_hears_nothing() {
     assert_eq!(client.until("ended").await["reason"], "idle_timeout");
     took(done, idle);
     assert!(ended_by(&client.until_departure().await, EndReason::IdleTimeout));
+    drop(driver);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_writes_in_the_document_is_not_idle() {
+    let idle = Duration::from_secs(100);
+    let config = SessionConfig { idle_timeout: Some(idle), ..config() };
+    let Stage { handle, driver, .. } = stage(config, Limits::default(), EndCause::Unknown).await;
+    let mut client = Client::join(&handle, None).await;
+    pass(idle - Duration::from_secs(1)).await;
+    let cell = DocumentCell { id: "a".into(), ..DocumentCell::default() };
+    let contents = Contents { title: String::new(), cells: vec![cell] };
+    assert_eq!(handle.seed_document(contents.clone()).await, Ok(true));
+    let changed = Instant::now();
+    pass(idle / 2).await;
+    assert_eq!(handle.seed_document(contents.clone()).await, Ok(false), "which changes nothing");
+    assert_eq!(handle.read_document().await, Some(contents.clone()));
+    assert_eq!(client.until("ended").await["reason"], "idle_timeout");
+    took(changed, idle);
+    drop(client.until_departure().await);
+    assert_eq!(handle.seed_document(contents).await, Err(SeedError::Over));
     drop(driver);
 }
 

@@ -20,7 +20,7 @@ export function act(console: Console, cell: CellView, action: CellAction, edited
     case "run-below": return runs.runFrom(cell);
     case "restore": cell.restoreDraft(); cell.editor.focus(); return edited();
     case "discard": cell.discardDraft(); cell.element.focus(); return edited();
-    case "edit": return console.canRun() ? cell.edit() : undefined;
+    case "edit": return console.canEdit() ? cell.edit() : undefined;
     case "insert-above": return cells.insertNear(cell, "above").editor.focus();
     case "insert": return cells.insertNear(cell, "below").editor.focus();
     case "up": return cells.move(cell, -1);

@@ -15,15 +15,16 @@ export function showCellMenu(host: CellHost, cell: CellView, button: HTMLElement
       ${act(cell.collapsed ? "Show the output" : "Hide the output", "collapse", "O", shows)}
       ${act("Copy output as text", "copy-text", "", shows)}
       ${act("Copy output as Markdown", "copy-markdown", "", shows)}`;
-    if (!canRun) return shows ? outputs : html`${entry("There is nothing to copy yet", () => {})}`;
+    const canEdit = host.canEdit();
+    if (!canRun && !canEdit) return shows ? outputs : html`${entry("There is nothing to copy yet", () => {})}`;
     return html`
-      ${code ? html`
+      ${code && canRun ? html`
         ${act("Run cells above", "run-above")}
         ${act("Run this cell and those below", "run-below")}
         <hr role="separator">` : nothing}
       ${outputs}
-      ${shows ? html`<hr role="separator">` : nothing}
-      ${single ? nothing : html`
+      ${shows && canEdit ? html`<hr role="separator">` : nothing}
+      ${single || !canEdit ? nothing : html`
         ${act("Insert a cell above", "insert-above", "A")}
         ${act("Insert a cell below", "insert", "B")}
         ${act("Move up", "up", "Shift+K")}

@@ -6,6 +6,19 @@ import { byId, h, toast } from "./dom.js";
 import { newCell } from "./pure/document.js";
 import type { CellKind, CellSource } from "./pure/document.js";
 
+/** Told what is done here with the list of cells, where others write the same document. */
+export interface ListWatcher {
+  inserted(cell: CellView): void;
+  /** It is no longer in the list; its place may be another one's already. */
+  removed(cell: CellView): void;
+  moved(cell: CellView): void;
+  /** Gives a cell another kind in its place. */
+  convert(cell: CellView, kind: CellKind): CellView;
+  selected(cell: CellView): void;
+  /** Does several things that others see as one. */
+  together(change: () => void): void;
+}
+
 const KEPT = 20; // deleted cells, each with its output
 
 export class Cells {
@@ -15,8 +28,9 @@ export class Cells {
   #list: CellView[] = [];
   #byId = new Map<string, CellView>();
   #selected: CellView | null = null;
-  /** Deleted cells, oldest first; what they run goes on and is told to them. */
-  #removed: { cell: CellView; at: number }[] = [];
+  /** Deleted cells, oldest first; what they run goes on and is told to them. `byOthers`: not deleted here. */
+  #removed: { cell: CellView; at: number; byOthers: boolean }[] = [];
+  watcher: ListWatcher | null = null;
 
   constructor(host: CellHost, changed: () => void) {
     this.#host = host;
@@ -56,12 +70,50 @@ export class Cells {
     return this.#put(new CellView(source, this.#host), at);
   }
 
-  #put(cell: CellView, at: number): CellView {
+  /** Shows a cell behind the others that is not in the document they share. */
+  showForeign(source: CellSource): CellView {
+    return this.#put(new CellView({ ...source, foreign: true }, this.#host), this.#list.length, false);
+  }
+
+  #put(cell: CellView, at: number, tell = true): CellView {
     this.#list.splice(at, 0, cell);
     this.#byId.set(cell.id, cell);
     this.#root.insertBefore(cell.element, this.#list[at + 1]?.element ?? null);
+    if (tell) this.watcher?.inserted(cell);
     this.#renumber();
     return cell;
+  }
+
+  /** Makes the list what others have made of it. Answers the cells that are gone. */
+  arrange(wanted: CellView[]): CellView[] {
+    const keep = new Set(wanted);
+    const gone = this.#list.filter((cell) => !keep.has(cell));
+    for (const cell of gone) {
+      this.#keepRemoved(cell, this.#list.indexOf(cell), true);
+      cell.element.remove();
+    }
+    this.#removed = this.#removed.filter(({ cell }) => !keep.has(cell));
+    this.#list = wanted;
+    this.#byId = new Map(wanted.map((cell) => [cell.id, cell]));
+    // As few elements move as can be: one that moves may lose what is typed into it.
+    let next = nextCell(this.#root.firstElementChild);
+    for (const { element } of wanted) {
+      if (next && element !== next && element === nextCell(next.nextElementSibling)) next = element;
+      if (element === next) next = nextCell(element.nextElementSibling);
+      else placeBefore(this.#root, element, next);
+    }
+    if (gone.includes(this.#selected!) || !this.#selected) {
+      this.#selected = null;
+      const near = wanted[0];
+      if (near) this.select(near);
+    }
+    this.#renumber();
+    return gone;
+  }
+
+  #together(change: () => void): void {
+    if (this.watcher) this.watcher.together(change);
+    else change();
   }
 
   insertNear(cell: CellView, where: "above" | "below", source = newCell()): CellView {
@@ -79,7 +131,10 @@ export class Cells {
     this.#byId.delete(cell.id);
     cell.element.remove();
     this.#keepRemoved(cell, at);
-    if (this.#list.length === 0) this.insert(newCell(), 0);
+    this.#together(() => {
+      this.watcher?.removed(cell);
+      if (this.#list.length === 0) this.insert(newCell(), 0);
+    });
     this.#renumber();
     const next = this.#list[Math.min(at, this.#list.length - 1)]!;
     this.select(next);
@@ -90,6 +145,11 @@ export class Cells {
   /** Puts a cell of another kind, with the same text, in the place of one. It begins without an output. */
   convert(cell: CellView, kind: CellKind): CellView {
     if (cell.kind === kind) return cell;
+    if (this.watcher) {
+      const made = this.watcher.convert(cell, kind);
+      this.show(made);
+      return made;
+    }
     const at = this.#list.indexOf(cell);
     const made = this.insert(newCell(cell.editor.code, kind), at);
     this.#dismiss(cell);
@@ -102,10 +162,13 @@ export class Cells {
   split(cell: CellView, offset: number): void {
     const { code } = cell.editor;
     const rest = code.slice(offset).replace(/^\n/, "");
-    cell.editor.setCode(code.slice(0, offset).replace(/\n$/, ""));
+    const made = newCell(rest, cell.kind);
+    this.#together(() => {
+      cell.editor.setCode(code.slice(0, offset).replace(/\n$/, ""));
+      this.insertNear(cell, "below", made);
+    });
     cell.render();
-    const made = this.insertNear(cell, "below", newCell(rest, cell.kind));
-    made.edit();
+    this.get(made.id)?.edit();
   }
 
   /** Puts the text of the next cell at the end of this one, whose output stays. */
@@ -113,9 +176,11 @@ export class Cells {
     const next = this.#list[this.#list.indexOf(cell) + 1];
     if (!next) return toast("There is no cell below to join.");
     if (next.kind !== cell.kind) return toast("Only cells of one kind can be joined.");
-    cell.editor.setCode([cell.editor.code, next.editor.code].filter((text) => text !== "").join("\n"));
+    this.#together(() => {
+      cell.editor.setCode([cell.editor.code, next.editor.code].filter((text) => text !== "").join("\n"));
+      this.#dismiss(next);
+    });
     cell.render();
-    this.#dismiss(next);
     this.select(cell);
     cell.element.focus();
   }
@@ -127,18 +192,26 @@ export class Cells {
     this.#byId.delete(cell.id);
     cell.element.remove();
     this.#keepRemoved(cell, at);
+    this.watcher?.removed(cell);
     this.#renumber();
   }
 
-  #keepRemoved(cell: CellView, at: number): void {
-    this.#removed.push({ cell, at });
+  #keepRemoved(cell: CellView, at: number, byOthers = false): void {
+    this.#removed.push({ cell, at, byOthers });
     if (this.#removed.length > KEPT) this.#removed.shift()!.cell.editor.forget();
   }
 
   undoRemove(): void {
-    const last = this.#removed.pop();
-    if (!last) return;
-    const cell = this.#put(last.cell, Math.min(last.at, this.#list.length));
+    const last = this.#removed.findLast(({ byOthers }) => !byOthers);
+    if (last) this.bringBack(last.cell);
+  }
+
+  /** Puts a deleted cell where it was. */
+  bringBack(deleted: CellView): void {
+    const found = this.#removed.find((one) => one.cell === deleted);
+    if (!found) return;
+    this.forget(deleted);
+    const cell = this.#put(deleted, Math.min(found.at, this.#list.length));
     this.select(cell);
     cell.element.focus();
   }
@@ -151,6 +224,7 @@ export class Cells {
     this.#list.splice(at, 1);
     this.#list.splice(to, 0, cell);
     this.#root.insertBefore(cell.element, this.#list[to + 1]?.element ?? null);
+    this.watcher?.moved(cell);
     this.#renumber();
     // Moving an element in the document takes its focus away.
     if (hadFocus instanceof HTMLElement && cell.element.contains(hadFocus)) hadFocus.focus();
@@ -162,6 +236,7 @@ export class Cells {
     this.#selected?.setSelected(false);
     this.#selected = cell;
     cell.setSelected(true);
+    this.watcher?.selected(cell);
   }
 
   /** Selects a neighbour; says whether there was one. */
@@ -188,6 +263,20 @@ export class Cells {
     for (const [at, cell] of this.#list.entries()) cell.setNumber(at + 1);
     this.#changed();
   }
+}
+
+/** The first cell among an element and those behind it; notes between cells are none. */
+function nextCell(element: Element | null): Element | null {
+  let at = element;
+  while (at && !at.classList.contains("cell")) at = at.nextElementSibling;
+  return at;
+}
+
+/** Puts an element into its place; one that is in the page already keeps its focus, where the browser can do that. */
+function placeBefore(root: HTMLElement, element: HTMLElement, next: Element | null): void {
+  const able = root as HTMLElement & { moveBefore?(node: Node, next: Node | null): void };
+  if (element.isConnected && able.moveBefore) able.moveBefore(element, next);
+  else root.insertBefore(element, next);
 }
 
 /** What an untouched page offers: shown until a cell runs or there are several. */

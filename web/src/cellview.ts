@@ -57,6 +57,8 @@ export interface CellHost extends OutputHost {
   memoryLimit(): number | undefined;
   /** Whether this participant may run cells. */
   canRun(): boolean;
+  /** Whether this participant may change cells. */
+  canEdit(): boolean;
   /** Somebody else's name, if the run was not ours. */
   runBy(participant: string): string | null;
   select(cell: CellView): void;
@@ -85,6 +87,10 @@ export class CellView {
   /** What stood above it when its newest run began (`textsAbove`). */
   above: number | undefined;
   collapsed: boolean;
+  /** Of a shared document: as in `CellSource`. */
+  shared: string | undefined;
+  unsent: boolean;
+  foreign: boolean;
   /** The newest run that the document knows of, until its events come: what is replayed before is older than the text. */
   #known: string | undefined;
   /** "Run all" has not come to it yet. */
@@ -111,6 +117,9 @@ export class CellView {
     this.kind = source.kind;
     this.run = this.#known = source.run;
     this.draft = source.draft;
+    this.shared = source.shared;
+    this.unsent = source.unsent ?? false;
+    this.foreign = source.foreign ?? false;
     this.collapsed = source.collapsed ?? false;
     this.#kept = source.kept;
     this.#keptAbove = { run: source.run, above: source.kept?.above };
@@ -145,6 +154,7 @@ export class CellView {
     return {
       id: this.id, kind: this.kind, code: this.editor.code,
       ...(run !== undefined && { run }), ...(this.draft !== undefined && { draft: this.draft }),
+      ...(this.shared !== undefined && { shared: this.shared }), ...(this.unsent && { unsent: true }), ...(this.foreign && { foreign: true }),
       ...(this.collapsed && { collapsed: true }), ...(this.#notebook && { notebook: this.#notebook }),
     };
   }
@@ -336,6 +346,7 @@ export class CellView {
     switch (event.type) {
       case "queued":
         this.author = event.by;
+        this.#by = this.#host.runBy(event.by);
         this.#become({ phase: "waiting", position: event.position });
         break;
       case "started":

@@ -7,14 +7,16 @@
 // Events are the only source of truth about runs: a run of this tab, of another participant and of
 // the time before a reload take the same way to their cell.
 
+import type { TemplateResult } from "lit-html";
 import { CellgateError, RequestFailed } from "../client/src/index.js";
-import type { Done, Gap, Participant, ProtocolError, Ready, Role, Session, SessionEvent, SessionToken, Usage } from "../client/src/index.js";
+import type { Done, Gap, Participant, ProtocolError, Ready, Role, Session, SessionEvent, SessionToken, Usage, Withheld } from "../client/src/index.js";
 import { Banner } from "./banner.js";
 import { Cells } from "./cells.js";
 import { act } from "./cellactions.js";
 import { showCellMenu } from "./cellmenu.js";
 import type { CellAction, CellHost, CellView } from "./cellview.js";
-import { keepSession, keptSession } from "./credentials.js";
+import type { SharedDocument } from "./collab/shareddocument.js";
+import { keepSession, keptSession, ownName } from "./credentials.js";
 import type { Arrival, SessionKey } from "./credentials.js";
 import { announce, download, toast } from "./dom.js";
 import { ask } from "./dialog.js";
@@ -35,7 +37,7 @@ import { Runs } from "./runs.js";
 import type { Stopping } from "./runs.js";
 import type { Consent } from "./rich/consent.js";
 import type { Rich } from "./rich/rich.js";
-import { forgetRecent, rememberSession } from "./recent.js";
+import { documentOf, forgetRecent, rememberSession } from "./recent.js";
 import { ofBrowser } from "./storage.js";
 import { Store } from "./store.js";
 import { Tables } from "./tables.js";
@@ -57,7 +59,12 @@ export interface Overview {
   stopping: Stopping;
   title: string;
   canFiles: boolean;
+  /** Those who write in the shared document. */
+  faces: TemplateResult | null;
 }
+
+/** What a link lets somebody do. */
+export interface Offer extends Withheld { role: Role }
 
 /** A link to share; `id` is `null` where it was not made here. */
 export interface ShareLink { href: string; id: number | null; session: string }
@@ -79,7 +86,7 @@ export class Console implements CellHost {
   readonly tables: Tables;
   readonly #trust = new Trust();
   /** The links this page has made. */
-  readonly #links = new Map<Role, ShareLink>();
+  readonly #links = new Map<string, ShareLink>();
   readonly #link: Link;
   readonly #banner: Banner;
   readonly #follow = new Follow(() => this.cells.selected?.element);
@@ -91,6 +98,14 @@ export class Console implements CellHost {
   #latency: number | null = null;
   #participants: readonly Participant[] = [];
   #loading = false;
+  /** The document that all participants write, once somebody else is here. */
+  #shared: SharedDocument | null = null;
+  #sharing = false; // its code is loaded, or is being loaded
+  #hasDocument = false; // at the gateway
+  /** Whether what this page shows is the session's text: it made the session, or has come back to it with its document. */
+  #holdsText = false;
+  /** The cells of runs whose ids do not name them. */
+  readonly #cellsOfRuns = new Map<string, string>();
   /** Whether something has run that the interpreter may remember. */
   #ran = false;
   #lossSaid = false; // that the variables are gone
@@ -113,10 +128,7 @@ export class Console implements CellHost {
       ready: (ready, resumed) => this.#onReady(ready, resumed),
       event: (event) => this.#onEvent(event),
       gap: (gap) => this.#onGap(gap),
-      participants: (list) => {
-        this.#participants = list;
-        changed();
-      },
+      participants: (list, document) => this.#onParticipants(list, document),
       refused: (error) => this.#onRefused(error),
       lostEarlier: () => arrival.again ? undefined : toast("The earlier session has ended. This is a new one: run the cells again."),
     });
@@ -124,8 +136,10 @@ export class Console implements CellHost {
     const link = this.#link;
     this.tables = new Tables(this);
     const { cells } = this;
+    const console = this;
     this.runs = new Runs({
       get session() { return link.session; },
+      get role() { return console.rights.role; },
       get all() { return cells.all; },
       changed,
       sent: () => this.#edited(),
@@ -150,6 +164,13 @@ export class Console implements CellHost {
 
   get document(): Document { return { ...this.#document, cells: this.cells.all.map((cell) => cell.source) }; }
 
+  /** What this participant may do now: an owner may have changed it since it came. */
+  get rights(): Offer {
+    const { role = "owner", run, edit, participant } = this.#ready ?? {};
+    const own = this.#participants.find((one) => one.id === participant);
+    return own ?? { role, ...(run !== undefined && { run }), ...(edit !== undefined && { edit }) };
+  }
+
   get overview(): Overview {
     const running = this.cells.all.find((cell) => cell.phase.phase === "running");
     const state = this.#link.session?.state ?? this.#ready?.state ?? "starting";
@@ -166,6 +187,7 @@ export class Console implements CellHost {
       stopping: this.runs.stopping,
       title: titleOf(this.document),
       canFiles: this.#canFiles,
+      faces: this.#shared?.presence?.faces() ?? null,
     };
   }
 
@@ -173,12 +195,14 @@ export class Console implements CellHost {
 
   /** Leaves the session for another one. */
   join(key: SessionKey): void {
+    this.#endShared();
     keepSession(key);
     void this.#link.start();
   }
 
   /** Opens another document; the one before is kept. */
   async open(document: Document): Promise<void> {
+    if (await this.#shared?.take(document)) return;
     this.store.flush();
     await this.store.kept.flush();
     await this.store.adopt(document);
@@ -194,6 +218,13 @@ export class Console implements CellHost {
   }
 
   setTitle(title: string): void {
+    this.#shared?.setTitle(title);
+    this.takeTitle(title);
+  }
+
+  /** Others have given the document a title. */
+  takeTitle(title: string): void {
+    if (title === this.#document.title) return;
     this.#document = { ...this.#document, title };
     this.#edited();
   }
@@ -207,7 +238,7 @@ export class Console implements CellHost {
     // A playground has one editor.
     const one = first && others.length === 0 ? first : { ...(first ?? newCell()), code: codes.map((cell) => cell.code).join("\n\n") };
     this.cells.load(single ? [one] : document.cells);
-    for (const cell of this.cells.all) cell.editor.setReadOnly(!this.#canEdit);
+    for (const cell of this.cells.all) cell.editor.setReadOnly(!this.canEdit());
     this.#loading = false;
     this.#staleUnknown = true;
     // What a session still has comes from there, with more than is kept: until its end is known, nothing is shown twice.
@@ -255,9 +286,9 @@ export class Console implements CellHost {
     this.store.save(() => this.document);
   }
 
-  canRun(): boolean { return this.#ready?.role !== "viewer"; }
+  canRun(): boolean { return this.rights.role !== "viewer" && this.rights.run !== false; }
 
-  get #canEdit(): boolean { return this.canRun() && !this.arrival.readOnly; }
+  canEdit(): boolean { return this.rights.role !== "viewer" && this.rights.edit !== false && !this.arrival.readOnly; }
 
   /** Whether what the session did before this page was there is known. */
   get caughtUp(): boolean { return this.#link.state.kind === "open" && this.#seq >= this.#replayedTo; }
@@ -279,6 +310,7 @@ export class Console implements CellHost {
       this.widgets.reset();
       for (const cell of this.cells.known) cell.forget(state.kind === "over" ? "The session ended before this cell did." : "");
       this.#usage = null;
+      this.#endShared();
       this.#participants = [];
       this.runs.stopped();
     }
@@ -291,11 +323,12 @@ export class Console implements CellHost {
   }
 
   #onReady(ready: Ready, resumed: boolean): void {
+    if (!resumed) this.#holdsText = this.#link.made || documentOf(ready.session) === this.#document.id;
     this.#ready = ready;
     this.#trust.enter(ready.session);
     this.#remember();
-    document.documentElement.dataset.role = ready.role;
-    for (const cell of this.cells.all) cell.editor.setReadOnly(!this.#canEdit);
+    this.#rightsChanged();
+    this.#shared?.refresh();
     // A new session counts anew: what ran in another one is not among what it ran.
     for (const cell of this.cells.known) {
       if (resumed) cell.draw();
@@ -309,6 +342,72 @@ export class Console implements CellHost {
     } else announce("Reconnected.");
     this.#changed();
   }
+
+  #onParticipants(list: readonly Participant[], hasDocument: boolean): void {
+    const before = JSON.stringify(this.rights);
+    this.#participants = list;
+    this.#hasDocument = hasDocument;
+    if (JSON.stringify(this.rights) !== before) {
+      this.#rightsChanged();
+      for (const cell of this.cells.all) cell.draw();
+      void this.#probe();
+    }
+    if ((list.length > 1 || hasDocument) && !this.arrival.embed && this.arrival.layout === "list") void this.#share(hasDocument);
+    this.#changed();
+  }
+
+  /** Shows on the page what may be done. */
+  #rightsChanged(): void {
+    const { dataset } = document.documentElement;
+    dataset.role = this.rights.role;
+    dataset.run = this.canRun() ? "" : "no";
+    dataset.edit = this.canEdit() ? "" : "no";
+    for (const cell of this.cells.all) cell.editor.setReadOnly(!this.canEdit());
+    this.#shared?.refresh();
+  }
+
+  /** From now on the document is one for all participants. */
+  async #share(exists: boolean): Promise<void> {
+    const session = this.#ready?.session;
+    if (!this.#sharing && session) {
+      this.#sharing = true;
+      try {
+        const { SharedDocument } = await import("./collab/shareddocument.js");
+        // The session may be another one by now.
+        if (this.#sharing && this.#ready?.session === session) this.#shared = new SharedDocument(this, session);
+      } catch {
+        this.#sharing = false; // tried again with the next list
+      }
+    }
+    // Another list may have said it meanwhile.
+    if (exists || this.#hasDocument) this.#shared?.exists();
+  }
+
+  #endShared(): void {
+    this.#sharing = false;
+    this.#shared?.end();
+    this.#shared = null;
+  }
+
+  /** This participant's number. */
+  get participant(): number | undefined { return this.#ready?.participant; }
+
+  get holdsText(): boolean { return this.#holdsText; }
+
+  /** The name by which the others know this participant. */
+  get ownName(): string {
+    return ownName() || (this.#participants.find((one) => one.id === this.#ready?.participant)?.name ?? "");
+  }
+
+  /** The user has given a name. */
+  renamed(): void { this.#shared?.presence?.rename(); }
+
+  /** Others have changed which cells there are. */
+  arranged(): void { this.#edited(); }
+
+  redraw(): void { this.#changed(); }
+
+  showPeople(): void { void import("./more.js").then(({ showPeople }) => showPeople(this)); }
 
   #onGap(gap: Gap): void {
     this.#seq = Math.max(this.#seq, gap.to);
@@ -389,10 +488,10 @@ export class Console implements CellHost {
   }
 
   /** The cell that made the widget whose message a run is. */
-  #cellOf(commRun: string): CellView | undefined { return this.cells.find(cellOfRun(this.widgets.comms.cellRun(commRun))); }
+  #cellOf(commRun: string): CellView | undefined { return this.cells.find(this.#cellNamed(this.widgets.comms.cellRun(commRun))); }
 
   #toCell(event: CellEvent): void {
-    let cell = this.cells.find(cellOfRun(event.id));
+    let cell = this.cells.find(this.#cellOfRun(event));
     if (cell && event.type === "started" && !cell.element.isConnected && !this.runs.isOwn(event.id)) {
       // Deleted here, and somebody else has run it since.
       this.cells.forget(cell);
@@ -430,6 +529,14 @@ export class Console implements CellHost {
     if (event.type === "input_request") announce(`Cell ${cell.number} asks: ${event.prompt.trim() || "for input"}`);
   }
 
+  /** The id of the cell that an event is about. */
+  #cellOfRun(event: CellEvent & { cell?: string }): string {
+    if (event.cell !== undefined && event.cell !== cellOfRun(event.id)) this.#cellsOfRuns.set(event.id, event.cell);
+    return this.#cellNamed(event.id);
+  }
+
+  #cellNamed(run: string): string { return this.#cellsOfRuns.get(run) ?? cellOfRun(run); }
+
   /** Notes what decides later whether the output of a run is stale. */
   #began(cell: CellView, run: string, code: string, seq: number): void {
     cell.order = this.#clock += 1;
@@ -441,7 +548,8 @@ export class Console implements CellHost {
 
   /** Shows the code above an output that is of it. One's own text stays, and is said to be edited. */
   #showCode(cell: CellView, run: string, code: string, seq: number, own: boolean): void {
-    if (this.#ready?.role === "viewer") return cell.editor.setCode(code);
+    if (this.#shared?.open) return; // what stands there is what everybody sees
+    if (!this.canEdit()) return cell.editor.setCode(code);
     const newer = seq <= this.#replayedTo && cell.isNewerThan(run);
     if (!own && !newer) cell.showCode(code);
   }
@@ -451,12 +559,12 @@ export class Console implements CellHost {
     const only = this.cells.all[0];
     // An untouched page shows what it was sent instead of an empty cell above it.
     if (this.cells.all.length === 1 && only && only.editor.code === "" && only.run === undefined) this.#loading = true;
-    const cell = this.cells.insert({ id: cellOfRun(run), kind: "code", code, run }, this.cells.all.length);
+    const cell = this.cells.showForeign({ id: this.#cellNamed(run), kind: "code", code, run });
     if (this.#loading && only) {
       this.cells.remove(only);
       this.#loading = false;
     }
-    cell.editor.setReadOnly(this.#ready?.role === "viewer");
+    cell.editor.setReadOnly(!this.canEdit());
     return cell;
   }
 
@@ -475,7 +583,7 @@ export class Console implements CellHost {
     const session = this.#link.session;
     if (!session) return;
     this.measure();
-    if (session.role === "viewer" || session.ready.allowed?.files === false) {
+    if (this.rights.role === "viewer" || session.ready.allowed?.files === false) {
       this.#canFiles = false;
       return this.#changed();
     }
@@ -528,12 +636,17 @@ export class Console implements CellHost {
   editorHost(cell: CellView): EditorHost {
     // The view is made before the editor asks anything of it.
     return {
-      changed: () => { cell.textChanged(); this.#edited(); },
+      changed: (typed) => {
+        cell.textChanged();
+        if (typed) this.#shared ? this.#shared.typed(cell) : (cell.foreign = false);
+        this.#edited();
+      },
       run: (then) => {
         if (cell.kind === "code") this.runs.run(cell);
         else cell.render();
         if (cell.kind !== "code" && then === "stay") return this.cells.show(cell);
         if (this.arrival.layout === "single" || then === "stay") return;
+        if (!this.canEdit() && (then === "insert" || this.cells.all.at(-1) === cell)) return;
         const next = then === "advance" ? this.cells.following(cell) : this.cells.insertNear(cell, "below");
         // Text that is rendered is gone through, not opened.
         if (next.kind === "code") next.editor.focus();
@@ -545,7 +658,7 @@ export class Console implements CellHost {
         void import("./more.js").then(({ showFind }) => showFind(this, cell.editor.selected));
         return true;
       },
-      split: () => { if (this.arrival.layout !== "single" && this.canRun()) this.cells.split(cell, cell.editor.cursor); },
+      split: () => { if (this.arrival.layout !== "single" && this.canEdit()) this.cells.split(cell, cell.editor.cursor); },
       leave: () => {
         cell.render();
         this.cells.show(cell);
@@ -592,18 +705,18 @@ export class Console implements CellHost {
 
   answer(id: string, text: string | null): void {
     this.runs.ask(() => this.#link.session?.answer(id, text));
-    this.cells.get(cellOfRun(id))?.draw();
+    this.cells.get(this.#cellNamed(id))?.draw();
     this.#changed();
   }
 
   placeName(place: Place): string | null {
-    const cell = this.cells.get(cellOfRun(place.cell));
+    const cell = this.cells.get(this.#cellNamed(place.cell));
     // The number beside the cell, which tracebacks use too.
     return cell ? `cell ${cell.count ?? cell.number}, line ${place.line}` : null;
   }
 
   goTo(place: Place): void {
-    const cell = this.cells.get(cellOfRun(place.cell));
+    const cell = this.cells.get(this.#cellNamed(place.cell));
     if (!cell) return toast("That cell is no longer here.");
     this.cells.select(cell);
     cell.editor.goToLine(place.line);
@@ -623,7 +736,7 @@ export class Console implements CellHost {
     if (this.#trust.mayRunScripts(run)) return null;
     return {
       run,
-      author: run.startsWith("kept-") ? null : this.cells.get(cellOfRun(run))?.author ?? "",
+      author: run.startsWith("kept-") ? null : this.cells.get(this.#cellNamed(run))?.author ?? "",
       allow: () => this.#trust.allow(run),
       allowEveryone: () => this.#trust.allowEveryone(),
     };
@@ -635,14 +748,20 @@ export class Console implements CellHost {
    * A link that opens this session with that role, and the number of its token. One that this page has made is
    * given again: each is a token that has to be looked after.
    */
-  async shareLink(role: Role): Promise<ShareLink> {
+  async shareLink(offer: Offer): Promise<ShareLink> {
     const session = this.#session();
-    if (session.role === "owner") {
-      const made = this.#links.get(role);
+    if (this.rights.role === "owner") {
+      const key = JSON.stringify(offer);
+      const made = this.#links.get(key);
       if (made?.session === session.id) return made;
-      const { token, id } = await session.files.grant(role);
+      const { role, ...withheld } = offer;
+      const { token, id, run, edit } = await session.files.grant(role, withheld);
+      if (run !== withheld.run || edit !== withheld.edit) {
+        await session.files.revoke(id);
+        throw new CellgateError("this gateway makes no links that let somebody only run or only edit");
+      }
       const link = { href: this.#linkWith(session.id, token), id, session: session.id };
-      this.#links.set(role, link);
+      this.#links.set(key, link);
       return link;
     }
     // The own token is this participant's alone: who came by a link passes on the link.
@@ -655,7 +774,7 @@ export class Console implements CellHost {
   async shareLinks(): Promise<SessionToken[]> {
     const links = (await this.#session().files.tokens()).filter(({ link }) => link).reverse();
     // One that has expired, or that somebody else has revoked, is not given again.
-    for (const [role, { id }] of this.#links) if (!links.some((link) => link.id === id)) this.#links.delete(role);
+    for (const [key, { id }] of this.#links) if (!links.some((link) => link.id === id)) this.#links.delete(key);
     return links;
   }
 
@@ -664,6 +783,9 @@ export class Console implements CellHost {
 
   /** Shows a participant out. For owners. */
   showOut(participant: number): Promise<void> { return this.#session().files.showOut(participant); }
+
+  /** Changes what a participant may do. For owners. */
+  permit(participant: number, change: Offer): Promise<void> { return this.#session().files.changeRights(participant, change); }
 
   #session(): Session {
     const session = this.#link.session;

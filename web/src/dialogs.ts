@@ -1,9 +1,9 @@
 // Dialogs: keys, sharing, documents, examples, renaming. Loaded once the page stands.
 
 import { html, nothing } from "lit-html";
-import type { Participant, Role, SessionToken } from "../client/src/index.js";
-import type { Console, ShareLink } from "./console.js";
-import { keepName, ownName } from "./credentials.js";
+import type { Participant, SessionToken } from "../client/src/index.js";
+import type { Console, Offer, ShareLink } from "./console.js";
+import { keepName } from "./credentials.js";
 import { openDialog } from "./dialog.js";
 import { copy } from "./dom.js";
 import { EXAMPLES } from "./examples.js";
@@ -18,17 +18,23 @@ export function showKeys(): void {
       <div><dt>${keys.split(" ").map((key) => (key === "/" ? " / " : html`<kbd>${key}</kbd>`))}</dt><dd>${does}</dd></div>`)}</dl></section>`)}</div>`);
 }
 
-/** What a role lets somebody do, as it is offered: its name there, and the rest of the sentence. */
-const OFFERED: [Role, string, string][] = [
-  ["viewer", "Watch", "sees the code and the output"],
-  ["editor", "Work along", "may run, stop and answer too"],
-  ["owner", "Own", "may do everything: restart and end the session too"],
+/** What somebody may be let do: its name, and the rest of the sentence. */
+const OFFERED: { offer: Offer; name: string; does: string }[] = [
+  { offer: { role: "viewer" }, name: "Watch", does: "sees the code and the output" },
+  { offer: { role: "editor", edit: false }, name: "Run only", does: "runs, stops and answers, and changes no code" },
+  { offer: { role: "editor", run: false }, name: "Edit only", does: "writes code, and runs nothing" },
+  { offer: { role: "editor" }, name: "Work along", does: "edits and runs" },
+  { offer: { role: "owner" }, name: "Own", does: "may do everything: restart and end the session too" },
 ];
 
+const same = (one: Offer, other: Offer) => one.role === other.role && (one.run ?? true) === (other.run ?? true) && (one.edit ?? true) === (other.edit ?? true);
+
+const offeredAs = (rights: Offer) => OFFERED.find(({ offer }) => same(offer, rights)) ?? OFFERED[0]!;
+
 export function showShare(console: Console): void {
-  const own = console.overview.ready?.role ?? "viewer";
-  const offered = OFFERED.filter(([value]) => own === "owner" || value === own);
-  let role: Role = offered[0]![0];
+  const own = console.rights.role;
+  const offered = OFFERED.filter(({ offer }) => own === "owner" || same(offer, console.rights));
+  let chosen = offered[0]!.offer;
   let link: ShareLink | null = null;
   let links: SessionToken[] = [];
   let problem = "";
@@ -48,7 +54,7 @@ export function showShare(console: Console): void {
   const make = (redraw: () => void) => attempt(redraw, "No link could be made", async () => {
     link = null;
     await list();
-    link = await console.shareLink(role);
+    link = await console.shareLink(chosen);
     await list();
   });
   const revoke = async (redraw: () => void, one: SessionToken, event: Event) => {
@@ -67,13 +73,13 @@ export function showShare(console: Console): void {
       <h3>Links that open this session</h3>
       ${links.length === 0 ? html`<p class="empty">None.</p>` : html`<ul class="list">${links.map((one) => {
         const made = `made ${moment(one.created)}`;
-        return html`<li class="person"><span><strong>${OFFERED.find(([value]) => value === one.role)![1]}</strong>
+        return html`<li class="person"><span><strong>${offeredAs(one).name}</strong>
           ${made}, ${one.expires === null ? "ends with the session" : `ends ${moment(one.expires)}`}${one.id === link?.id ? " · the one above" : nothing}</span>
           <button type="button" aria-label=${`Revoke the link made ${moment(one.created)}`} @click=${(event: Event) => void revoke(redraw, one, event)}>Revoke</button></li>`;
       })}</ul>`}</section>`;
   const live = (redraw: () => void) => html`
-      <fieldset><legend>Anyone with the link can</legend>${offered.map(([value, name, does]) => html`
-        <label class="choice"><input type="radio" name="role" .checked=${role === value} @change=${() => { role = value; void make(redraw); }}>
+      <fieldset><legend>Anyone with the link can</legend>${offered.map(({ offer, name, does }) => html`
+        <label class="choice"><input type="radio" name="role" .checked=${chosen === offer} @change=${() => { chosen = offer; void make(redraw); }}>
           <span><strong>${name}</strong> ${does}</span></label>`)}</fieldset>
       <label class="field">Link to this live session
         <span class="row"><input readonly .value=${link?.href ?? ""} @focus=${(event: Event) => (event.target as HTMLInputElement).select()}>
@@ -83,9 +89,7 @@ export function showShare(console: Console): void {
       <p class="hint" role="status">${said}</p>
       <p class="hint">The link holds a key to this session and works until an owner revokes it or the session ends.</p>
       ${own === "owner" ? listed(redraw) : nothing}
-      <label class="field">Your name for the others
-        <input maxlength="40" .value=${ownName()} @change=${(event: Event) => keepName((event.target as HTMLInputElement).value.trim())}></label>
-      <p class="hint">The others see it from the next time you connect.</p>
+      ${nameField(console)}
 `;
   // A publishable key may allow no links to its sessions.
   const sharing = console.overview.ready?.allowed?.sharing !== false;
@@ -100,6 +104,14 @@ export function showShare(console: Console): void {
       ${publish.draw()}`;
   });
 }
+
+/** What somebody is, in words. */
+const roleOf = (one: Participant) => `${ROLE_WORDS[one.role]}${one.run === false ? ", runs nothing" : ""}${one.edit === false ? ", edits nothing" : ""}`;
+
+/** Where the user says how the others are to call them. */
+const nameField = (console: Console) => html`<label class="field">Your name for the others
+    <input maxlength="40" .value=${console.ownName} @change=${(event: Event) => { keepName((event.target as HTMLInputElement).value.trim()); console.renamed(); }}></label>
+  <p class="hint">It is shown beside your cursor at once, and beside what you run from the next time you connect.</p>`;
 
 export function showPeople(console: Console): void {
   let problem = "";
@@ -118,17 +130,34 @@ export function showPeople(console: Console): void {
     redraw();
     list?.focus();
   };
+  const permit = async (redraw: () => void, { id, name }: Participant, event: Event) => {
+    const who = name.trim() || "This participant";
+    const field = event.target as HTMLSelectElement;
+    const { offer, does } = OFFERED[field.selectedIndex]!;
+    problem = said = "";
+    try {
+      // What is not withheld any more is said too.
+      await console.permit(id, { role: offer.role, ...(offer.role === "editor" && { run: offer.run ?? true, edit: offer.edit ?? true }) });
+      said = `${who} now ${does}.`;
+    } catch (error) {
+      problem = `What ${who} may do was not changed: ${sentence((error as Error).message)}`;
+    }
+    redraw();
+  };
   openDialog("Participants", (redraw) => {
     const { participants, ready } = console.overview;
-    const mayRemove = ready?.role === "owner";
+    const mayRemove = console.rights.role === "owner";
     return html`<ul class="list" tabindex="-1" aria-label="Participants">${participants.map((one) => {
       const you = one.id === ready?.participant;
-      return html`<li class="person"><span><strong>${one.name}${you ? " (you)" : ""}</strong> ${ROLE_WORDS[one.role]}</span>
-        ${mayRemove && !you ? html`<button type="button" aria-label=${`Remove ${one.name}`}
+      return html`<li class="person"><span><strong>${one.name}${you ? " (you)" : ""}</strong> ${roleOf(one)}</span>
+        ${mayRemove && !you ? html`<select aria-label=${`What ${one.name} may do`} @change=${(event: Event) => void permit(redraw, one, event)}>${OFFERED.map((offered) => html`
+          <option .selected=${offered === offeredAs(one)}>${offered.name}</option>`)}</select>
+        <button type="button" aria-label=${`Remove ${one.name}`}
           @click=${(event: Event) => void removeParticipant(redraw, one, event)}>Remove</button>` : nothing}</li>`;
     })}</ul>
     ${problem ? html`<p class="problem" role="alert">${problem}</p>` : nothing}
-    <p class="hint" role="status">${said}</p>`;
+    <p class="hint" role="status">${said}</p>
+    ${nameField(console)}`;
   }, true);
 }
 

@@ -11,7 +11,7 @@ import type { CompletionContext, CompletionResult } from "@codemirror/autocomple
 import { defaultKeymap, history, historyKeymap, indentLess, indentMore } from "@codemirror/commands";
 import { pythonLanguage } from "@codemirror/lang-python";
 import { bracketMatching, HighlightStyle, indentOnInput, indentUnit, LanguageSupport, syntaxHighlighting } from "@codemirror/language";
-import { Compartment, EditorState, Prec, StateEffect, StateField } from "@codemirror/state";
+import { Compartment, EditorState, Prec, StateEffect, StateField, Text, Transaction } from "@codemirror/state";
 import type { Extension } from "@codemirror/state";
 import { Decoration, drawSelection, EditorView, hoverTooltip, keymap, lineNumbers, placeholder } from "@codemirror/view";
 import type { DecorationSet, Tooltip } from "@codemirror/view";
@@ -19,11 +19,13 @@ import { tags } from "@lezer/highlight";
 import type { Completions } from "../client/src/index.js";
 import { h } from "./dom.js";
 import { closeDocs, docs, docsOpen, help, showDocs } from "./editordocs.js";
+import { difference } from "./pure/merge.js";
 import { stripEscapes } from "./pure/screen.js";
 
 /** What the editor asks of the page. */
 export interface EditorHost {
-  changed(): void;
+  /** The text has changed; `typed`: by the user of this page, in this editor. */
+  changed(typed: boolean): void;
   run(then: "stay" | "advance" | "insert"): void;
   /** Searches all cells; says whether the page does that. */
   find(): boolean;
@@ -38,6 +40,17 @@ export interface EditorHost {
   /** Documentation as plain text. */
   inspect(code: string, cursor: number): Promise<string | null>;
 }
+
+/** A text that others write as well. */
+export interface SharedText {
+  read(): string;
+  /** Changes it from outside of CodeMirror, which hears of it. */
+  replace(from: number, to: number, insert: string): void;
+  /** What CodeMirror has in the place of an undo of its own. */
+  extension(): Extension;
+}
+
+const OWN_UNDO: Extension = [history(), keymap.of(historyKeymap)];
 
 const markLine = StateEffect.define<number | null>();
 const markedLine = StateField.define<DecorationSet>({
@@ -149,6 +162,8 @@ export class Editor {
   readonly #language: EditorLanguage;
   readonly #editable = new Compartment();
   readonly #numbers = new Compartment();
+  readonly #undo = new Compartment();
+  #shared: SharedText | null = null;
   #view: EditorView | null = null;
   #still: HTMLElement;
   #code: string;
@@ -191,7 +206,7 @@ export class Editor {
     this.#view = new EditorView({
       root: this.#root,
       parent: this.#root,
-      state: EditorState.create({ doc: this.#code, extensions: this.#extensions(this.#label) }),
+      state: EditorState.create({ doc: Text.of(this.#code.split(this.#shared ? "\n" : /\r\n?|\n/)), extensions: this.#extensions(this.#label) }),
     });
     this.#still.remove();
     views.add(this.#view);
@@ -203,11 +218,31 @@ export class Editor {
   /** Replaces the text, if it differs. */
   setCode(code: string): void {
     if (code === this.code) return;
-    if (this.#view) this.#view.dispatch({ changes: { from: 0, to: this.#view.state.doc.length, insert: code } });
-    else {
-      this.#still.textContent = this.#code = code;
-      this.#host.changed();
-    }
+    const change = difference(this.code, code)!;
+    if (this.#shared) return this.#shared.replace(change.from, change.to, change.insert);
+    if (this.#view) return this.#view.dispatch({ changes: { ...change, insert: Text.of(change.insert.split("\n")) } });
+    this.#showStill(code);
+  }
+
+  #showStill(code: string): void {
+    this.#still.textContent = this.#code = code;
+    this.#host.changed(false);
+  }
+
+  /** Shows a text that others write as well, from now on; `null`: the text is this page's alone again. */
+  share(shared: SharedText | null): void {
+    if (shared === this.#shared) return;
+    this.#view?.dispatch({ effects: this.#undo.reconfigure(OWN_UNDO) });
+    this.#shared = null;
+    if (!shared) return;
+    this.setCode(shared.read());
+    this.#shared = shared;
+    this.#view?.dispatch({ effects: this.#undo.reconfigure(shared.extension()) });
+  }
+
+  /** The shared text has changed: it is shown, where there is no CodeMirror that sees it. */
+  sharedChanged(): void {
+    if (this.#shared && !this.#view) this.#showStill(this.#shared.read());
   }
 
   setReadOnly(readOnly: boolean): void {
@@ -323,12 +358,11 @@ export class Editor {
         { key: "Tab", run: indentMore, shift: (view) => this.#showDocs(view) || indentLess(view) },
         { key: "Mod-f", run: () => host.find() },
         ...closeBracketsKeymap,
-        ...historyKeymap,
         { key: "ArrowUp", run: step(-1) },
         { key: "ArrowDown", run: step(1) },
         ...defaultKeymap,
       ]),
-      history(),
+      this.#undo.of(this.#shared?.extension() ?? OWN_UNDO),
       drawSelection(),
       indentUnit.of("    "),
       EditorState.tabSize.of(4),
@@ -343,7 +377,7 @@ export class Editor {
       placeholder(NAMES[this.#language]),
       EditorView.contentAttributes.of({ "aria-label": label, "aria-description": "Escape, then Tab, leaves the editor" }),
       EditorView.updateListener.of((update) => {
-        if (update.docChanged) host.changed();
+        if (update.docChanged) host.changed(update.transactions.some((one) => one.annotation(Transaction.userEvent) !== undefined));
         if (update.focusChanged && update.view.hasFocus) host.focused();
       }),
     ];

@@ -124,7 +124,7 @@ class Find {
     const typed = (take: (value: string) => void) => (event: Event) => { take((event.target as HTMLInputElement).value); this.#now = -1; this.#search(); this.#draw(); };
     const toggle = (label: string, text: string, on: boolean, set: () => void) => html`
       <button type="button" class="bare" aria-pressed=${on ? "true" : "false"} aria-label=${label} title=${label} @click=${() => { set(); this.#search(); this.#draw(); }}>${text}</button>`;
-    const canEdit = this.#console.canRun();
+    const canEdit = this.#console.canEdit();
     render(html`
       <input name="find" type="search" placeholder="Find in all cells" aria-label="Find" .value=${this.#text} @input=${typed((value) => { this.#text = value; })}>
       ${toggle("Match case", "Aa", this.#caseMatters, () => { this.#caseMatters = !this.#caseMatters; })}

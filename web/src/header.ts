@@ -38,12 +38,12 @@ export function headline(overview: Overview): { kind: string; text: string } {
   return { kind: overview.state, text: words[overview.state] ?? overview.state };
 }
 
-function about(overview: Overview): string {
+function about(overview: Overview, role: string): string {
   const { ready, latency } = overview;
   if (!ready) return "Not connected yet";
   return [
     `${ready.language.name} ${ready.language.version}, template ${ready.template}, ${ready.backend} sandbox`,
-    `session ${ready.session}, you are ${ready.role}`,
+    `session ${ready.session}, you are ${role}`,
     latency === null ? "" : `${latency < 10 ? latency.toFixed(1) : Math.round(latency)} ms to the gateway and back`,
   ].filter(Boolean).join("\n");
 }
@@ -85,7 +85,7 @@ function controls(console: Console, overview: Overview, actions: HeaderActions) 
     ${console.arrival.embed ? html`
       <button type="button" class="bare reset" aria-label="Reset" title="Reset: the code as it was published, in a fresh interpreter" @click=${actions.reset}>${icon("restart")}</button>
       <button type="button" class="bare" aria-label="Open in cellgate" title="Open in cellgate, in a new tab" @click=${actions.openWhole}>${icon("open")}</button>`
-      : overview.ready && overview.ready.role !== "owner" ? nothing : html`
+      : console.rights.role !== "owner" ? nothing : html`
       <button type="button" class="bare restart" ?disabled=${!open} aria-label="Restart the interpreter" title="Restart the interpreter (0 0)"
         @click=${() => void console.restart()}>${icon("restart")}</button>`}`;
 }
@@ -93,17 +93,17 @@ function controls(console: Console, overview: Overview, actions: HeaderActions) 
 export function drawHeader(console: Console, actions: HeaderActions): void {
   const overview = console.overview;
   const { kind, text } = headline(overview);
-  const watching = overview.ready?.role === "viewer";
+  const watching = console.rights.role === "viewer";
   render(html`
     <div class="brand">${console.arrival.embed ? html`<span class="mark" aria-hidden="true"></span>` : html`
         <button type="button" class="bare home" aria-label="Home" title="Documents and sessions" @click=${actions.home}><span class="mark"></span></button>`}<h1>cellgate</h1>
       ${console.arrival.embed ? nothing : html`<button type="button" class="title" title="Rename" @click=${actions.rename}>${overview.title}</button>`}</div>
     ${meter(overview)}
-    <div class="state" data-state=${kind} title=${about(overview)}><span class="dot" aria-hidden="true"></span><span>${text}</span>
+    <div class="state" data-state=${kind} title=${about(overview, console.rights.role)}><span class="dot" aria-hidden="true"></span><span>${text}</span>
       ${watching ? html`<span class="role">watching</span>` : nothing}</div>
     <div class="rest">
-      ${console.arrival.embed ? nothing : people(overview, actions.people)}
-      ${watching ? nothing : controls(console, overview, actions)}
+      ${overview.faces ?? nothing}${console.arrival.embed ? nothing : people(overview, actions.people)}
+      ${!console.canRun() ? nothing : controls(console, overview, actions)}
       ${console.arrival.embed ? nothing : html`
         <button type="button" class="bare" ?disabled=${overview.link.kind !== "open"} aria-label="Share" title="Share" @click=${actions.share}>${icon("share")}</button>
         <button type="button" class="bare" aria-label="Menu" aria-haspopup="menu" title="Menu"

@@ -24,7 +24,7 @@ export interface LinkHost {
   ready(ready: Ready, resumed: boolean): void;
   event(event: SessionEvent): void;
   gap(gap: Gap): void;
-  participants(list: readonly Participant[]): void;
+  participants(list: readonly Participant[], document: boolean): void;
   refused(error: ProtocolError): void;
   /** The session this tab had is gone and a new one takes its place. */
   lostEarlier(): void;
@@ -43,6 +43,8 @@ export class Link {
   /** What a new session is made from. */
   template: string | null = null;
   session: Session | null = null;
+  /** Whether this page has made the session, and not joined it. */
+  made = false;
   state: LinkState = { kind: "connecting" };
   readonly #host: LinkHost;
   #attempt = 0;
@@ -63,6 +65,7 @@ export class Link {
     this.#become({ kind: "connecting" });
     const kept = this.shared ? null : keptSession();
     let stopped = false;
+    this.made = kept === null && !this.shared;
     try {
       const connect = (kept: SessionKey | null) => Session.connect({
         url: new URL(".", location.href).href,
@@ -78,7 +81,7 @@ export class Link {
         },
         event: (event) => { if (turn === this.#current) this.#host.event(event); },
         gap: (gap) => { if (turn === this.#current) this.#host.gap(gap); },
-        participants: (list) => { if (turn === this.#current) this.#host.participants(list); },
+        participants: (list, document) => { if (turn === this.#current) this.#host.participants(list, document); },
         refused: (error) => { if (turn === this.#current) this.#host.refused(error); },
         connection: (state) => {
           if (turn !== this.#current) return;

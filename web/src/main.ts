@@ -143,8 +143,8 @@ function obey(console: Console, command: Command): void {
     case "first": return go(cells.all[0]);
     case "last": return go(cells.all.at(-1));
     case "run": return console.act(cell, "run");
-    case "run-advance": console.act(cell, "run"); return single ? undefined : go(cells.following(cell));
-    case "run-insert": console.act(cell, "run"); return single ? undefined : cells.insertNear(cell, "below").editor.focus();
+    case "run-advance": console.act(cell, "run"); return single ? undefined : go(console.canEdit() ? cells.following(cell) : cells.step(cell, 1));
+    case "run-insert": console.act(cell, "run"); return single || !console.canEdit() ? undefined : cells.insertNear(cell, "below").editor.focus();
     case "stop": return console.runs.interrupt();
     case "restart": return void console.restart();
     case "help": return void more().then(({ showKeys }) => showKeys());
@@ -153,7 +153,7 @@ function obey(console: Console, command: Command): void {
     case "copy": return console.act(cell, "copy");
     case "find": return void more().then(({ showFind }) => showFind(console));
   }
-  if (single || !console.canRun()) return;
+  if (single || !console.canEdit()) return;
   switch (command) {
     case "above": return go(cells.insertNear(cell, "above"));
     case "below": return go(cells.insertNear(cell, "below"));

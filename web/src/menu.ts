@@ -29,7 +29,7 @@ function content(console: Console, button: HTMLElement, item: Entry): TemplateRe
   const theme = (value: Theme, name: string) => html`
     <button type="button" role="menuitemradio" tabindex="-1" aria-checked=${chosenTheme() === value ? "true" : "false"}
       @click=${() => { chooseTheme(value); closePopup(); button.focus(); }}>${name}</button>`;
-  const { canFiles, ready, link } = console.overview;
+  const { canFiles, link } = console.overview;
   const online = link.kind === "open" && console.canRun();
   const stale = console.cells.all.filter((cell) => cell.stale !== null).length;
   const { title, usage } = console.overview;
@@ -37,8 +37,8 @@ function content(console: Console, button: HTMLElement, item: Entry): TemplateRe
     <p class="about">${title}${usage ? html`<span>${bytes(usage.memory_bytes)} of ${bytes(usage.memory_limit_bytes)} memory</span>` : ""}</p>
     ${item("Rename …", () => showRename(console))}
     <hr role="separator">
-    ${item("Restart the interpreter", () => console.restart(), { shown: online && ready?.role === "owner", keys: "0 0" })}
-    ${item("Restart and run all", () => console.restart(true), { shown: online && ready?.role === "owner" })}
+    ${item("Restart the interpreter", () => console.restart(), { shown: online && console.rights.role === "owner", keys: "0 0" })}
+    ${item("Restart and run all", () => console.restart(true), { shown: online && console.rights.role === "owner" })}
     ${item(`Run ${count(stale, "stale cell")}`, () => console.runs.runStale(), { shown: online && stale > 0 })}
     ${item("Clear all outputs", () => console.clearAll())}
     ${item("Copy all outputs as Markdown", () => copyAll(console))}
@@ -61,7 +61,7 @@ function content(console: Console, button: HTMLElement, item: Entry): TemplateRe
     ${item("Keys …", showKeys, { keys: "?" })}
     <hr role="separator">
     ${item("Start a new session", () => console.link.startNew())}
-    ${item("End the session", () => { if (confirm("End this session for everybody? Its variables will be gone.")) void console.link.session?.end(); }, { shown: online && ready?.role === "owner" })}`;
+    ${item("End the session", () => { if (confirm("End this session for everybody? Its variables will be gone.")) void console.link.session?.end(); }, { shown: online && console.rights.role === "owner" })}`;
 }
 
 function fileName(console: Console): string {

@@ -9,7 +9,7 @@
 //    └──────────── a cell ended, the interpreter restarted ◄──────┘
 
 import { CellgateError, Refused } from "../client/src/index.js";
-import type { RunOptions, Session } from "../client/src/index.js";
+import type { Role, RunOptions, Session } from "../client/src/index.js";
 import type { CellView } from "./cellview.js";
 import { toast } from "./dom.js";
 import { newId } from "./pure/document.js";
@@ -22,6 +22,8 @@ export type Stopping = "no" | "asked" | "stubborn";
 
 export interface RunsHost {
   readonly session: Session | null;
+  /** What this participant is now. */
+  readonly role: Role;
   /** The cells, in their order. */
   readonly all: readonly CellView[];
   changed(): void;
@@ -51,7 +53,7 @@ export class Runs {
   get runsAll(): boolean { return this.#ahead !== null; }
 
   /** Restarting takes everybody's variables, which the owner alone may. */
-  get canRestart(): boolean { return this.#host.session?.role === "owner"; }
+  get canRestart(): boolean { return this.#host.session !== null && this.#host.role === "owner"; }
 
   /** Whether this tab sent the run. */
   isOwn(run: string): boolean { return this.#trust.isOwn(run); }
@@ -71,7 +73,7 @@ export class Runs {
     else cell.begin(run, code);
     if (older !== undefined && this.isOwn(older)) this.ask(() => session.interrupt(older));
     this.#host.sent();
-    session.runCode(code, { id: run, allowInput: true, keepCharacters: 0, ...options }).then((outcome) => this.#over(run, outcome.status === "ok"), (error: unknown) => {
+    session.runCode(code, { id: run, cell: cell.id, allowInput: true, keepCharacters: 0, ...options }).then((outcome) => this.#over(run, outcome.status === "ok"), (error: unknown) => {
       if (error instanceof Refused) this.#trust.refused(run);
       const why = error instanceof Refused ? sentence(`Not run: ${error.message}`) : "The session ended before this cell did.";
       if (cell.next?.run === run) {

@@ -12,15 +12,12 @@ const web = fileURLToPath(new URL("..", import.meta.url));
 const run = (...command) => execFileSync(process.execPath, command, { cwd: web, stdio: "inherit" });
 
 run("node_modules/typescript/bin/tsc", "-p", "client", "--outDir", "dist/client");
-if (kind === "unit") {
-  // The parts of the page that need no document.
-  await build({
-    absWorkingDir: web, entryPoints: readdirSync(`${web}/src/pure`).map((file) => `src/pure/${file}`),
-    outdir: "dist/pure", format: "esm", bundle: true, splitting: true, platform: "neutral", logLevel: "warning",
-  });
-} else {
-  run("build.mjs", "dist/page");
-}
+// The parts of the page that need no document; the scripted gateway uses some too.
+await build({
+  absWorkingDir: web, entryPoints: readdirSync(`${web}/src/pure`).map((file) => `src/pure/${file}`),
+  outdir: "dist/pure", format: "esm", bundle: true, splitting: true, platform: "neutral", logLevel: "warning",
+});
+if (kind === "browser") run("build.mjs", "dist/page");
 const tests = readdirSync(`${web}/test/${kind}`)
   .filter((file) => file.endsWith(".test.mjs") && (files.length === 0 || files.some((name) => file.startsWith(name)))).map((file) => `test/${kind}/${file}`);
 // Each file has a browser and listeners of its own. More of them at a time would slow each other down.

@@ -15,7 +15,7 @@ interface CloseMeaning {
 export type CloseKind =
   | "ended" | "draining" | "protocol" | "not_text" | "message_too_big" | "internal" | "no_capacity"
   | "unauthorised" | "forbidden" | "no_session" | "expired" | "replaced" | "too_slow"
-  | "too_many_requests" | "unreachable";
+  | "too_many_requests" | "document_full" | "unreachable";
 
 const MEANINGS: Record<CloseCode, CloseMeaning> = {
   [CloseCode.Ended]: { kind: "ended", resumable: false, text: "the session was ended by request" },
@@ -32,6 +32,7 @@ const MEANINGS: Record<CloseCode, CloseMeaning> = {
   [CloseCode.Replaced]: { kind: "replaced", resumable: false, text: "a newer connection of yours took over" },
   [CloseCode.TooSlow]: { kind: "too_slow", resumable: true, text: "this client did not keep up with the output" },
   [CloseCode.TooMany]: { kind: "too_many_requests", resumable: true, text: "too many requests" },
+  [CloseCode.DocumentFull]: { kind: "document_full", resumable: false, text: "the document would be larger than it may be" },
 };
 
 const UNKNOWN: CloseMeaning = { kind: "unreachable", resumable: true, text: "the connection was lost" };

@@ -7,6 +7,6 @@ export type { ConnectionState, ConnectOptions, WebSocketConstructor, WebSocketLi
 export { CellgateError, ConnectionClosed, Refused, RequestFailed } from "./errors.js";
 export type { CloseKind } from "./errors.js";
 export type { EventStream } from "./events.js";
-export type { Files, Grant, SessionToken } from "./files.js";
+export type { Files, Grant, SessionToken, Withheld } from "./files.js";
 export { charactersToUnits, unitsToCharacters } from "./text.js";
 export * from "./protocol.js";

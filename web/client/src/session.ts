@@ -33,8 +33,8 @@ export interface SessionListener {
   ready?(ready: Ready, resumed: boolean): void;
   event?(event: SessionEvent): void;
   gap?(gap: Gap): void;
-  /** Who is attached has changed. */
-  participants?(list: readonly Participant[]): void;
+  /** Who is attached has changed, or the session has a shared document now. */
+  participants?(list: readonly Participant[], document: boolean): void;
   connection?(state: ConnectionState): void;
   /** A message was refused that no promise is waiting for. */
   refused?(error: ProtocolError): void;
@@ -364,7 +364,7 @@ export class Session implements AsyncIterable<SessionEvent | Gap> {
         return;
       case "participants":
         this.#participants = message.list;
-        for (const listener of this.#listeners) listener.participants?.(message.list);
+        for (const listener of this.#listeners) listener.participants?.(message.list, message.document === true);
         return;
       case "protocol_error":
         this.#onRefusal(message);

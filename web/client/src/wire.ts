@@ -353,6 +353,8 @@ export type Reply = { type: "ready" } & ReadyFields | { type: "gap",
 } | { type: "participants",
   /** All participants, in the order in which they joined. */
   list: Array<ParticipantInfo>,
+  /** Whether the session has a document that its participants edit together: somebody has opened or filled it. */
+  document?: boolean,
 } | { type: "pong" } & Record<string, unknown> | { type: "complete_reply",
   /** The question's id. */
   id: string,
@@ -568,7 +570,7 @@ export type Variable = {
 export type ErrorCode = "bad_json" | "bad_message" | "unknown_type" | "duplicate_id" | "queue_full" | "too_large" | "forbidden" | "not_running" | "rate_limited";
 
 /** A close code of the protocol. RFC 6455 gives the 1xxx, the 4xxx are ours. */
-export enum CloseCode { "Ended" = 1000, "Draining" = 1001, "Protocol" = 1002, "Payload" = 1007, "TooLarge" = 1009, "Internal" = 1011, "NoCapacity" = 1013, "Unauthorised" = 4401, "Forbidden" = 4403, "NoSuchSession" = 4404, "Expired" = 4408, "Replaced" = 4409, "TooSlow" = 4413, "TooMany" = 4429 }
+export enum CloseCode { "Ended" = 1000, "Draining" = 1001, "Protocol" = 1002, "Payload" = 1007, "TooLarge" = 1009, "Internal" = 1011, "NoCapacity" = 1013, "Unauthorised" = 4401, "Forbidden" = 4403, "NoSuchSession" = 4404, "Expired" = 4408, "Replaced" = 4409, "TooSlow" = 4413, "TooMany" = 4429, "DocumentFull" = 4431 }
 
 /** What stands in a directory. */
 export type Directory = {

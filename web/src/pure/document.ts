@@ -16,6 +16,12 @@ export interface CellSource {
   run?: string;
   /** What was being written here when another participant ran other code in this cell. */
   draft?: string;
+  /** The session in whose shared document it was last seen. */
+  shared?: string;
+  /** It was changed here while the shared document could not be reached. */
+  unsent?: boolean;
+  /** It is here because another participant ran it: nobody has written it on this page. */
+  foreign?: boolean;
   /** The output is hidden. */
   collapsed?: boolean;
   /** What the cell showed when it last ended, kept beside the text (see `kept.ts`). */
@@ -80,7 +86,8 @@ export function cellOfRun(run: string): string {
 /** A name for the document: its title, or its first words. */
 export function titleOf(document: Document): string {
   if (document.title) return document.title;
-  const line = document.cells.flatMap((cell) => cell.code.split("\n", 100)).find((text) => text.trim() !== "");
+  const first = document.cells.find((cell) => cell.code.trim() !== "");
+  const line = first?.code.split("\n", 100).find((text) => text.trim() !== "");
   return line ? line.replace(/^#+\s*/, "").trim().slice(0, 60) : "Untitled";
 }
 

@@ -25,6 +25,8 @@ function fails(cell, id, line, name, value, source) {
 
 export const PROGRAMS = {
   hello: { code: "print('hello')\n6 * 7", play(cell) { cell.out("hello\n"); cell.result({ "text/plain": "42" }); } },
+  /** What is left of `a = 1` when somebody else has written a digit behind it. */
+  aIsTen: { code: "a = 10", play() {} },
   setX: { code: "x = 'kept'", play(cell) { cell.python.x = "kept"; } },
   showX: {
     code: "print(x)",

@@ -13,7 +13,7 @@ const ECHO_STATE = async ({ comm_id, data }, cell) => {
 
 export class FakeGateway {
   constructor(options = {}) {
-    this.options = { script: ECHO, comm: ECHO_STATE, token: "secret", windowBytes: 1 << 20, keys: {}, logEvents: Infinity, page: null, answersValues: true, withoutHeaders: [], ...options };
+    this.options = { script: ECHO, comm: ECHO_STATE, token: "secret", windowBytes: 1 << 20, keys: {}, logEvents: Infinity, page: null, answersValues: true, documents: true, withoutHeaders: [], ...options };
     this.sessions = new Map();
     this.sockets = new Set();
     /** Every client message, in order. */
@@ -35,10 +35,17 @@ export class FakeGateway {
       this.serve(request, response).catch((error) => response.writeHead(500).end(String(error)));
     });
     this.wss = new WebSocketServer({
-      server: this.server, path: "/ws",
+      noServer: true,
       handleProtocols: (offered) => (offered.has("cellgate.v1") ? "cellgate.v1" : false),
     });
-    this.wss.on("connection", (ws, request) => this.connect(ws, request));
+    this.documents = new WebSocketServer({ noServer: true });
+    this.server.on("upgrade", (request, socket, head) => {
+      const { pathname } = new URL(request.url, "http://x");
+      const [, id] = /^\/v1\/documents\/([^/]+)$/.exec(pathname) ?? [];
+      if (id) return this.documents.handleUpgrade(request, socket, head, (ws) => this.connectDocument(ws, id, request));
+      if (pathname !== "/ws") return socket.end("HTTP/1.1 404 Not Found\r\n\r\n");
+      this.wss.handleUpgrade(request, socket, head, (ws) => this.connect(ws, request));
+    });
     await new Promise((resolve) => this.server.listen(0, "127.0.0.1", resolve));
     this.url = `http://127.0.0.1:${this.server.address().port}`;
     return this;
@@ -76,6 +83,18 @@ export class FakeGateway {
     session.attach(socket, Number(query.get("after") ?? 0), token);
   }
 
+  /** Whether connections to documents with this token are turned away, as if the network were cut; `true`: with any. */
+  documentsDown = new Set();
+
+  connectDocument(ws, id, request) {
+    const token = new URL(request.url, "http://x").searchParams.get("token");
+    if (this.documentsDown.has(token) || this.documentsDown.has("all")) return ws.terminate();
+    const session = this.sessions.get(id);
+    if (!session || !this.options.documents) return ws.close(4404, "no such session");
+    if (!session.tokens.has(token) && token !== this.options.token) return ws.close(4401, "token not valid");
+    session.document.connect(ws, token);
+  }
+
   /** Knows nothing of a session any more, as if it were another gateway. */
   forget(id) {
     this.sessions.delete(id);
@@ -94,7 +113,7 @@ export class FakeGateway {
       const keys = Object.entries(this.options.keys).map(([key, { name = "site", sharing = true }]) => ({ name, key, templates: ["python"], origins: ["*"], sharing }));
       return void response.writeHead(authorised ? 200 : 401, { "content-type": "application/json" }).end(JSON.stringify(authorised ? { keys } : {}));
     }
-    const match = /^\/v1\/sessions\/([^/]+)(?:\/(tokens(?:\/\d+)?|participants\/\d+|(?:files|directories)\/?(.*)|cells\/[^/]+\/output))?$/.exec(url.pathname);
+    const match = /^\/v1\/sessions\/([^/]+)(?:\/(tokens(?:\/\d+)?|participants\/\d+|document|(?:files|directories)\/?(.*)|cells\/[^/]+\/output))?$/.exec(url.pathname);
     if (match) return this.serveSession(match, request, response);
     if (url.pathname === "/v1/sessions") {
       if (request.headers.authorization !== `Bearer ${this.options.token}`) return void response.writeHead(401).end();
@@ -143,6 +162,13 @@ export class FakeGateway {
       session.revoke(found[0], kind === "tokens" ? "the link to this session was revoked" : "an owner removed you from this session");
       return void response.writeHead(204).end();
     }
+    if (kind === "document" && this.options.documents) {
+      if (request.method !== "POST") return void response.writeHead(405).end("{}");
+      if (!session.mayEdit(token)) return void response.writeHead(403).end("{}");
+      const seeded = session.document.seed(JSON.parse(bytes.toString()));
+      session.madeDocument();
+      return void response.writeHead(seeded ? 201 : 200, { "content-type": "application/json" }).end(JSON.stringify({ seeded }));
+    }
     if (kind === "files" || kind === "directories") return this.serveFiles(session, kind, decodeURIComponent(path ?? ""), request, response, bytes, token);
     if (request.method === "DELETE") {
       session.end("requested", "the session was ended by its owner", 1000);
@@ -182,6 +208,8 @@ export class FakeGateway {
 
   async close() {
     this.breakConnections();
+    for (const ws of this.documents.clients) ws.terminate();
+    this.documents.close();
     this.wss.close();
     this.server.closeAllConnections();
     await new Promise((resolve) => this.server.close(resolve));

@@ -1,6 +1,7 @@
 // A session as the gateway would keep it, with a script in the place of the interpreter.
 
 import { randomBytes } from "node:crypto";
+import { FakeDocument } from "./document.mjs";
 
 const USAGE = { cpu_ms: 3, peak_memory_bytes: 24 << 20, output_bytes: 0 };
 
@@ -43,6 +44,9 @@ export class FakeSession {
     this.folders = new Set();
     this.modified = new Map();
     this.memory = { python: {} };
+    /** The shared document, and whether there is one yet. */
+    this.document = new FakeDocument(this);
+    this.hasDocument = false;
     /** The tables that questions know, by the variable that holds them: what they are called, their schema, and their rows. */
     this.values = new Map();
   }
@@ -54,6 +58,23 @@ export class FakeSession {
     this.listed.set(token, { id: ++this.lastToken, role, ...withheldFrom(withheld), created: Date.now(), expires: null, parent, link: !own, participant: null });
     if (own) this.own.add(token);
     return token;
+  }
+
+  /** What a token lets somebody do: its role, and what is withheld of it. */
+  rightsOf(token) {
+    const { role = "owner", run, edit } = this.listed.get(token) ?? {};
+    return { role, ...(run === false && { run }), ...(edit === false && { edit }) };
+  }
+
+  mayEdit(token) {
+    const { role, edit } = this.rightsOf(token);
+    return role !== "viewer" && edit !== false;
+  }
+
+  /** The document was made. */
+  madeDocument() {
+    this.hasDocument = true;
+    this.tellParticipants();
   }
 
   /** Writes a file as code of the session does. */
@@ -106,8 +127,7 @@ export class FakeSession {
 
   attach(socket, after, offered) {
     // Whoever comes with its own token takes the place of its older connection.
-    const link = this.listed.get(offered);
-    socket.token = this.own.has(offered) ? offered : this.tokenFor(socket.role, true, link?.id ?? null, link);
+    socket.token = this.own.has(offered) ? offered : this.tokenFor(socket.role, true, this.listed.get(offered)?.id ?? null, this.rightsOf(offered));
     this.listed.get(socket.token).participant = socket.id;
     for (const older of this.sockets) {
       if (older.token !== socket.token) continue;
@@ -115,7 +135,7 @@ export class FakeSession {
       older.close(4409, "a newer connection of the same participant took over");
     }
     socket.reply({
-      type: "ready", protocol: 1, session: this.id, token: socket.token, participant: socket.id, ...this.rightsOf(socket),
+      type: "ready", protocol: 1, session: this.id, token: socket.token, participant: socket.id, ...this.rightsOf(socket.token),
       template: "python", language: { name: "python", version: "3.11.2" }, state: this.state, seq: this.seq,
       limits: {
         message_bytes: 1 << 20, queue: 64, output_bytes: null, timeout_ms: null, memory_bytes: 256 << 20,
@@ -137,11 +157,6 @@ export class FakeSession {
     const own = this.listed.get(socket.token);
     if (own) own.participant = null;
     this.tellParticipants();
-  }
-
-  /** What a participant may do, as it is told. */
-  rightsOf(socket) {
-    return { role: socket.role, ...withheldFrom(this.listed.get(socket.token) ?? {}) };
   }
 
   /** Changes what the participant with this token may do; answers why not, if not. */
@@ -167,11 +182,12 @@ export class FakeSession {
     this.own.delete(token);
     this.listed.delete(token);
     for (const socket of [...this.sockets]) if (socket.token === token) socket.close(4401, why);
+    this.document.dismiss(token);
   }
 
   tellParticipants() {
-    const list = [...this.sockets].map((s) => ({ id: s.id, name: s.name, ...this.rightsOf(s) }));
-    for (const socket of this.sockets) socket.reply({ type: "participants", list });
+    const list = [...this.sockets].map((s) => ({ id: s.id, name: s.name, ...this.rightsOf(s.token) }));
+    for (const socket of this.sockets) socket.reply({ type: "participants", list, ...(this.hasDocument && { document: true }) });
   }
 
   receive(socket, text) {
@@ -190,7 +206,7 @@ export class FakeSession {
     if (socket.role === "editor" && ["restart", "end"].includes(type)) {
       return refuse("forbidden", "this needs the role owner, and yours is editor");
     }
-    if (this.rightsOf(socket).run === false && !["ack", "ping", "complete", "inspect", "is_complete", "table", "variables"].includes(type)) {
+    if (this.rightsOf(socket.token).run === false && !["ack", "ping", "complete", "inspect", "is_complete", "table", "variables"].includes(type)) {
       return refuse("forbidden", "you may edit the document but not run cells; ask an owner for the right to run");
     }
     switch (type) {

@@ -1,0 +1,1 @@
+../../../src/document/lib0.rs

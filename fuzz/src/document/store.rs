@@ -1,0 +1,1 @@
+../../../src/document/store.rs
