@@ -23,8 +23,15 @@ globalThis.MonacoEnvironment = { getWorker: () => new Worker(new URL("worker.js"
 const doc = new Y.Doc();
 const cells = doc.getArray("cells");
 const joined = { ...given, isNew: !given.session };
-let socket, provider, editor, cell, shownRun, seen = 0, connection = "", lastRun = "";
-const say = () => { state.value = [connection, lastRun].filter(Boolean).join(" · "); };
+const runs = new Map(); // the newest run of each cell of the document
+let socket, provider, editor, cell, connection = "", seen = 0;
+
+/** Says how the connection and the newest run of the cell are. */
+function say() {
+  const run = runs.get(cell?.get("id"));
+  state.value = [connection, run?.status].filter(Boolean).join(" · ");
+  output.textContent = run?.text ?? "";
+}
 
 function connect() {
   const url = address("/ws");
@@ -49,14 +56,18 @@ function receive(event) {
     obey(event);
     share();
   } else if (event.type === "participants") obey(event.list.find(({ id }) => id === joined.participant));
-  else if (event.type === "started" && event.cell && event.cell === cell?.get("id")) {
-    [shownRun, output.textContent, lastRun] = [event.id, "", "running"];
-  } else if (event.id === undefined || event.id !== shownRun) return;
-  else if (event.type === "stdout" || event.type === "stderr") output.append(event.text);
-  else if (event.type === "result" || event.type === "display") output.append(`${event.data["text/plain"] ?? ""}\n`);
-  else if (event.type === "error") output.append(event.traceback.join("\n").replace(/\x1b\[[0-9;]*m/g, ""), "\n");
-  else if (event.type === "done") lastRun = event.status;
+  else if (event.type === "started" && event.cell) runs.set(event.cell, { id: event.id, text: "", status: "running" });
+  else take([...runs.values()].find(({ id }) => id === event.id), event);
   say();
+}
+
+/** What a run shows, as text. */
+function take(run, event) {
+  if (!run) return;
+  if (event.type === "stdout" || event.type === "stderr") run.text += event.text;
+  else if (event.type === "result" || event.type === "display") run.text += `${event.data["text/plain"] ?? ""}\n`;
+  else if (event.type === "error") run.text += `${event.traceback.join("\n").replace(/\x1b\[[0-9;]*m/g, "")}\n`;
+  else if (event.type === "done") run.status = event.status;
 }
 
 /** Takes over what this participant may do. */
@@ -109,6 +120,7 @@ function show() {
   new MonacoBinding(cell.get("source"), model, new Set([editor]), cursorsFor(provider.awareness));
   provider.awareness.setLocalStateField("cell", cell.get("id"));
   obey({ role: joined.mayEdit || joined.mayRun ? "editor" : "viewer", edit: joined.mayEdit, run: joined.mayRun });
+  say();
   editor.addCommand(monaco.KeyMod.CtrlCmd | monaco.KeyCode.Enter, run);
 }
 
@@ -121,10 +133,19 @@ function cursorsFor(awareness) {
     return `.yRemoteSelection-${client}, .yRemoteSelectionHead-${client} { --who: ${color} } .yRemoteSelectionHead-${client}::after { content: ${JSON.stringify(String(user?.name ?? "Somebody"))} }`;
   }).join("\n")));
   return {
-    getStates: () => new Map([...awareness.getStates()].map(([client, { cursor }]) => [client, { selection: cursor }])),
+    getStates: () => new Map([...awareness.getStates()].map(([client, { cursor }]) => [client, { selection: places(cursor) }])),
     setLocalStateField: (_, selection) => awareness.setLocalStateField("cursor", selection),
     on: (...listener) => awareness.on(...listener), off: (...listener) => awareness.off(...listener),
   };
+}
+
+/** What strangers write need not be a place. */
+function places(cursor) {
+  try {
+    return { anchor: Y.createRelativePositionFromJSON(cursor.anchor), head: Y.createRelativePositionFromJSON(cursor.head) };
+  } catch {
+    return null;
+  }
 }
 
 function run() {

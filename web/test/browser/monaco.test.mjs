@@ -57,7 +57,7 @@ const kept = (console_) => console_.page.evaluate(() => JSON.parse(sessionStorag
 test("the console and Monaco write and run one cell, and see each other's cursors", { skip }, async () => {
   const console_ = await the.fresh();
   await console_.write(1, "x = 1");
-  const { id: session, token } = await kept(console_);
+  const { session, token } = await kept(console_);
   const editor = await monaco({ session, token: await linkOf(session, token, { role: "editor" }), name: "Mona" });
   try {
     await editor.shows("x = 1");
