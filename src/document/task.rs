@@ -51,9 +51,13 @@ pub(super) struct Task {
     sometime: Option<Instant>,
 }
 
+/// A connection.
 struct Socket {
     bearer: Option<u64>,
     outgoing: Arc<Outgoing>,
+    /// It has been sent what it lacked, and is sent each change from then on. A change that came before
+    /// would refer to what the client does not have, and it would answer with an update full of gaps.
+    is_synced: bool,
 }
 
 /// What is to be done with the document.
@@ -82,8 +86,13 @@ enum Job {
 
 /// What came of it, for connections.
 enum Outcome {
+    /// The others are to be sent a change.
     Changed { from: Option<SocketId>, change: Vec<u8> },
-    Send { to: SocketId, frame: Vec<u8> },
+    /// A client is sent what it lacked.
+    Synced { to: SocketId, update: Vec<u8> },
+    /// A client is asked for what the gateway lacks.
+    Asked { to: SocketId, state_vector: Vec<u8> },
+    /// An update was not taken.
     Refused { from: SocketId, why: Refused },
 }
 
@@ -175,7 +184,8 @@ impl Task {
         if let Some(states) = self.presence.all() {
             outgoing.push(&Frame::new(frames::awareness(&states), &self.memory));
         }
-        self.sockets.insert(socket, Socket { bearer, outgoing: Arc::clone(&outgoing) });
+        let outgoing_too = Arc::clone(&outgoing);
+        self.sockets.insert(socket, Socket { bearer, outgoing: outgoing_too, is_synced: false });
         jobs.push(Job::Greet { to: socket });
         // If it is gone, its seat is dropped, which leaves.
         joined.send(Ok(DocumentSeat { socket, commands: self.commands.clone(), outgoing })).ok();
@@ -250,13 +260,21 @@ impl Task {
                 Outcome::Changed { from, change } => {
                     self.changed.send_replace(Some(Instant::now()));
                     let frame = Frame::new(frames::update(&change), &self.memory);
-                    for (_, socket) in self.sockets.iter().filter(|(id, _)| Some(**id) != from) {
+                    let others = self.sockets.iter().filter(|(id, _)| Some(**id) != from);
+                    for (_, socket) in others.filter(|(_, socket)| socket.is_synced) {
                         socket.outgoing.push(&frame);
                     }
                 }
-                Outcome::Send { to, frame } => {
+                Outcome::Synced { to, update } => {
+                    if let Some(socket) = self.sockets.get_mut(&to) {
+                        socket.is_synced = true;
+                        socket.outgoing.push(&Frame::new(frames::step_2(&update), &self.memory));
+                    }
+                }
+                Outcome::Asked { to, state_vector } => {
                     if let Some(socket) = self.sockets.get(&to) {
-                        socket.outgoing.push(&Frame::new(frame, &self.memory));
+                        let frame = Frame::new(frames::step_1(&state_vector), &self.memory);
+                        socket.outgoing.push(&frame);
                     }
                 }
                 Outcome::Refused { from, why } => {
@@ -356,11 +374,11 @@ fn work(mut store: Store, jobs: Vec<Job>, room: bool) -> (Store, Vec<Outcome>) {
                 Err(why) => outcomes.push(Outcome::Refused { from, why }),
             },
             Job::Since { to, state_vector } => outcomes.push(match store.since(&state_vector) {
-                Ok(update) => Outcome::Send { to, frame: frames::step_2(&update) },
+                Ok(update) => Outcome::Synced { to, update },
                 Err(why) => Outcome::Refused { from: to, why },
             }),
             Job::Greet { to } => {
-                outcomes.push(Outcome::Send { to, frame: frames::step_1(&store.state_vector()) });
+                outcomes.push(Outcome::Asked { to, state_vector: store.state_vector() });
             }
             Job::Seed { contents, seeded } => {
                 let result = if room { store.seed(&contents) } else { Err(Refused::NoMemory) };

@@ -10,7 +10,7 @@ use crate::requests::{anonymous, ask};
 cases![the_description_is_whole, every_route_that_is_described_is_there];
 
 /// The routes of the contract.
-const ROUTES: [(&str, &str); 21] = [
+const ROUTES: [(&str, &str); 26] = [
     ("get", "/ws"),
     ("get", "/healthz"),
     ("get", "/readyz"),
@@ -31,6 +31,11 @@ const ROUTES: [(&str, &str); 21] = [
     ("delete", "/v1/sessions/{id}/files/{path}"),
     ("post", "/v1/sessions/{id}/files/{path}"),
     ("post", "/v1/sessions/{id}/directories/{path}"),
+    ("get", "/v1/documents/{id}"),
+    ("get", "/v1/sessions/{id}/document"),
+    ("post", "/v1/sessions/{id}/document"),
+    ("get", "/v1/sessions/{id}/document.ipynb"),
+    ("get", "/v1/sessions/{id}/document.py"),
     ("get", "/v1/openapi.json"),
 ];
 

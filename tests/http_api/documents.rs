@@ -16,7 +16,7 @@ use yrs::{
 use crate::common::client::{self, Client, Closed, DEADLINE};
 use crate::common::gateway::Gateway;
 use crate::common::suite::{Stage, cases};
-use crate::requests::{Ask, anonymous, ask};
+use crate::requests::{Ask, anonymous, ask, eventually};
 
 cases![
     several_edit_one_document,
@@ -25,6 +25,7 @@ cases![
     a_breach_ends_one_connection_alone,
     a_document_that_is_full_says_so,
     a_token_that_is_taken_back_closes_the_document,
+    a_newcomer_is_sent_no_change_before_what_it_lacks,
     random_edits_with_broken_connections_converge,
     states_are_shown_until_their_client_leaves,
     a_document_is_exported_with_the_newest_outputs,
@@ -424,6 +425,30 @@ async fn a_token_that_is_taken_back_closes_the_document(stage: &Stage) {
         editor.stream = stream;
         assert_eq!(editor.closed().await.code, code, "{session} {token}");
     }
+    client.end().await;
+}
+
+async fn a_newcomer_is_sent_no_change_before_what_it_lacks(stage: &Stage) {
+    let gateway = stage.gateway();
+    let client = stage.session().await;
+    let session = client.session().to_owned();
+    fill(gateway, &session, one_cell("")).await;
+    let mut writer = Editor::join(gateway, &session, &gateway.token).await;
+    let path = address(&session, &gateway.token);
+    let (stream, _) = client::open(gateway, client::request(gateway, &path)).await.unwrap();
+    let mut late = Editor { doc: Doc::new(), stream, path, denied: None, states: Vec::new() };
+    assert_eq!(late.receive().await.unwrap(), "step 1");
+    writer.edit(|text, txn| text.insert(txn, 0, "one")).await;
+    eventually("the change", async || {
+        (read(gateway, &session).await["cells"][0]["source"] == "one").then_some(())
+    })
+    .await;
+    late.send(frame(&[0, 0], &StateVector::default().encode_v1())).await;
+    assert_eq!(late.receive().await.unwrap(), "step 2");
+    assert_eq!(late.text(), "one");
+    writer.edit(|text, txn| text.insert(txn, 3, " two")).await;
+    assert_eq!(late.receive().await.unwrap(), "update");
+    assert_eq!(late.text(), "one two");
     client.end().await;
 }
 
