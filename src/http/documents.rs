@@ -119,7 +119,8 @@ async fn join(
 ) -> Result<DocumentClient, Close> {
     if app.clients.admit(client).is_err() {
         let text = "too many connections from this address in too short a time; try again later";
-        return Err(Close::new(CloseCode::TooMany, text));
+        // A code after which clients of this protocol try again.
+        return Err(Close::new(CloseCode::NoCapacity, text));
     }
     let found = app.admission.find(token, id, Role::Viewer);
     let (session, _, credential) = found.map_err(|refused| websocket::close_for(&refused))?;
