@@ -90,7 +90,7 @@ export class Binding implements ListWatcher {
     this.together(() => {
       for (const cell of cells.all) {
         const text = there.get(cell.id) && textOf(there.get(cell.id)!);
-        const own = { id: cell.id, code: cell.editor.code, shared: cell.shared, unsent: cell.unsent, foreign: cell.foreign };
+        const own = { id: cell.id, code: cell.editor.code, shared: cell.shared, unsent: cell.unsent, foreign: cell.foreign, focused: cell.element.contains(document.activeElement) };
         const fate = fateOf(own, session, text?.toString(), seeded.get(cell.id));
         if (fate === "keep both") cell.draft = own.code;
         if (!canEdit) continue;
