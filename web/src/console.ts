@@ -164,6 +164,9 @@ export class Console implements CellHost {
 
   get document(): Document { return { ...this.#document, cells: this.cells.all.map((cell) => cell.source) }; }
 
+  /** The document's title, or its first words. */
+  get title(): string { return titleOf({ title: this.#document.title, cells: this.cells.all.map((cell) => cell.editor) }); }
+
   /** What this participant may do now: an owner may have changed it since it came. */
   get rights(): Offer {
     const { role = "owner", run, edit, participant } = this.#ready ?? {};
@@ -185,7 +188,7 @@ export class Console implements CellHost {
       latency: this.#latency,
       participants: this.#participants,
       stopping: this.runs.stopping,
-      title: titleOf(this.document),
+      title: this.title,
       canFiles: this.#canFiles,
       faces: this.#shared?.presence?.faces() ?? null,
     };

@@ -167,6 +167,8 @@ export class Editor {
   #view: EditorView | null = null;
   #still: HTMLElement;
   #code: string;
+  /** The lines that `#code` was joined from. */
+  #joined: Text | null = null;
   #label: string;
   #readOnly = false;
   #numbered = false;
@@ -213,7 +215,15 @@ export class Editor {
     this.#view.contentDOM.tabIndex = this.#tabStop ? 0 : -1;
   }
 
-  get code(): string { return this.#view ? this.#view.state.doc.toString() : this.#code; }
+  /** The text. It is joined from its lines once after each change. */
+  get code(): string {
+    const doc = this.#view?.state.doc;
+    if (doc && doc !== this.#joined) {
+      this.#joined = doc;
+      this.#code = doc.toString();
+    }
+    return this.#code;
+  }
 
   /** Replaces the text, if it differs. */
   setCode(code: string): void {

@@ -318,7 +318,8 @@ export class Binding implements ListWatcher {
   }
 
   #sharedText(text: Y.Text): SharedText {
-    const undoManager = new Y.UndoManager(text, { trackedOrigins: new Set([this.#origin]) });
+    // Made with the first CodeMirror of the text: each one looks at every change of the whole document.
+    let undoManager: Y.UndoManager | undefined;
     return {
       read: () => text.toString(),
       replace: (from, to, insert) => this.together(() => {
@@ -330,7 +331,7 @@ export class Binding implements ListWatcher {
         EditorState.lineSeparator.of("\n"),
         EditorView.clipboardInputFilter.of((pasted) => pasted.replace(/\r\n?/g, "\n")),
         keymap.of(yUndoManagerKeymap),
-        yCollab(text, null, { undoManager }),
+        yCollab(text, null, { undoManager: undoManager ??= new Y.UndoManager(text, { trackedOrigins: new Set([this.#origin]) }) }),
         this.#cursors.extension(text),
       ],
     };

@@ -34,7 +34,10 @@ export class Presence {
   #sayTimer: ReturnType<typeof setTimeout> | undefined;
   #pending = false;
   #connected = false;
-  readonly #changed = () => this.draw();
+  /** What the user of this page does changes nothing of what is shown of the others. */
+  readonly #changed = (clients: Record<"added" | "updated" | "removed", number[]>) => {
+    if (Object.values(clients).flat().some((client) => client !== this.#awareness.clientID)) this.draw();
+  };
   readonly #leave = (event: Event) => this.#unfollowBy(event);
 
   constructor(console: Console, awareness: Awareness, cursors: Cursors) {
