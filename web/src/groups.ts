@@ -8,8 +8,8 @@
 import { watchEditors } from "./editor.js";
 import { h } from "./dom.js";
 
-const SIZE = 40; // cells in a group
-const NEAR = "1500px"; // to the window, above and below: editors in it are looked for from there on
+const SIZE = 20; // cells in a group
+const NEAR = "1000px"; // to the window, above and below: more than editors are made from (`editor.ts`)
 
 export class Groups {
   readonly #root: HTMLElement;

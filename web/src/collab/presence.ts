@@ -34,9 +34,11 @@ export class Presence {
   #sayTimer: ReturnType<typeof setTimeout> | undefined;
   #pending = false;
   #connected = false;
-  /** What the user of this page does changes nothing of what is shown of the others. */
-  readonly #changed = (clients: Record<"added" | "updated" | "removed", number[]>) => {
-    if (Object.values(clients).flat().some((client) => client !== this.#awareness.clientID)) this.draw();
+  /** Who was where when it was last drawn. */
+  #drawn = "";
+  /** Most changes are a cursor that moves within its cell, of which nothing is shown here. */
+  readonly #changed = () => {
+    if (this.#followed !== null || JSON.stringify(this.#people) !== this.#drawn) this.draw();
   };
   readonly #leave = (event: Event) => this.#unfollowBy(event);
 
@@ -116,6 +118,7 @@ export class Presence {
     requestAnimationFrame(() => {
       this.#pending = false;
       if (!this.#awareness.getLocalState()) return;
+      this.#drawn = JSON.stringify(this.#people);
       this.#mark();
       this.#follow();
       this.#say();
