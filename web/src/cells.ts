@@ -2,7 +2,7 @@
 
 import { CellView } from "./cellview.js";
 import type { CellHost } from "./cellview.js";
-import { byId, h, toast } from "./dom.js";
+import { byId, h, scrollToCell, toast } from "./dom.js";
 import { Groups } from "./groups.js";
 import { newCell } from "./pure/document.js";
 import type { CellKind, CellSource } from "./pure/document.js";
@@ -233,7 +233,7 @@ export class Cells {
     this.#renumber();
     // Moving an element in the document takes its focus away.
     if (hadFocus instanceof HTMLElement && cell.element.contains(hadFocus)) hadFocus.focus();
-    cell.element.scrollIntoView({ block: "nearest" });
+    scrollToCell(cell.element, { block: "nearest" });
   }
 
   select(cell: CellView): void {
@@ -261,7 +261,7 @@ export class Cells {
   show(cell: CellView): void {
     this.select(cell);
     cell.element.focus({ preventScroll: true });
-    cell.element.scrollIntoView({ block: "nearest" });
+    scrollToCell(cell.element, { block: "nearest" });
   }
 
   #renumber(): void {

@@ -18,7 +18,7 @@ import type { CellAction, CellHost, CellView } from "./cellview.js";
 import type { SharedDocument } from "./collab/shareddocument.js";
 import { keepSession, keptSession, ownName } from "./credentials.js";
 import type { Arrival, SessionKey } from "./credentials.js";
-import { announce, download, toast } from "./dom.js";
+import { announce, download, scrollToCell, toast } from "./dom.js";
 import { ask } from "./dialog.js";
 import type { EditorHost } from "./editor.js";
 import { Follow } from "./follow.js";
@@ -654,7 +654,7 @@ export class Console implements CellHost {
         // Text that is rendered is gone through, not opened.
         if (next.kind === "code") next.editor.focus();
         else this.cells.show(next);
-        next.element.scrollIntoView({ block: "nearest" });
+        scrollToCell(next.element, { block: "nearest" });
       },
       find: () => {
         if (this.arrival.embed) return false;
@@ -723,7 +723,7 @@ export class Console implements CellHost {
     if (!cell) return toast("That cell is no longer here.");
     this.cells.select(cell);
     cell.editor.goToLine(place.line);
-    cell.element.scrollIntoView({ block: "nearest" });
+    scrollToCell(cell.element, { block: "nearest" });
   }
 
   widget(run: string, data: Record<string, unknown>): Rich | null { return this.widgets.view(run, data); }

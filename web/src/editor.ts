@@ -144,7 +144,7 @@ const theme = EditorView.theme({
 export type EditorLanguage = "python" | "markdown" | "text";
 
 const NAMES: Record<EditorLanguage, string> = { python: "Python", markdown: "Markdown", text: "Text" };
-const NEAR = "600px"; // to the window, above and below: each editor that is made takes a part in each key
+const NEAR = "1000px"; // to the window, above and below: about a screen
 const STILL_SHEET = new CSSStyleSheet();
 STILL_SHEET.replaceSync(`.still { padding: 10px 14px; min-height: 1lh; font: 13.5px/1.55 var(--mono); white-space: break-spaces; overflow-wrap: anywhere; overflow: hidden; max-height: var(--editor-height); color: var(--ink); }
 .still:empty::before { content: attr(data-placeholder); color: var(--muted); }`);

@@ -9,7 +9,7 @@ import { watchEditors } from "./editor.js";
 import { h } from "./dom.js";
 
 const SIZE = 20; // cells in a group
-const NEAR = "1000px"; // to the window, above and below: more than editors are made from (`editor.ts`)
+const NEAR = "1500px"; // to the window, above and below: more than editors are made from (`editor.ts`)
 
 export class Groups {
   readonly #root: HTMLElement;
@@ -98,9 +98,6 @@ export class Groups {
     group.remove();
   }
 }
-
-/** Lays out a cell that was far from the window, before it is scrolled to or written in. */
-export function bringNear(element: Element): void { element.closest(".group")?.setAttribute("data-near", ""); }
 
 /** The first cell among an element and those behind it. */
 function nextCell(element: Element | null): Element | null {

@@ -6,7 +6,7 @@ import type { TemplateResult } from "lit-html";
 import type { Awareness } from "y-protocols/awareness";
 import type { CellView } from "../cellview.js";
 import type { Console } from "../console.js";
-import { announce, h, toast } from "../dom.js";
+import { announce, h, scrollToCell, toast } from "../dom.js";
 import { initials } from "../pure/palette.js";
 import type { Binding } from "./binding.js";
 import type { Cursors } from "./cursors.js";
@@ -144,7 +144,7 @@ export class Presence {
   #goTo(person: Person): void {
     const cell = this.#cellOf(person);
     if (!cell) return toast(`${person.name} is in no cell.`);
-    cell.element.scrollIntoView({ block: "center" });
+    scrollToCell(cell.element, { block: "center" });
     toast(`${person.name} is in cell ${cell.number}.`, { label: `Follow ${person.name}`, run: () => this.follow(person.client) });
   }
 
@@ -164,7 +164,7 @@ export class Presence {
       return;
     }
     const box = this.#cellOf(person)?.element.getBoundingClientRect();
-    if (box && (box.top < 60 || box.bottom > innerHeight)) this.#cellOf(person)!.element.scrollIntoView({ block: box.height > innerHeight / 2 ? "start" : "center" });
+    if (box && (box.top < 60 || box.bottom > innerHeight)) scrollToCell(this.#cellOf(person)!.element, { block: box.height > innerHeight / 2 ? "start" : "center" });
   }
 
   #unfollowBy(event: Event): void {
