@@ -368,7 +368,7 @@ test("who begins a cell before the document has come keeps it", async () => {
   const grace = await fresh(named("Grace", { fragment: linkFor("editor") }));
   await grace.page.locator(".add").click();
   the.gateway.documentsDown.clear();
-  await allShow([ada, grace], ["a = 1", ""]);
+  await until("the cell to be in the document", () => document().length === 2);
   await grace.page.keyboard.insertText("b = 2");
   await allShow([ada, first, grace], ["a = 1", "b = 2"]);
 });
