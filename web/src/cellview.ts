@@ -92,7 +92,7 @@ export class CellView {
   shared: string | undefined;
   unsent: boolean;
   foreign: boolean;
-  /** The user made it on this page, and may be about to write in it. */
+  /** The user made it on this page or went into it, and may be about to write in it. */
   begun = false;
   /** The newest run that the document knows of, until its events come: what is replayed before is older than the text. */
   #known: string | undefined;
@@ -145,7 +145,7 @@ export class CellView {
       });
       this.element.dataset.editing = source.code.trim() === "" ? "" : "no";
     }
-    this.element.addEventListener("pointerdown", () => host.select(this));
+    this.element.addEventListener("pointerdown", () => { this.begun = true; host.select(this); });
     // Whoever left the text by Escape gets past it with Tab, until the cell is left.
     this.element.addEventListener("focus", () => this.editor.setTabStop(false));
     this.element.addEventListener("focusout", (event) => {

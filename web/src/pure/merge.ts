@@ -31,7 +31,7 @@ export interface OwnCell {
   unsent: boolean;
   /** It is shown because somebody ran it; it was not written here. */
   foreign: boolean;
-  /** The user made it on this page, and may be about to write in it. */
+  /** The user made it on this page or went into it, and may be about to write in it. */
   begun: boolean;
 }
 
