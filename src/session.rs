@@ -303,6 +303,7 @@ struct Shared {
     /// What the session holds in memory.
     memory: Account,
     tokens: Arc<Mutex<Tokens>>,
+    document: DocumentHandle,
 }
 
 /// Makes a session of a prepared sandbox: a handle to it, and the task that is it. The caller
@@ -319,20 +320,12 @@ pub fn start(
     let (told, summary) = watch::channel(Summary::default());
     let tickets = TransferTickets::default();
     let (id, left) = (prepared.id.clone(), tickets.left());
-    let shared = Shared { memory: config.memory.account(), tokens: Arc::clone(&tokens) };
-    let memory = shared.memory.clone();
-    let key_holder = config.key_holder.clone();
+    let memory = config.memory.account();
     let (document, document_task) = document::start(memory.clone());
-    let actor = Actor::new(
-        prepared,
-        config,
-        shared,
-        incoming,
-        told,
-        left,
-        metrics.clone(),
-        document.clone(),
-    );
+    let shared =
+        Shared { memory: memory.clone(), tokens: Arc::clone(&tokens), document: document.clone() };
+    let key_holder = config.key_holder.clone();
+    let actor = Actor::new(prepared, config, shared, incoming, told, left, metrics.clone());
     let ending = document.clone();
     let task = async move {
         // A task of its own: merging a client's update must not hold up the session. It ends with

@@ -27,12 +27,17 @@ fn missing() -> Option<Missing> {
     if !node.is_ok_and(|output| output.status.success()) {
         return Some(Missing::new("node", "install Node 20 or newer and build again"));
     }
-    if web().join("node_modules/typescript").exists() {
-        return None;
-    }
-    let install = Command::new("npm").current_dir(web()).args(["ci", "--silent"]).status();
-    let installed = install.is_ok_and(|status| status.success());
+    let installed = install(web(), "typescript");
     (!installed).then(|| Missing::new("node", "`npm ci` in web/ does not succeed"))
+}
+
+/// Fetches the packages of a directory, unless the one named is there.
+fn install(directory: &Path, package: &str) -> bool {
+    if directory.join("node_modules").join(package).exists() {
+        return true;
+    }
+    let install = Command::new("npm").current_dir(directory).args(["ci", "--silent"]).status();
+    install.is_ok_and(|status| status.success())
 }
 
 fn npm(script: &str, environment: &[(&str, &str)]) {
@@ -116,6 +121,11 @@ fn run_tests(environment: &[(&str, &str)]) {
     if !Path::new("/usr/bin/chromium").exists() {
         let missing = Missing::new("chromium", "install the package chromium");
         return missing.skip("the page in a browser").unwrap();
+    }
+    let example = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/monaco"));
+    if !install(example, "monaco-editor") {
+        let missing = Missing::new("node", "`npm ci` in examples/monaco does not succeed");
+        missing.skip("the Monaco page of examples/monaco").unwrap();
     }
     npm("test:browser", environment);
 }

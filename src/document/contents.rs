@@ -92,7 +92,7 @@ impl Contents {
         let mut placed: Vec<(String, DocumentCell)> = cells
             .into_iter()
             .map(|(position, cell)| {
-                if let Some(position) = position {
+                if let Some(position) = position.filter(|position| is_position(position)) {
                     last = position;
                 }
                 (last.clone(), cell)
@@ -118,6 +118,12 @@ impl Contents {
         }
         Ok(())
     }
+}
+
+/// Whether it is a position: digits, the last of which is not the lowest.
+fn is_position(text: &str) -> bool {
+    text.bytes().all(|byte| DIGITS.contains(&byte))
+        && text.bytes().next_back().is_some_and(|last| last != b'0')
 }
 
 /// So many positions, rising, between which there is room: a fractional index each.
@@ -151,11 +157,18 @@ mod tests {
     #[test]
     fn cells_stand_where_they_were_moved_to_and_a_strangers_behind_its_neighbour() {
         let at = |position: &str, id: &str| (Some(position.to_owned()), cell(id));
-        let cells =
-            vec![at("V", "a"), (None, cell("x")), at("z", "c"), at("X", "b"), (None, cell("y"))];
+        // What is no position counts as none.
+        let cells = vec![
+            at("0", "w"),
+            at("V", "a"),
+            (None, cell("x")),
+            at("z", "c"),
+            at("X", "b"),
+            (None, cell("y")),
+        ];
         let ordered = Contents::ordered(String::new(), cells);
         let ids: Vec<&str> = ordered.cells.iter().map(|cell| cell.id.as_str()).collect();
-        assert_eq!(ids, ["a", "x", "b", "y", "c"]);
+        assert_eq!(ids, ["w", "a", "x", "b", "y", "c"]);
     }
 
     #[test]

@@ -99,12 +99,15 @@ impl Presence {
         Ok(told)
     }
 
-    /// Whether a socket may say the state of a client: it has said it before, or comes back with the
-    /// token that said it, or it has said none and neither has another.
+    /// Whether a socket may say the state of a client: it has said it before, or it has said none and no
+    /// other has said this one, or one with the same token has, which it comes back for. Once it has a state,
+    /// what it says of a second client of its token is an echo too.
     fn is_own(&self, client: u64, socket: SocketId, bearer: Option<u64>) -> bool {
+        let has_none = || self.states.values().all(|state| state.socket != socket);
         match self.states.get(&client) {
-            Some(state) => state.socket == socket || (bearer.is_some() && state.bearer == bearer),
-            None => self.states.values().all(|state| state.socket != socket),
+            Some(state) if state.socket == socket => true,
+            Some(state) => bearer.is_some() && state.bearer == bearer && has_none(),
+            None => has_none(),
         }
     }
 
@@ -244,6 +247,18 @@ mod tests {
         assert_eq!(presence.receive(3, Some(10), &said(&[(7, 2, "1")])), Ok(Told::Sometime));
         assert_eq!(presence.leave(1), Told::Nothing);
         assert_eq!(presence.leave(3), Told::Soon);
+    }
+
+    #[test]
+    fn two_clients_of_one_token_do_not_take_each_others_states_by_echoing_them() {
+        let mut presence = Presence::default();
+        presence.receive(1, Some(10), &said(&[(7, 1, "1")])).unwrap();
+        presence.receive(2, Some(10), &said(&[(8, 1, "2")])).unwrap();
+        presence.take_news(true);
+        assert_eq!(presence.receive(2, Some(10), &said(&[(7, 1, "1")])), Ok(Told::Nothing));
+        // Else the first one's end would leave its state there.
+        assert_eq!(presence.leave(1), Told::Soon);
+        assert_eq!(presence.take_news(false), Some(said(&[(7, 2, "null")])));
     }
 
     #[test]

@@ -73,7 +73,7 @@ pub(super) async fn open(
     };
     let (response, on_upgrade) = match websocket::accept(&mut request) {
         Ok(accepted) => accepted,
-        Err(answer) => return answer,
+        Err(answer) => return *answer,
     };
     let token = auth::token_of_socket(query.token, request.headers()).unwrap_or_default();
     let client = *request.extensions().get::<Client>().unwrap_or(&Client::NOWHERE);
@@ -119,7 +119,8 @@ async fn join(
 ) -> Result<DocumentClient, Close> {
     if app.clients.admit(client).is_err() {
         let text = "too many connections from this address in too short a time; try again later";
-        return Err(Close::new(CloseCode::TooMany, text));
+        // A code after which clients of this protocol try again.
+        return Err(Close::new(CloseCode::NoCapacity, text));
     }
     let found = app.admission.find(token, id, Role::Viewer);
     let (session, _, credential) = found.map_err(|refused| websocket::close_for(&refused))?;

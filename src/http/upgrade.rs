@@ -70,7 +70,7 @@ pub(super) async fn upgrade(
     };
     let (mut response, on_upgrade) = match websocket::accept(&mut request) {
         Ok(accepted) => accepted,
-        Err(answer) => return answer,
+        Err(answer) => return *answer,
     };
     let token = auth::token_of_socket(query.token.clone(), request.headers());
     let speaks_ours =

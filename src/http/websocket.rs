@@ -18,12 +18,12 @@ const NONCE_BYTES: usize = 16;
 
 /// Answers a handshake: the answer, and what becomes the connection when that is sent. An error is the
 /// answer to what is no handshake.
-pub(super) fn accept(request: &mut Request) -> Result<(Response, OnUpgrade), Response> {
-    let accept =
-        handshake(request.method(), request.headers()).map_err(|wrong| wrong.response())?;
+pub(super) fn accept(request: &mut Request) -> Result<(Response, OnUpgrade), Box<Response>> {
+    let accept = handshake(request.method(), request.headers())
+        .map_err(|wrong| Box::new(wrong.response()))?;
     let on_upgrade = request.extensions_mut().remove::<OnUpgrade>().ok_or_else(|| {
         let text = "this connection cannot be upgraded; use HTTP/1.1";
-        Problem::bad_request(text).into_response()
+        Box::new(Problem::bad_request(text).into_response())
     })?;
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;

@@ -156,9 +156,8 @@ impl Actor {
         summary: watch::Sender<Summary>,
         transfer_left: Arc<Notify>,
         metrics: Metrics,
-        document: DocumentHandle,
     ) -> Actor {
-        let Shared { memory, tokens } = shared;
+        let Shared { memory, tokens, document } = shared;
         let limits = &prepared.template.limits;
         let rules = Rules {
             queue: config.queue,

@@ -119,7 +119,7 @@ async fn write_all<S: AsyncRead + AsyncWrite + Unpin>(
                 let silent = now.saturating_duration_since(heard);
                 if silent >= config.ping_interval + config.ping_timeout {
                     let text = format!("no answer to pings for {} s; connect again", silent.as_secs());
-                    return Some(Close::new(CloseCode::TooSlow, text));
+                    return Some(Close::new(CloseCode::NoCapacity, text));
                 }
                 let ping = [Ok(Message::Ping(Bytes::new()))].into_iter();
                 timeout(config.write_timeout, send_all(&mut writer.sink, ping)).await
@@ -133,7 +133,7 @@ async fn write_all<S: AsyncRead + AsyncWrite + Unpin>(
             }
             Err(_) => {
                 let text = format!("took nothing for {:?}; connect again", config.write_timeout);
-                return Some(Close::new(CloseCode::TooSlow, text));
+                return Some(Close::new(CloseCode::NoCapacity, text));
             }
         }
     }
@@ -176,7 +176,7 @@ async fn read_all<S: AsyncRead + AsyncWrite + Unpin>(
         let is_sync = bytes.first() == Some(&0);
         if frames.check().is_err() || (is_sync && updates.check().is_err()) {
             let text = format!("more than {} updates a second; send fewer, together", UPDATES.0);
-            return Some(Close::new(CloseCode::TooMany, text));
+            return Some(Close::new(CloseCode::NoCapacity, text));
         }
         let rights = client.session.rights(&client.credential);
         let may_edit = rights.is_some_and(|rights| rights.may_edit_document());
@@ -188,7 +188,8 @@ async fn read_all<S: AsyncRead + AsyncWrite + Unpin>(
     None
 }
 
-/// What a departure from the document means for the connection.
+/// What a departure from the document means for the connection. A client that is to come back gets a code
+/// below 4400: from there to 4499 `y-websocket` takes every one for final.
 fn close_of(departure: DocumentDeparture) -> Close {
     match departure {
         DocumentDeparture::Over => Close::new(CloseCode::NoSuchSession, "the session is over"),
@@ -197,7 +198,7 @@ fn close_of(departure: DocumentDeparture) -> Close {
         DocumentDeparture::Full(why) => Close::new(CloseCode::DocumentFull, why),
         DocumentDeparture::TooSlow => {
             let text = "more waits for this client than is kept for it; connect again";
-            Close::new(CloseCode::TooSlow, text)
+            Close::new(CloseCode::NoCapacity, text)
         }
         DocumentDeparture::NoMemory(why) => Close::new(CloseCode::NoCapacity, why),
         DocumentDeparture::Failed => {

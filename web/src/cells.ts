@@ -2,7 +2,8 @@
 
 import { CellView } from "./cellview.js";
 import type { CellHost } from "./cellview.js";
-import { byId, h, toast } from "./dom.js";
+import { byId, h, scrollToCell, toast } from "./dom.js";
+import { Groups } from "./groups.js";
 import { newCell } from "./pure/document.js";
 import type { CellKind, CellSource } from "./pure/document.js";
 
@@ -22,7 +23,7 @@ export interface ListWatcher {
 const KEPT = 20; // deleted cells, each with its output
 
 export class Cells {
-  readonly #root = byId("cells");
+  readonly #elements = new Groups(byId("cells"));
   readonly #host: CellHost;
   readonly #changed: () => void;
   #list: CellView[] = [];
@@ -61,13 +62,16 @@ export class Cells {
     this.#byId.clear();
     this.#selected = null;
     this.#removed = [];
-    this.#root.replaceChildren();
-    for (const source of sources) this.insert(source, this.#list.length);
+    this.#elements.clear();
+    for (const source of sources) this.#put(new CellView(source, this.#host), this.#list.length);
     if (this.#list[0]) this.select(this.#list[0]);
   }
 
+  /** Makes a cell because the user wants one. */
   insert(source: CellSource, at: number): CellView {
-    return this.#put(new CellView(source, this.#host), at);
+    const cell = new CellView(source, this.#host);
+    cell.begun = true;
+    return this.#put(cell, at);
   }
 
   /** Shows a cell behind the others that is not in the document they share. */
@@ -78,10 +82,14 @@ export class Cells {
   #put(cell: CellView, at: number, tell = true): CellView {
     this.#list.splice(at, 0, cell);
     this.#byId.set(cell.id, cell);
-    this.#root.insertBefore(cell.element, this.#list[at + 1]?.element ?? null);
+    this.#place(cell, at);
     if (tell) this.watcher?.inserted(cell);
     this.#renumber();
     return cell;
+  }
+
+  #place(cell: CellView, at: number): void {
+    this.#elements.place(cell.element, this.#list[at + 1]?.element ?? null, cell.editor.likelyHeight);
   }
 
   /** Makes the list what others have made of it. Answers the cells that are gone. */
@@ -90,17 +98,17 @@ export class Cells {
     const gone = this.#list.filter((cell) => !keep.has(cell));
     for (const cell of gone) {
       this.#keepRemoved(cell, this.#list.indexOf(cell), true);
-      cell.element.remove();
+      this.#elements.remove(cell.element);
     }
     this.#removed = this.#removed.filter(({ cell }) => !keep.has(cell));
     this.#list = wanted;
     this.#byId = new Map(wanted.map((cell) => [cell.id, cell]));
     // As few elements move as can be: one that moves may lose what is typed into it.
-    let next = nextCell(this.#root.firstElementChild);
-    for (const { element } of wanted) {
-      if (next && element !== next && element === nextCell(next.nextElementSibling)) next = element;
-      if (element === next) next = nextCell(element.nextElementSibling);
-      else placeBefore(this.#root, element, next);
+    let next = this.#elements.first;
+    for (const { element, editor } of wanted) {
+      if (next && element !== next && element === this.#elements.behind(next)) next = element;
+      if (element === next) next = this.#elements.behind(element);
+      else this.#elements.place(element, next, editor.likelyHeight);
     }
     if (gone.includes(this.#selected!) || !this.#selected) {
       this.#selected = null;
@@ -129,7 +137,7 @@ export class Cells {
     const hadFocus = cell.element.contains(document.activeElement);
     this.#list.splice(at, 1);
     this.#byId.delete(cell.id);
-    cell.element.remove();
+    this.#elements.remove(cell.element);
     this.#keepRemoved(cell, at);
     this.#together(() => {
       this.watcher?.removed(cell);
@@ -190,7 +198,7 @@ export class Cells {
     const at = this.#list.indexOf(cell);
     this.#list.splice(at, 1);
     this.#byId.delete(cell.id);
-    cell.element.remove();
+    this.#elements.remove(cell.element);
     this.#keepRemoved(cell, at);
     this.watcher?.removed(cell);
     this.#renumber();
@@ -223,12 +231,12 @@ export class Cells {
     const hadFocus = document.activeElement;
     this.#list.splice(at, 1);
     this.#list.splice(to, 0, cell);
-    this.#root.insertBefore(cell.element, this.#list[to + 1]?.element ?? null);
+    this.#place(cell, to);
     this.watcher?.moved(cell);
     this.#renumber();
     // Moving an element in the document takes its focus away.
     if (hadFocus instanceof HTMLElement && cell.element.contains(hadFocus)) hadFocus.focus();
-    cell.element.scrollIntoView({ block: "nearest" });
+    scrollToCell(cell.element, { block: "nearest" });
   }
 
   select(cell: CellView): void {
@@ -256,27 +264,13 @@ export class Cells {
   show(cell: CellView): void {
     this.select(cell);
     cell.element.focus({ preventScroll: true });
-    cell.element.scrollIntoView({ block: "nearest" });
+    scrollToCell(cell.element, { block: "nearest" });
   }
 
   #renumber(): void {
     for (const [at, cell] of this.#list.entries()) cell.setNumber(at + 1);
     this.#changed();
   }
-}
-
-/** The first cell among an element and those behind it; notes between cells are none. */
-function nextCell(element: Element | null): Element | null {
-  let at = element;
-  while (at && !at.classList.contains("cell")) at = at.nextElementSibling;
-  return at;
-}
-
-/** Puts an element into its place; one that is in the page already keeps its focus, where the browser can do that. */
-function placeBefore(root: HTMLElement, element: HTMLElement, next: Element | null): void {
-  const able = root as HTMLElement & { moveBefore?(node: Node, next: Node | null): void };
-  if (element.isConnected && able.moveBefore) able.moveBefore(element, next);
-  else root.insertBefore(element, next);
 }
 
 /** What an untouched page offers: shown until a cell runs or there are several. */

@@ -18,6 +18,7 @@ import type { OutputHost } from "./outputitem.js";
 import { newId } from "./pure/document.js";
 import type { CellKind, CellSource, KeptRun } from "./pure/document.js";
 import type { CellOutputs, NotebookCell } from "./pure/notebook.js";
+import { textHash } from "./pure/stale.js";
 import type { Staleness, Step } from "./pure/stale.js";
 import { culprit } from "./pure/traceback.js";
 import { duration, elapsed, ending, moment } from "./pure/words.js";
@@ -91,12 +92,16 @@ export class CellView {
   shared: string | undefined;
   unsent: boolean;
   foreign: boolean;
+  /** The user made it on this page or went into it, and may be about to write in it. */
+  begun = false;
   /** The newest run that the document knows of, until its events come: what is replayed before is older than the text. */
   #known: string | undefined;
   /** "Run all" has not come to it yet. */
   #planned = false;
   #drawnEdited = false;
   #stale: Staleness = null;
+  /** The text that was hashed last, and its hash. */
+  #hashed = { code: "", hash: textHash("") };
   /** What it showed when it last ended, until it runs anew. */
   #kept: KeptRun | undefined;
   /** What stood above the run that the document knew of when it was opened. */
@@ -140,7 +145,7 @@ export class CellView {
       });
       this.element.dataset.editing = source.code.trim() === "" ? "" : "no";
     }
-    this.element.addEventListener("pointerdown", () => host.select(this));
+    this.element.addEventListener("pointerdown", () => { this.begun = true; host.select(this); });
     // Whoever left the text by Escape gets past it with Tab, until the cell is left.
     this.element.addEventListener("focus", () => this.editor.setTabStop(false));
     this.element.addEventListener("focusout", (event) => {
@@ -201,7 +206,9 @@ export class CellView {
     const { phase } = this;
     const ran = phase.phase === "kept" || (phase.phase === "ended" && phase.status !== "cancelled");
     const code = this.kind === "code" ? this.editor.code : "";
-    return { code, ran, ranCode: this.ranCode, order: this.order, changed: this.changed, above: this.above };
+    // While the text stays, the editor answers with the same string: comparing it costs nothing.
+    if (this.#hashed.code !== code) this.#hashed = { code, hash: textHash(code) };
+    return { code, hash: this.#hashed.hash, ran, ranCode: this.ranCode, order: this.order, changed: this.changed, above: this.above };
   }
 
   /** What stood above a run of before the page was loaded, where that was kept. */

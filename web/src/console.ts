@@ -18,7 +18,7 @@ import type { CellAction, CellHost, CellView } from "./cellview.js";
 import type { SharedDocument } from "./collab/shareddocument.js";
 import { keepSession, keptSession, ownName } from "./credentials.js";
 import type { Arrival, SessionKey } from "./credentials.js";
-import { announce, download, toast } from "./dom.js";
+import { announce, download, scrollToCell, toast } from "./dom.js";
 import { ask } from "./dialog.js";
 import type { EditorHost } from "./editor.js";
 import { Follow } from "./follow.js";
@@ -164,6 +164,9 @@ export class Console implements CellHost {
 
   get document(): Document { return { ...this.#document, cells: this.cells.all.map((cell) => cell.source) }; }
 
+  /** The document's title, or its first words. */
+  get title(): string { return titleOf({ title: this.#document.title, cells: this.cells.all.map((cell) => cell.editor) }); }
+
   /** What this participant may do now: an owner may have changed it since it came. */
   get rights(): Offer {
     const { role = "owner", run, edit, participant } = this.#ready ?? {};
@@ -185,7 +188,7 @@ export class Console implements CellHost {
       latency: this.#latency,
       participants: this.#participants,
       stopping: this.runs.stopping,
-      title: titleOf(this.document),
+      title: this.title,
       canFiles: this.#canFiles,
       faces: this.#shared?.presence?.faces() ?? null,
     };
@@ -651,7 +654,7 @@ export class Console implements CellHost {
         // Text that is rendered is gone through, not opened.
         if (next.kind === "code") next.editor.focus();
         else this.cells.show(next);
-        next.element.scrollIntoView({ block: "nearest" });
+        scrollToCell(next.element, { block: "nearest" });
       },
       find: () => {
         if (this.arrival.embed) return false;
@@ -720,7 +723,7 @@ export class Console implements CellHost {
     if (!cell) return toast("That cell is no longer here.");
     this.cells.select(cell);
     cell.editor.goToLine(place.line);
-    cell.element.scrollIntoView({ block: "nearest" });
+    scrollToCell(cell.element, { block: "nearest" });
   }
 
   widget(run: string, data: Record<string, unknown>): Rich | null { return this.widgets.view(run, data); }

@@ -18,6 +18,27 @@ export function h<K extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
+/**
+ * Scrolls to a cell, or to something in one. Cells around it that were far from the window are laid out first (see
+ * `groups.ts`): what they turn out to be higher or lower than expected would move it away again.
+ */
+export function scrollToCell(element: Element, options: ScrollIntoViewOptions): void {
+  const group = element.closest(".group");
+  const groups = new Set<Element>();
+  let [before, after] = [group, group];
+  for (let n = 0; n <= AROUND; n += 1) {
+    for (const one of [before, after]) if (one) groups.add(one);
+    [before, after] = [before?.previousElementSibling ?? null, after?.nextElementSibling ?? null];
+  }
+  for (const one of groups) one.setAttribute("data-shown", "");
+  element.scrollIntoView(options);
+  // By then those near the window are known to be.
+  setTimeout(() => { for (const one of groups) one.removeAttribute("data-shown"); }, SHOWN_MS);
+}
+
+const AROUND = 2; // groups on either side
+const SHOWN_MS = 1000;
+
 export function byId(id: string): HTMLElement {
   const found = document.getElementById(id);
   if (!found) throw new Error(`the page has no element #${id}`);

@@ -155,6 +155,18 @@ const near = new IntersectionObserver((entries) => {
 }, { rootMargin: `${NEAR} 0px` });
 const waiting = new WeakMap<Element, Editor>();
 
+/** Whether the editors in an element are made once they come near the window: one far away has no need to be asked. */
+export function watchEditors(root: Element, watched: boolean): void {
+  for (const element of root.querySelectorAll(".editor")) {
+    if (watched && waiting.get(element)?.isStill) near.observe(element);
+    else near.unobserve(element);
+  }
+}
+
+const LINE_HEIGHT = 21; // pixels
+const LONGEST_LINES = 24; // of an editor; longer ones scroll
+const AROUND = 40; // pixels: what a cell without an output has above and below its text
+
 export class Editor {
   readonly element = h("div", { className: "editor" });
   readonly #root = this.element.attachShadow({ mode: "open" });
@@ -167,6 +179,8 @@ export class Editor {
   #view: EditorView | null = null;
   #still: HTMLElement;
   #code: string;
+  /** The lines that `#code` was joined from. */
+  #joined: Text | null = null;
   #label: string;
   #readOnly = false;
   #numbered = false;
@@ -213,7 +227,21 @@ export class Editor {
     this.#view.contentDOM.tabIndex = this.#tabStop ? 0 : -1;
   }
 
-  get code(): string { return this.#view ? this.#view.state.doc.toString() : this.#code; }
+  /** Whether it is its text alone. */
+  get isStill(): boolean { return this.#view === null; }
+
+  /** About how high a cell with this text is, in pixels. */
+  get likelyHeight(): number { return AROUND + LINE_HEIGHT * Math.min(this.code.split("\n", LONGEST_LINES).length, LONGEST_LINES); }
+
+  /** The text. It is joined from its lines once after each change. */
+  get code(): string {
+    const doc = this.#view?.state.doc;
+    if (doc && doc !== this.#joined) {
+      this.#joined = doc;
+      this.#code = doc.toString();
+    }
+    return this.#code;
+  }
 
   /** Replaces the text, if it differs. */
   setCode(code: string): void {

@@ -1,6 +1,8 @@
 // Keeps in view what somebody is at while output pushes it down: from the start of a run until it
 // ends, or until they scroll themselves.
 
+import { scrollToCell } from "./dom.js";
+
 const BAR = 80; // pixels: the header, and some air
 
 export class Follow {
@@ -32,7 +34,7 @@ export class Follow {
     const cell = this.#at();
     const box = cell?.getBoundingClientRect();
     // What is taller than the window has no end to be shown with its beginning.
-    if (cell && box && box.bottom > innerHeight && box.height < innerHeight - BAR) cell.scrollIntoView({ block: "nearest" });
+    if (cell && box && box.bottom > innerHeight && box.height < innerHeight - BAR) scrollToCell(cell, { block: "nearest" });
     this.#scrolled = scrollY;
   }
 

@@ -78,7 +78,7 @@ async function begin(): Promise<void> {
       });
       embed?.look();
       redrawDialogs();
-      document.title = arrival.embed ? "cellgate" : `${console_.overview.title} · cellgate`;
+      document.title = arrival.embed ? "cellgate" : `${console_.title} · cellgate`;
     });
   };
   const console_: Console = new Console(opened, store, arrival, redraw);

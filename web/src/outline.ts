@@ -2,6 +2,7 @@
 
 import { html, render } from "lit-html";
 import type { Console } from "./console.js";
+import { scrollToCell } from "./dom.js";
 import { openSide } from "./side.js";
 
 const PAUSE_MS = 300; // after a change, until the headings are looked for again
@@ -17,7 +18,7 @@ export function showOutline(console: Console): void {
         <li data-depth=${level - top}><button type="button" class="link" @click=${() => {
           console.cells.select(cell);
           cell.element.focus({ preventScroll: true });
-          element.scrollIntoView({ block: "start" });
+          scrollToCell(element, { block: "start" });
         }}>${text || "Untitled"}</button></li>`)}</ul></nav>`, side.content);
   };
   const watch = new MutationObserver(() => {

@@ -6,7 +6,7 @@ import { errorItem } from "./erroritem.js";
 import { InputItem } from "./inputitem.js";
 import type { Item, OutputHost } from "./outputitem.js";
 import type { NotebookOutput } from "./pure/document.js";
-import { shownBy } from "./pure/notebook.js";
+import { shownBy } from "./pure/notebookoutput.js";
 import { bytes } from "./pure/words.js";
 import { renderRich } from "./rich/rich.js";
 import { TextView } from "./textview.js";

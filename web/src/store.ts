@@ -10,11 +10,16 @@ import { ofBrowser, ofTab } from "./storage.js";
 const PREFIX = "cellgate.document.";
 const CURRENT = "cellgate.current"; // in sessionStorage: what this tab has open
 const SAVE_MS = 400;
+/** Of a large document, writing takes at most this share of the time, but no change waits longer than `LONGEST_MS`. */
+const SHARE = 1 / 25;
+const LONGEST_MS = 5000;
 
 export class Store {
   readonly kept = new Kept();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #pending: (() => Document) | null = null;
+  /** How long the last writing took, in milliseconds. */
+  #took = 0;
   #release: (() => void) | null = null;
   #complained = false;
 
@@ -83,12 +88,13 @@ export class Store {
   /** Writes soon; `read` is asked for the document then. */
   save(read: () => Document): void {
     this.#pending = read;
-    this.#timer ??= setTimeout(() => this.flush(), SAVE_MS);
+    this.#timer ??= setTimeout(() => this.flush(), Math.min(Math.max(SAVE_MS, this.#took / SHARE), LONGEST_MS));
   }
 
   flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    const began = performance.now();
     const pending = this.#pending?.();
     this.#pending = null;
     if (!pending) return;
@@ -100,6 +106,7 @@ export class Store {
       if (!this.#complained) toast("The browser's storage is full: this code is not kept. Export it from the menu.");
       this.#complained = true;
     }
+    this.#took = performance.now() - began;
   }
 
   /** Holds the document for this tab; says whether nobody else has it. */

@@ -90,7 +90,7 @@ export class Binding implements ListWatcher {
     this.together(() => {
       for (const cell of cells.all) {
         const text = there.get(cell.id) && textOf(there.get(cell.id)!);
-        const own = { id: cell.id, code: cell.editor.code, shared: cell.shared, unsent: cell.unsent, foreign: cell.foreign };
+        const own = { id: cell.id, code: cell.editor.code, shared: cell.shared, unsent: cell.unsent, foreign: cell.foreign, begun: cell.begun };
         const fate = fateOf(own, session, text?.toString(), seeded.get(cell.id));
         if (fate === "keep both") cell.draft = own.code;
         if (!canEdit) continue;
@@ -318,7 +318,8 @@ export class Binding implements ListWatcher {
   }
 
   #sharedText(text: Y.Text): SharedText {
-    const undoManager = new Y.UndoManager(text, { trackedOrigins: new Set([this.#origin]) });
+    // Made with the first CodeMirror of the text: each one looks at every change of the whole document.
+    let undoManager: Y.UndoManager | undefined;
     return {
       read: () => text.toString(),
       replace: (from, to, insert) => this.together(() => {
@@ -330,7 +331,7 @@ export class Binding implements ListWatcher {
         EditorState.lineSeparator.of("\n"),
         EditorView.clipboardInputFilter.of((pasted) => pasted.replace(/\r\n?/g, "\n")),
         keymap.of(yUndoManagerKeymap),
-        yCollab(text, null, { undoManager }),
+        yCollab(text, null, { undoManager: undoManager ??= new Y.UndoManager(text, { trackedOrigins: new Set([this.#origin]) }) }),
         this.#cursors.extension(text),
       ],
     };

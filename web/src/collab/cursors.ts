@@ -175,7 +175,9 @@ export class Cursors {
         if (anchor !== head) marks.push(Decoration.mark({ class: "cm-person-selection", attributes: { style: `background-color: ${color}40` } }).range(Math.min(anchor, head), Math.max(anchor, head)));
         marks.push(Decoration.widget({ widget: new Caret(nameOf(state), color, this.#moves.get(client)?.count ?? 0), side: head > anchor ? -1 : 1 }).range(head));
       }
-      view.dispatch({ effects: setCursors.of(Decoration.set(marks, true)) });
+      const now = Decoration.set(marks, true);
+      // Where a text changed, the cursors in it have moved along already.
+      if (!RangeSet.eq([view.state.field(shown)], [now])) view.dispatch({ effects: setCursors.of(now) });
     }
   }
 }

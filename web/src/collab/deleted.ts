@@ -12,8 +12,8 @@ export function showDeleted(console: Console, cell: CellView, who: string | null
     h("button", { type: "button", className: "primary", textContent: "Bring it back", onclick: () => { note.remove(); console.cells.bringBack(cell); cell.editor.focus(); } }),
     h("button", { type: "button", textContent: "Let it go", onclick: () => { note.remove(); console.cells.selected?.element.focus(); } }));
   const behind = console.cells.all[Math.max(0, cell.number - 1)];
-  const root = console.cells.all[0]?.element.parentElement;
-  root?.insertBefore(note, behind?.element ?? null);
+  if (behind) behind.element.before(note);
+  else console.cells.all.at(-1)?.element.after(note);
   announce(said);
   // What is typed on goes nowhere; who wants it back reaches the buttons with Tab.
   note.focus({ preventScroll: true });

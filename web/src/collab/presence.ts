@@ -6,7 +6,7 @@ import type { TemplateResult } from "lit-html";
 import type { Awareness } from "y-protocols/awareness";
 import type { CellView } from "../cellview.js";
 import type { Console } from "../console.js";
-import { announce, h, toast } from "../dom.js";
+import { announce, h, scrollToCell, toast } from "../dom.js";
 import { initials } from "../pure/palette.js";
 import type { Binding } from "./binding.js";
 import type { Cursors } from "./cursors.js";
@@ -34,7 +34,12 @@ export class Presence {
   #sayTimer: ReturnType<typeof setTimeout> | undefined;
   #pending = false;
   #connected = false;
-  readonly #changed = () => this.draw();
+  /** Who was where when it was last drawn. */
+  #drawn = "";
+  /** Most changes are a cursor that moves within its cell, of which nothing is shown here. */
+  readonly #changed = () => {
+    if (this.#followed !== null || JSON.stringify(this.#people) !== this.#drawn) this.draw();
+  };
   readonly #leave = (event: Event) => this.#unfollowBy(event);
 
   constructor(console: Console, awareness: Awareness, cursors: Cursors) {
@@ -113,6 +118,7 @@ export class Presence {
     requestAnimationFrame(() => {
       this.#pending = false;
       if (!this.#awareness.getLocalState()) return;
+      this.#drawn = JSON.stringify(this.#people);
       this.#mark();
       this.#follow();
       this.#say();
@@ -138,7 +144,7 @@ export class Presence {
   #goTo(person: Person): void {
     const cell = this.#cellOf(person);
     if (!cell) return toast(`${person.name} is in no cell.`);
-    cell.element.scrollIntoView({ block: "center" });
+    scrollToCell(cell.element, { block: "center" });
     toast(`${person.name} is in cell ${cell.number}.`, { label: `Follow ${person.name}`, run: () => this.follow(person.client) });
   }
 
@@ -158,7 +164,7 @@ export class Presence {
       return;
     }
     const box = this.#cellOf(person)?.element.getBoundingClientRect();
-    if (box && (box.top < 60 || box.bottom > innerHeight)) this.#cellOf(person)!.element.scrollIntoView({ block: box.height > innerHeight / 2 ? "start" : "center" });
+    if (box && (box.top < 60 || box.bottom > innerHeight)) scrollToCell(this.#cellOf(person)!.element, { block: box.height > innerHeight / 2 ? "start" : "center" });
   }
 
   #unfollowBy(event: Event): void {

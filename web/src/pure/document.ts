@@ -84,7 +84,7 @@ export function cellOfRun(run: string): string {
 }
 
 /** A name for the document: its title, or its first words. */
-export function titleOf(document: Document): string {
+export function titleOf(document: { title: string; cells: readonly { code: string }[] }): string {
   if (document.title) return document.title;
   const first = document.cells.find((cell) => cell.code.trim() !== "");
   const line = first?.code.split("\n", 100).find((text) => text.trim() !== "");

@@ -31,6 +31,8 @@ export interface OwnCell {
   unsent: boolean;
   /** It is shown because somebody ran it; it was not written here. */
   foreign: boolean;
+  /** The user made it on this page or went into it, and may be about to write in it. */
+  begun: boolean;
 }
 
 /** What becomes of it: it is added to the document, it takes the document's text, its own text changes the document's, or both are kept. */
@@ -42,7 +44,7 @@ export type Fate = "add" | "leave" | "take" | "write" | "keep both";
  */
 export function fateOf(cell: OwnCell, session: string, text: string | undefined, seeded: string | undefined): Fate {
   const written = cell.code.trim() !== "";
-  if (text === undefined) return written && !cell.foreign && (cell.shared !== session || cell.unsent) ? "add" : "leave";
+  if (text === undefined) return (written || cell.begun) && !cell.foreign && (cell.shared !== session || cell.unsent) ? "add" : "leave";
   if (text === cell.code) return "take";
   if (seeded !== undefined && text === seeded) return "write";
   const own = seeded === undefined ? cell.unsent || cell.shared !== session : cell.code !== seeded;

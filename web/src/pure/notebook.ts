@@ -2,6 +2,7 @@
 
 import type { CellKind, CellSource, Document, KeptRun, NotebookOutput } from "./document.js";
 import { newId } from "./document.js";
+import { isRecord, joined } from "./notebookoutput.js";
 
 /** What a notebook says of a cell besides its text and its outputs; written again as it was read. */
 export interface NotebookCell { metadata?: Record<string, unknown>; attachments?: Attachments }
@@ -19,10 +20,6 @@ const KINDS: ReadonlySet<string> = new Set<CellKind>(["code", "markdown", "raw"]
 
 /** Texts of notebooks are lists of lines, each with its line feed. */
 const lines = (text: string) => (text === "" ? [] : text.split(/(?<=\n)/));
-
-const joined = (text: unknown) => (Array.isArray(text) ? text.join("") : typeof text === "string" ? text : "");
-
-const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null && !Array.isArray(value);
 
 /**
  * Writes format 4.5, the oldest in which cells have ids. `outputOf` answers what a code cell shows now. `widgets`: the
@@ -95,32 +92,4 @@ function readCell(cell: unknown, at: number): CellSource {
 function fromFile(outputs: NotebookOutput[], count: number | null, code: string): KeptRun {
   const failed = outputs.some((output) => output.output_type === "error");
   return { outputs, count, code, at: null, status: failed ? "error" : "ok", text: "", ms: 0, own: false };
-}
-
-/** The events that would show a notebook's output; of a kind that the format does not have, none. */
-export type Shown =
-  | { type: "stdout" | "stderr"; text: string }
-  | { type: "result" | "display"; data: Record<string, unknown>; metadata: Record<string, unknown>; displayId?: string }
-  | { type: "error"; name: string; value: string; traceback: string[] };
-
-export function shownBy(output: NotebookOutput): Shown | null {
-  const { output_type: type } = output;
-  if (type === "stream") return { type: output.name === "stderr" ? "stderr" : "stdout", text: joined(output.text) };
-  if (type === "error") {
-    return {
-      type: "error",
-      name: String(output.ename ?? "Error"),
-      value: String(output.evalue ?? ""),
-      traceback: Array.isArray(output.traceback) ? output.traceback.map(String) : [],
-    };
-  }
-  if (type !== "execute_result" && type !== "display_data") return null;
-  const metadata = isRecord(output.metadata) ? output.metadata : {};
-  const ours = isRecord(metadata.cellgate) ? metadata.cellgate : {};
-  return {
-    type: type === "execute_result" ? "result" : "display",
-    data: isRecord(output.data) ? output.data : {},
-    metadata,
-    ...(typeof ours.display_id === "string" && { displayId: ours.display_id }),
-  };
 }

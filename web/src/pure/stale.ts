@@ -4,6 +4,8 @@
 export interface Step {
   /** Its text; empty for a cell that is not executed. */
   code: string;
+  /** The hash of that text (`textHash`). */
+  hash: number;
   /** Whether the run that it shows has ended in a way that its output can be about. */
   ran: boolean;
   /** The code that ran. */
@@ -19,23 +21,31 @@ export interface Step {
 /** `edited`: its text is not the code that ran. `above`: what stands above it is not what it was, or ran later. */
 export type Staleness = "edited" | "above" | null;
 
-/** FNV-1a over UTF-16 units: cheap, and the same after a reload. Not for anything that must not be forged. */
-function mix(hash: number, text: string): number {
-  let mixed = hash;
-  for (let at = 0; at < text.length; at += 1) mixed = Math.imul(mixed ^ text.charCodeAt(at), 0x01000193);
-  return Math.imul(mixed ^ text.length, 0x01000193) >>> 0;
+const EMPTY = 0x811c9dc5;
+const BLANK = 0; // the hash of a text without a word
+
+/** One step of FNV-1a. */
+function mix(hash: number, value: number): number { return Math.imul(hash ^ value, 0x01000193); }
+
+/**
+ * FNV-1a over UTF-16 units: cheap, and the same after a reload. Not for anything that must not be forged. Blanks around
+ * the text do not count. Takes a time that grows with the text: callers keep the result while the text stays.
+ */
+export function textHash(code: string): number {
+  const text = code.trim();
+  if (text === "") return BLANK;
+  let hash = EMPTY;
+  for (let at = 0; at < text.length; at += 1) hash = mix(hash, text.charCodeAt(at));
+  return (mix(hash, text.length) >>> 0) || 1;
 }
 
-const EMPTY = 0x811c9dc5;
-
 /** For each cell a number that stands for the texts of the cells above it that are not blank. */
-export function textsAbove(steps: readonly Pick<Step, "code">[]): number[] {
-  let hash = EMPTY;
-  return steps.map(({ code }) => {
-    const above = hash;
-    const text = code.trim();
-    if (text !== "") hash = mix(hash, text);
-    return above;
+export function textsAbove(steps: readonly Pick<Step, "hash">[]): number[] {
+  let above = EMPTY;
+  return steps.map(({ hash }) => {
+    const before = above;
+    if (hash !== BLANK) above = mix(above, hash) >>> 0;
+    return before;
   });
 }
 

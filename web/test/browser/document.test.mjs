@@ -358,3 +358,31 @@ test("runs of a client that is not in the document are shown, and stay out of it
   assert.equal(document().length, 2);
   await ada.output(2).locator(".line", { hasText: "hello" }).waitFor();
 });
+
+test("who begins a cell before the document has come keeps it", async () => {
+  const ada = await fresh(named("Ada"));
+  await ada.write(1, "a = 1");
+  const first = await fresh(named("Alan", { fragment: linkFor("editor") }));
+  await allShow([ada, first], ["a = 1"]);
+  the.gateway.documentsDown.add("all");
+  const grace = await fresh(named("Grace", { fragment: linkFor("editor") }));
+  await grace.page.locator(".add").click();
+  the.gateway.documentsDown.clear();
+  await until("the cell to be in the document", () => document().length === 2);
+  await grace.page.keyboard.insertText("b = 2");
+  await allShow([ada, first, grace], ["a = 1", "b = 2"]);
+});
+
+test("who has the cursor in the first cell when the document comes writes on there", async () => {
+  const ada = await fresh(named("Ada"));
+  await ada.write(1, "a = 1");
+  const alan = await fresh(named("Alan", { fragment: linkFor("editor") }));
+  await allShow([ada, alan], ["a = 1"]);
+  the.gateway.documentsDown.add("all");
+  const grace = await fresh(named("Grace", { fragment: linkFor("editor") }));
+  await grace.cell(1).locator(".cm-content").click();
+  the.gateway.documentsDown.clear();
+  await grace.page.locator(".cell .cm-content", { hasText: "a = 1" }).waitFor();
+  await grace.page.keyboard.insertText("b = 2");
+  await allShow([ada, alan, grace], ["a = 1", "b = 2"]);
+});

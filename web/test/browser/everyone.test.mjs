@@ -251,7 +251,9 @@ test("command mode stops and restarts by pairs of keys", async () => {
   await console_.page.locator(".toast", { hasText: "Restarted: the variables are gone." }).nth(1).waitFor();
   await console_.ready();
   await keyboard.press("?");
-  const listed = await console_.page.getByRole("dialog", { name: "Keys" }).locator("dd").allTextContents();
+  const keys = console_.page.getByRole("dialog", { name: "Keys" });
+  await keys.waitFor(); // its code may still be on its way
+  const listed = await keys.locator("dd").allTextContents();
   assert.ok(listed.length >= 15, listed.join(", "));
 });
 

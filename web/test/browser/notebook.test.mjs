@@ -225,6 +225,26 @@ test("a long cell scrolls within itself, and a document of many cells makes edit
   assert.equal((await codes(console_)).at(-1), "value_119 = 1199");
 });
 
+test("of hundreds of cells those far from the window are not laid out, and the last one is scrolled to", async () => {
+  const console_ = await fresh();
+  const { page } = console_;
+  await console_.opens(Array.from({ length: 400 }, (_, at) => `value_${at} = ${at}\n`.repeat(1 + at % 8)));
+  const laidOut = () => page.evaluate(() => [...document.querySelectorAll(".cell")].map((cell) => cell.firstElementChild.checkVisibility({ contentVisibilityAuto: true })));
+  await console_.cell(1).locator(".cm-content").click();
+  await page.keyboard.press("Escape");
+  assert.ok((await laidOut()).filter(Boolean).length < 100);
+  await page.keyboard.press("End");
+  await page.waitForFunction(() => {
+    const cell = [...document.querySelectorAll(".cell")].at(-1);
+    const { top, bottom } = cell.getBoundingClientRect();
+    return document.activeElement === cell && top >= 0 && bottom <= innerHeight;
+  });
+  await page.waitForFunction(() => !document.querySelector("[data-shown]")); // what was laid out for it alone is let go
+  const shown = await laidOut();
+  assert.equal(shown.at(-1), true);
+  assert.ok(shown.filter(Boolean).length < 150, `${shown.filter(Boolean).length} cells are laid out`);
+});
+
 test("notebooks of ten kinds are opened, run, saved and opened again", { skip: !real && "needs a real Python" }, async () => {
   const console_ = await fresh();
   for (const [name, notebook] of Object.entries(NOTEBOOKS)) {

@@ -461,7 +461,7 @@ test("who came by a link leaves when it expires, and it opens nothing then", { s
   const guest = await fresh({ fragment });
   await guest.write(1, "'mine'");
   await guest.page.locator(".banner", { hasText: "The link to this session has expired. Ask for a new link to come back. Your code is kept here." }).waitFor();
-  await guest.cell(1).locator(".cm-content", { hasText: "'mine'" }).waitFor();
+  await guest.page.locator(".cell .cm-content", { hasText: "'mine'" }).waitFor();
   const later = await open({ fragment });
   await later.page.locator(".banner", { hasText: "The link to this session does not open it, or not any more." }).waitFor();
   await console_.runTo(1, PROGRAMS.hello.code);

@@ -83,7 +83,7 @@ export class FakeGateway {
     session.attach(socket, Number(query.get("after") ?? 0), token);
   }
 
-  /** Whether connections to documents with this token are turned away, as if the network were cut; `true`: with any. */
+  /** Whether connections to documents with this token are turned away, as if the network were cut; `"all"`: with any. */
   documentsDown = new Set();
 
   connectDocument(ws, id, request) {

@@ -63,13 +63,14 @@ test("the smallest change between two texts", () => {
 });
 
 test("what becomes of a page's own cell when it attaches", () => {
-  const cell = { id: "c", code: "mine", shared: undefined, unsent: false, foreign: false };
+  const cell = { id: "c", code: "mine", shared: undefined, unsent: false, foreign: false, begun: false };
   const rows = [
     ["it was written here and never shared", {}, undefined, undefined, "add"],
     ["nothing is in it", { code: "  \n" }, undefined, undefined, "leave"],
     ["somebody has deleted it meanwhile", { shared: "s" }, undefined, undefined, "leave"],
     ["it was in the document of another session", { shared: "other" }, undefined, undefined, "add"],
     ["it was deleted while it was written in offline", { shared: "s", unsent: true }, undefined, undefined, "add"],
+    ["it is blank, and the user has just made it", { code: "", begun: true }, undefined, undefined, "add"],
     ["it is only shown, as somebody's run", { foreign: true }, undefined, undefined, "leave"],
     ["the document has the same text", {}, "mine", undefined, "take"],
     ["this page has made the document, and was written on since", { code: "mine, longer" }, "mine", "mine", "write"],

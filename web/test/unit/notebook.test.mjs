@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { test } from "node:test";
 import { newDocument } from "../../dist/pure/document.js";
-import { fromNotebook, shownBy, toNotebook } from "../../dist/pure/notebook.js";
+import { fromNotebook, toNotebook } from "../../dist/pure/notebook.js";
+import { shownBy } from "../../dist/pure/notebookoutput.js";
 import { NOTEBOOKS } from "../notebooks.mjs";
 
 const LANGUAGE = { name: "python", version: "3.11.2" };

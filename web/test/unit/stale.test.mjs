@@ -1,18 +1,20 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { staleness, textsAbove } from "../../dist/pure/stale.js";
+import { staleness, textHash, textsAbove } from "../../dist/pure/stale.js";
 
 /** Cells that run in the order of `clock`, and a copy of what is known of them. */
 class Cells {
   clock = 0;
   constructor(...codes) { this.list = codes.map((code) => ({ code, ran: false, ranCode: undefined, order: undefined, changed: undefined, above: undefined })); }
+  /** The cells with the hashes of their texts. */
+  get steps() { return this.list.map((cell) => ({ ...cell, hash: textHash(cell.code) })); }
   run(at) {
     const cell = this.list[at];
     const order = this.clock += 1;
     if (cell.changed === undefined || cell.ranCode !== cell.code) cell.changed = order;
-    Object.assign(cell, { ran: true, ranCode: cell.code, order, above: textsAbove(this.list)[at] });
+    Object.assign(cell, { ran: true, ranCode: cell.code, order, above: textsAbove(this.steps)[at] });
   }
-  get stale() { return staleness(this.list); }
+  get stale() { return staleness(this.steps); }
 }
 
 test("what ran in order is not stale, nor is what never ran", () => {
@@ -57,4 +59,11 @@ test("a cell that ran before one above it first ran is stale", () => {
   assert.deepEqual(cells.stale, [null, null]);
   cells.run(0);
   assert.deepEqual(cells.stale, [null, "above"]);
+});
+
+test("the hash of a text depends on each of its characters and not on the blanks around it", () => {
+  assert.equal(textHash("  a = 1\n"), textHash("a = 1"));
+  assert.equal(textHash(" \n"), textHash(""));
+  const texts = ["", "a = 1", "a = 2", "b = 1", "a  = 1", "a = 1\na = 1", "1 = a", "ä = 1"];
+  assert.equal(new Set(texts.map(textHash)).size, texts.length);
 });
