@@ -347,6 +347,7 @@ fn registry(backend: &Arc<FakeBackend>, sessions: usize, waiting: usize) -> Arc<
         silence_timeout: 30 * SECOND,
         idle_timeout: None,
         lifetime: None,
+        env: Default::default(),
         key_holder: None,
     };
     let waiting_timeout = 10 * SECOND;

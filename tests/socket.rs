@@ -76,6 +76,7 @@ async fn stage_for(role: Role, lifetime: Option<Duration>) -> Stage {
         silence_timeout: Duration::from_secs(3600),
         idle_timeout: None,
         lifetime: None,
+        env: Default::default(),
         key_holder: None,
     };
     let (session, task) =

@@ -252,6 +252,7 @@ async fn with_a_cell_and(silence_timeout: Duration) -> (Reader, ScriptedDriver) 
         silence_timeout,
         idle_timeout: None,
         lifetime: None,
+        env: Default::default(),
         key_holder: None,
     };
     let token = Token::new("t");

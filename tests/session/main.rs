@@ -55,6 +55,7 @@ fn config() -> SessionConfig {
         silence_timeout: Duration::from_secs(30),
         idle_timeout: Some(Duration::from_secs(3600)),
         lifetime: None,
+        env: Default::default(),
         key_holder: None,
     }
 }

@@ -2,6 +2,8 @@
 
 use futures::FutureExt;
 
+use cellgate::session::{ObserveRequest, ReadFrom};
+
 use crate::*;
 
 /// The lists of participants that wait, and how many messages wait beside them.

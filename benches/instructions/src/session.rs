@@ -187,6 +187,7 @@ fn session_config() -> SessionConfig {
         silence_timeout: Duration::from_secs(300), // everything is slow under callgrind
         idle_timeout: None,
         lifetime: None,
+        env: Default::default(),
         key_holder: None,
     }
 }
