@@ -83,6 +83,7 @@ const INNER: &[(&str, &[Row])] = &[
             ("typescript", 5, &[]), // types of the client library, made by a test
             // What they share.
             ("server", 3, &[]),
+            ("idempotency", 3, &[]),
             ("auth", 3, &[]),
             ("access", 3, &[]),
             ("cross", 3, &[]),
