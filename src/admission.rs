@@ -22,7 +22,7 @@ use crate::error::Chain;
 use crate::id::{SessionId, Token};
 use crate::keys::{KeyConfig, KeyHolder, PublishableKey};
 use crate::protocol::reply::Role;
-use crate::registry::{CreateError, Maker, Registry};
+use crate::registry::{CreateError, Maker, Registry, SessionOptions};
 use crate::session::{AttachError, Attachment, Credential, JoinRequest, SessionHandle};
 
 /// Longest name of a participant, in characters.
@@ -367,8 +367,9 @@ impl Admission {
         token: &str,
         address: IpAddr,
         template: Option<&str>,
+        options: SessionOptions,
     ) -> Result<SessionHandle, Refused> {
-        let mut maker = Maker { address: Some(address), ..Maker::default() };
+        let mut maker = Maker { address: Some(address), options, ..Maker::default() };
         let template = match self.holder(token).ok_or(Refused::NeedsGatewayToken)? {
             Holder::Gateway(index) => {
                 maker.token = index;
@@ -490,7 +491,8 @@ impl Admission {
         let OpenRequest { token, address, session, name, after } = request;
         let (session, role, credential) = match session {
             Wanted::New(template) => {
-                let session = self.create(token, address, template).await?;
+                let session =
+                    self.create(token, address, template, SessionOptions::default()).await?;
                 let credential = Credential::Token(session.owner_token());
                 (session, Role::Owner, credential)
             }

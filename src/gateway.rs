@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::admission::Admission;
 use crate::config::{Config, DEFAULT_TEMPLATE};
-use crate::http::{self, AppState, Clients, Page, ServerConfig};
+use crate::http::{self, AppState, Clients, Idempotency, Page, ServerConfig};
 use crate::id::Token;
 use crate::memory;
 use crate::metrics::{BuildError, Metrics};
@@ -99,6 +99,7 @@ impl Gateway {
             page,
             socket: config.socket,
             upload_bytes: config.listen.upload_bytes,
+            idempotency: Idempotency::default(),
             connections: TaskTracker::new(),
         };
         let drain_timeout = config.listen.drain_timeout;

@@ -7,8 +7,13 @@
 //!   GET /metrics                           metrics   what is counted and measured
 //!   POST /v1/run                           run       a session for one cell
 //!   GET /v1/keys                           keys      which publishable keys there are
-//!   GET /v1/sessions                       sessions  which there are
+//!   GET, POST /v1/sessions                 sessions  which there are; makes one
+//!   GET /v1/sessions/ID                    sessions  what one does
 //!   DELETE /v1/sessions/ID                 sessions  ends one
+//!   POST /v1/sessions/ID/cells             cells     runs a cell, streams its events
+//!   GET /v1/sessions/ID/cells/CELL         cells     what came of one
+//!   GET /v1/sessions/ID/events             cells     streams all events
+//!   POST /v1/sessions/ID/interrupt         cells     stops one; …/restart and …/input too
 //!   POST /v1/sessions/ID/tokens            tokens    makes a token to join one with
 //!   GET, DELETE /v1/sessions/ID/tokens…    tokens    who may come in; takes that back
 //!   PATCH /v1/sessions/ID/participants/N   participants  changes what one may do
@@ -46,11 +51,13 @@ use crate::socket::SocketConfig;
 mod access;
 mod auth;
 mod body;
+mod cells;
 mod clients;
 mod cross;
 mod documents;
 mod files;
 mod health;
+mod idempotency;
 mod keys;
 mod metrics;
 mod openapi;
@@ -69,6 +76,7 @@ mod websocket;
 
 pub use access::AccessConfig;
 pub use clients::{Clients, ClientsConfig};
+pub use idempotency::Idempotency;
 pub use page::Page;
 pub use server::{ServerConfig, serve};
 
@@ -98,6 +106,8 @@ pub struct AppState {
     pub upload_bytes: u64,
     /// What requests outside of sessions hold in memory.
     pub requests: Account,
+    /// Answers to requests that make something once.
+    pub idempotency: Idempotency,
     /// Connections that were upgraded; the server waits for them at its end.
     pub connections: tokio_util::task::TaskTracker,
 }
@@ -122,8 +132,14 @@ pub fn router(app: Arc<AppState>) -> Result<Router, serde_json::Error> {
         .routes(routes!(metrics::scrape))
         .routes(routes!(run::run))
         .routes(routes!(keys::list))
-        .routes(routes!(sessions::list))
-        .routes(routes!(sessions::end))
+        .routes(routes!(sessions::list, sessions::create))
+        .routes(routes!(sessions::read, sessions::end))
+        .routes(routes!(cells::run))
+        .routes(routes!(cells::read))
+        .routes(routes!(cells::events))
+        .routes(routes!(cells::interrupt))
+        .routes(routes!(cells::restart))
+        .routes(routes!(cells::input))
         .routes(routes!(tokens::grant, tokens::list))
         .routes(routes!(tokens::revoke))
         .routes(routes!(participants::change_rights, participants::show_out))

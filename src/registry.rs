@@ -1,6 +1,6 @@
 //! Every session of this gateway, by id; the only place that makes and ends them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::pool::{ClaimError, Pool, PoolConfig, PrepareError, TemplatePoolStatus
 use crate::protocol::event::{EndReason, SessionState};
 use crate::protocol::wire_name;
 use crate::sandbox::{Backend, SandboxError};
-use crate::session::{self, SessionConfig, SessionHandle};
+use crate::session::{self, DetachedOutput, SessionConfig, SessionHandle};
 use crate::tally::Tally;
 use crate::template::Template;
 
@@ -97,6 +97,22 @@ pub struct Maker {
     pub token: Option<usize>,
     /// The publishable key that it has instead, which bounds the session.
     pub key_holder: Option<KeyHolder>,
+    /// What it wants of the session besides the template.
+    pub options: SessionOptions,
+}
+
+/// What the maker of a session may choose.
+#[derive(Clone, Debug, Default)]
+pub struct SessionOptions {
+    /// Environment variables of all its cells; a cell's own come first.
+    pub env: BTreeMap<String, String>,
+    /// How long it may do nothing; at most what the settings say.
+    pub idle_timeout: Option<Duration>,
+    /// How long it may live; at most what the settings say.
+    pub lifetime: Option<Duration>,
+    /// It does not end because no participant is attached, nor does output wait for one: it is for a
+    /// client that comes with a request at a time.
+    pub unattended: bool,
 }
 
 /// What a session that lives may do.
@@ -241,7 +257,7 @@ impl Registry {
             None => None,
         };
         let of_key = maker.key_holder.as_ref().map(KeyHolder::take_session).transpose()?;
-        let session_config = config_for(&config.session, maker.key_holder);
+        let session_config = config_for(&config.session, maker.key_holder, maker.options);
         let permit = self.wait_for_capacity().await?;
         let prepared = self.pool.claim(template).await.map_err(|error| match error {
             ClaimError::Prepare(error) => CreateError::Prepare(error),
@@ -393,7 +409,11 @@ impl Registry {
 
 /// What a session is told that a client with this key makes: a key shortens its life, and never
 /// makes it longer.
-fn config_for(config: &SessionConfig, key_holder: Option<KeyHolder>) -> SessionConfig {
+fn config_for(
+    config: &SessionConfig,
+    key_holder: Option<KeyHolder>,
+    options: SessionOptions,
+) -> SessionConfig {
     let mut own = config.clone();
     if let Some(holder) = &key_holder {
         let key = &holder.key.config;
@@ -401,5 +421,12 @@ fn config_for(config: &SessionConfig, key_holder: Option<KeyHolder>) -> SessionC
         own.idle_timeout = own.idle_timeout.into_iter().chain([key.idle_timeout]).min();
     }
     own.key_holder = key_holder;
+    own.lifetime = own.lifetime.into_iter().chain(options.lifetime).min();
+    own.idle_timeout = own.idle_timeout.into_iter().chain(options.idle_timeout).min();
+    own.env = options.env;
+    if options.unattended {
+        own.detach_timeout = Duration::MAX;
+        own.detached_output = DetachedOutput::Drop;
+    }
     own
 }

@@ -11,6 +11,7 @@
 //! here. The actor owns everything else. The session's task ends when the session does, and with it
 //! the sandbox.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
@@ -104,6 +105,8 @@ pub struct SessionConfig {
     pub idle_timeout: Option<Duration>,
     /// How long it may live at all. `None`: for ever.
     pub lifetime: Option<Duration>,
+    /// Environment variables of all cells; a cell's own come first.
+    pub env: BTreeMap<String, String>,
     /// The client with a publishable key that made it, whose bounds hold for all its participants.
     /// `None`: it was made with the gateway's token.
     pub key_holder: Option<KeyHolder>,
@@ -127,6 +130,7 @@ impl Default for SessionConfig {
             silence_timeout: Duration::from_secs(30),    // a machine that swaps is slow, not dead
             idle_timeout: Some(Duration::from_secs(60 * 60)),
             lifetime: None,
+            env: BTreeMap::new(),
             key_holder: None,
         }
     }
@@ -148,6 +152,30 @@ impl JoinRequest {
     pub fn owner(name: &str, token: Token) -> JoinRequest {
         JoinRequest { name: name.into(), credential: Credential::Token(token), after: None }
     }
+}
+
+/// Who wants to read the log without being a participant: it is not listed and takes no seat.
+#[derive(Clone, Debug)]
+pub struct ObserveRequest {
+    /// What lets it in, which says what it may do while it is there.
+    pub credential: Credential,
+    /// Told as `by` of the cells that it sends.
+    pub name: Arc<str>,
+    /// From where on it reads.
+    pub from: ReadFrom,
+    /// Output waits for it as for an editor; else it misses output when it is slow, as a viewer does.
+    pub keeps_up: bool,
+}
+
+/// From where on a log is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadFrom {
+    /// All that it holds.
+    Beginning,
+    /// What came after this seq.
+    After(u64),
+    /// What comes from now on.
+    Now,
 }
 
 /// What an observer is given.
@@ -184,7 +212,7 @@ enum Command {
     /// A client wants to join.
     Attach { join: JoinRequest, joined: oneshot::Sender<Joined> },
     /// A reader of the log wants what came after this seq, and what comes.
-    Observe { after: Option<u64>, joined: oneshot::Sender<ObserverSeat> },
+    Observe { request: ObserveRequest, joined: oneshot::Sender<Result<ObserverSeat, AttachError>> },
     /// A participant said something.
     Message {
         from: ParticipantId,
@@ -451,14 +479,14 @@ impl SessionHandle {
         Ok(Attachment { participant, commands, outbox, memory, expires, taken })
     }
 
-    /// Reads the log from after this seq (`None`: all of it) without being a participant, and with it the
-    /// newest seq at this moment. Nothing waits for an observer: one that is slow misses output, as a
-    /// viewer does.
-    pub async fn observe(&self, after: Option<u64>) -> Result<(Attachment, u64), SessionOver> {
+    /// Reads the log without being a participant, and may say what its credential allows; with it the
+    /// newest seq at this moment.
+    pub async fn observe(&self, request: ObserveRequest) -> Result<(Attachment, u64), AttachError> {
         let (joined, answer) = oneshot::channel();
-        let command = Command::Observe { after, joined };
-        self.commands.send(command).await.map_err(|_| SessionOver)?;
-        let ObserverSeat { participant, outbox, newest } = answer.await.map_err(|_| SessionOver)?;
+        let command = Command::Observe { request, joined };
+        self.commands.send(command).await.map_err(|_| AttachError::Over)?;
+        let seat = answer.await.map_err(|_| AttachError::Over)??;
+        let ObserverSeat { participant, outbox, newest } = seat;
         let (commands, memory) = (self.commands.clone(), self.memory.clone());
         let taken = Vec::new().into_iter();
         let seat = Attachment { participant, commands, outbox, memory, expires: None, taken };

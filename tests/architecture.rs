@@ -67,6 +67,7 @@ const INNER: &[(&str, &[Row])] = &[
             // What each route does.
             ("upgrade", 4, &["websocket"]),
             ("documents", 4, &["websocket"]),
+            ("cells", 4, &["run"]),
             ("websocket", 4, &[]),
             ("run", 4, &[]),
             ("participants", 4, &["tokens"]),

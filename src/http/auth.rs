@@ -17,6 +17,7 @@ use super::{AppState, DOCUMENTS, WEBSOCKET, is_websocket};
 use crate::admission::{Claim, Extra, Refused};
 use crate::protocol::BEARER_SUBPROTOCOL;
 use crate::protocol::reply::Role;
+use crate::registry::SessionOptions;
 use crate::session::{Credential, SessionHandle};
 
 /// Where addresses of sessions begin; the session's id follows.
@@ -133,14 +134,34 @@ impl Caller {
         }
     }
 
+    /// Lets files pass that a new session is to have, if the caller may bring some.
+    pub(super) fn may_bring(
+        &self,
+        app: &AppState,
+        files: &BTreeMap<String, String>,
+    ) -> Result<(), Problem> {
+        match app.admission.key(&self.token) {
+            Some(key) if !files.is_empty() && !key.files => {
+                Err(Refused::KeyExtra { key: key.name.clone(), extra: Extra::Files }.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Names the caller and an address, for what is remembered of requests.
+    pub(super) fn scope(&self, path: &str) -> String {
+        format!("{path}\n{}", self.token)
+    }
+
     /// Makes a session from a template, or from the default one.
     pub(super) async fn create(
         &self,
         app: &AppState,
         client: Client,
         template: Option<&str>,
+        options: SessionOptions,
     ) -> Result<SessionHandle, Problem> {
-        Ok(app.admission.create(&self.token, client.0, template).await?)
+        Ok(app.admission.create(&self.token, client.0, template, options).await?)
     }
 
     /// The session of this id, for a caller who has at least this role in it.

@@ -25,7 +25,7 @@ use super::websocket;
 use crate::document::{Contents, DOCUMENT_BYTES, JoinError, SeedError};
 use crate::protocol::reply::Role;
 use crate::protocol::{Close, CloseCode, Reply};
-use crate::session::{Credential, Delivery, SessionHandle};
+use crate::session::{Credential, Delivery, ObserveRequest, ReadFrom, SessionHandle};
 use crate::socket::document::DocumentClient;
 use crate::socket::{self, Incoming};
 
@@ -248,10 +248,16 @@ pub(super) async fn as_notebook(
     Path(id): Path<String>,
     caller: Caller,
 ) -> Result<Response, Problem> {
-    let session = caller.session(&app, &id, Role::Viewer)?;
+    let (session, credential) = caller.session_as(&app, &id, Role::Viewer)?;
     let over = || Problem::not_found("the session is over");
     let contents = contents(&session).await?;
-    let (mut log, newest) = session.observe(None).await.map_err(|_| over())?;
+    let request = ObserveRequest {
+        credential,
+        name: "export".into(),
+        from: ReadFrom::Beginning,
+        keeps_up: false,
+    };
+    let (mut log, newest) = session.observe(request).await.map_err(|_| over())?;
     let mut outputs = Outputs::new(session.memory());
     let mut seen = 0;
     while seen < newest {

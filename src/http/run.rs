@@ -28,29 +28,29 @@ use super::auth::Caller;
 use super::clients::Client;
 use super::problem::{Document, Problem};
 use crate::admission::Refused;
-use crate::memory::{Account, Charge};
+use crate::memory::Charge;
 use crate::protocol::Reply;
 use crate::protocol::client::{ClientMessage, Execute};
 use crate::protocol::event::{EndReason, EventKind};
-use crate::registry::CreateError;
+use crate::registry::{CreateError, SessionOptions};
 use crate::session::{Attachment, Delivery, JoinRequest, SessionHandle};
 
 mod collect;
 mod form;
 mod request;
 
-use collect::{Collector, RunAnswer};
-use form::Form;
+pub(super) use collect::{Collector, RunAnswer};
+pub(super) use form::{End, Form};
 use request::{Order, RunQuery, RunRequest};
 
 /// Why a session ended that had no time to say so.
 const UNSAID: &str = "the gateway's log says why";
 
 /// What the task tells the response: events of the session, and gaps.
-type Batched = Result<Vec<Delivery>, Problem>;
+pub(super) type Batched = Result<Vec<Delivery>, Problem>;
 
 /// Whether it is the cell's end, after which nothing is told.
-fn is_done(delivery: &Delivery) -> bool {
+pub(super) fn is_done(delivery: &Delivery) -> bool {
     matches!(delivery, Delivery::Event(event) if event.kind == EventKind::Done)
 }
 
@@ -102,7 +102,8 @@ pub(super) async fn run(
     let Query(query) = query.map_err(|error| Problem::bad_request(error.body_text()))?;
     let order = Order::read(query, &headers, body, &app).await?;
     caller.may_set(&app, &order.cell.env)?;
-    let session = caller.create(&app, client, order.template.as_deref()).await?;
+    let session =
+        caller.create(&app, client, order.template.as_deref(), SessionOptions::default()).await?;
 
     let (tell, mut told) = mpsc::channel(1);
     let patience = app.socket.write_timeout;
@@ -117,15 +118,25 @@ pub(super) async fn run(
         false => problem,
     })?;
     if form == Form::Json {
-        return collect(first, told, &memory).await;
+        return collect(Collector::new(&memory), first, told).await;
     }
+    Ok(streamed(form, End::Done, Some(first), told))
+}
+
+/// A response of events, as they come.
+pub(super) fn streamed(
+    form: Form,
+    end: End,
+    first: Option<Vec<Delivery>>,
+    told: mpsc::Receiver<Batched>,
+) -> Response {
     let headers = [
         (header::CONTENT_TYPE, form.content_type()),
         (header::CACHE_CONTROL, "no-store"),
         // nginx would keep the stream until it has a page full.
         (header::HeaderName::from_static("x-accel-buffering"), "no"),
     ];
-    Ok((headers, Body::from_stream(form::stream(form, first, told))).into_response())
+    (headers, Body::from_stream(form::stream(form, end, first, told))).into_response()
 }
 
 /// Runs the cell, passes on what the session says, and ends the session whatever came of it.
@@ -208,12 +219,12 @@ async fn next(
     Ok(events)
 }
 
-async fn collect(
+/// A response of all events in one object, at the cell's end.
+pub(super) async fn collect(
+    mut collector: Collector,
     first: Vec<Delivery>,
     mut told: mpsc::Receiver<Batched>,
-    memory: &Account,
 ) -> Result<Response, Problem> {
-    let mut collector = Collector::new(memory);
     let mut batch = first;
     loop {
         for delivery in &batch {
@@ -227,7 +238,7 @@ async fn collect(
     }
 }
 
-fn broken_off(why: &str) -> Problem {
+pub(super) fn broken_off(why: &str) -> Problem {
     let detail = format!("the session ended before its cell did: {why}; try again");
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).for_now()
 }

@@ -1,4 +1,4 @@
-//! `/v1/sessions`: which there are, ending one.
+//! `/v1/sessions`: which there are, making one, ending one.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -14,6 +14,11 @@ use super::auth::Caller;
 use super::problem::{Document, Problem};
 use crate::protocol::event::{EndReason, SessionState};
 use crate::protocol::reply::Role;
+use crate::session::SessionHandle;
+
+mod create;
+
+pub(super) use create::*;
 
 /// How long the answer to DELETE waits for the sandbox to be gone.
 const END: Duration = Duration::from_secs(10);
@@ -51,6 +56,48 @@ pub(super) struct SessionInfo {
     key: Option<String>,
 }
 
+impl SessionInfo {
+    /// What is told of a session; `None`: it is over.
+    fn of(session: &SessionHandle) -> Option<SessionInfo> {
+        let (about, summary) = (session.about(), session.summary()?);
+        Some(SessionInfo {
+            id: session.id().to_string(),
+            template: about.template.clone(),
+            backend: about.backend,
+            state: summary.state,
+            participants: summary.participants,
+            cells: summary.cells,
+            created: milliseconds(about.created),
+            memory_bytes: summary.memory_bytes,
+            key: session.key().map(|key| key.name.clone()),
+        })
+    }
+}
+
+/// One session.
+#[utoipa::path(
+    get,
+    path = "/v1/sessions/{id}",
+    operation_id = "readSession",
+    tag = "sessions",
+    params(("id" = String, Path, description = "The session")),
+    responses(
+        (status = 200, description = "What it does now", body = SessionInfo),
+        (status = 401, description = "No token of this session", body = Document<'static>,
+         content_type = "application/problem+json"),
+        (status = 404, description = "No such session", body = Document<'static>,
+         content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn read(
+    State(app): State<Arc<AppState>>,
+    Path(id): Path<String>,
+    caller: Caller,
+) -> Result<Json<SessionInfo>, Problem> {
+    let session = caller.session(&app, &id, Role::Viewer)?;
+    SessionInfo::of(&session).map(Json).ok_or_else(|| Problem::not_found("the session is over"))
+}
+
 /// The sessions of this gateway, oldest first. Where it has several tokens: those that were made with
 /// the token of this request.
 #[utoipa::path(
@@ -70,24 +117,8 @@ pub(super) async fn list(
     State(app): State<Arc<AppState>>,
     caller: Caller,
 ) -> Result<Json<Sessions>, Problem> {
-    let mut sessions: Vec<SessionInfo> = caller
-        .sessions(&app)?
-        .iter()
-        .filter_map(|session| {
-            let (about, summary) = (session.about(), session.summary()?);
-            Some(SessionInfo {
-                id: session.id().to_string(),
-                template: about.template.clone(),
-                backend: about.backend,
-                state: summary.state,
-                participants: summary.participants,
-                cells: summary.cells,
-                created: milliseconds(about.created),
-                memory_bytes: summary.memory_bytes,
-                key: session.key().map(|key| key.name.clone()),
-            })
-        })
-        .collect();
+    let mut sessions: Vec<SessionInfo> =
+        caller.sessions(&app)?.iter().filter_map(SessionInfo::of).collect();
     sessions.sort_by(|one, other| (one.created, &one.id).cmp(&(other.created, &other.id)));
     Ok(Json(Sessions { sessions }))
 }

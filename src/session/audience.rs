@@ -10,7 +10,8 @@ use super::fanout::{Fanout, Seats};
 use super::flow::Holders;
 use super::state::ParticipantId;
 use super::tokens::{self, Granted, Tokens};
-use super::{AttachError, JoinRequest};
+use super::{AttachError, Credential, JoinRequest};
+use crate::protocol::reply::Rights;
 
 /// Shortest time from one list of participants that all are told to the next: four a second, so
 /// that a participant who joins and leaves all the time costs the others little.
@@ -90,6 +91,11 @@ impl Audience {
         if let Some(rights) = tokens::lock(&self.tokens).rights_of(participant) {
             self.fanout.set_rights(participant, rights);
         }
+    }
+
+    /// What one may do now who has this credential; `None`: nothing.
+    pub(super) fn rights(&self, credential: &Credential) -> Option<Rights> {
+        tokens::lock(&self.tokens).rights(credential, SystemTime::now())
     }
 
     /// A participant has joined.

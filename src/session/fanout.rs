@@ -108,9 +108,18 @@ impl Fanout {
         Ok((self.last_id, outbox))
     }
 
-    /// Adds an observer, who is given what it has not seen from the log and nothing else.
-    pub(super) fn observe(&mut self, after: Option<u64>) -> (ParticipantId, Arc<Outbox>) {
-        let outbox = self.add(&Arc::from(""), 0, Role::Viewer.into(), after, true);
+    /// Adds an observer, who is given what it has not seen from the log, and answers to what it says.
+    pub(super) fn observe(
+        &mut self,
+        name: &Arc<str>,
+        rights: Rights,
+        after: Option<u64>,
+        keeps_up: bool,
+    ) -> (ParticipantId, Arc<Outbox>) {
+        let outbox = self.add(name, 0, rights, after, true);
+        if let Some(observer) = self.participants.last_mut() {
+            observer.keeps_up = keeps_up;
+        }
         (self.last_id, outbox)
     }
 
@@ -127,6 +136,7 @@ impl Fanout {
         self.participants.push(Participant {
             id: self.last_id,
             is_observer,
+            keeps_up: false,
             token,
             name: Arc::clone(name),
             rights,

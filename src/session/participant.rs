@@ -27,8 +27,10 @@ const PRESENT_BYTES: usize = 64 << 10; // 64 KiB
 #[derive(Debug)]
 pub(super) struct Participant {
     pub(super) id: ParticipantId,
-    /// It reads the log and is no participant: it is not listed, takes no seat, and nothing waits for it.
+    /// It reads the log and is no participant: it is not listed and takes no seat.
     pub(super) is_observer: bool,
+    /// Output waits for it as for an editor, although it is an observer.
+    pub(super) keeps_up: bool,
     /// Its own token, which is who it is. 0, which no token is, for an observer.
     pub(super) token: TokenId,
     /// Shown to others.
@@ -51,7 +53,7 @@ pub(super) struct Participant {
 impl Participant {
     /// Whether output is held back for it rather than skipped. For a viewer nothing waits.
     pub(super) fn holds(&self) -> bool {
-        self.rights.role != Role::Viewer
+        if self.is_observer { self.keeps_up } else { self.rights.role != Role::Viewer }
     }
 
     /// Sends an event if it is live and has room.

@@ -10,7 +10,7 @@ use crate::requests::{anonymous, ask};
 cases![the_description_is_whole, every_route_that_is_described_is_there];
 
 /// The routes of the contract.
-const ROUTES: [(&str, &str); 26] = [
+const ROUTES: [(&str, &str); 34] = [
     ("get", "/ws"),
     ("get", "/healthz"),
     ("get", "/readyz"),
@@ -18,7 +18,15 @@ const ROUTES: [(&str, &str); 26] = [
     ("post", "/v1/run"),
     ("get", "/v1/keys"),
     ("get", "/v1/sessions"),
+    ("post", "/v1/sessions"),
+    ("get", "/v1/sessions/{id}"),
     ("delete", "/v1/sessions/{id}"),
+    ("post", "/v1/sessions/{id}/cells"),
+    ("get", "/v1/sessions/{id}/cells/{cell}"),
+    ("get", "/v1/sessions/{id}/events"),
+    ("post", "/v1/sessions/{id}/interrupt"),
+    ("post", "/v1/sessions/{id}/input"),
+    ("post", "/v1/sessions/{id}/restart"),
     ("post", "/v1/sessions/{id}/tokens"),
     ("get", "/v1/sessions/{id}/tokens"),
     ("delete", "/v1/sessions/{id}/tokens/{token}"),
@@ -111,6 +119,8 @@ async fn every_route_that_is_described_is_there(stage: &Stage) {
             .replace("{id}", client.session())
             .replace("{path}", "file")
             .replace("{cell}", "c1")
+            // A stream that does not end is refused for what it asks.
+            .replace("/events", "/events?after=nothing")
             .replace("{token}", "99")
             .replace("{participant}", "99");
         let body = match path {
@@ -125,6 +135,7 @@ async fn every_route_that_is_described_is_there(stage: &Stage) {
         if reply.status == 404 {
             let wanted = match path.rsplit('/').next() {
                 Some("output") => "output of that cell",
+                Some("{cell}") => "nothing of a cell of this id",
                 Some("{token}") => "no token of this number",
                 Some("{participant}") => "no participant of this number",
                 _ => "find the file",

@@ -130,7 +130,7 @@ async fn handshake(gateway: &Gateway, request: Request) -> u16 {
 type Row = (&'static str, &'static str, [u16; 3]);
 
 /// All routes; ending the session comes last.
-const ROUTES: [Row; 26] = [
+const ROUTES: [Row; 34] = [
     ("get", "/ws", [426, 426, 426]), // each may connect: see the messages
     ("get", "/healthz", [200, 200, 200]),
     ("get", "/readyz", [200, 200, 200]),
@@ -139,6 +139,15 @@ const ROUTES: [Row; 26] = [
     ("post", "/v1/run", [200, 401, 401]),
     ("get", "/v1/keys", [403, 401, 401]),
     ("get", "/v1/sessions", [403, 401, 401]),
+    // The body is one that grants a token, which these routes do not read.
+    ("post", "/v1/sessions", [400, 401, 401]),
+    ("get", "/v1/sessions/{id}", [401, 200, 200]),
+    ("post", "/v1/sessions/{id}/cells", [401, 400, 400]),
+    ("get", "/v1/sessions/{id}/cells/{cell}", [401, 404, 404]),
+    ("get", "/v1/sessions/{id}/events", [401, 400, 400]), // from no number
+    ("post", "/v1/sessions/{id}/interrupt", [401, 400, 400]),
+    ("post", "/v1/sessions/{id}/input", [401, 400, 400]),
+    ("post", "/v1/sessions/{id}/restart", [401, 202, 202]),
     ("post", "/v1/sessions/{id}/tokens", [401, 403, 201]),
     ("get", "/v1/sessions/{id}/tokens", [401, 200, 200]),
     ("delete", "/v1/sessions/{id}/tokens/{token}", [401, 404, 404]),
@@ -167,6 +176,7 @@ fn ask_route<'a>(gateway: &'a Gateway, method: &'a str, path: &str, session: &st
     let real = path
         .replace("{id}", session)
         .replace("{path}", "file")
+        .replace("/events", "/events?after=nothing")
         .replace("{cell}", "c1")
         .replace("{token}", "99")
         .replace("{participant}", "99");

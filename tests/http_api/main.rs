@@ -10,6 +10,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod cells;
 mod description;
 mod documents;
 mod files;
@@ -37,5 +38,6 @@ fn main() -> std::process::ExitCode {
         (output::CASES, one),
         (description::CASES, one),
         (documents::CASES, one),
+        (cells::CASES, one),
     ])
 }

@@ -117,8 +117,8 @@ async fn wrong_methods_are_told_the_right_ones(stage: &Stage) {
     for (method, path, allowed) in [
         ("GET", "/v1/run", "POST"),
         ("PUT", "/v1/run", "POST"),
-        ("POST", "/v1/sessions", "GET,HEAD"),
-        ("GET", "/v1/sessions/aaaaaaaaaaaa", "DELETE"),
+        ("PUT", "/v1/sessions", "GET,HEAD,POST"),
+        ("PUT", "/v1/sessions/aaaaaaaaaaaa", "DELETE,GET,HEAD"),
         ("PUT", "/v1/sessions/aaaaaaaaaaaa/tokens", "GET,HEAD,POST"),
         ("GET", "/v1/sessions/aaaaaaaaaaaa/tokens/2", "DELETE"),
         ("GET", "/v1/sessions/aaaaaaaaaaaa/participants/1", "DELETE,PATCH"),

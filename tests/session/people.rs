@@ -70,18 +70,25 @@ async fn a_newcomer_is_told_who_is_there_right_after_ready_however_much_is_repla
 #[tokio::test(start_paused = true)]
 async fn who_reads_the_log_is_no_participant() {
     let Stage { handle, mut driver, .. } = usual().await;
+    let credential = Credential::Token(handle.owner_token());
+    let reader = |from| ObserveRequest {
+        credential: credential.clone(),
+        name: "reader".into(),
+        from,
+        keeps_up: false,
+    };
     let mut ada = Client::join(&handle, None).await;
     ada.execute("a").await;
     let cell = driver.expect(kind::EXECUTE).await;
     driver.send(kind::OUTPUT, 0, cell, b"text").await;
     ada.until("stdout").await;
-    let (mut log, newest) = handle.observe(None).await.unwrap();
+    let (mut log, newest) = handle.observe(reader(ReadFrom::Beginning)).await.unwrap();
     let mut read = Vec::new();
     while read.last().is_none_or(|seq| *seq < newest) {
         read.push(log.next().await.unwrap().seq().expect("events alone"));
     }
     assert_eq!(read, (1..=newest).collect::<Vec<_>>());
-    let (newer, none) = handle.observe(Some(newest)).await.unwrap();
+    let (newer, none) = handle.observe(reader(ReadFrom::Now)).await.unwrap();
     assert_eq!((none, newer.outbox().take(&mut Vec::new()).now_or_never()), (newest, None));
     settle().await;
     assert_eq!(handle.summary().unwrap().participants, 1);

@@ -31,6 +31,12 @@ const LEAST_VALUE_BYTES: usize = 1 << 10; // 1 KiB
 /// What came of a cell.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub(in crate::http) struct RunAnswer {
+    /// Of a cell of a session: its id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    /// Of a cell of a session: `done`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<&'static str>,
     /// `done.status` of the protocol: `ok`, `error`, `timeout`, …
     status: String,
     /// What it wrote to stdout.
@@ -82,7 +88,7 @@ pub(in crate::http) struct Raised {
 
 /// Makes one answer of many events.
 #[derive(Debug)]
-pub(super) struct Collector {
+pub(in crate::http) struct Collector {
     answer: RunAnswer,
     /// Length of what was collected, as JSON.
     bytes: usize,
@@ -92,12 +98,19 @@ pub(super) struct Collector {
 
 impl Collector {
     /// Nothing collected yet; what is will be charged to `memory`.
-    pub(super) fn new(memory: &Account) -> Collector {
+    pub(in crate::http) fn new(memory: &Account) -> Collector {
         Collector { answer: RunAnswer::default(), bytes: 0, charge: memory.request() }
     }
 
+    /// The same for a cell of a session.
+    pub(in crate::http) fn of_session(memory: &Account, id: String) -> Collector {
+        let mut collector = Collector::new(memory);
+        (collector.answer.id, collector.answer.state) = (Some(id), Some("done"));
+        collector
+    }
+
     /// Takes an event in.
-    pub(super) fn take(&mut self, sequenced: &Sequenced) -> Result<(), Problem> {
+    pub(in crate::http) fn take(&mut self, sequenced: &Sequenced) -> Result<(), Problem> {
         let event = sequenced.event();
         match event.map_err(|error| Problem::internal("cannot read an event", &error))? {
             Event::Stdout(output) | Event::Stderr(output) => {
@@ -132,7 +145,7 @@ impl Collector {
     }
 
     /// The answer, after the cell's end.
-    pub(super) fn finish(self) -> Result<Response, Problem> {
+    pub(in crate::http) fn finish(self) -> Result<Response, Problem> {
         let Collector { answer, mut charge, .. } = self;
         let json = serde_json::to_vec(&answer)
             .map_err(|error| Problem::internal("cannot write the answer", &error))?;

@@ -19,7 +19,7 @@ const SHARED_BYTES: usize = 16 << 10; // 16 KiB
 
 /// One way of writing the events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(in crate::http) enum Form {
     /// An event a line; what is taken if the client does not care.
     Lines,
     /// Server-sent events, as the HTML standard has them.
@@ -50,7 +50,7 @@ impl Form {
     }
 
     /// The form that `Accept` asks for most.
-    pub(super) fn wanted(headers: &HeaderMap) -> Result<Form, Problem> {
+    pub(in crate::http) fn wanted(headers: &HeaderMap) -> Result<Form, Problem> {
         let lines = headers.get_all(header::ACCEPT).iter();
         let ranges: Vec<&str> = lines
             .filter_map(|value| value.to_str().ok())
@@ -125,39 +125,49 @@ fn fit(range: &str, essence: &str) -> Option<(u8, f32)> {
     Some((precision, quality))
 }
 
+/// Where a stream of events ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::http) enum End {
+    /// With a cell's `done`; all else breaks the connection off.
+    Done,
+    /// With the session, or when the client's token is taken back.
+    Session,
+}
+
 /// What the response's body is made of.
 pub(super) fn stream(
     form: Form,
-    first: Vec<Delivery>,
+    end: End,
+    first: Option<Vec<Delivery>>,
     told: mpsc::Receiver<Batched>,
 ) -> impl Stream<Item = Result<Bytes, axum::Error>> + Send + 'static {
-    let batches =
-        futures::stream::unfold((Some(first), Some(told)), move |(first, told)| async move {
-            let mut told = told?;
-            let batch = match first {
-                Some(first) => Some(Ok(first)),
-                None if form == Form::Events => {
-                    match tokio::time::timeout(SIGN_OF_LIFE, told.recv()).await {
-                        Ok(batch) => batch,
-                        Err(_) => {
-                            let sign = vec![Bytes::from_static(b":\n\n")];
-                            return Some((Ok(sign), (None, Some(told))));
-                        }
+    let batches = futures::stream::unfold((first, Some(told)), move |(first, told)| async move {
+        let mut told = told?;
+        let batch = match first {
+            Some(first) => Some(Ok(first)),
+            None if form == Form::Events => {
+                match tokio::time::timeout(SIGN_OF_LIFE, told.recv()).await {
+                    Ok(batch) => batch,
+                    Err(_) => {
+                        let sign = vec![Bytes::from_static(b":\n\n")];
+                        return Some((Ok(sign), (None, Some(told))));
                     }
                 }
-                None => told.recv().await,
-            };
-            match batch {
-                Some(Ok(events)) => {
-                    let ends = events.last().is_some_and(is_done);
-                    Some((Ok(form.encode(events)), (None, (!ends).then_some(told))))
-                }
-                // The head is sent: all that is left is to break the connection off.
-                Some(Err(_)) | None => {
-                    Some((Err(axum::Error::new("the session ended early")), (None, None)))
-                }
             }
-        });
+            None => told.recv().await,
+        };
+        match batch {
+            Some(Ok(events)) => {
+                let ends = end == End::Done && events.last().is_some_and(is_done);
+                Some((Ok(form.encode(events)), (None, (!ends).then_some(told))))
+            }
+            None if end == End::Session => None,
+            // The head is sent: all that is left is to break the connection off.
+            Some(Err(_)) | None => {
+                Some((Err(axum::Error::new("the session ended early")), (None, None)))
+            }
+        }
+    });
     batches.map_ok(|pieces| futures::stream::iter(pieces.into_iter().map(Ok))).try_flatten()
 }
 

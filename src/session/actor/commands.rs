@@ -15,21 +15,15 @@ use crate::protocol::reply::{Ready, ReadyAllowed, ReadyLimits, Rights, Role};
 use crate::protocol::{self, Reply};
 use crate::session::state::ParticipantId;
 use crate::session::tokens::Granted;
-use crate::session::{Command, JoinRequest, Joined, ObserverSeat, Seat};
+use crate::session::{
+    AttachError, Command, JoinRequest, Joined, ObserveRequest, ObserverSeat, ReadFrom, Seat,
+};
 
 impl Actor {
     pub(super) fn on_command(&mut self, command: Command) {
         match command {
             Command::Attach { join, joined } => self.attach(join, joined),
-            Command::Observe { after, joined } => {
-                let (participant, outbox) = self.audience.fanout.observe(after);
-                let newest = self.journal.log().newest();
-                let seat = ObserverSeat { participant, outbox: Arc::clone(&outbox), newest };
-                if joined.send(seat).is_err() {
-                    // The reader went away while we answered.
-                    outbox.leave();
-                }
-            }
+            Command::Observe { request, joined } => self.observe(&request, joined),
             Command::Remove { participants, departure } => {
                 self.audience.fanout.remove(&participants, &departure);
                 self.audience.note_emptiness();
@@ -39,7 +33,13 @@ impl Actor {
                 let Some(participant) = self.audience.fanout.get(from) else { return };
                 let name = Arc::clone(&participant.name);
                 match message.and_then(|message| permitted(participant.rights, message)) {
-                    Ok(message) => {
+                    Ok(mut message) => {
+                        if let ClientMessage::Execute(execute) = &mut message {
+                            for (name, value) in &self.config.env {
+                                let own = execute.env.entry(name.clone());
+                                own.or_insert_with(|| value.clone());
+                            }
+                        }
                         // A page's heartbeat is no activity, nor is a message that was refused.
                         if !matches!(message, ClientMessage::Ping { .. }) {
                             self.clock.last_activity = Instant::now();
@@ -83,6 +83,32 @@ impl Actor {
         let expires = own.info.expires;
         if joined.send(Ok(Seat { participant, outbox: Arc::clone(&outbox), expires })).is_err() {
             // The socket went away while we answered; its seat must not stay taken.
+            outbox.leave();
+        }
+    }
+
+    fn observe(
+        &mut self,
+        request: &ObserveRequest,
+        joined: oneshot::Sender<Result<ObserverSeat, AttachError>>,
+    ) {
+        let Some(rights) = self.audience.rights(&request.credential) else {
+            // A client that is gone already need not be told.
+            joined.send(Err(AttachError::Invalid)).ok();
+            return;
+        };
+        let newest = self.journal.log().newest();
+        let after = match request.from {
+            ReadFrom::Beginning => None,
+            ReadFrom::After(seq) => Some(seq),
+            ReadFrom::Now => Some(newest),
+        };
+        let keeps_up = request.keeps_up && rights.role != Role::Viewer;
+        let fanout = &mut self.audience.fanout;
+        let (participant, outbox) = fanout.observe(&request.name, rights, after, keeps_up);
+        let seat = ObserverSeat { participant, outbox: Arc::clone(&outbox), newest };
+        if joined.send(Ok(seat)).is_err() {
+            // The reader went away while we answered.
             outbox.leave();
         }
     }
