@@ -28,22 +28,26 @@ class Address:
         return f"{self.base}/#{urlencode({'session': session, 'token': token})}"
 
 
-def address_of(url: Optional[str], token: Optional[str], session: Optional[str]) -> Address:
-    """Reads `http://HOST`, `ws://HOST/ws`, the URL printed at start (`?token=…`) or a share link (`#session=…&token=…`).
-
-    What is not given is read from $CELLGATE_URL and $CELLGATE_TOKEN.
-    """
-    given = url or os.environ.get("CELLGATE_URL") or "http://127.0.0.1:8080"
-    parts = urlsplit(given if "://" in given else f"http://{given}")
+def parse(url: str) -> Address:
+    """Reads `http://HOST`, `ws://HOST/ws`, the URL printed at start (`#token=…`) or a share link (`#session=…`)."""
+    parts = urlsplit(url if "://" in url else f"http://{url}")
     scheme = {"http": "http", "ws": "http", "https": "https", "wss": "https"}.get(parts.scheme)
     if scheme is None or not parts.hostname:
-        raise CellgateError(f"{given!r} is not the address of a gateway; give one such as http://127.0.0.1:8080")
+        raise CellgateError(f"{url!r} is not the address of a gateway; give one such as http://127.0.0.1:8080")
     said = {**parse_qs(parts.query), **parse_qs(parts.fragment)}
     path = parts.path.rstrip("/")
     if path.endswith("/ws"):
         path = path[: -len("/ws")]
     return Address(
         base=f"{scheme}://{parts.netloc}{path}",
-        token=token or said.get("token", [None])[0] or os.environ.get("CELLGATE_TOKEN"),
-        session=session or said.get("session", [None])[0],
+        token=said.get("token", [None])[0],
+        session=said.get("session", [None])[0],
     )
+
+
+def address_of(url: Optional[str], token: Optional[str], session: Optional[str]) -> Address:
+    """What `connect` was given; what is missing is read from $CELLGATE_URL and $CELLGATE_TOKEN."""
+    address = parse(url or os.environ.get("CELLGATE_URL") or "http://127.0.0.1:8080")
+    address.token = token or address.token or os.environ.get("CELLGATE_TOKEN")
+    address.session = session or address.session
+    return address

@@ -22,7 +22,7 @@ class SessionBase:
 
     @property
     def token(self) -> str:
-        """This participant's own token. With `id` and `last_seq` it resumes the session later; share links are for others."""
+        """This participant's own token, with which it comes back as who it was. Share links are for others."""
         return str(self._core.ready["token"])
 
     @property

@@ -38,7 +38,7 @@ def connect_async(
     reconnect_for: float = 60.0,
     ready_timeout: float = 60.0,
 ) -> Connecting:
-    """As `connect`: `async with connect_async(url, token) as session`, or `session = await connect_async(url, token)`."""
+    """As `connect`: `async with connect_async(…) as session`, or `session = await connect_async(…)`."""
     address = address_of(url, token, session)
     options = Options(template, name, after, reconnect_for, ready_timeout)
     return Connecting(address, options, keep=address.session is not None if keep is None else keep)

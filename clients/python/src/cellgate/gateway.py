@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import queue
-import secrets
 import shutil
 import signal
 import subprocess
@@ -18,8 +17,9 @@ import tempfile
 import threading
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, List, Optional, Sequence, Type
+from typing import IO, Any, List, Optional, Sequence, Tuple, Type
 
+from ._address import parse
 from .async_session import Connecting, connect_async
 from .errors import GatewayNotStarted
 from .session import Session, connect
@@ -36,6 +36,8 @@ kill "$watcher" 2>/dev/null
 exit "$status"
 """
 
+# Of the variables for this package, a gateway knows none; a token of somebody else would take the random one's place.
+_NOT_PASSED_ON = ("CELLGATE_BINARY", "CELLGATE_URL", "CELLGATE_TOKEN", "CELLGATE_TOKEN_FILE")
 _END_SECONDS = 20.0  # for cells that run, sandboxes and their files
 _LOG_TAIL = 4096  # bytes of the log that an error shows
 
@@ -54,14 +56,14 @@ class Gateway:
         binary: Optional[str] = None,
         start_timeout: float = 60.0,
     ) -> None:
-        #: Opens sessions.
-        self.token = secrets.token_urlsafe(24)
         #: Where it serves.
         self.url = ""
+        #: Opens sessions. A random one, which the gateway makes itself at its start.
+        self.token = ""
         self._log: IO[bytes] = tempfile.TemporaryFile()
         program = binary or find_binary()
         command = [program, "serve", "--listen", "127.0.0.1:0", "--drain-timeout", "2s", *arguments]
-        environment = {**os.environ, "CELLGATE_TOKEN": self.token}
+        environment = {name: value for name, value in os.environ.items() if name not in _NOT_PASSED_ON}
         self._process = subprocess.Popen(
             ["/bin/sh", "-c", _WATCH, "cellgate", *command],
             stdin=subprocess.PIPE,
@@ -71,7 +73,7 @@ class Gateway:
             start_new_session=True,  # Ctrl-C is for this program, which ends the gateway itself
         )
         try:
-            self.url = self._wait_for_url(start_timeout)
+            self.url, self.token = self._wait_for_url(start_timeout)
         except BaseException:
             self.stop()
             raise
@@ -118,8 +120,8 @@ class Gateway:
     ) -> None:
         self.stop()
 
-    def _wait_for_url(self, timeout: float) -> str:
-        """Reads the line that says where it serves: `cellgate VERSION (…) at URL`."""
+    def _wait_for_url(self, timeout: float) -> Tuple[str, str]:
+        """Reads the line that says where it serves: `cellgate VERSION (…) at http://ADDRESS/#token=TOKEN`."""
         lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         output = self._process.stdout
         assert output is not None  # a pipe was asked for
@@ -130,7 +132,13 @@ class Gateway:
             raise GatewayNotStarted(f"the gateway did not serve within {timeout:g} s. {self._last_words()}") from None
         if " at http" not in line:
             raise GatewayNotStarted(f"the gateway did not start. {self._last_words()}")
-        return line.rsplit(" at ", 1)[1].split("?")[0].rstrip("/")
+        address = parse(line.rsplit(" at ", 1)[1])
+        if address.token is None:
+            raise GatewayNotStarted(
+                "the gateway's settings file has a token, so that it made no random one; name a file without one: "
+                'Gateway(["--config", "/dev/null"])'
+            )
+        return address.base, address.token
 
     def _last_words(self) -> str:
         said: List[str] = self.log()[-_LOG_TAIL:].strip().splitlines()
