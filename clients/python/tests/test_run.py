@@ -68,7 +68,7 @@ class RunTest(GatewayCase):
             said.append(f"{kind} {text}")
 
         self.s.run(
-            "import sys; print('a', flush=True); display('shown'); print('b', file=sys.stderr); 1/0",
+            "import sys; print('a', flush=True); display('shown'); sys.stderr.write('b'); 1/0",
             on_stdout=lambda text: hear("out", text.strip()),
             on_stderr=lambda text: hear("err", text.strip()),
             on_display=lambda shown: hear("display", shown.text),

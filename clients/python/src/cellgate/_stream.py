@@ -28,10 +28,10 @@ class Stream:
         self._unhandled: Deque[Tuple[int, int]] = deque()
         self._handled_bytes = 0
         self._report_at = 0
-        self._report: Optional[Callable[[], None]] = None
+        self._report: Optional[Callable[[], object]] = None
 
-    def report_to(self, report: Callable[[], None], after_bytes: int) -> None:
-        """Calls `report` whenever the reader has handled so many bytes."""
+    def report_to(self, report: Callable[[], object], after_bytes: int) -> None:
+        """Calls `report` in the event loop, which is the caller, whenever the reader has handled so many bytes."""
         self._report, self._report_at = report, after_bytes
 
     def taken_up_to(self, newest: int) -> int:
@@ -64,6 +64,10 @@ class ThreadStream(Stream):
     def __init__(self) -> None:
         super().__init__()
         self._items: queue.SimpleQueue[Item] = queue.SimpleQueue()
+
+    def report_to(self, report: Callable[[], object], after_bytes: int) -> None:
+        loop = asyncio.get_running_loop()
+        super().report_to(lambda: loop.call_soon_threadsafe(report), after_bytes)
 
     def get(self, timeout: Optional[float] = None) -> Item:
         """The next item. Raises `queue.Empty` after `timeout` seconds."""

@@ -107,7 +107,7 @@ _ADVICE = {
     4403: "use a token that is allowed this",
     4404: "open a new session with cellgate.connect() without `session`",
     4408: "open a new session; the gateway's --idle-timeout and --lifetime say how long one may live",
-    4409: "let each client connect with a token of its own: session.share() makes one",
+    4409: "let each client connect with a token of its own: session.sharing.create_link() makes one",
     4413: "take in events faster, or hand them to another thread",
     4429: "send less at a time, or try again in a moment",
 }
