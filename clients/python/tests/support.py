@@ -46,7 +46,7 @@ class GatewayCase(unittest.TestCase):
 
 
 class CuttingProxy:
-    """Passes TCP connections on to a gateway, and cuts them: each after `cut_after` bytes of answers, or all at once."""
+    """Passes TCP connections on to a gateway, and cuts them: each after so many bytes of answers, or all at once."""
 
     def __init__(self, url: str) -> None:
         target = urlsplit(url)

@@ -11,7 +11,7 @@ import unittest
 from pathlib import Path
 from typing import Callable
 
-from support import GatewayCase
+from support import GatewayCase, arguments
 
 import cellgate
 
@@ -51,7 +51,10 @@ class FilesTest(GatewayCase):
         self.assertFalse(files.mkdir("a/b"))
         files.write("a/b/c.txt", "c")
         files.move("a/b/c.txt", "a/d.txt")
-        self.assertEqual([(f.name, f.kind, f.path) for f in files.list("a")], [("b", "directory", "a/b"), ("d.txt", "file", "a/d.txt")])
+        self.assertEqual(
+            [(f.name, f.kind, f.path) for f in files.list("a")],
+            [("b", "directory", "a/b"), ("d.txt", "file", "a/d.txt")],
+        )
         self.assertGreater(files.list("a")[1].modified, (time.time() - 600) * 1000)
         with self.assertRaises(cellgate.RequestFailed) as caught:
             files.remove("a")
@@ -63,12 +66,12 @@ class FilesTest(GatewayCase):
         self.assertEqual(caught.exception.status, 404)
 
     def test_all_that_a_cell_wrote(self) -> None:
-        done = self.s.run("print('kept', end='')")
-        try:
-            self.assertEqual(self.s.output(done.id), b"kept")
-        except cellgate.RequestFailed as failed:
-            self.assertEqual(failed.status, 404)  # nothing was left out, so that nothing is kept
-        self.assertFalse(done.truncated)
+        limits = ["--output", "64KiB", "--output-kept", "8MiB"]
+        with cellgate.Gateway([*arguments(), *limits]) as gateway, gateway.connect() as session:
+            done = session.run("for i in range(20_000): print(f'{i:09}')")
+            whole = "".join(f"{i:09}\n" for i in range(20_000)).encode()
+            self.assertEqual(sum(one.omitted_bytes for one in done.truncated) + len(done.stdout), len(whole))
+            self.assertEqual(session.output(done.id), whole)
 
 
 class SharingTest(GatewayCase):
@@ -149,7 +152,9 @@ class SharingTest(GatewayCase):
         self.assertTrue(self.s.document.fill(cells, title="Shared"))
         self.assertFalse(self.s.document.fill(cells))
         read = self.s.document.read()
-        self.assertEqual((read["title"], [cell["source"] for cell in read["cells"]]), ("Shared", ["print('é')", "# Two"]))
+        self.assertEqual(
+            (read["title"], [cell["source"] for cell in read["cells"]]), ("Shared", ["print('é')", "# Two"])
+        )
         self.s.run("print('é')", cell="one")
         notebook = json.loads(self.s.document.export())
         self.assertEqual("".join(notebook["cells"][0]["outputs"][0]["text"]), "é\n")

@@ -63,14 +63,22 @@ class GatewayTest(unittest.TestCase):
         for then in ("", "os._exit(3)", "os.kill(os.getpid(), 9)", "raise RuntimeError"):
             with self.subTest(then=then):
                 program = PROGRAM.format(path=sys.path, arguments=arguments(), then=then)
-                ended = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+                ended = subprocess.run(
+                    [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60
+                )
                 self.assertTrue(ended.stdout, ended.stderr.decode())
                 group, text = ended.stdout.split()
                 self.assertEqual(text, b"42")
                 self.assert_empties(int(group))
 
     def test_ctrl_c_at_the_terminal_is_the_programs_own(self) -> None:
-        then = "import time\ntry:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print(session.run('1 + 1').text, flush=True)"
+        then = (
+            "import time\n"
+            "try:\n"
+            "    time.sleep(60)\n"
+            "except KeyboardInterrupt:\n"
+            "    print(session.run('1 + 1').text, flush=True)"
+        )
         program = PROGRAM.format(path=sys.path, arguments=arguments(), then=then)
         process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, start_new_session=True)
         assert process.stdout is not None
@@ -102,11 +110,17 @@ class GatewayTest(unittest.TestCase):
             found.write_text("#!/bin/sh\necho this is the one on the PATH >&2\nexit 1\n")
             found.chmod(0o755)
             environment = {"PATH": f"{folder}:{os.environ['PATH']}"}
-            with mock.patch.dict(os.environ, environment), mock.patch("sysconfig.get_path", return_value="/nonexistent"):
+            with (
+                mock.patch.dict(os.environ, environment),
+                mock.patch("sysconfig.get_path", return_value="/nonexistent"),
+            ):
                 os.environ.pop("CELLGATE_BINARY", None)
                 with self.assertRaisesRegex(cellgate.GatewayNotStarted, "the one on the PATH"):
                     cellgate.Gateway()
-            with mock.patch.dict(os.environ, {"PATH": "/nonexistent"}), mock.patch("sysconfig.get_path", return_value="/x"):
+            with (
+                mock.patch.dict(os.environ, {"PATH": "/nonexistent"}),
+                mock.patch("sysconfig.get_path", return_value="/x"),
+            ):
                 os.environ.pop("CELLGATE_BINARY", None)
                 with self.assertRaisesRegex(cellgate.GatewayNotStarted, "install the wheel"):
                     cellgate.Gateway()

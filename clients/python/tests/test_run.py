@@ -14,9 +14,7 @@ from support import GatewayCase
 
 import cellgate
 
-PIXEL = (
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
-)
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 
 
 class RunTest(GatewayCase):
@@ -75,7 +73,9 @@ class RunTest(GatewayCase):
             on_error=lambda error: hear("error", error.name),
         )
         self.s.run("7", on_result=lambda result: hear("result", result.text))
-        self.assertEqual(sorted(said), sorted(["out a", "display 'shown'", "err b", "error ZeroDivisionError", "result 7"]))
+        self.assertEqual(
+            sorted(said), sorted(["out a", "display 'shown'", "err b", "error ZeroDivisionError", "result 7"])
+        )
         self.assertEqual(threads, {threading.current_thread()})
 
     def test_a_callback_that_raises_stops_the_cell(self) -> None:
@@ -118,7 +118,9 @@ class RunTest(GatewayCase):
         done = self.s.run("y = 8", user_expressions={"twice": "y * 2", "none": "z"})
         self.assertEqual(done.user_expressions["twice"]["data"]["text/plain"], "16")
         self.assertEqual(done.user_expressions["none"]["ename"], "NameError")
-        cells = [event.raw.get("cell") for event in self.s.stream("1", cell="cell-7") if event.type in ("queued", "done")]
+        cells = [
+            event.raw.get("cell") for event in self.s.stream("1", cell="cell-7") if event.type in ("queued", "done")
+        ]
         self.assertEqual(cells, ["cell-7", "cell-7"])
 
     def test_stream(self) -> None:
@@ -226,7 +228,9 @@ class RunTest(GatewayCase):
     def test_a_busy_interpreter_says_so(self) -> None:
         started = threading.Event()
         thread = threading.Thread(
-            target=lambda: self.s.run("print(1, flush=True)\nimport time; time.sleep(60)", on_stdout=lambda _: started.set())
+            target=lambda: self.s.run(
+                "print(1, flush=True)\nimport time; time.sleep(60)", on_stdout=lambda _: started.set()
+            )
         )
         thread.start()
         self.assertTrue(started.wait(20))

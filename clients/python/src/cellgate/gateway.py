@@ -8,13 +8,13 @@ the shell.
 from __future__ import annotations
 
 import os
-import queue
+import select
 import shutil
 import signal
 import subprocess
 import sysconfig
 import tempfile
-import threading
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, List, Optional, Sequence, Tuple, Type
@@ -69,6 +69,7 @@ class Gateway:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
+            bufsize=0,
             env=environment,
             start_new_session=True,  # Ctrl-C is for this program, which ends the gateway itself
         )
@@ -122,14 +123,19 @@ class Gateway:
 
     def _wait_for_url(self, timeout: float) -> Tuple[str, str]:
         """Reads the line that says where it serves: `cellgate VERSION (…) at http://ADDRESS/#token=TOKEN`."""
-        lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         output = self._process.stdout
         assert output is not None  # a pipe was asked for
-        threading.Thread(target=lambda: lines.put(output.readline()), name="cellgate-start", daemon=True).start()
-        try:
-            line = lines.get(timeout=timeout).decode(errors="replace").strip()
-        except queue.Empty:
-            raise GatewayNotStarted(f"the gateway did not serve within {timeout:g} s. {self._last_words()}") from None
+        deadline = time.monotonic() + timeout
+        said = b""
+        while not said.endswith(b"\n"):
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([output], [], [], left)[0]:
+                raise GatewayNotStarted(f"the gateway did not serve within {timeout:g} s. {self._last_words()}")
+            part = os.read(output.fileno(), 4096)
+            if not part:
+                break  # it has ended
+            said += part
+        line = said.decode(errors="replace").strip()
         if " at http" not in line:
             raise GatewayNotStarted(f"the gateway did not start. {self._last_words()}")
         address = parse(line.rsplit(" at ", 1)[1])
