@@ -1,6 +1,6 @@
 """What this package costs for each cell: empty cells one after the other, beside a bare loop over `websockets`.
 
-    PYTHONPATH=src CELLGATE_BINARY=… python bench.py [CELLS]
+    PYTHONPATH=src CELLGATE_BINARY=… python bench.py [CELLS [FLAGS of cellgate serve]]
 
 All are measured in turns against one gateway; printed are medians in milliseconds.
 """
@@ -18,7 +18,7 @@ import websockets.asyncio.client
 
 import cellgate
 
-ROUNDS = 10
+ROUNDS = 4
 
 
 async def bare(url: str, token: str, cells: int) -> List[float]:
@@ -61,7 +61,7 @@ def blocking(gateway: cellgate.Gateway, cells: int) -> List[float]:
 def main() -> None:
     cells = int(sys.argv[1]) if len(sys.argv) > 1 else 200
     measured: Dict[str, List[Any]] = {"bare websockets": [], "AsyncSession": [], "Session": []}
-    with cellgate.Gateway() as gateway:
+    with cellgate.Gateway(sys.argv[2:]) as gateway:
         for _ in range(ROUNDS):
             measured["bare websockets"] += asyncio.run(bare(gateway.url, gateway.token, cells))
             measured["AsyncSession"] += asyncio.run(coroutines(gateway, cells))

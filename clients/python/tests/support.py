@@ -5,6 +5,7 @@ The gateway's program is found as `cellgate.Gateway` finds it; $CELLGATE_TEST_AR
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import socket
@@ -14,6 +15,9 @@ from typing import Any, ClassVar, List, Optional, Set
 from urllib.parse import urlsplit
 
 import cellgate
+
+# In the development mode of test.sh it reports each step that a busy machine makes slow.
+logging.getLogger("asyncio").setLevel(logging.ERROR)
 
 
 def arguments() -> List[str]:

@@ -45,6 +45,7 @@ class ResumeTest(GatewayCase):
             self.assertGreaterEqual(proxy.cuts, 4)
             self.assertEqual(repr(sha256("".join(parts))), done.text)
             self.assertEqual(repr(sha256(done.stdout)), done.text)
+            self.assertFalse(done.output_lost)
             # Nothing came twice, and the session is the same one.
             self.assertEqual(done.execution_count, 1)
             self.assertEqual(session.run("line").text, "39999")

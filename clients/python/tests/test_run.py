@@ -198,6 +198,11 @@ class RunTest(GatewayCase):
         self.assertEqual(caught.exception.code, "too_large")
         self.assertEqual(self.s.run("1").text, "1")
 
+    def test_what_cannot_be_sent_is_no_hang(self) -> None:
+        with self.assertRaisesRegex(cellgate.CellgateError, "JSON"):
+            self.s.run("1", env={"A": object()})  # type: ignore[dict-item]
+        self.assertEqual(self.s.run("'\ud800'").text, "'?'")
+
     def test_three_sessions_at_once(self) -> None:
         sessions = [self.s, self.session(), self.session()]
         with ThreadPoolExecutor(3) as pool:

@@ -74,10 +74,11 @@ def cell_message(
     allow_input: bool,
 ) -> Json:
     """The `execute` that runs a cell. Raises `Refused` where the gateway would take it for too large."""
-    if len(code) > limits["message_bytes"]:
+    size = len(code.encode(errors="replace"))
+    if size > limits["message_bytes"]:
         raise Refused(
             "too_large",
-            f"the code has {len(code)} characters, of which the gateway takes {limits['message_bytes']} bytes; "
+            f"the code has {size} bytes, of which the gateway takes {limits['message_bytes']}; "
             "write large data with session.files.write() and read it in the cell",
         )
     message: Json = {"type": "execute", "code": code, "id": id or os.urandom(8).hex(), "allow_input": allow_input}

@@ -84,7 +84,9 @@ class Connection:
         """Sends unless no socket is open; says whether it was sent."""
         if not self._open:
             return False
-        self._outgoing.append(json.dumps(message, ensure_ascii=False, separators=(",", ":")))
+        text = json.dumps(message, ensure_ascii=False, separators=(",", ":"))
+        # Half of a surrogate pair is no UTF-8: it becomes a question mark.
+        self._outgoing.append(text if text.isascii() else text.encode(errors="replace").decode())
         self._to_send.set()
         return True
 
@@ -167,8 +169,9 @@ class Connection:
                 self._check_caught_up()
         finally:
             writer.cancel()
-            with contextlib.suppress(asyncio.CancelledError, ConnectionClosed):
-                await writer
+            await asyncio.wait([writer])
+            if not writer.cancelled():
+                writer.exception()  # that the connection closed, which `recv` says as well
 
     async def _write(self, socket: ClientConnection) -> None:
         while True:

@@ -133,7 +133,11 @@ class SessionCore:
         stream.report_to(self.check_flow, self._flow.window // 8)
         cell = _Cell(message, ExecutionBuilder(id), stream, wanted)
         self._cells[id] = cell
-        self._send_cell(cell)
+        try:
+            self._send_cell(cell)
+        except (TypeError, ValueError) as wrong:
+            del self._cells[id]
+            stream.push(errors.CellgateError(f"an option of the cell cannot be sent as JSON: {wrong}"))
 
     def leave(self, id: str, stream: Stream) -> None:
         """The reader has left: its cell is stopped, and holds up no output. Its end still comes by the stream."""
@@ -265,7 +269,10 @@ class SessionCore:
         elif kind == "gap":
             gap = gap_of(message)
             for cell in self._cells.values():
-                cell.uncertain = cell.uncertain or not gap.superseded
+                if not gap.superseded:
+                    cell.uncertain = cell.builder.output_lost = True
+                if cell.wanted is None and cell.has_reader:
+                    cell.stream.push(gap)
             for watcher in self._watchers:
                 watcher.push(gap)
 

@@ -14,6 +14,8 @@ from .messages import Json
 Body = Union[bytes, BinaryIO, None]
 
 _TIMEOUT = urllib3.Timeout(connect=10, read=300)  # a large directory takes time to remove
+# A connection that was kept open may have been closed by the gateway meanwhile. POST is not repeated once it was sent.
+_RETRIES = urllib3.Retry(total=2, redirect=0, status=0, backoff_factor=0.1)
 _CHUNK = 1 << 16
 
 
@@ -24,7 +26,7 @@ class Http:
         """`credentials` answers the session's id and this participant's token, as they are now."""
         self._base = base
         self._credentials = credentials
-        self._pool = urllib3.PoolManager(timeout=_TIMEOUT, retries=False)
+        self._pool = urllib3.PoolManager(timeout=_TIMEOUT, retries=_RETRIES)
 
     def json(self, method: str, tail: str, body: Optional[Json] = None, query: Optional[Dict[str, str]] = None) -> Any:
         """Sends JSON, and decodes the JSON that is answered; None if nothing is."""

@@ -114,6 +114,8 @@ class Execution:
     detail: Optional[str]
     #: What of its output is not in `stdout` and `stderr`; `session.output(id)` has all of it.
     truncated: List[Truncated]
+    #: Whether events were lost while it ran: the gateway no longer held them when this client came back.
+    output_lost: bool
     #: Values of the `user_expressions` by their names, in Jupyter's form.
     user_expressions: Dict[str, Any]
 
@@ -151,6 +153,8 @@ class ExecutionBuilder:
         self._error: Optional[ExecutionError] = None
         self._truncated: List[Truncated] = []
         self._clear_next = False
+        #: Set by the session when events were lost.
+        self.output_lost = False
 
     def take(self, event: CellEvent) -> Optional[Execution]:
         """Takes one in; answers the execution if that was the last."""
@@ -207,5 +211,6 @@ class ExecutionBuilder:
             usage=done.usage,
             detail=done.detail,
             truncated=self._truncated,
+            output_lost=self.output_lost,
             user_expressions=done.user_expressions or {},
         )
