@@ -82,12 +82,12 @@ class ResumeTest(GatewayCase):
                 if text.startswith("begin"):
                     proxy.accepts = False
                     proxy.cut()
-                    threading.Timer(1.5, setattr, [proxy, "accepts", True]).start()
+                    threading.Timer(3, setattr, [proxy, "accepts", True]).start()
 
             code = "import time\nprint('begin', flush=True)\ntime.sleep(0.8)\nprint('middle', flush=True)\n'end'"
             done = session.run(code, on_stdout=away)
             self.assertEqual((done.stdout, done.text), ("begin\nmiddle\n", "'end'"))
-            self.assertLess(done.duration, 1.4)
+            self.assertLess(done.duration, 2.8)  # it did not wait for its client
 
     def test_an_answer_survives_a_cut(self) -> None:
         proxy = self.proxy()
