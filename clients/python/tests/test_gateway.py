@@ -75,6 +75,7 @@ class GatewayTest(unittest.TestCase):
         then = (
             "import time\n"
             "try:\n"
+            "    print('waits', flush=True)\n"
             "    time.sleep(60)\n"
             "except KeyboardInterrupt:\n"
             "    print(session.run('1 + 1').text, flush=True)"
@@ -83,6 +84,7 @@ class GatewayTest(unittest.TestCase):
         process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, start_new_session=True)
         assert process.stdout is not None
         group = int(process.stdout.readline().split()[0])
+        self.assertEqual(process.stdout.readline(), b"waits\n")
         os.killpg(process.pid, signal.SIGINT)
         self.assertEqual(process.stdout.readline(), b"2\n")
         process.stdout.close()

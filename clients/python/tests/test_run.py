@@ -227,6 +227,8 @@ class RunTest(GatewayCase):
         self.assertEqual((variable.type, variable.shape), ("list", [3]))
         self.assertGreater(self.s.ping(), 0)
         self.s.run("rows = [{'a': 1, 'b': 'x'}, {'a': 2, 'b': 'y'}]")
+        table = self.s.table(variable="rows", sort=[{"column": 1, "descending": True}], count=1)
+        self.assertEqual((table["total_rows"], table["rows"][0][-2:]), (2, [2, "y"]))
         with self.assertRaisesRegex(cellgate.CellgateError, "name either"):
             self.s.table()
 
