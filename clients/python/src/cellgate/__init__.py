@@ -1,0 +1,120 @@
+"""Run code in the sandboxed sessions of a cellgate gateway.
+
+    import cellgate
+
+    with cellgate.connect("http://127.0.0.1:8080", token) as session:
+        print(session.run("6 * 7").text)
+
+`connect_async` is the same for coroutines, and `Gateway()` starts a gateway for this program alone.
+"""
+
+from .async_session import AsyncCellStream, AsyncEventStream, AsyncSession, connect_async
+from .document import AsyncDocument, Document
+from .errors import (
+    CellgateError,
+    ConnectionLost,
+    ExecutionFailed,
+    Forbidden,
+    GatewayBusy,
+    GatewayNotStarted,
+    InterpreterBusy,
+    NoAnswer,
+    NoSuchSession,
+    Refused,
+    RequestFailed,
+    SessionEnded,
+    Unauthorised,
+)
+from .execution import Execution, ExecutionError, Result
+from .files import AsyncFiles, File, Files
+from .gateway import Gateway
+from .messages import (
+    CellEvent,
+    ClearOutput,
+    CommEvent,
+    Display,
+    Done,
+    Ended,
+    ErrorEvent,
+    Event,
+    Gap,
+    InputRequest,
+    Notice,
+    Participant,
+    Queued,
+    Restarted,
+    ResultEvent,
+    Started,
+    Status,
+    Stderr,
+    Stdout,
+    Truncated,
+    Usage,
+)
+from .questions import Completeness, Completions, Inspection, Variable
+from .session import CellStream, EventStream, Session, connect
+from .sharing import AsyncSharing, ShareLink, Sharing, Token
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AsyncCellStream",
+    "AsyncDocument",
+    "AsyncEventStream",
+    "AsyncFiles",
+    "AsyncSession",
+    "AsyncSharing",
+    "CellEvent",
+    "CellStream",
+    "CellgateError",
+    "ClearOutput",
+    "CommEvent",
+    "Completeness",
+    "Completions",
+    "ConnectionLost",
+    "Display",
+    "Document",
+    "Done",
+    "Ended",
+    "ErrorEvent",
+    "Event",
+    "EventStream",
+    "Execution",
+    "ExecutionError",
+    "ExecutionFailed",
+    "File",
+    "Files",
+    "Forbidden",
+    "Gap",
+    "Gateway",
+    "GatewayBusy",
+    "GatewayNotStarted",
+    "InputRequest",
+    "Inspection",
+    "InterpreterBusy",
+    "NoAnswer",
+    "NoSuchSession",
+    "Notice",
+    "Participant",
+    "Queued",
+    "Refused",
+    "RequestFailed",
+    "Restarted",
+    "Result",
+    "ResultEvent",
+    "Session",
+    "SessionEnded",
+    "ShareLink",
+    "Sharing",
+    "Started",
+    "Status",
+    "Stderr",
+    "Stdout",
+    "Token",
+    "Truncated",
+    "Unauthorised",
+    "Usage",
+    "Variable",
+    "connect",
+    "connect_async",
+]

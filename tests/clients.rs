@@ -1,0 +1,81 @@
+//! Runs the tests of the Python client (`clients/python`), so that one `cargo test` covers it: its
+//! style, its types, and its tests against gateways that it starts itself from the built program. On
+//! the system's interpreter, and on the oldest one that is promised to work, where that is found.
+
+#![allow(clippy::unwrap_used)] // a test that cannot go on panics
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::backend::{self, Backend};
+use common::require::Missing;
+
+/// As pyproject.toml says in `requires-python`.
+const OLDEST: &str = "python3.9";
+
+/// `clients/python/test.sh`, with nothing of the environment that a gateway would take for a setting.
+fn script(arguments: &[&Path]) -> Command {
+    let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/clients/python/test.sh"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("CELLGATE_") {
+            command.env_remove(name);
+        }
+    }
+    // Environments outlive the build beside what else is made from PyPI.
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    command.args(arguments).env("CARGO_TARGET_DIR", target);
+    command
+}
+
+/// The system's interpreter.
+fn system() -> PathBuf {
+    let usual = Path::new("/usr/bin/python3");
+    if usual.exists() { usual.to_owned() } else { PathBuf::from("python3") }
+}
+
+/// The oldest interpreter: on the path, or one of pyenv's. A shim of pyenv may have none behind it.
+fn oldest() -> Option<PathBuf> {
+    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    let versions = std::fs::read_dir(home.join(".pyenv/versions")).into_iter().flatten().flatten();
+    let candidates = versions.map(|entry| entry.path().join("bin").join(OLDEST));
+    candidates.chain([PathBuf::from(OLDEST)]).find(|python| {
+        let version = Command::new(python).arg("--version").output();
+        version.is_ok_and(|output| output.status.success())
+    })
+}
+
+/// Runs the tests on an interpreter.
+fn run(python: &Path) {
+    let backend = if backend::is_root() { Backend::LocalRoot } else { Backend::LocalUser };
+    if let Some(missing) = backend.missing() {
+        return missing.skip("the Python client against the gateway").unwrap();
+    }
+    let prepared = script(&[Path::new("--prepare"), python]).status();
+    if !prepared.is_ok_and(|status| status.success()) {
+        let reason = "clients/python/test.sh --prepare does not succeed; it needs venv and PyPI";
+        return Missing::new("python-packages", reason).skip("the Python client").unwrap();
+    }
+    // Its output is not captured: what was skipped, and why, belongs in front of everybody.
+    let status = script(&[python])
+        .env("CELLGATE_BINARY", env!("CARGO_BIN_EXE_cellgate"))
+        .env("CELLGATE_TEST_ARGUMENTS", backend.flags().join(" "))
+        .status()
+        .unwrap();
+    assert!(status.success(), "the Python client's tests failed; what they printed stands above");
+}
+
+#[test]
+fn the_python_client_passes_its_tests() {
+    run(&system());
+}
+
+/// No system has an interpreter of every version, so that its absence is no failure.
+#[test]
+fn it_passes_them_on_the_oldest_python() {
+    match oldest() {
+        Some(python) => run(&python),
+        None => eprintln!("skipped: the Python client's tests on {OLDEST}: not found"),
+    }
+}
