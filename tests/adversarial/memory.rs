@@ -119,12 +119,19 @@ async fn bodies(gateway: &Gateway) -> Held {
 
 async fn deaf_clients(gateway: &Gateway) -> Held {
     let page = http::get(gateway, "/", &[]).await.body;
-    let script = page.split("src=\"").nth(1).unwrap().split('"').next().unwrap();
-    let path = format!("/{}", script.trim_start_matches("./").trim_start_matches('/'));
+    // The largest part of the page: what the kernel's buffers hold of it is little of all answers.
+    let mut largest = (0, String::new());
+    for script in page.split('"').filter(|part| part.ends_with(".js")) {
+        let path = format!("/{}", script.trim_start_matches("./").trim_start_matches('/'));
+        let length = http::get(gateway, &path, &[]).await.body.len();
+        largest = largest.max((length, path));
+    }
+    let (length, path) = largest;
+    let times = (16 << 20) / length + 1; // beyond what Linux buffers for a connection
     let ask = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", gateway.address);
     let mut deaf = Vec::new();
     for _ in 0..60 {
-        deaf.push(connect(gateway, &ask.repeat(60)).await);
+        deaf.push(connect(gateway, &ask.repeat(times)).await);
     }
     // Each is disconnected, with most of what it asked for unsent.
     for stream in &mut deaf {
