@@ -2,10 +2,10 @@
 //!
 //! ```text
 //!   socket ── frames ──► DocumentHandle ── Command ──► task ─► Store (the CRDT)
-//!   socket ◄── frames ── DocumentSeat ◄── Outgoing ────┘  └──► Presence (who is where)
+//!   socket ◄── frames ── DocumentSeat ◄── Outgoing ────┘  └──► Presence (awareness states)
 //! ```
-//! Clients speak the y-websocket protocol: whatever attaches to Yjs attaches to this. Each session has one
-//! task for its document, which begins empty, costs next to nothing until somebody joins, and ends with
+//! Clients speak the y-websocket protocol: any Yjs client can attach. Each session has one
+//! task for its document, which begins empty, costs next to nothing until a client joins, and ends with
 //! the session. What clients send is hostile: a breach of a bound or a broken update ends that client's
 //! connection and no other.
 //!
@@ -99,7 +99,7 @@ enum Command {
     Frame { from: SocketId, bytes: bytes::Bytes, may_edit: bool, _charge: Charge },
     /// The document is to be filled if it has no cells.
     Seed { contents: Contents, seeded: oneshot::Sender<Result<bool, SeedError>> },
-    /// Somebody wants to know what it says.
+    /// A request for the title and the cells.
     Read { contents: oneshot::Sender<Contents> },
     /// The session is over.
     End,

@@ -14,7 +14,7 @@ use store::Store;
 
 type SocketId = u64;
 
-/// A document with a cell, and who is where.
+/// A document with a cell, and the awareness states of its clients.
 pub struct Document {
     store: Store,
     presence: Presence,

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   0 0 state vector    what I know; send me the rest        0 1 update   the rest
-//!   0 2 update          a change                             1 states     who is where
-//!   2 0 reason          you may not write                    3            send me who is where
+//!   0 2 update          a change                             1 states     awareness: the client's name and cursor
+//!   2 0 reason          you may not write                    3            send me all awareness states
 //! ```
 //! Source: the JavaScript packages y-protocols 1 and y-websocket 3.
 
@@ -27,9 +27,9 @@ pub(super) enum Frame<'a> {
     Step2(&'a [u8]),
     /// An update with a change that has just been made.
     Update(&'a [u8]),
-    /// Who is where.
+    /// Awareness states.
     Awareness(&'a [u8]),
-    /// The client wants to know who is where.
+    /// The client asks for the awareness states of all clients.
     QueryAwareness,
     /// What only a server has to say.
     Auth,
@@ -76,7 +76,7 @@ pub(super) fn update(update: &[u8]) -> Vec<u8> {
     with(&[SYNC, UPDATE], update)
 }
 
-/// Who is where.
+/// Awareness states.
 pub(super) fn awareness(states: &[u8]) -> Vec<u8> {
     with(&[AWARENESS], states)
 }

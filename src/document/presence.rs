@@ -1,4 +1,4 @@
-//! Who is where in a document: the states of the awareness protocol, by the Yjs client that each is of.
+//! The awareness states of a document's clients: each client's name, cursor and cell, by its Yjs client id.
 //! Pure: no clock, no I/O.
 //!
 //! A state is passed on for others to read and is no part of the document. A socket says one, its own;

@@ -3,7 +3,7 @@
 //! ```text
 //!   update ─► check ─► yrs ─► change, for the others
 //!                       │ fails or panics
-//!                       └──► made anew from `snapshot` and `since`
+//!                       └──► rebuilt from `snapshot` and `since`
 //! ```
 //! Does no I/O and may take long: it is called on a thread that may block.
 
@@ -207,20 +207,20 @@ impl Store {
         match merged {
             Ok(Ok(change)) => Ok(change),
             Ok(Err(refused)) => {
-                self.make_anew();
+                self.rebuild();
                 Err(refused)
             }
             Err(_) => {
                 self.panics += 1;
                 tracing::error!(panics = self.panics, "the CRDT library panicked on an update");
-                self.make_anew();
+                self.rebuild();
                 Err(Refused::Failed)
             }
         }
     }
 
-    /// Makes the document anew from what is known to be good.
-    fn make_anew(&mut self) {
+    /// Rebuilds the document from the snapshot and the changes since, all of which could be merged before.
+    fn rebuild(&mut self) {
         let (doc, cells, meta) = new_doc();
         for update in std::iter::once(&self.snapshot).chain(&self.since) {
             let mut txn = doc.transact_mut();
@@ -238,7 +238,7 @@ impl Store {
     fn keep(&mut self, change: Vec<u8>, structs: usize) -> Result<Option<Vec<u8>>, Refused> {
         // The library's own encoding.
         let Ok(summary) = check::update(&change) else {
-            self.make_anew();
+            self.rebuild();
             return Err(Refused::Failed);
         };
         if summary.structs == 0 && summary.deletions == 0 {
@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_made_anew_as_it_was() {
+    fn it_is_rebuilt_as_it_was() {
         let mut store = Store::new();
         store.seed(&contents(&["1", "2"])).unwrap();
         let editor = Editor::new(1);

@@ -358,7 +358,7 @@ impl Actor {
         .min_by_key(|(at, _)| *at)
     }
 
-    /// When the session ends if nobody does anything until then.
+    /// When the idle timeout ends the session, unless there is activity before.
     fn idle_end(&self) -> Option<Instant> {
         let changed = self.document.last_change().unwrap_or(self.clock.last_activity);
         changed.max(self.clock.last_activity).checked_add(self.config.idle_timeout?)

@@ -36,7 +36,7 @@ export interface BindingHost {
   selected(cell: CellView): void;
 }
 
-/** The text of a shared cell, or nothing if a stranger has made no such thing. */
+/** The text of a shared cell, or nothing if another client has put something else there. */
 export function textOf(cell: SharedCell): Y.Text | null {
   const source = cell.get("source");
   return source instanceof Y.Text ? source : null;
