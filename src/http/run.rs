@@ -54,6 +54,10 @@ pub(super) fn is_done(delivery: &Delivery) -> bool {
     matches!(delivery, Delivery::Event(event) if event.kind == EventKind::Done)
 }
 
+fn is_queued(delivery: &Delivery) -> bool {
+    matches!(delivery, Delivery::Event(event) if event.kind == EventKind::Queued)
+}
+
 /// Runs a cell in a fresh session and streams what happens.
 ///
 /// Closing the connection interrupts the cell. `input()` raises, as no participant can answer it.
@@ -172,10 +176,25 @@ async fn pass_on(
         None => StatusCode::SERVICE_UNAVAILABLE,
     };
     let mut deliveries = Vec::new();
+    // What the session says before it has accepted the cell: kept until then, for with the first
+    // events the answer is a 200, and a refusal could no more be told.
+    let mut before = Some(Vec::new());
     loop {
         let taken = tokio::select! {
             () = tell.closed() => return Ok(()),
             taken = next(&seat, &mut deliveries, status) => taken?,
+        };
+        let accepted = taken.iter().any(is_queued);
+        let taken = match before.take() {
+            Some(mut kept) => {
+                kept.extend(taken);
+                if !accepted {
+                    before = Some(kept);
+                    continue;
+                }
+                kept
+            }
+            None => taken,
         };
         if taken.is_empty() {
             continue;
