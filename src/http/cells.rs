@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -23,6 +23,7 @@ use utoipa::ToSchema;
 use super::AppState;
 use super::auth::Caller;
 use super::body::read_whole;
+use super::idempotency::KeyedCell;
 use super::problem::{Document, Problem};
 use super::run::{
     Batched, Collector, End, Form, RunAnswer, broken_off, collect, is_done, streamed,
@@ -86,6 +87,8 @@ struct Order {
     cell: Execute,
     id: String,
     detach: bool,
+    /// The body as it came.
+    body: Bytes,
     /// The memory of the request.
     charge: Charge,
 }
@@ -118,7 +121,7 @@ impl Order {
                 .to_string(),
         };
         cell.id = Some(id.clone());
-        Ok(Order { cell, id, detach: request.detach, charge })
+        Ok(Order { cell, id, detach: request.detach, body: bytes, charge })
     }
 }
 
@@ -130,7 +133,11 @@ impl Order {
     path = "/v1/sessions/{id}/cells",
     operation_id = "runCellInSession",
     tag = "sessions",
-    params(("id" = String, Path, description = "The session")),
+    params(
+        ("id" = String, Path, description = "The session"),
+        ("Idempotency-Key" = Option<String>, Header,
+         description = "The same key and body run the cell once: again, its events are answered from the log"),
+    ),
     request_body = CellRequest,
     responses(
         (status = 200, description = "The cell's events up to its `done`, one JSON object a line; as \
@@ -141,8 +148,9 @@ impl Order {
         )),
         (status = "4XX", description = "400: a body that cannot be read · 401: no token of this session · \
          403: the token does not give the right to run cells, or its key allows no environment · 404: no \
-         such session · 406: no such form · 409: the session has had a cell of this id · 413: too long · \
-         429: too many cells wait",
+         such session · 406: no such form · 409: the session has had a cell of this id, or a request with \
+         this Idempotency-Key is under way · 410: the log holds nothing more of the cell · 413: too long · \
+         422: the Idempotency-Key came with another body · 429: too many cells wait",
          body = Document<'static>, content_type = "application/problem+json"),
         (status = 503, description = "The gateway shuts down, or has no memory for it",
          body = Document<'static>, content_type = "application/problem+json"),
@@ -158,19 +166,55 @@ pub(super) async fn run(
     let (session, credential) = caller.session_as(&app, &id, Role::Viewer)?;
     may_run(&session, &credential)?;
     let form = Form::wanted(&headers)?;
-    let Order { cell, id, detach, charge } = Order::read(body, &app, &session).await?;
-    let (seat, _) = observe(&session, credential, ReadFrom::Now, true).await?;
-    let said = seat.send_charged(Ok(ClientMessage::Execute(cell)), charge).await;
-    said.map_err(|error| broken_off(&error.to_string()))?;
-
+    let Order { cell, id, detach, body, charge } = Order::read(body, &app, &session).await?;
+    let whose = caller.scope(&format!("/v1/sessions/{}/cells", session.id()));
+    let keyed = app.idempotency.cell(&headers, &whose, &body)?;
+    drop(body);
+    let (reading, first_request) = match keyed {
+        Some(KeyedCell::Again(cell)) => {
+            let (seat, newest) = observe(&session, credential, ReadFrom::Beginning, false).await?;
+            (Reading { seat, cell, held_up_to: Some(newest) }, None)
+        }
+        Some(KeyedCell::First(first)) => {
+            (execute(&session, credential, cell, &id, charge).await?, Some(first))
+        }
+        None => (execute(&session, credential, cell, &id, charge).await?, None),
+    };
+    let id = reading.cell.clone();
     let (tell, mut told) = mpsc::channel(1);
-    let driving = drive(seat, id.clone(), detach, tell, app.socket.write_timeout);
+    let driving = drive(reading, detach, tell, app.socket.write_timeout);
     app.connections.spawn(driving.instrument(session.span()));
     let first = told.recv().await.unwrap_or_else(|| Err(broken_off("its log says why")))?;
+    if let Some(request) = first_request {
+        request.accepted(&id);
+    }
     if form == Form::Json {
         return collect(Collector::of_session(session.memory(), id), first, told).await;
     }
     Ok(streamed(form, End::Done, Some(first), told))
+}
+
+/// The reading of one cell's events.
+struct Reading {
+    seat: Attachment,
+    cell: String,
+    /// The log's newest seq when the reading of an older cell began: if none of the events up to there is of
+    /// the cell, none will come.
+    held_up_to: Option<u64>,
+}
+
+/// Gives the session a cell to run.
+async fn execute(
+    session: &SessionHandle,
+    credential: Credential,
+    cell: Execute,
+    id: &str,
+    charge: Charge,
+) -> Result<Reading, Problem> {
+    let (seat, _) = observe(session, credential, ReadFrom::Now, true).await?;
+    let said = seat.send_charged(Ok(ClientMessage::Execute(cell)), charge).await;
+    said.map_err(|error| broken_off(&error.to_string()))?;
+    Ok(Reading { seat, cell: id.to_owned(), held_up_to: None })
 }
 
 fn may_run(session: &SessionHandle, credential: &Credential) -> Result<(), Problem> {
@@ -195,20 +239,14 @@ async fn observe(
 }
 
 /// Passes a cell's events on until its end, or until the client leaves.
-async fn drive(
-    seat: Attachment,
-    id: String,
-    detach: bool,
-    tell: mpsc::Sender<Batched>,
-    patience: Duration,
-) {
-    match pass_on(&seat, &id, &tell, patience).await {
+async fn drive(reading: Reading, detach: bool, tell: mpsc::Sender<Batched>, patience: Duration) {
+    match pass_on(&reading, &tell, patience).await {
         Ok(Ended::Done) => {}
         Ok(Ended::Left) => {
             if !detach {
-                let interrupt = ClientMessage::Interrupt { id: Some(id) };
+                let interrupt = ClientMessage::Interrupt { id: Some(reading.cell) };
                 // A session that is over has stopped it.
-                seat.send(Ok(interrupt)).await.ok();
+                reading.seat.send(Ok(interrupt)).await.ok();
             }
         }
         // The client may be gone, or not be reading.
@@ -225,41 +263,55 @@ enum Ended {
 }
 
 async fn pass_on(
-    seat: &Attachment,
-    id: &str,
+    reading: &Reading,
     tell: &mpsc::Sender<Batched>,
     patience: Duration,
 ) -> Result<Ended, Problem> {
-    let mut taken = Vec::new();
+    let (seat, cell) = (&reading.seat, &reading.cell);
+    let mut held_up_to = reading.held_up_to;
+    let (mut taken, mut events) = (Vec::new(), Vec::new());
     loop {
         let took = tokio::select! {
             () = tell.closed() => return Ok(Ended::Left),
             took = seat.outbox().take(&mut taken) => took,
         };
         took.map_err(|departure| broken_off(&departure.to_string()))?;
-        let mut events = Vec::with_capacity(taken.len());
+        let mut seen = 0;
         for delivery in taken.drain(..) {
             match &delivery {
-                Delivery::Event(event) if names(&event.json, id) => {
-                    let ends = is_done(&delivery);
-                    events.push(delivery);
-                    if ends {
-                        break;
+                Delivery::Event(event) => {
+                    seen = event.seq;
+                    if names(&event.json, cell) {
+                        held_up_to = None;
+                        let ends = is_done(&delivery);
+                        events.push(delivery);
+                        if ends {
+                            break;
+                        }
                     }
                 }
-                Delivery::Event(_) => {}
                 Delivery::Reply(reply) => match &reply.reply {
-                    Reply::Gap { .. } => events.push(delivery),
+                    Reply::Gap { to, .. } => {
+                        seen = *to;
+                        events.push(delivery);
+                    }
                     Reply::ProtocolError { .. } => return Err(refusal_of(&reply.reply)),
                     _ => {}
                 },
             }
         }
+        if let Some(newest) = held_up_to {
+            if seen >= newest {
+                let text = "this request ran its cell before, and the session's log holds nothing of it any more";
+                return Err(Problem::new(StatusCode::GONE, text));
+            }
+            continue;
+        }
         if events.is_empty() {
             continue;
         }
         let ends = events.last().is_some_and(is_done);
-        match tokio::time::timeout(patience, tell.send(Ok(events))).await {
+        match tokio::time::timeout(patience, tell.send(Ok(std::mem::take(&mut events)))).await {
             Ok(Ok(())) if ends => return Ok(Ended::Done),
             Ok(Ok(())) => {}
             // The client is gone, or does not read any more.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -83,7 +83,11 @@ pub(super) struct Granted {
     path = "/v1/sessions/{id}/tokens",
     operation_id = "grantToken",
     tag = "sessions",
-    params(("id" = String, Path, description = "The session")),
+    params(
+        ("id" = String, Path, description = "The session"),
+        ("Idempotency-Key" = Option<String>, Header,
+         description = "The same key and body give the same token again"),
+    ),
     request_body = Grant,
     responses(
         (status = 201, description = "The token", body = Granted),
@@ -97,6 +101,10 @@ pub(super) struct Granted {
          body = Document<'static>, content_type = "application/problem+json"),
         (status = 404, description = "No such session", body = Document<'static>,
          content_type = "application/problem+json"),
+        (status = 409, description = "A request with this Idempotency-Key is under way",
+         body = Document<'static>, content_type = "application/problem+json"),
+        (status = 422, description = "The Idempotency-Key came with another body",
+         body = Document<'static>, content_type = "application/problem+json"),
         (status = 429, description = "Too many tokens are valid already",
          body = Document<'static>, content_type = "application/problem+json"),
     )
@@ -105,6 +113,7 @@ pub(super) async fn grant(
     State(app): State<Arc<AppState>>,
     Path(id): Path<String>,
     caller: Caller,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     // Before the body is read: a client that may not make tokens costs no memory.
@@ -116,7 +125,13 @@ pub(super) async fn grant(
         app.socket.write_timeout,
     )
     .await?;
-    let grant: Grant = serde_json::from_slice(&body).map_err(|error| {
+    let whose = caller.scope(&format!("/v1/sessions/{id}/tokens"));
+    let making = async { make(&app, &id, &caller, &body) };
+    app.idempotency.once(&headers, &whose, &body, making).await
+}
+
+fn make(app: &AppState, id: &str, caller: &Caller, body: &[u8]) -> Result<Response, Problem> {
+    let grant: Grant = serde_json::from_slice(body).map_err(|error| {
         Problem::bad_request(format!("the body is not such as {{\"role\": \"viewer\"}}: {error}"))
     })?;
     if grant.expires_in_ms.is_some_and(|lifetime| !(1..=YEAR_MS).contains(&lifetime)) {
@@ -126,7 +141,7 @@ pub(super) async fn grant(
         ));
     }
     // And after it: the body may come when the client is no owner any more.
-    let (session, maker) = caller.session_for(&app, &id, Extra::Sharing)?;
+    let (session, maker) = caller.session_for(app, id, Extra::Sharing)?;
     let lifetime = grant.expires_in_ms.map(Duration::from_millis);
     let role = Role::from(grant.role);
     let withheld = RightsChange { role: None, run: grant.run, edit: grant.edit };

@@ -17,6 +17,8 @@ cases![
     all_events_are_streamed_from_where_a_client_was,
     a_cell_is_interrupted_and_answered_by_requests,
     a_request_with_a_key_makes_one_session,
+    a_request_with_a_key_runs_one_cell,
+    a_request_with_a_key_makes_one_token,
     what_a_token_does_not_give_is_refused,
     odd_requests_are_refused,
 ];
@@ -316,6 +318,55 @@ async fn a_request_with_a_key_makes_one_session(stage: &Stage) {
     make("d", json!({"template": "none"})).await.problem(404);
     make("d", json!({"template": "none"})).await.problem(404);
     gateway.stop().await;
+}
+
+async fn a_request_with_a_key_runs_one_cell(stage: &Stage) {
+    let session = Made::new(stage.gateway(), json!({})).await;
+    session.run("runs = 0").await;
+    let code = "runs += 1\nprint('begun', runs, flush=True)\nimport os\nwhile not os.path.exists('go'): pass\nprint('ended')";
+    let body = json!({"code": code, "detach": true});
+    let keyed = |key: &'static str, body: &Value| {
+        session.ask("POST", "/cells").header("idempotency-key", key).json(body)
+    };
+    // The connection breaks in mid-stream.
+    let mut broken = keyed("a", &body).stream().await;
+    let begun = broken.until("stdout").await;
+    assert_eq!(begun.last().unwrap()["text"], "begun 1\n");
+    drop(broken);
+    let mut again = keyed("a", &body).stream().await;
+    let mut events = again.until("stdout").await;
+    assert_eq!(events, begun, "from its first event on");
+    assert_eq!(session.ask("PUT", "/files/go").reply().await.status, 201);
+    events.extend(again.until("done").await);
+    assert_eq!(again.line().await, None);
+    // When it has ended, in another form.
+    let answer = keyed("a", &body).header("accept", "application/json").reply().await.json(200);
+    assert_eq!((&answer["stdout"], &answer["status"]), (&json!("begun 1\nended\n"), &json!("ok")));
+    let detail = keyed("a", &json!({"code": "1"})).reply().await.problem(422);
+    assert!(detail.contains("another body"), "{detail}");
+    keyed("b", &body).reply().await;
+    assert_eq!(session.run("print(runs)").await["stdout"], "2\n");
+    // A refusal is no answer that is kept.
+    let named = json!({"code": "1", "id": events[0]["id"]});
+    keyed("c", &named).reply().await.problem(409);
+    assert_eq!(keyed("c", &json!({"code": "1"})).reply().await.status, 200);
+    session.end().await;
+}
+
+async fn a_request_with_a_key_makes_one_token(stage: &Stage) {
+    let session = Made::new(stage.gateway(), json!({})).await;
+    let ask = |role: &str| {
+        let body = json!({"role": role});
+        session.ask("POST", "/tokens").header("idempotency-key", "a").json(&body).reply()
+    };
+    let made = ask("viewer").await.json(201);
+    assert_eq!(ask("viewer").await.json(201), made);
+    ask("editor").await.problem(422);
+    let listed = session.ask("GET", "/tokens").reply().await.json(200);
+    let of_viewers =
+        listed["tokens"].as_array().unwrap().iter().filter(|token| token["role"] == "viewer");
+    assert_eq!(of_viewers.count(), 1, "{listed}");
+    session.end().await;
 }
 
 async fn what_a_token_does_not_give_is_refused(stage: &Stage) {
