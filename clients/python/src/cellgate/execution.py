@@ -6,6 +6,7 @@ import base64
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional
 
+from ._for_model import execution_for_model
 from .errors import ExecutionFailed
 from .messages import CellEvent, ClearOutput, Display, Done, ErrorEvent, Json, ResultEvent, Stderr, Stdout, Truncated
 
@@ -130,6 +131,11 @@ class Execution:
             if result.is_main_result:
                 return result.text
         return None
+
+    def for_model(self, limit: int = 30_000) -> str:
+        """What a language model should read of it: output, values and the traceback, without colours, at most about
+        `limit` characters. Of longer text the beginning and the end are kept, and how much is missing is said."""
+        return execution_for_model(self, limit)
 
     def raise_for_error(self) -> Execution:
         """Raises `ExecutionFailed` unless the cell ended `ok`; else returns itself."""

@@ -61,6 +61,8 @@ class Gateway:
         #: Opens sessions. A random one, which the gateway makes itself at its start.
         self.token = ""
         self._log: IO[bytes] = tempfile.TemporaryFile()
+        #: What is in it when it is closed.
+        self._last_log = ""
         program = binary or find_binary()
         command = [program, "serve", "--listen", "127.0.0.1:0", "--drain-timeout", "2s", *arguments]
         environment = {name: value for name, value in os.environ.items() if name not in _NOT_PASSED_ON}
@@ -99,6 +101,8 @@ class Gateway:
 
     def log(self) -> str:
         """What it has logged."""
+        if self._log.closed:
+            return self._last_log
         return os.pread(self._log.fileno(), os.fstat(self._log.fileno()).st_size, 0).decode(errors="replace")
 
     def stop(self) -> None:
@@ -112,6 +116,9 @@ class Gateway:
             self._process.wait()
         if self._process.stdout is not None:
             self._process.stdout.close()
+        if not self._log.closed:
+            self._last_log = self.log()
+            self._log.close()
 
     def __enter__(self) -> Gateway:
         return self
