@@ -1,7 +1,7 @@
 """A tool loop with Anthropic's SDK: Claude runs Python in a session of cellgate, and sees its plots.
 
-    pip install cellgate anthropic
-    ANTHROPIC_API_KEY=… python anthropic_sdk.py "Plot sin(x) and say where it is largest"
+pip install cellgate anthropic
+ANTHROPIC_API_KEY=… python anthropic_sdk.py "Plot sin(x) and say where it is largest"
 """
 
 import base64

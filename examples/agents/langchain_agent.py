@@ -1,7 +1,7 @@
 """A LangChain agent that runs Python in a session of cellgate, and sees its plots.
 
-    pip install cellgate langchain langchain-openai
-    OPENAI_API_KEY=… python langchain_agent.py "Plot sin(x) and say where it is largest"
+pip install cellgate langchain langchain-openai
+OPENAI_API_KEY=… python langchain_agent.py "Plot sin(x) and say where it is largest"
 """
 
 import base64

@@ -1,7 +1,7 @@
 """An agent of the OpenAI Agents SDK that runs Python in a session of cellgate, and sees its plots.
 
-    pip install cellgate openai-agents
-    OPENAI_API_KEY=… python openai_agents.py "Plot sin(x) and say where it is largest"
+pip install cellgate openai-agents
+OPENAI_API_KEY=… python openai_agents.py "Plot sin(x) and say where it is largest"
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """A Pydantic AI agent that runs Python in a session of cellgate, and sees its plots.
 
-    pip install cellgate "pydantic-ai-slim[openai]"
-    OPENAI_API_KEY=… python pydantic_ai_agent.py "Plot sin(x) and say where it is largest"
+pip install cellgate "pydantic-ai-slim[openai]"
+OPENAI_API_KEY=… python pydantic_ai_agent.py "Plot sin(x) and say where it is largest"
 """
 
 import asyncio

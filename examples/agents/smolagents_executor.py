@@ -1,7 +1,7 @@
 """A code agent of smolagents whose code runs in a session of cellgate instead of this process.
 
-    pip install cellgate "smolagents[openai]"
-    OPENAI_API_KEY=… python smolagents_executor.py "Which is the 40th Fibonacci number?"
+pip install cellgate "smolagents[openai]"
+OPENAI_API_KEY=… python smolagents_executor.py "Which is the 40th Fibonacci number?"
 """
 
 import sys

@@ -6,11 +6,23 @@ import dataclasses
 import json
 import unittest
 from pathlib import Path
+from typing import Any, Dict
 
-from cellgate import Event, ExecutionFailed
+from cellgate import CellEvent, Event, Execution, ExecutionFailed
 from cellgate.errors import is_final, of_close
 from cellgate.execution import ExecutionBuilder
-from cellgate.messages import ClearOutput, Display, Done, ResultEvent, event_of, gap_of, participant_of
+from cellgate.messages import (
+    ClearOutput,
+    Display,
+    Done,
+    ErrorEvent,
+    ResultEvent,
+    Stderr,
+    Stdout,
+    event_of,
+    gap_of,
+    participant_of,
+)
 
 GOLDEN = Path(__file__).resolve().parents[3] / "tests" / "golden" / "protocol"
 
@@ -53,6 +65,10 @@ class MessagesTest(unittest.TestCase):
         self.assertTrue(all(is_final(code) for code in (1000, 4401, 4404, 4408, 4409)))
 
 
+#: What the events of one cell have in common.
+COMMON: Dict[str, Any] = {"seq": 1, "ts": 1, "raw": {}, "id": "a"}
+
+
 class BuilderTest(unittest.TestCase):
     def test_what_was_shown_is_replaced_and_cleared(self) -> None:
         builder = ExecutionBuilder("a")
@@ -69,6 +85,41 @@ class BuilderTest(unittest.TestCase):
         lost = ExecutionBuilder("a").lost("it is gone")
         with self.assertRaisesRegex(ExecutionFailed, "it is gone"):
             lost.raise_for_error()
+
+
+class ForModelTest(unittest.TestCase):
+    def executed(self, done: Dict[str, Any], *events: CellEvent) -> Execution:
+        builder = ExecutionBuilder("a")
+        for event in events:
+            builder.take(event)
+        execution = builder.take(Done(type="done", **COMMON, **{"state_kept": True, **done}))
+        assert execution is not None
+        return execution
+
+    def test_output_values_and_errors_are_told_without_colours(self) -> None:
+        execution = self.executed(
+            {"status": "error"},
+            Stdout(type="stdout", **COMMON, text="\x1b[1;31mred\x1b[0m\n"),
+            Stderr(type="stderr", **COMMON, text="\x1b]8;;http://a\x1b\\link\x1b]8;;\x07"),
+            Display(type="display", **COMMON, data={"image/png": "AA==", "text/plain": "<Figure>"}),
+            ResultEvent(type="result", **COMMON, data={"text/plain": "42"}),
+            ErrorEvent(type="error", **COMMON, name="E", value="v", traceback=["\x1b[31mE\x1b[39m: v"]),
+        )
+        self.assertEqual(execution.for_model(), "red\nlink\n[a picture: image/png]\n42\nE: v")
+
+    def test_an_end_that_is_no_error_is_told(self) -> None:
+        told = self.executed({"status": "oom", "detail": "took 2 GiB", "state_kept": False}).for_model()
+        self.assertIn("[the cell ended as oom: took 2 GiB]", told)
+        self.assertIn("started anew", told)
+        self.assertEqual(self.executed({"status": "ok"}).for_model(), "[no output]")
+
+    def test_beginning_and_end_of_long_output_are_kept(self) -> None:
+        text = "".join(f"{number}\n" for number in range(100_000))
+        told = self.executed({"status": "ok"}, Stdout(type="stdout", **COMMON, text=text)).for_model(1000)
+        self.assertLess(len(told), 1100)
+        self.assertTrue(told.startswith("0\n1\n") and told.endswith("99998\n99999"))
+        missing = len(text.rstrip()) - 1000
+        self.assertIn(f"[… {missing} characters are left out …]", told)
 
 
 if __name__ == "__main__":

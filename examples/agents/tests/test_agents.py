@@ -154,7 +154,9 @@ class PydanticAI(AgentCase):
                     for item in content:
                         data = getattr(item, "data", None)
                         is_picture = data is not None and data.startswith(PNG)
-                        texts.append(f"{item.media_type} {base64.b64encode(data).decode()}" if is_picture else str(item))
+                        texts.append(
+                            f"{item.media_type} {base64.b64encode(data).decode()}" if is_picture else str(item)
+                        )
                 told.append("\n".join(texts))
             if number < len(CELLS):
                 return ModelResponse([ToolCallPart("run_python", {"code": CELLS[number]})])
