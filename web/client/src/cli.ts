@@ -1,0 +1,33 @@
+#!/usr/bin/env node
+/// <reference types="node" />
+// `npx cellgate`: runs the gateway's program in the place of this one, with the same arguments, signals and exit status.
+
+import { spawn } from "node:child_process";
+import { namedBinary, packagedBinary } from "./platform.js";
+
+/** What a terminal or a supervisor sends to end a program, or to have it read its settings again. */
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"] as const;
+
+try {
+  // Not by the PATH, where npx puts this very file.
+  run(namedBinary() ?? packagedBinary());
+} catch (error) {
+  fail((error as Error).message);
+}
+
+function run(binary: string): void {
+  const child = spawn(binary, process.argv.slice(2), { stdio: "inherit" });
+  for (const signal of SIGNALS) process.on(signal, () => child.kill(signal));
+  child.on("error", (error) => fail(`cannot run ${binary}: ${error.message}`));
+  child.on("exit", (code, signal) => {
+    if (!signal) process.exit(code ?? 1);
+    // Ends by the same signal, as who waits for this process would see it of the gateway.
+    process.removeAllListeners(signal);
+    process.kill(process.pid, signal);
+  });
+}
+
+function fail(message: string): void {
+  console.error(`cellgate: ${message}`);
+  process.exit(1);
+}
