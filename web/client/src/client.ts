@@ -100,9 +100,11 @@ export class Client {
           if (!event.superseded) cell.uncertain = true;
           continue;
         }
+        // What the session as a whole does, such as `status`, is no matter of the cell.
+        if (!("id" in event) || event.id === undefined) continue;
         const over = cell.take(event);
         yield event;
-        if (over) return new Outcome({ ...(await cell.promise), id: (event as { id?: string }).id ?? "" });
+        if (over) return new Outcome({ ...(await cell.promise), id: event.id });
       }
     } catch (cause) {
       signal?.throwIfAborted();

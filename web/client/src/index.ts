@@ -10,3 +10,5 @@ export { ExecutionFailed, Outcome, Shown } from "./outcome.js";
 export { Forbidden, GatewayBusy, GatewayNotStarted, NoSuchSession, Unauthorised } from "./failures.js";
 export type { LinkOptions, ShareLink, Sharing } from "./sharing.js";
 export type { DocumentCell, DocumentText, SharedDocument } from "./document.js";
+export { parseAddress } from "./address.js";
+export type { Address } from "./address.js";
