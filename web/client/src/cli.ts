@@ -16,7 +16,9 @@ try {
 }
 
 function run(binary: string): void {
-  const child = spawn(binary, process.argv.slice(2), { stdio: "inherit" });
+  // The gateway refuses variables that it does not know, and these are of the client.
+  const { CELLGATE_BINARY, CELLGATE_URL, ...env } = process.env;
+  const child = spawn(binary, process.argv.slice(2), { stdio: "inherit", env });
   for (const signal of SIGNALS) process.on(signal, () => child.kill(signal));
   child.on("error", (error) => fail(`cannot run ${binary}: ${error.message}`));
   child.on("exit", (code, signal) => {

@@ -69,10 +69,10 @@ export class Outcome {
   raiseForError(): this {
     if (this.ok) return this;
     const { error, status, detail } = this;
-    if (!error) throw new ExecutionFailed(`the cell ended as "${status}"${detail ? `: ${detail}` : ""}`, this);
+    const raised = error && (error.value ? `${error.name}: ${error.value}` : error.name);
+    const what = status === "error" && raised ? `raised ${raised}` : `ended as "${status}"${detail ? `: ${detail}` : ""}`;
     // Chained exceptions and the like are in the traceback, so that all of it is shown.
-    const raised = error.value ? `${error.name}: ${error.value}` : error.name;
-    throw new ExecutionFailed(`the cell raised ${raised}\n${error.traceback.join("\n") || raised}`, this);
+    throw new ExecutionFailed([`the cell ${what}`, ...(error?.traceback ?? [])].join("\n"), this);
   }
 }
 

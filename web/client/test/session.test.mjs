@@ -11,7 +11,10 @@ before(async () => {
   gateway = await startGateway();
   session = await Session.connect({ url: `${gateway.url}/#token=${gateway.token}`, WebSocket });
 });
-after(() => gateway.stop());
+after(async () => {
+  session.close();
+  await gateway.stop();
+});
 
 test("results have their forms at hand", async () => {
   const outcome = await session.runCode(`
