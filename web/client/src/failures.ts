@@ -77,7 +77,9 @@ export function unreachable(base: string, cause: unknown): ConnectionClosed {
   // What `fetch` throws says no more than "fetch failed"; the reason is its cause.
   const inner = cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause;
   const why = inner instanceof Error ? inner.message || inner.name : String(inner);
-  const error = new ConnectionClosed(1006, `no gateway answers at ${base}: ${why}`);
+  // Browsers do not tell a page whether it is not allowed to ask.
+  const site = "document" in globalThis ? "; or it does not allow pages of this site, which is set with a publishable key" : "";
+  const error = new ConnectionClosed(1006, `no gateway answers at ${base}: ${why}${site}`);
   error.cause = cause;
   return advise(error);
 }
