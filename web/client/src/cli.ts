@@ -8,6 +8,9 @@ import { namedBinary, packagedBinary } from "./platform.js";
 /** What a terminal or a supervisor sends to end a program, or to have it read its settings again. */
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"] as const;
 
+/** A signal that comes twice within it is one: npm passes on what a terminal has sent to its whole process group. */
+const ONE_SIGNAL_MS = 300;
+
 try {
   // Not by the PATH, where npx puts this very file.
   run(namedBinary() ?? packagedBinary());
@@ -18,8 +21,17 @@ try {
 function run(binary: string): void {
   // The gateway refuses variables that it does not know, and these are of the client.
   const { CELLGATE_BINARY, CELLGATE_URL, ...env } = process.env;
-  const child = spawn(binary, process.argv.slice(2), { stdio: "inherit", env });
-  for (const signal of SIGNALS) process.on(signal, () => child.kill(signal));
+  // In a process group of its own, Ctrl-C reaches the gateway by this process alone: a second SIGINT would end it at once
+  // instead of letting its sessions end.
+  const child = spawn(binary, process.argv.slice(2), { stdio: "inherit", env, detached: true });
+  for (const signal of SIGNALS) {
+    let last = -Infinity;
+    process.on(signal, () => {
+      const now = performance.now();
+      if (now - last > ONE_SIGNAL_MS) child.kill(signal);
+      last = now;
+    });
+  }
   child.on("error", (error) => fail(`cannot run ${binary}: ${error.message}`));
   child.on("exit", (code, signal) => {
     if (!signal) process.exit(code ?? 1);

@@ -38,7 +38,7 @@ test("cells run from a page of another site", { skip }, async (t) => {
   const page = await browser.newPage();
   await page.goto(origin);
   const said = await page.evaluate(async (url) => {
-    const client = new cellgate.Client({ url, token: "pk_site-0123456789abcd" });
+    const client = new cellgate.Client({ url, token: "pk_site-0123456789abcd", reconnectForMs: 2_000 });
     const once = await client.run("6 * 7");
     const session = await client.sessions.create({ files: { "a.txt": "from a page" } });
     const parts = [];

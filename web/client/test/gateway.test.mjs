@@ -112,3 +112,18 @@ test("npx cellgate passes on arguments, exit status and signals, and says what t
   const [code, signal] = await new Promise((resolve) => serving.once("exit", (...how) => resolve(how)));
   assert.deepEqual([code, signal], [0, null]);
 });
+
+test("Ctrl-C reaches the gateway once, though terminal and npm both tell", async () => {
+  const path = script("counts", "trap 'echo interrupted' INT\ntrap 'exit 0' TERM\necho started\nwhile :; do sleep 0.05; done").path;
+  const running = spawn(process.execPath, [cli], { stdio: ["ignore", "pipe", "inherit"], detached: true, env: { ...process.env, CELLGATE_BINARY: path } });
+  let said = "";
+  const until = (text) => new Promise((resolve) => running.stdout.on("data", () => { if (said.includes(text)) resolve(); }));
+  running.stdout.setEncoding("utf8").on("data", (text) => { said += text; });
+  await until("started");
+  process.kill(-running.pid, "SIGINT"); // the terminal
+  process.kill(running.pid, "SIGINT"); // npm
+  await until("interrupted");
+  running.kill("SIGTERM");
+  const code = await new Promise((resolve) => running.once("close", resolve));
+  assert.deepEqual([code, said], [0, "started\ninterrupted\n"]);
+});
