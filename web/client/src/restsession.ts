@@ -222,7 +222,13 @@ export class RestSession {
 
   /** Ends the session for everybody. */
   async end(): Promise<void> {
-    await this.#http.send("DELETE", this.#path(), { aboutSession: true });
+    let lost = false;
+    try {
+      await this.#http.send("DELETE", this.#path(), { aboutSession: true, lost: () => { lost = true; } });
+    } catch (error) {
+      // It is gone by the request whose answer was lost.
+      if (!lost || !(error instanceof RequestFailed) || ![401, 404].includes(error.status)) throw error;
+    }
   }
 
   /** A cell's events: those of its request, and what is missing from the log. */

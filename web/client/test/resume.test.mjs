@@ -95,7 +95,10 @@ test("a request whose answer is lost makes one session, and runs its cell once",
     loseAnswer();
     assert.equal((await session.runCode("count += 1; count")).text, String(n));
   }
+  loseAnswer();
   await session.end();
+  assert.equal((await client.sessions.list()).length, already);
+  await assert.rejects(session.end(), { status: 401 });
 });
 
 test("a cell goes on while its client is away, or ends with the connection if that was wanted", async (t) => {
