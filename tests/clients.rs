@@ -1,6 +1,9 @@
-//! Runs the tests of the Python client (`clients/python`), so that one `cargo test` covers it: its
-//! style, its types, and its tests against gateways that it starts itself from the built program. On
-//! the system's interpreter, and on the oldest one that is promised to work, where that is found.
+//! Runs the tests of the client libraries, so that one `cargo test` covers them, against gateways that
+//! they start themselves from the built program.
+//!
+//! `clients/python`: its style, its types and its tests, on the system's interpreter, and on the oldest
+//! one that is promised to work, where that is found. `web/client`: its types and its tests, under Node;
+//! `tests/page.rs` runs more of them, with the page's own.
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on panics
 
@@ -15,14 +18,20 @@ use common::require::Missing;
 /// As pyproject.toml says in `requires-python`.
 const OLDEST: &str = "python3.9";
 
-/// `clients/python/test.sh`, with nothing of the environment that a gateway would take for a setting.
-fn script(arguments: &[&Path]) -> Command {
-    let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/clients/python/test.sh"));
+/// A command with nothing in its environment that a gateway would take for a setting.
+fn command(program: &str) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("CELLGATE_") {
             command.env_remove(name);
         }
     }
+    command
+}
+
+/// `clients/python/test.sh`.
+fn script(arguments: &[&Path]) -> Command {
+    let mut command = command(concat!(env!("CARGO_MANIFEST_DIR"), "/clients/python/test.sh"));
     // Environments outlive the build beside what else is made from PyPI.
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     command.args(arguments).env("CARGO_TARGET_DIR", target);
@@ -46,9 +55,14 @@ fn oldest() -> Option<PathBuf> {
     })
 }
 
+/// The backend of the gateways that the clients start.
+fn local() -> Backend {
+    if backend::is_root() { Backend::LocalRoot } else { Backend::LocalUser }
+}
+
 /// Runs the tests on an interpreter.
 fn run(python: &Path) {
-    let backend = if backend::is_root() { Backend::LocalRoot } else { Backend::LocalUser };
+    let backend = local();
     if let Some(missing) = backend.missing() {
         return missing.skip("the Python client against the gateway").unwrap();
     }
@@ -77,5 +91,38 @@ fn it_passes_them_on_the_oldest_python() {
     match oldest() {
         Some(python) => run(&python),
         None => eprintln!("skipped: the Python client's tests on {OLDEST}: not found"),
+    }
+}
+
+/// Over WebSockets and by requests, under Node and in Chromium.
+#[test]
+fn the_npm_client_passes_its_tests() {
+    let backend = local();
+    if let Some(missing) = backend.missing() {
+        return missing.skip("the npm client against the gateway").unwrap();
+    }
+    let web = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/web"));
+    let npm = |arguments: &[&str]| {
+        let mut command = command("npm");
+        command.current_dir(web).args(arguments);
+        command
+    };
+    if !web.join("node_modules/typescript").exists() {
+        let installed = npm(&["ci", "--silent"]).status();
+        if !installed.is_ok_and(|status| status.success()) {
+            let missing = Missing::new("node", "`npm ci` in web/ does not succeed");
+            return missing.skip("the npm client").unwrap();
+        }
+    }
+    // Not captured, as with Python.
+    let status = npm(&["run", "--silent", "test:client"])
+        .env("CELLGATE_BINARY", env!("CARGO_BIN_EXE_cellgate"))
+        .env("CELLGATE_TEST_ARGUMENTS", backend.flags().join(" "))
+        .status()
+        .unwrap();
+    assert!(status.success(), "the npm client's tests failed; what they printed stands above");
+    if !Path::new("/usr/bin/chromium").exists() {
+        let missing = Missing::new("chromium", "install the package chromium");
+        missing.skip("the npm client in a browser").unwrap();
     }
 }

@@ -658,7 +658,9 @@ async fn a_page_reads_answers_from_its_origins_alone(stage: &Stage) {
     let closed = Gateway::with_settings(stage.backend, &settings, &[]);
     let reply = preflight("/v1/run", ORIGIN).reply().await;
     assert_eq!((reply.status, reply.header("access-control-allow-origin")), (204, ORIGIN));
-    assert!(reply.header("access-control-allow-headers").contains("authorization"));
+    for allowed in ["authorization", "idempotency-key", "last-event-id"] {
+        assert!(reply.header("access-control-allow-headers").contains(allowed), "{allowed}");
+    }
     assert!(reply.header("access-control-allow-methods").contains("DELETE"));
     let asked = anonymous(&closed, "OPTIONS", "/v1/run").header("origin", "https://evil.example");
     let reply = asked.header("access-control-request-method", "POST").reply().await;

@@ -1,7 +1,7 @@
 // Above the cells: what is wrong with the connection, and what can be done about it.
 
 import { html, nothing, render } from "lit-html";
-import { CloseCode } from "../client/src/index.js";
+import { CloseCode } from "../client/src/core.js";
 import { byId } from "./dom.js";
 import type { Link, LinkState } from "./link.js";
 import { sentence } from "./pure/words.js";

@@ -8,8 +8,8 @@
 // the time before a reload take the same way to their cell.
 
 import type { TemplateResult } from "lit-html";
-import { CellgateError, RequestFailed } from "../client/src/index.js";
-import type { Done, Gap, Participant, ProtocolError, Ready, Role, Session, SessionEvent, SessionToken, Usage, Withheld } from "../client/src/index.js";
+import { CellgateError, RequestFailed } from "../client/src/core.js";
+import type { Done, Gap, Participant, ProtocolError, Ready, Role, Session, SessionEvent, SessionToken, Usage, Withheld } from "../client/src/core.js";
 import { Banner } from "./banner.js";
 import { Cells } from "./cells.js";
 import { act } from "./cellactions.js";

@@ -1,7 +1,7 @@
 // Dialogs: keys, sharing, documents, examples, renaming. Loaded once the page stands.
 
 import { html, nothing } from "lit-html";
-import type { Participant, SessionToken } from "../client/src/index.js";
+import type { Participant, SessionToken } from "../client/src/core.js";
 import type { Console, Offer, ShareLink } from "./console.js";
 import { keepName } from "./credentials.js";
 import { openDialog } from "./dialog.js";

@@ -16,7 +16,7 @@ import type { Extension } from "@codemirror/state";
 import { Decoration, drawSelection, EditorView, hoverTooltip, keymap, lineNumbers, placeholder } from "@codemirror/view";
 import type { DecorationSet, Tooltip } from "@codemirror/view";
 import { tags } from "@lezer/highlight";
-import type { Completions } from "../client/src/index.js";
+import type { Completions } from "../client/src/core.js";
 import { h } from "./dom.js";
 import { closeDocs, docs, docsOpen, help, showDocs } from "./editordocs.js";
 import { difference } from "./pure/merge.js";

@@ -2,7 +2,7 @@
 
 import { html, nothing, render } from "lit-html";
 import type { TemplateResult } from "lit-html";
-import type { DirectoryEntry, Session } from "../client/src/index.js";
+import type { DirectoryEntry, Session } from "../client/src/core.js";
 import type { Console } from "./console.js";
 import { ask, onChange } from "./dialog.js";
 import { announce, download, h, icon, toast } from "./dom.js";

@@ -4,8 +4,8 @@
 //        ├─► refused: a token is needed
 //        └─► unavailable: tried again by itself
 
-import { ConnectionClosed, Session } from "../client/src/index.js";
-import type { Gap, Participant, ProtocolError, Ready, SessionEvent } from "../client/src/index.js";
+import { ConnectionClosed, Session } from "../client/src/core.js";
+import type { Gap, Participant, ProtocolError, Ready, SessionEvent } from "../client/src/core.js";
 import { forgetSession, gatewayToken, keepSession, keepToken, keptSession, ownName } from "./credentials.js";
 import type { SessionKey } from "./credentials.js";
 

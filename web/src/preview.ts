@@ -2,7 +2,7 @@
 // than is shown.
 
 import { html, nothing } from "lit-html";
-import type { DirectoryEntry, Session } from "../client/src/index.js";
+import type { DirectoryEntry, Session } from "../client/src/core.js";
 import type { Console } from "./console.js";
 import { h, toast } from "./dom.js";
 import { importFile } from "./openfile.js";

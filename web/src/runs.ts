@@ -8,8 +8,8 @@
 //   no ─interrupt─► asked ─ 1 s ─► stubborn ─interrupt─► restart
 //    └──────────── a cell ended, the interpreter restarted ◄──────┘
 
-import { CellgateError, Refused } from "../client/src/index.js";
-import type { Role, RunOptions, Session } from "../client/src/index.js";
+import { CellgateError, Refused } from "../client/src/core.js";
+import type { Role, RunOptions, Session } from "../client/src/core.js";
 import type { CellView } from "./cellview.js";
 import { toast } from "./dom.js";
 import { newId } from "./pure/document.js";

@@ -6,7 +6,7 @@
 // The tab's storage and its locks belong to the gateway's origin within the site of that page, so that neither the
 // page itself nor another tab reads the token. Loaded by frames that share alone.
 
-import type { ConnectionClosed, Session } from "../client/src/index.js";
+import type { ConnectionClosed, Session } from "../client/src/core.js";
 import type { SessionKey } from "./credentials.js";
 import type { Shared } from "./link.js";
 import { sentence } from "./pure/words.js";

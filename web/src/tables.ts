@@ -2,8 +2,8 @@
 //
 // A cell that runs comes first: who got `busy` is called again when the session is idle.
 
-import { Refused } from "../client/src/index.js";
-import type { Session, TableQuestion, TableReply, VariablesReply } from "../client/src/index.js";
+import { Refused } from "../client/src/core.js";
+import type { Session, TableQuestion, TableReply, VariablesReply } from "../client/src/core.js";
 import type { LinkState } from "./link.js";
 
 export interface TablesHost {

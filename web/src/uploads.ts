@@ -1,6 +1,6 @@
 // Files on their way into the session: one after the other, each with its progress, each may be given up.
 
-import type { Session } from "../client/src/index.js";
+import type { Session } from "../client/src/core.js";
 import { bytes, sentence } from "./pure/words.js";
 
 /** A file that is sent, or was. */

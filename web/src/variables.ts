@@ -2,7 +2,7 @@
 
 import { html, nothing, render } from "lit-html";
 import type { TemplateResult } from "lit-html";
-import type { TableReply, Variable } from "../client/src/index.js";
+import type { TableReply, Variable } from "../client/src/core.js";
 import type { Console } from "./console.js";
 import { readTable } from "./pure/table.js";
 import { bytes, count, sentence } from "./pure/words.js";

@@ -6,7 +6,7 @@
 // A frame may run anything, so what it says is checked here: it may send to the models that it was given, in
 // messages of a bounded size, and a few at a time. Where nothing may be sent, what the user did is undone.
 
-import type { SendComm, ProtocolError, Session, SessionEvent } from "../client/src/index.js";
+import type { SendComm, ProtocolError, Session, SessionEvent } from "../client/src/core.js";
 import type { CommReport, WidgetContent, WidgetStep } from "./frame/message.js";
 import type { Drawable, Frames } from "./frames.js";
 import { h } from "./dom.js";

@@ -61,10 +61,14 @@ export interface CellOutcome {
   stderr: string;
   /** The value of the last expression. */
   result: Result["data"] | undefined;
+  /** What it says about its forms. */
+  resultMetadata: Result["metadata"] | undefined;
   displays: Display[];
   error: ErrorEvent | undefined;
   /** Where the gateway left output out. */
   truncated: Truncated[];
+  /** Whether events are missing that the gateway no longer held after a broken connection. */
+  outputLost: boolean;
   executionCount: number | undefined;
   durationMs: number;
   /** Whether the variables survived. */
@@ -80,6 +84,23 @@ export type CommOptions = Pick<RunOptions, "onStdout" | "onStderr" | "onDisplay"
 
 const KEEP_CHARACTERS = 8 << 20; // per stream: what a program can still hold without thinking
 const NO_USAGE: CellUsage = { cpu_ms: 0, peak_memory_bytes: 0, output_bytes: 0 };
+
+/** The message that queues a cell with these options. */
+export function executeMessage(id: string, code: string, options: RunOptions): Execute & { id: string } {
+  return {
+    type: "execute",
+    code,
+    id,
+    ...(options.cell !== undefined && { cell: options.cell }),
+    ...(options.timeoutMs !== undefined && { timeout_ms: options.timeoutMs }),
+    ...(options.stopOnError && { stop_on_error: true }),
+    ...(options.silent && { silent: true }),
+    ...(options.storeHistory !== undefined && { store_history: options.storeHistory }),
+    ...(options.userExpressions && { user_expressions: options.userExpressions }),
+    ...(options.env && { env: options.env }),
+    allow_input: options.allowInput ?? options.onInput !== undefined,
+  };
+}
 
 export class PendingCell {
   readonly promise: Promise<CellOutcome>;
@@ -180,9 +201,11 @@ export class PendingCell {
       stdout: this.#stdout,
       stderr: this.#stderr,
       result: this.#result?.data,
+      resultMetadata: this.#result?.metadata,
       displays: this.#displays,
       error: this.#error,
       truncated: this.#truncated,
+      outputLost: this.uncertain,
       executionCount: done.execution_count,
       durationMs: done.duration_ms,
       stateKept: done.state_kept,

@@ -34,16 +34,26 @@ export interface PutOptions {
   signal?: AbortSignal;
 }
 
+/** Makes the error of a response that refuses. */
+type Failure = (status: number, said: string, retryAfter: string | null) => RequestFailed;
+
 export class Files {
   readonly #base: URL;
-  readonly #ready: () => Ready;
+  readonly #ready: () => Pick<Ready, "session" | "token">;
+  readonly #failure: Failure;
 
-  constructor(url: string | URL, ready: () => Ready) {
+  /** `ready` answers the session and the token as they are now; `failure` makes the error of a refusal. */
+  constructor(
+    url: string | URL,
+    ready: () => Pick<Ready, "session" | "token">,
+    failure: Failure = (status, said) => new RequestFailed(status, said),
+  ) {
     this.#base = new URL(url);
     this.#base.protocol = this.#base.protocol.replace(/^ws/, "http");
     this.#base.pathname = this.#base.pathname.replace(/\/?(ws)?$/, "/");
     this.#base.search = this.#base.hash = "";
     this.#ready = ready;
+    this.#failure = failure;
   }
 
   /** Writes a file; `path` is relative to the working directory. Where it is given up by `signal`, nothing is left. */
@@ -64,7 +74,7 @@ export class Files {
       request.onload = () => {
         if (request.status < 300) return resolve();
         const fallback = `${request.status} ${request.statusText}`.trim();
-        reject(new RequestFailed(request.status, sentenceOf(request.responseText, fallback)));
+        reject(this.#failure(request.status, sentenceOf(request.responseText, fallback), request.getResponseHeader("retry-after")));
       };
       request.onerror = () => reject(new TypeError("the connection broke while the file was sent"));
       request.onabort = () => reject(signal?.reason ?? new DOMException("given up", "AbortError"));
@@ -167,7 +177,7 @@ export class Files {
       ...init,
       headers: { ...(init.headers as Record<string, string>), authorization },
     });
-    if (!response.ok) throw new RequestFailed(response.status, await problem(response));
+    if (!response.ok) throw this.#failure(response.status, await problem(response), response.headers.get("retry-after"));
     return response;
   }
 }
@@ -180,7 +190,7 @@ function encodePath(path: string): string {
   return path.split("/").map(encodeURIComponent).join("/");
 }
 
-/** The sentence of an RFC 9457 problem document, or the status line. */
+/** What a refusal says, or the status line. */
 async function problem(response: Response): Promise<string> {
   const fallback = `${response.status} ${response.statusText}`.trim();
   try {
@@ -190,7 +200,8 @@ async function problem(response: Response): Promise<string> {
   }
 }
 
-function sentenceOf(text: string, fallback: string): string {
+/** The sentence of an RFC 9457 problem document, or `fallback`. */
+export function sentenceOf(text: string, fallback: string): string {
   try {
     const body = JSON.parse(text) as { detail?: string; title?: string };
     return body.detail ?? body.title ?? fallback;

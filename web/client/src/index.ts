@@ -1,12 +1,14 @@
 // cellgate client: run code in a session of a gateway, from a browser or from Node.
 
-export { Session } from "./session.js";
-export type { Completions, SessionListener, SessionOptions, TableQuestion } from "./session.js";
-export type { CellOutcome, CommOptions, InputHandler, RunOptions } from "./cell.js";
-export type { ConnectionState, ConnectOptions, WebSocketConstructor, WebSocketLike } from "./connection.js";
-export { CellgateError, ConnectionClosed, Refused, RequestFailed } from "./errors.js";
-export type { CloseKind } from "./errors.js";
-export type { EventStream } from "./events.js";
-export type { Files, Grant, SessionToken, Withheld } from "./files.js";
-export { charactersToUnits, unitsToCharacters } from "./text.js";
-export * from "./protocol.js";
+export * from "./core.js";
+export { Session } from "./fullsession.js";
+export { Client } from "./client.js";
+export type { ClientOptions, CreateOptions, RunOnceOptions, SessionInfo, Sessions } from "./client.js";
+export { RestSession } from "./restsession.js";
+export type { CellReport, EventsOptions, RestRunOptions } from "./restsession.js";
+export { ExecutionFailed, Outcome, Shown } from "./outcome.js";
+export { Forbidden, GatewayBusy, GatewayNotStarted, NoSuchSession, Unauthorised } from "./failures.js";
+export type { LinkOptions, ShareLink, Sharing } from "./sharing.js";
+export type { DocumentCell, DocumentText, SharedDocument } from "./document.js";
+export { parseAddress } from "./address.js";
+export type { Address } from "./address.js";

@@ -8,7 +8,7 @@
 // The connection is made again when it breaks, and what was missed is replayed: handlers see
 // every event once and in order, or a `gap` that names what is gone.
 
-import { PendingCell } from "./cell.js";
+import { executeMessage, PendingCell } from "./cell.js";
 import type { CellOutcome, CommOptions, RunOptions } from "./cell.js";
 import { Connection } from "./connection.js";
 import type { ConnectionState, ConnectOptions } from "./connection.js";
@@ -16,6 +16,7 @@ import { Credit } from "./credit.js";
 import { CellgateError, ConnectionClosed, Refused } from "./errors.js";
 import { EventStream } from "./events.js";
 import { Files } from "./files.js";
+import { randomId } from "./id.js";
 import type {
   AskTable, ClientMessage, Execute, Gap, InspectReply, IsCompleteReply, Participant, ProtocolError, Ready, Reply, Role,
   SendComm, ServerMessage, SessionEvent, SessionState, TableReply, VariablesReply,
@@ -55,10 +56,14 @@ export type TableQuestion = Omit<AskTable, "type" | "id">;
 
 interface Call { resolve(reply: Reply): void; reject(error: Error): void }
 
+/** What is told when the session is ready, or never will be. */
+export interface Opened { resolve(session: BasicSession): void; reject(error: Error): void }
+
 const CALL_TIMEOUT_MS = 10_000;
 const TABLE_TIMEOUT_MS = 60_000; // a large table takes time to sort, and to search
 
-export class Session implements AsyncIterable<SessionEvent | Gap> {
+/** All that the protocol has, and nothing in comfort: what the console is made with. `Session` adds to it. */
+export class BasicSession implements AsyncIterable<SessionEvent | Gap> {
   /** Files in the working directory, and other requests over HTTP. */
   readonly files: Files;
   readonly #connection: Connection;
@@ -71,7 +76,7 @@ export class Session implements AsyncIterable<SessionEvent | Gap> {
   #ready: Ready | null = null;
   #state: SessionState = "idle";
   #participants: Participant[] = [];
-  #opened!: { resolve(session: Session): void; reject(error: Error): void };
+  #opened!: Opened;
   #closed!: (cause: ConnectionClosed) => void;
   #nextCall = 1;
 
@@ -79,17 +84,13 @@ export class Session implements AsyncIterable<SessionEvent | Gap> {
   readonly closed: Promise<ConnectionClosed>;
 
   /** Makes a session, or attaches to one; resolves with the gateway's `ready`. */
-  static connect(options: SessionOptions, listener?: SessionListener): Promise<Session> {
+  static connect(options: SessionOptions, listener?: SessionListener): Promise<BasicSession> {
     return new Promise((resolve, reject) => {
-      new Session(options, listener, { resolve, reject });
+      new BasicSession(options, listener, { resolve, reject });
     });
   }
 
-  private constructor(
-    options: SessionOptions,
-    listener: SessionListener | undefined,
-    opened: { resolve(session: Session): void; reject(error: Error): void },
-  ) {
+  protected constructor(options: SessionOptions, listener: SessionListener | undefined, opened: Opened) {
     this.#opened = opened;
     this.closed = new Promise((resolve) => { this.#closed = resolve; });
     this.#flowControl = options.flowControl ?? "auto";
@@ -164,19 +165,7 @@ export class Session implements AsyncIterable<SessionEvent | Gap> {
 
   /** Runs a cell. Rejects only if it was refused or the session is gone for good. */
   runCode(code: string, options: RunOptions = {}): Promise<CellOutcome> {
-    return this.#run({
-      type: "execute",
-      code,
-      id: options.id ?? randomId(),
-      ...(options.cell !== undefined && { cell: options.cell }),
-      ...(options.timeoutMs !== undefined && { timeout_ms: options.timeoutMs }),
-      ...(options.stopOnError && { stop_on_error: true }),
-      ...(options.silent && { silent: true }),
-      ...(options.storeHistory !== undefined && { store_history: options.storeHistory }),
-      ...(options.userExpressions && { user_expressions: options.userExpressions }),
-      ...(options.env && { env: options.env }),
-      allow_input: options.allowInput ?? options.onInput !== undefined,
-    }, options);
+    return this.#run(executeMessage(options.id ?? randomId(), code, options), options);
   }
 
   /** Says something on a comm, which runs like a silent cell. Rejects as `runCode` does. What code
@@ -493,9 +482,4 @@ export class Session implements AsyncIterable<SessionEvent | Gap> {
       throw new CellgateError(`cannot send ${message.type}: not connected`);
     }
   }
-}
-
-/** 16 hexadecimal digits. */
-function randomId(): string {
-  return Array.from(crypto.getRandomValues(new Uint8Array(8)), (b) => b.toString(16).padStart(2, "0")).join("");
 }

@@ -3,7 +3,7 @@
 // A table of which all rows were sent is sorted here. Of a larger one the interpreter is asked for each page, in the
 // order and with the filter that are wanted. Where it cannot be asked, the rows that were sent are all there is.
 
-import type { TableQuestion, TableReply } from "../../client/src/index.js";
+import type { TableQuestion, TableReply } from "../../client/src/core.js";
 import { copy, download, h } from "../dom.js";
 import { asCsv, asMarkdown, asText, cellText, filtered, isNumeric, missing, partOf, readRows, rowsAsText, sizeOf, sorted } from "../pure/table.js";
 import type { Direction, Row, Table } from "../pure/table.js";

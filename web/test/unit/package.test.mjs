@@ -99,7 +99,8 @@ test("what npm packs can be published: installed, it runs a cell and its types c
   });
 
   // The example of its README as it stands there, but for the gateway's address.
-  const [, example] = /```js\n([\s\S]*?)```/.exec(readFileSync(join(directory, "node_modules/cellgate/README.md"), "utf8"));
+  const examples = readFileSync(join(directory, "node_modules/cellgate/README.md"), "utf8").matchAll(/```js\n([\s\S]*?)```/g);
+  const example = [...examples].map(([, code]) => code).find((code) => code.includes("process.stdout"));
   assert.ok(example.includes('"http://127.0.0.1:8080"'), example);
   const here = example.replace('"http://127.0.0.1:8080"', JSON.stringify(gateway.url));
   const around = `const token = process.env.TOKEN;\nif (!globalThis.WebSocket) globalThis.WebSocket = (await import(process.env.WS)).default;\n`;
