@@ -14,7 +14,11 @@ use cellgate::startup::{self, Purpose, WeakLimits};
 use cellgate::{cli, doctor, run, stdio};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use tracing::Level;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// A setting that is wrong, or names what is not there, wherever it stands.
 const WRONG_SETTING: u8 = 2;
@@ -94,6 +98,10 @@ fn print(text: &str) -> Result<ExitCode> {
 fn start_log(config: &LogConfig) {
     // The settings have read the filter already, so it reads.
     let filter = EnvFilter::try_new(&config.filter).unwrap_or_default();
+    // rmcp logs whole messages, in which code, output and tokens stand.
+    let without_messages = filter_fn(|metadata| {
+        !metadata.target().starts_with("rmcp") || *metadata.level() == Level::ERROR
+    });
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -101,8 +109,8 @@ fn start_log(config: &LogConfig) {
         .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal());
     match config.format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().init(),
+        LogFormat::Text => log.finish().with(without_messages).init(),
+        LogFormat::Json => log.json().finish().with(without_messages).init(),
     }
 }
 

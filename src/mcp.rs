@@ -147,18 +147,16 @@ impl Door {
 
     /// Serves the program at the other end of standard input and output, until it closes them or `stop` is
     /// cancelled.
-    pub async fn serve_stdio(&self, stop: CancellationToken) -> Result<(), Box<StdioError>> {
+    pub async fn serve_stdio(&self, stop: CancellationToken) -> Result<(), StdioError> {
         let server = Server { door: self.clone(), caller: Some(Caller::local()) };
         let (input, output) = rmcp::transport::io::stdio_pipes();
         let begun = server.serve_with_ct((input, output), stop.clone());
         let service = match stop.run_until_cancelled(begun).await {
-            Some(begun) => begun.map_err(|error| Box::new(StdioError::Begin(error)))?,
+            Some(begun) => begun.map_err(|error| StdioError::Begin(Box::new(error)))?,
             None => return Ok(()),
         };
         match service.waiting().await {
-            Ok(QuitReason::JoinError(error)) | Err(error) => {
-                Err(Box::new(StdioError::Failed(error)))
-            }
+            Ok(QuitReason::JoinError(error)) | Err(error) => Err(StdioError::Failed(error)),
             Ok(_) => Ok(()),
         }
     }
@@ -172,7 +170,7 @@ pub enum StdioError {
         "the program at standard input does not speak the Model Context Protocol; \
          docs/agents.md says how agents start this"
     )]
-    Begin(#[source] rmcp::service::ServerInitializeError),
+    Begin(#[source] Box<rmcp::service::ServerInitializeError>),
     /// The task that served them failed.
     #[error("serving standard input and output failed")]
     Failed(#[source] tokio::task::JoinError),

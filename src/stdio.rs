@@ -15,14 +15,17 @@ use crate::registry::Registry;
 use crate::sandbox::Backend;
 
 /// Serves until standard input ends or `stop` is cancelled, and ends all sessions.
-pub async fn serve(config: Config, backend: Arc<dyn Backend>, stop: CancellationToken) -> Result<()> {
+pub async fn serve(
+    config: Config,
+    backend: Arc<dyn Backend>,
+    stop: CancellationToken,
+) -> Result<()> {
     let offer = config.offer(&*backend);
     let registry_config = config.registry();
     let registry = Registry::new(backend, config.templates, registry_config, Metrics::default());
     // Who started this process may do everything in it.
     let default_template = DEFAULT_TEMPLATE.to_owned();
-    let admission =
-        Admission::new(Arc::clone(&registry), Vec::new(), Vec::new(), default_template);
+    let admission = Admission::new(Arc::clone(&registry), Vec::new(), Vec::new(), default_template);
     let served = Door::new(Arc::new(admission), offer).serve_stdio(stop).await;
     registry.shutdown(Duration::ZERO).await;
     Ok(served?)

@@ -86,7 +86,10 @@ pub(super) struct FileEntry {
 
 impl Call<'_> {
     /// Lists a directory.
-    pub(super) async fn list_files(&self, arguments: JsonObject) -> Result<CallToolResult, Failure> {
+    pub(super) async fn list_files(
+        &self,
+        arguments: JsonObject,
+    ) -> Result<CallToolResult, Failure> {
         let ListFiles { session_id, path } = read(arguments)?;
         let session = self.session_for(&session_id, Extra::Files)?;
         let path = path.as_deref().map_or("", relative);
@@ -150,9 +153,10 @@ impl Call<'_> {
             Err(error) => {
                 let bytes = error.into_bytes();
                 match image_type(&bytes) {
-                    Some(mime) => CallToolResult::success(vec![
-                        ContentBlock::image(STANDARD.encode(&bytes), mime),
-                    ]),
+                    Some(mime) => CallToolResult::success(vec![ContentBlock::image(
+                        STANDARD.encode(&bytes),
+                        mime,
+                    )]),
                     None => {
                         let mut result = said(format!(
                             "{path} is no text: {} bytes. Read it in code, or as the resource that is \
@@ -169,7 +173,10 @@ impl Call<'_> {
     }
 
     /// Writes a file.
-    pub(super) async fn write_file(&self, arguments: JsonObject) -> Result<CallToolResult, Failure> {
+    pub(super) async fn write_file(
+        &self,
+        arguments: JsonObject,
+    ) -> Result<CallToolResult, Failure> {
         let WriteFile { session_id, path, text, base64 } = read(arguments)?;
         let session = self.session_for(&session_id, Extra::FileChanges)?;
         let path = relative(&path);
@@ -180,7 +187,9 @@ impl Call<'_> {
                 .decode(base64)
                 .map_err(|error| Failure::new(format!("`base64` cannot be read: {error}")))?,
             _ => {
-                return Err(Failure::new("a file's contents are `text` or `base64`; one is needed"));
+                return Err(Failure::new(
+                    "a file's contents are `text` or `base64`; one is needed",
+                ));
             }
         };
         let size = bytes.len() as u64;

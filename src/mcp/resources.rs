@@ -148,9 +148,8 @@ impl Call<'_> {
             Err(OutputError::NotKept) => {}
             Err(other) => return Err(Failure::new(other.to_string())),
         }
-        let (seat, newest) = session
-            .observe(super::run::from(credential, ReadFrom::Beginning, false))
-            .await?;
+        let (seat, newest) =
+            session.observe(super::run::from(credential, ReadFrom::Beginning, false)).await?;
         let mut transcript = Transcript::new(most / 2);
         replay(seat, newest, |event| match event {
             crate::protocol::event::Event::Stdout(output)
@@ -173,9 +172,8 @@ impl Call<'_> {
         number: usize,
     ) -> Result<ResourceContents, Failure> {
         let (session, credential) = self.session(session)?;
-        let (seat, newest) = session
-            .observe(super::run::from(credential, ReadFrom::Beginning, false))
-            .await?;
+        let (seat, newest) =
+            session.observe(super::run::from(credential, ReadFrom::Beginning, false)).await?;
         let memory = session.memory().request();
         let mut collected = Collected::for_image(cell.to_owned(), number, memory);
         replay(seat, newest, |event| collected.take(event)).await?;
@@ -239,9 +237,14 @@ mod tests {
         assert_eq!(Address::read(&output("s", "c")), Some(named));
         let named = Address::Image { session, cell, number: 3 };
         assert_eq!(Address::read(&image("s", "c", 3)), Some(named));
-        for other in ["", "file:///etc/passwd", "cellgate://sessions/s", "cellgate://sessions/s/x/y",
-            "cellgate://sessions/s/cells/c/images/-1", "cellgate://sessions/s/cells/c/else"]
-        {
+        for other in [
+            "",
+            "file:///etc/passwd",
+            "cellgate://sessions/s",
+            "cellgate://sessions/s/x/y",
+            "cellgate://sessions/s/cells/c/images/-1",
+            "cellgate://sessions/s/cells/c/else",
+        ] {
             assert_eq!(Address::read(other), None, "{other}");
         }
     }

@@ -5,7 +5,8 @@
 //!   result ◄─ Collected ◄─ events of the cell ─┘      a call whose time is over answers `running`
 //! ```
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use rmcp::model::{CallToolResult, JsonObject, ProgressNotificationParam, ProgressToken};
 use rmcp::schemars::JsonSchema;
@@ -20,9 +21,8 @@ use crate::protocol::Reply;
 use crate::protocol::client::{ClientMessage, Execute};
 use crate::protocol::reply::Role;
 use crate::registry::SessionOptions;
-use crate::session::{
-    Attachment, Credential, Delivery, ObserveRequest, ReadFrom, SessionHandle,
-};
+use crate::session::files::EntryKind;
+use crate::session::{Attachment, Credential, Delivery, ObserveRequest, ReadFrom, SessionHandle};
 
 /// Told to other participants as `by` of cells that agents run.
 const NAME: &str = "agent";
@@ -49,8 +49,8 @@ const LOOKED_AT: usize = 1000;
 /// Most files of which it is told that a cell wrote them.
 const MOST_CHANGED: usize = 50;
 
-/// How much earlier than by the clock a file's time may be: the kernel's clock of files ticks in steps.
-const CLOCK_STEP: Duration = Duration::from_millis(10);
+/// How long the look at them may take. A sandbox that has no time for it is one that computes.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Code to run.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -109,13 +109,15 @@ impl Call<'_> {
         let cell = SessionId::random()
             .map_err(|error| Failure::new(format!("cannot make an id: {error}")))?
             .to_string();
-        let began = SystemTime::now() - CLOCK_STEP;
+        let before = top_files(&session).await;
         let seat = observe(&session, credential, ReadFrom::Now).await?;
-        let execute =
-            Execute { code: request.code, id: Some(cell.clone()), ..Execute::default() };
+        let execute = Execute { code: request.code, id: Some(cell.clone()), ..Execute::default() };
         seat.send_charged(Ok(ClientMessage::Execute(execute)), charge).await?;
         let collected = self.follow(seat, &session, cell, None, wait).await?;
-        let changed = changed_files(&session, began).await;
+        let changed = match before {
+            Some(before) => changed_files(&before, top_files(&session).await),
+            None => Vec::new(),
+        };
         Ok(collected.into_result(&session.id().to_string(), changed))
     }
 
@@ -249,16 +251,21 @@ fn wait(timeout_ms: Option<u64>) -> Result<Duration, Failure> {
     Ok(wait)
 }
 
-/// Names of the files at the top of the working directory that were written since then.
-async fn changed_files(session: &SessionHandle, since: SystemTime) -> Vec<String> {
-    use crate::session::files::EntryKind;
-    // A session whose sandbox does not answer has told why in the result.
-    let Ok(listing) = session.list_files("", LOOKED_AT).await else { return Vec::new() };
-    let files = listing.entries.into_iter().filter(|entry| {
-        let modified = UNIX_EPOCH.checked_add(Duration::from_millis(entry.modified_ms));
-        entry.kind == EntryKind::File && modified.is_some_and(|modified| modified >= since)
-    });
-    files.map(|entry| entry.name).take(MOST_CHANGED).collect()
+/// The files at the top of the working directory, with size and time; `None`: they cannot be told in time.
+async fn top_files(session: &SessionHandle) -> Option<BTreeMap<String, (u64, u64)>> {
+    let listing = tokio::time::timeout(LOOK, session.list_files("", LOOKED_AT)).await.ok()?.ok()?;
+    let files = listing.entries.into_iter().filter(|entry| entry.kind == EntryKind::File);
+    Some(files.map(|entry| (entry.name, (entry.size, entry.modified_ms))).collect())
+}
+
+/// Names of those that are new or were written.
+fn changed_files(
+    before: &BTreeMap<String, (u64, u64)>,
+    after: Option<BTreeMap<String, (u64, u64)>>,
+) -> Vec<String> {
+    let after = after.into_iter().flatten();
+    let changed = after.filter(|(name, file)| before.get(name) != Some(file));
+    changed.map(|(name, _)| name).take(MOST_CHANGED).collect()
 }
 
 /// When a client that asked for it is told how far a cell has come.

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use rmcp::model::{JsonObject, Tool, ToolAnnotations};
 use rmcp::schemars::JsonSchema;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::Offer;
 use super::collect::CellResult;
 use super::control::{Interrupt, Nothing, OneSession, SessionList};
 use super::files::{FileList, INLINE_BYTES, ListFiles, ReadFile, WriteFile};
 use super::run::{LONGEST_WAIT, RunCode, WAIT, WaitForCell};
-use super::Offer;
 use crate::sandbox::Protection;
 use crate::template::{Limits, Template};
 
@@ -28,6 +28,30 @@ pub(super) const END_SESSION: &str = "end_session";
 
 /// Every tool, in the order in which clients are told of them.
 pub(super) fn all(offer: &Offer) -> Vec<Tool> {
+    let mut tools = define(offer);
+    for tool in &mut tools {
+        let schemas = [Some(&mut tool.input_schema), tool.output_schema.as_mut()];
+        for schema in schemas.into_iter().flatten() {
+            Arc::make_mut(schema).values_mut().for_each(forget_formats);
+        }
+    }
+    tools
+}
+
+/// Takes the names of Rust's numbers out of a schema. They are no formats of JSON Schema, and validators of
+/// clients warn of each.
+fn forget_formats(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            fields.retain(|name, value| name != "format" || !value.is_string());
+            fields.values_mut().for_each(forget_formats);
+        }
+        Value::Array(values) => values.iter_mut().for_each(forget_formats),
+        _ => {}
+    }
+}
+
+fn define(offer: &Offer) -> Vec<Tool> {
     let reads = || ToolAnnotations::new().read_only(true).open_world(false);
     let adds = || ToolAnnotations::new().read_only(false).destructive(false).open_world(false);
     let changes = || ToolAnnotations::new().read_only(false).destructive(true).open_world(false);
@@ -120,7 +144,8 @@ fn run_code(offer: &Offer) -> String {
         [only] => text.push_str(&format!("The code is {}. ", of_template(only, offer))),
         several => {
             text.push_str("What a new session may be made from, as `template`: ");
-            let each = several.iter().map(|one| format!("{}: {}", one.name, of_template(one, offer)));
+            let each =
+                several.iter().map(|one| format!("{}: {}", one.name, of_template(one, offer)));
             text.push_str(&format!("{}. ", each.collect::<Vec<_>>().join("; ")));
         }
     }
@@ -268,7 +293,9 @@ mod tests {
         template.limits.timeout = Some(Duration::from_secs(30));
         let tools = all(&offer(vec![template], Protection::ALL));
         let told = text(&tools, RUN_CODE);
-        for part in ["Python with 512 MiB of memory", "at most 30 seconds", "no network", "60 minutes"] {
+        for part in
+            ["Python with 512 MiB of memory", "at most 30 seconds", "no network", "60 minutes"]
+        {
             assert!(told.contains(part), "{part}: {told}");
         }
         let fields = &tools[0].input_schema["properties"];
@@ -299,6 +326,8 @@ mod tests {
         for tool in tools {
             assert!(tool.title.is_some() && tool.annotations.is_some(), "{}", tool.name);
             assert_eq!(tool.input_schema["type"], "object", "{}", tool.name);
+            let schemas = serde_json::to_string(&(tool.input_schema, tool.output_schema)).unwrap();
+            assert!(!schemas.contains("\"format\""), "{schemas}");
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use anstream::adapter::StripStr;
+use anstyle_parse::{DefaultCharAccumulator, Parser, Perform};
 
 /// Text of which the first and the last part are kept.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(super) struct Transcript {
     /// It is written anew from its beginning with the next character, if that does not end it.
     returned: bool,
     omitted_bytes: u64,
-    strip: StripStr,
+    escapes: Parser<DefaultCharAccumulator>,
 }
 
 impl Transcript {
@@ -34,17 +34,17 @@ impl Transcript {
             line: String::new(),
             returned: false,
             omitted_bytes: 0,
-            strip: StripStr::new(),
+            escapes: Parser::<DefaultCharAccumulator>::new(),
         }
     }
 
     /// Takes text in as it was written, cut anywhere.
     pub(super) fn write(&mut self, text: &str) {
-        let mut strip = std::mem::take(&mut self.strip);
-        for plain in strip.strip_next(text) {
-            self.write_plain(plain);
+        let mut plain = Plain(String::with_capacity(text.len()));
+        for byte in text.bytes() {
+            self.escapes.advance(&mut plain, byte);
         }
-        self.strip = strip;
+        self.write_plain(&plain.0);
     }
 
     fn write_plain(&mut self, text: &str) {
@@ -146,6 +146,21 @@ impl Transcript {
         self.tail.iter().for_each(|line| text.push_str(line));
         text.push_str(&self.line);
         text
+    }
+}
+
+/// Text without control sequences.
+struct Plain(String);
+
+impl Perform for Plain {
+    fn print(&mut self, character: char) {
+        self.0.push(character);
+    }
+
+    fn execute(&mut self, byte: u8) {
+        if matches!(byte, b'\n' | b'\r' | b'\t') {
+            self.0.push(char::from(byte));
+        }
     }
 }
 
