@@ -33,6 +33,7 @@ mod collect;
 mod control;
 mod failure;
 mod files;
+mod images;
 mod resources;
 mod run;
 mod tools;
@@ -101,6 +102,7 @@ pub struct Door {
     offer: Arc<Offer>,
     tools: Arc<[Tool]>,
     clients: Arc<LocalSessionManager>,
+    scaler: images::Scaler,
     closed: CancellationToken,
 }
 
@@ -118,6 +120,7 @@ impl Door {
             tools: tools::all(&offer).into(),
             offer: Arc::new(offer),
             clients: Arc::new(clients),
+            scaler: images::Scaler::new(),
             closed: CancellationToken::new(),
         }
     }

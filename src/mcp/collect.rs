@@ -6,9 +6,10 @@ use rmcp::model::{CallToolResult, ContentBlock, Resource};
 use rmcp::schemars::JsonSchema;
 use serde::Serialize;
 
+use super::images::Scaler;
 use super::resources;
 use super::transcript::Transcript;
-use crate::memory::Charge;
+use crate::memory::{Account, Charge};
 use crate::protocol::event::{CellStatus, Event, MimeBundle, Stream, plain_text};
 use crate::protocol::shorten::shorten;
 use crate::protocol::wire_name;
@@ -25,6 +26,9 @@ const VALUE_BYTES: usize = 15_000;
 /// What all images of a result may have together, in base64. Others are linked. Clients take messages of
 /// 1 MiB (Python's, unless it is told otherwise), and the texts have their share.
 const IMAGES_BYTES: usize = 768 << 10; // 768 KiB
+
+/// What is kept of them until they are scaled.
+const KEPT_BYTES: usize = 8 << 20; // 8 MiB
 
 /// Most images of which anything is told.
 const MOST_IMAGES: usize = 20;
@@ -268,7 +272,7 @@ impl Collected {
     fn keep(&mut self, number: usize, image: String) -> Option<String> {
         let fits = match self.wanted {
             Some(wanted) => number == wanted,
-            None => self.held() + image.len() <= IMAGES_BYTES,
+            None => self.held() + image.len() <= KEPT_BYTES,
         };
         (fits && self.charge.try_set(self.held() + image.len()).is_ok()).then_some(image)
     }
@@ -276,6 +280,19 @@ impl Collected {
     /// Bytes of the images that are kept.
     fn held(&self) -> usize {
         self.images.iter().filter_map(|image| image.data.as_ref()).map(String::len).sum()
+    }
+
+    /// Makes the images fit into a result. Those that cannot be are linked.
+    pub(super) async fn scale(&mut self, scaler: &Scaler, memory: &Account) {
+        let mut room = IMAGES_BYTES;
+        for image in &mut self.images {
+            let Some(data) = image.data.take() else { continue };
+            if let Some((mime, data)) = scaler.fit((image.mime, data), room, memory).await {
+                room -= data.len();
+                (image.mime, image.data) = (mime, Some(data));
+            }
+        }
+        self.count();
     }
 
     fn count(&mut self) {
@@ -331,7 +348,7 @@ impl Collected {
                         format!("image {}", image.number + 1),
                     )
                     .with_mime_type(image.mime)
-                    .with_description("An image that is too large for this result"),
+                    .with_description("An image that does not fit into this result"),
                 ),
             });
         }

@@ -113,7 +113,8 @@ impl Call<'_> {
         let seat = observe(&session, credential, ReadFrom::Now).await?;
         let execute = Execute { code: request.code, id: Some(cell.clone()), ..Execute::default() };
         seat.send_charged(Ok(ClientMessage::Execute(execute)), charge).await?;
-        let collected = self.follow(seat, &session, cell, None, wait).await?;
+        let mut collected = self.follow(seat, &session, cell, None, wait).await?;
+        collected.scale(&self.door.scaler, session.memory()).await;
         let changed = match before {
             Some(before) => changed_files(&before, top_files(&session).await),
             None => Vec::new(),
@@ -131,7 +132,8 @@ impl Call<'_> {
         let (session, credential) = self.session(&request.session_id)?;
         let join = from(credential, ReadFrom::Beginning, true);
         let (seat, newest) = session.observe(join).await?;
-        let collected = self.follow(seat, &session, request.cell, Some(newest), wait).await?;
+        let mut collected = self.follow(seat, &session, request.cell, Some(newest), wait).await?;
+        collected.scale(&self.door.scaler, session.memory()).await;
         Ok(collected.into_result(&session.id().to_string(), Vec::new()))
     }
 

@@ -8,6 +8,7 @@ output, in the revision that both know or in an older one. Prints the name of ea
 import asyncio
 import base64
 import json
+import struct
 import sys
 import time
 
@@ -163,7 +164,20 @@ async def an_image_is_an_image(agent):
     (image,) = [block for block in result.content if block.type == "image"]
     assert (image.mime_type, image.data) == ("image/png", png), image
     assert png not in json.dumps(result.structured_content), "images are not for programs"
-    # One that is too large for a result is linked.
+    # A large one is scaled to what models look at.
+    wide = (
+        "import struct, zlib\ndef chunk(kind, data):\n"
+        "  return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))\n"
+        "rows = zlib.compress((b'\\0' + bytes(3136)) * 100)\n"
+        "head = struct.pack('>IIBBBBB', 3136, 100, 8, 0, 0, 0, 0)\n"
+        "Picture(b'\\x89PNG\\r\\n\\x1a\\n' + chunk(b'IHDR', head) + chunk(b'IDAT', rows) + chunk(b'IEND', b''))"
+    )
+    result = await agent.run(wide)
+    (image,) = [block for block in result.content if block.type == "image"]
+    assert image.mime_type == "image/png", image.mime_type
+    size = struct.unpack(">II", base64.b64decode(image.data)[16:24])
+    assert size == (1568, 50), size
+    # One that cannot be made to fit is linked.
     large = "b'\\x89PNG\\r\\n\\x1a\\n' + bytes(700_000)"
     result = await agent.run(f"Picture({large})")
     (link,) = [block for block in result.content if block.type == "resource_link"]
