@@ -19,7 +19,7 @@ use rmcp::model::{
     ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
     ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig, Tool,
 };
-use rmcp::service::{QuitReason, RequestContext};
+use rmcp::service::{QuitReason, RequestContext, ServerInitializeError};
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use rmcp::{ErrorData, RoleServer, ServerHandler, ServiceExt};
@@ -155,8 +155,13 @@ impl Door {
         let (input, output) = rmcp::transport::io::stdio_pipes();
         let begun = server.serve_with_ct((input, output), stop.clone());
         let service = match stop.run_until_cancelled(begun).await {
-            Some(begun) => begun.map_err(|error| StdioError::Begin(Box::new(error)))?,
-            None => return Ok(()),
+            Some(Ok(begun)) => begun,
+            // It was closed before a request came, or `stop` was cancelled.
+            Some(Err(
+                ServerInitializeError::ConnectionClosed(_) | ServerInitializeError::Cancelled,
+            ))
+            | None => return Ok(()),
+            Some(Err(error)) => return Err(StdioError::Begin(Box::new(error))),
         };
         match service.waiting().await {
             Ok(QuitReason::JoinError(error)) | Err(error) => Err(StdioError::Failed(error)),
@@ -173,7 +178,7 @@ pub enum StdioError {
         "the program at standard input does not speak the Model Context Protocol; \
          docs/agents.md says how agents start this"
     )]
-    Begin(#[source] Box<rmcp::service::ServerInitializeError>),
+    Begin(#[source] Box<ServerInitializeError>),
     /// The task that served them failed.
     #[error("serving standard input and output failed")]
     Failed(#[source] tokio::task::JoinError),

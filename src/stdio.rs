@@ -1,6 +1,7 @@
 //! `cellgate mcp`: the door for agents on standard input and output, for the program that starts it. Its
 //! sessions end with it.
 
+use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,12 @@ pub async fn serve(
     backend: Arc<dyn Backend>,
     stop: CancellationToken,
 ) -> Result<()> {
+    if std::io::stdin().is_terminal() {
+        tracing::warn!(
+            "an agent's program starts this and speaks the Model Context Protocol to it; docs/agents.md says \
+             what to paste into which"
+        );
+    }
     let offer = config.offer(&*backend);
     let registry_config = config.registry();
     let registry = Registry::new(backend, config.templates, registry_config, Metrics::default());

@@ -130,6 +130,19 @@ fn a_client_of_an_older_revision_uses_it_over_standard_input() {
     over_stdio("legacy");
 }
 
+#[test]
+fn a_client_that_leaves_at_once_is_no_error() {
+    let (backend, []) = match prepared([]) {
+        Ok(found) => found,
+        Err(missing) => return missing.skip("standard input that ends at once").unwrap(),
+    };
+    let home = tempfile::tempdir().unwrap();
+    let program = common::backend::program_for(backend, home.path());
+    let mut command = gateway::command(backend, &program, home.path());
+    command.arg("mcp").args(backend.flags());
+    assert_eq!(printed(command), "");
+}
+
 /// Scenarios that do not ask for the suite's own tools; see expected-failures.yml for the others.
 const PASSED: [&str; 6] = [
     "server-initialize",
