@@ -35,6 +35,7 @@ mod failure;
 mod files;
 mod images;
 mod resources;
+mod result;
 mod run;
 mod tools;
 mod transcript;

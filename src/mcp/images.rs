@@ -23,6 +23,8 @@ const DECODED_BYTES: u64 = 64 << 20; // 64 MiB
 /// Of 100. Lines of plots keep sharp edges.
 const JPEG_QUALITY: u8 = 85;
 
+const PNG: &str = "image/png";
+
 /// How many images are scaled at one time.
 const AT_ONCE: usize = 2;
 
@@ -47,16 +49,13 @@ impl Scaler {
         memory: &Account,
     ) -> Option<Encoded> {
         let (mime, data) = image;
-        let (Ok(bytes), Some(format)) = (STANDARD.decode(&data), ImageFormat::from_mime_type(mime))
-        else {
-            return None;
-        };
-        // Only these are decoded here; models take others as they are.
-        if !matches!(format, ImageFormat::Png | ImageFormat::Jpeg) {
+        // Plots are PNGs, whose decoder is safe Rust; that of JPEGs is not. Models take others as they are.
+        if mime != PNG {
             return (data.len() <= most).then_some((mime, data));
         }
-        let (width, height) =
-            ImageReader::with_format(Cursor::new(&bytes), format).into_dimensions().ok()?;
+        let bytes = STANDARD.decode(&data).ok()?;
+        let reader = ImageReader::with_format(Cursor::new(&bytes), ImageFormat::Png);
+        let (width, height) = reader.into_dimensions().ok()?;
         if width.max(height) <= LONGEST_SIDE && data.len() <= most {
             return Some((mime, data));
         }
@@ -66,14 +65,14 @@ impl Scaler {
         let _charge = memory.try_charge(charge).ok()?;
         let _permit = self.0.acquire().await.ok()?;
         // A decoder that panics has made nothing.
-        let scaled = spawn_blocking(move || scale(&bytes, format)).await.ok()??;
+        let scaled = spawn_blocking(move || scale(&bytes)).await.ok()??;
         (scaled.1.len() <= most).then_some(scaled)
     }
 }
 
-/// Decodes an image, makes its longest side fit, and encodes it again.
-fn scale(bytes: &[u8], format: ImageFormat) -> Option<Encoded> {
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+/// Decodes a PNG, makes its longest side fit, and encodes it again.
+fn scale(bytes: &[u8]) -> Option<Encoded> {
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), ImageFormat::Png);
     let mut limits = Limits::default();
     limits.max_alloc = Some(DECODED_BYTES);
     reader.limits(limits);
@@ -86,7 +85,7 @@ fn scale(bytes: &[u8], format: ImageFormat) -> Option<Encoded> {
     let smaller = jpeg(&image).filter(|jpeg| jpeg.len() < png.len());
     Some(match smaller {
         Some(jpeg) => ("image/jpeg", STANDARD.encode(jpeg)),
-        None => ("image/png", STANDARD.encode(png)),
+        None => (PNG, STANDARD.encode(png)),
     })
 }
 

@@ -9,9 +9,9 @@ use rmcp::schemars::JsonSchema;
 use serde_json::{Value, json};
 
 use super::Offer;
-use super::collect::CellResult;
 use super::control::{Interrupt, Nothing, OneSession, SessionList};
 use super::files::{FileList, INLINE_BYTES, ListFiles, ReadFile, WriteFile};
+use super::result::CellResult;
 use super::run::{LONGEST_WAIT, RunCode, WAIT, WaitForCell};
 use crate::sandbox::Protection;
 use crate::template::{Limits, Template};
