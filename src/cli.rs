@@ -44,6 +44,12 @@ pub enum Command {
     },
     /// Run one file in a sandbox of its own and stream its output here
     Run(RunArgs),
+    /// Serve one agent on standard input and output: tools of the Model Context Protocol
+    Mcp {
+        /// Settings.
+        #[command(flatten)]
+        flags: SandboxFlags,
+    },
     /// Say what this machine can enforce, and what to do about the rest
     Doctor {
         /// Print JSON, for programs

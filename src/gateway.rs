@@ -11,8 +11,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::admission::Admission;
 use crate::config::{Config, DEFAULT_TEMPLATE};
-use crate::http::{self, AppState, Clients, Idempotency, Page, ServerConfig};
+use crate::http::{self, AppState, Clients, Idempotency, Mcp, Page, ServerConfig};
 use crate::id::Token;
+use crate::mcp::Door;
 use crate::memory;
 use crate::metrics::{BuildError, Metrics};
 use crate::registry::Registry;
@@ -67,6 +68,7 @@ impl Gateway {
             .await
             .map_err(|cause| GatewayError::Listen { address, cause })?;
         let registry_config = config.registry();
+        let offer = config.offer(&*backend);
         for warning in
             warnings::of_tokens(&config.access).into_iter().chain(warnings::of_keys(&config.keys))
         {
@@ -88,10 +90,15 @@ impl Gateway {
         let registry = Registry::new(backend, config.templates, registry_config, metrics.clone());
         let default_template = DEFAULT_TEMPLATE.to_owned();
         let page = Page::new(&config.access.allow_embed, &config.keys);
+        let admission =
+            Admission::new(Arc::clone(&registry), tokens, config.keys, default_template);
+        let admission = Arc::new(admission);
+        let door = Door::new(Arc::clone(&admission), offer);
         let app = AppState {
+            mcp: Mcp::new(door, config.socket.message_bytes),
             requests,
             clients: Arc::new(Clients::new(config.clients)),
-            admission: Admission::new(Arc::clone(&registry), tokens, config.keys, default_template),
+            admission,
             registry,
             metrics,
             metrics_public: config.access.metrics_public,
@@ -154,6 +161,7 @@ impl Gateway {
             tracing::info!("shutting down");
             // Requests are still served meanwhile: /readyz has to say that the gateway drains.
             self.app.registry.shutdown(self.drain_timeout).await;
+            self.app.mcp.close();
             self.app.connections.close();
             // A socket that does not take its farewell is dropped with the process.
             tokio::time::timeout(FAREWELL, self.app.connections.wait()).await.ok();

@@ -26,6 +26,7 @@
 //!   GET /v1/documents/ID                   documents the WebSocket of a session's document
 //!   GET, POST /v1/sessions/ID/document     documents reads it, fills it
 //!   GET /v1/sessions/ID/document.ipynb     documents exports it; `.py` too
+//!   POST, GET, DELETE /mcp                 mcp       the Model Context Protocol, for agents
 //!   GET /v1/openapi.json                   openapi   all of this, for programs
 //! ```
 //! A route is added by the function that serves it and the description above that function, so
@@ -59,6 +60,7 @@ mod files;
 mod health;
 mod idempotency;
 mod keys;
+mod mcp;
 mod metrics;
 mod openapi;
 mod output;
@@ -77,6 +79,7 @@ mod websocket;
 pub use access::AccessConfig;
 pub use clients::{Clients, ClientsConfig};
 pub use idempotency::Idempotency;
+pub use mcp::Mcp;
 pub use page::Page;
 pub use server::{ServerConfig, serve};
 
@@ -87,7 +90,7 @@ use problem::Problem;
 /// What the handlers share.
 pub struct AppState {
     /// Who may make and join sessions.
-    pub admission: Admission,
+    pub admission: Arc<Admission>,
     /// Where sessions are kept.
     pub registry: Arc<Registry>,
     /// Who may come from where.
@@ -108,6 +111,8 @@ pub struct AppState {
     pub requests: Account,
     /// Answers to requests that make something once.
     pub idempotency: Idempotency,
+    /// The door for agents.
+    pub mcp: Mcp,
     /// Connections that were upgraded; the server waits for them at its end.
     pub connections: tokio_util::task::TaskTracker,
 }
@@ -151,6 +156,7 @@ pub fn router(app: Arc<AppState>) -> Result<Router, serde_json::Error> {
         .routes(routes!(documents::read, documents::seed))
         .routes(routes!(documents::as_notebook))
         .routes(routes!(documents::as_python))
+        .routes(routes!(mcp::post, mcp::get, mcp::delete))
         .routes(routes!(openapi::description))
         .split_for_parts();
     let served = openapi::Served::new(description)?;
@@ -173,7 +179,8 @@ async fn guard(State(app): State<Arc<AppState>>, mut request: Request, next: Nex
     let client = identify(&app, &request);
     request.extensions_mut().insert(client);
     let pending = Pending::of(&request);
-    let api = request.uri().path().starts_with("/v1/");
+    let path = request.uri().path();
+    let api = path.starts_with("/v1/") || path == "/mcp";
     let (reader, admitted) = match admit(&app, &request) {
         Ok(reader) => (reader, Ok(())),
         Err(problem) => (None, Err(problem)),

@@ -11,10 +11,14 @@ use cellgate::config::{self, Environment, Flags, Loaded, LogConfig, LogFormat, S
 use cellgate::gateway::Gateway;
 use cellgate::sandbox::{Backend, EnforcementState};
 use cellgate::startup::{self, Purpose, WeakLimits};
-use cellgate::{cli, doctor, run};
+use cellgate::{cli, doctor, run, stdio};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use tracing::Level;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// A setting that is wrong, or names what is not there, wherever it stands.
 const WRONG_SETTING: u8 = 2;
@@ -39,7 +43,7 @@ fn execute(command: Command) -> ExitCode {
         Command::Serve { flags }
         | Command::Doctor { flags, .. }
         | Command::Config { flags, .. } => &flags.0,
-        Command::Run(RunArgs { flags, .. }) => &flags.0,
+        Command::Run(RunArgs { flags, .. }) | Command::Mcp { flags } => &flags.0,
         Command::Completions { shell } => {
             let mut command = <Cli as clap::CommandFactory>::command();
             clap_complete::generate(*shell, &mut command, "cellgate", &mut std::io::stdout());
@@ -60,14 +64,14 @@ fn execute(command: Command) -> ExitCode {
             with_runtime(LAST_CONNECTIONS, examine(loaded, json, probe))
         }
         Command::Run(arguments) => {
-            // A person looks at the output; the log speaks when something is wrong, or was asked.
-            let mut log = loaded.config.log.clone();
-            if *loaded.source("log.filter") == Source::Default {
-                log.filter = "warn".to_owned();
-            }
-            start_log(&log);
+            start_quiet_log(&loaded);
             // A read of standard input may be stuck in a thread.
             with_runtime(Duration::ZERO, run_file(loaded, arguments))
+        }
+        Command::Mcp { .. } => {
+            start_quiet_log(&loaded);
+            // A read of standard input may be stuck in a thread.
+            with_runtime(Duration::ZERO, serve_agent(loaded))
         }
         Command::Serve { .. } | Command::Completions { .. } => {
             start_log(&loaded.config.log);
@@ -94,6 +98,10 @@ fn print(text: &str) -> Result<ExitCode> {
 fn start_log(config: &LogConfig) {
     // The settings have read the filter already, so it reads.
     let filter = EnvFilter::try_new(&config.filter).unwrap_or_default();
+    // rmcp logs whole messages, in which code, output and tokens stand.
+    let without_messages = filter_fn(|metadata| {
+        !metadata.target().starts_with("rmcp") || *metadata.level() == Level::ERROR
+    });
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -101,9 +109,18 @@ fn start_log(config: &LogConfig) {
         .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal());
     match config.format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().init(),
+        LogFormat::Text => log.finish().with(without_messages).init(),
+        LogFormat::Json => log.json().finish().with(without_messages).init(),
     }
+}
+
+/// The log of a command whose output somebody reads: it speaks when something is wrong, or was asked.
+fn start_quiet_log(loaded: &Loaded) {
+    let mut log = loaded.config.log.clone();
+    if *loaded.source("log.filter") == Source::Default {
+        log.filter = "warn".to_owned();
+    }
+    start_log(&log);
 }
 
 /// Runs to the end, and then waits at most so long for tasks and threads that are left.
@@ -216,6 +233,21 @@ async fn run_file(loaded: Loaded, arguments: RunArgs) -> Result<ExitCode> {
             }
             let RunArgs { file, arguments, template, .. } = arguments;
             run::run(loaded.config, chosen.backend, &file, &arguments, &template).await
+        }
+        Err(refusal) => Ok(refuse(&refusal)),
+    }
+}
+
+async fn serve_agent(loaded: Loaded) -> Result<ExitCode> {
+    let stop = stop_on_signals()?;
+    match startup::choose(&loaded, Purpose::Agent).await {
+        Ok((chosen, weak)) => {
+            if let Some(WeakLimits { missing, allowed }) = weak {
+                let missing = missing.join(", ");
+                tracing::warn!(missing, allowed, "code can take the whole machine");
+            }
+            stdio::serve(loaded.config, chosen.backend, stop).await?;
+            Ok(ExitCode::SUCCESS)
         }
         Err(refusal) => Ok(refuse(&refusal)),
     }

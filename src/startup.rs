@@ -37,6 +37,8 @@ pub enum Purpose {
     Serve,
     /// To run one file of the user's own.
     Run,
+    /// To run the code of an agent for the user who started it.
+    Agent,
 }
 
 /// Limits without which one session can use up the machine, and why sandboxes are made all the
@@ -89,6 +91,7 @@ pub fn weak_limits(
     let allowed = match purpose {
         _ if config.sandbox.allow_weak_limits => "the setting allow_weak_limits says so",
         Purpose::Run => "the file is run by the one who wrote the command",
+        Purpose::Agent => "the agent works for the one who started it, on this machine",
         Purpose::Serve if own => {
             "the gateway listens on a loopback address alone, with the random token of its start"
         }

@@ -23,9 +23,10 @@ type Row = (&'static str, u8, &'static [&'static str]);
 /// circle.
 const ROWS: &[Row] = &[
     // Composition: the only place that knows every part.
-    ("main", 5, &["gateway", "run", "doctor", "startup", "cli", "config"]),
+    ("main", 5, &["gateway", "run", "stdio", "doctor", "startup", "cli", "config"]),
     ("lib", 5, &[]),
     ("run", 5, &["cli", "config"]),
+    ("stdio", 5, &["config"]),
     ("doctor", 5, &["startup", "backends", "config"]),
     ("startup", 5, &["backends", "config"]),
     ("gateway", 5, &["config"]),
@@ -33,8 +34,9 @@ const ROWS: &[Row] = &[
     ("cli", 5, &["config"]),
     ("config", 5, &[]),
     // AppState: bytes and requests in, handles used.
-    ("http", 4, &["socket"]),
+    ("http", 4, &["socket", "mcp"]),
     ("socket", 4, &[]),
+    ("mcp", 4, &[]),
     // Heart.
     ("admission", 3, &["registry", "session"]),
     ("registry", 3, &["session", "pool"]),
@@ -80,6 +82,7 @@ const INNER: &[(&str, &[Row])] = &[
             ("page", 4, &[]),
             ("metrics", 4, &[]),
             ("openapi", 4, &[]),
+            ("mcp", 4, &[]),
             ("typescript", 5, &[]), // types of the client library, made by a test
             // What they share.
             ("server", 3, &[]),

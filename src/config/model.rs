@@ -9,9 +9,11 @@ use crate::http::{self, ClientsConfig, ServerConfig};
 use crate::id::Token;
 use crate::keys::KeyConfig;
 use crate::language;
+use crate::mcp::Offer;
 use crate::memory::Budget;
 use crate::registry::RegistryConfig;
 use crate::sandbox::docker::DockerConfig;
+use crate::sandbox::{Backend, EnforcementState};
 use crate::session::MEMORY_BUDGET_BYTES;
 use crate::socket::SocketConfig;
 use crate::template::Template;
@@ -155,6 +157,23 @@ impl Config {
         registry.session.memory = Budget::new(self.sandbox.memory_budget_bytes);
         registry.session.message_bytes = self.socket.message_bytes;
         registry
+    }
+
+    /// What agents are told of the sessions that this backend makes with these settings.
+    pub fn offer(&self, backend: &dyn Backend) -> Offer {
+        let enforced = backend.enforcement().into_iter().filter_map(|entry| {
+            matches!(entry.state, EnforcementState::Full(_)).then_some(entry.protection)
+        });
+        // The default template first, as clients get it.
+        let (mut templates, others): (Vec<_>, Vec<_>) =
+            self.templates.iter().cloned().partition(|template| template.name == DEFAULT_TEMPLATE);
+        templates.extend(others);
+        Offer {
+            templates,
+            enforced: enforced.collect(),
+            idle_timeout: self.registry.session.idle_timeout,
+            code_bytes: self.socket.message_bytes,
+        }
     }
 
     /// Whether the gateway makes a random token at each start, which is printed in its output

@@ -15,6 +15,7 @@ use super::clients::Client;
 use super::problem::Problem;
 use super::{AppState, DOCUMENTS, WEBSOCKET, is_websocket};
 use crate::admission::{Claim, Extra, Refused};
+use crate::mcp;
 use crate::protocol::BEARER_SUBPROTOCOL;
 use crate::protocol::reply::Role;
 use crate::registry::SessionOptions;
@@ -146,6 +147,11 @@ impl Caller {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The caller as the door for agents knows it.
+    pub(super) fn for_agents(&self, client: Client) -> mcp::Caller {
+        mcp::Caller { token: self.token.clone(), address: client.0 }
     }
 
     /// Names the caller and an address, for what is remembered of requests.

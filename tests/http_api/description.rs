@@ -10,11 +10,14 @@ use crate::requests::{anonymous, ask};
 cases![the_description_is_whole, every_route_that_is_described_is_there];
 
 /// The routes of the contract.
-const ROUTES: [(&str, &str); 34] = [
+const ROUTES: [(&str, &str); 37] = [
     ("get", "/ws"),
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/metrics"),
+    ("post", "/mcp"),
+    ("get", "/mcp"),
+    ("delete", "/mcp"),
     ("post", "/v1/run"),
     ("get", "/v1/keys"),
     ("get", "/v1/sessions"),

@@ -130,12 +130,15 @@ async fn handshake(gateway: &Gateway, request: Request) -> u16 {
 type Row = (&'static str, &'static str, [u16; 3]);
 
 /// All routes; ending the session comes last.
-const ROUTES: [Row; 34] = [
+const ROUTES: [Row; 37] = [
     ("get", "/ws", [426, 426, 426]), // each may connect: see the messages
     ("get", "/healthz", [200, 200, 200]),
     ("get", "/readyz", [200, 200, 200]),
     ("get", "/metrics", [403, 401, 401]),
     ("get", "/v1/openapi.json", [200, 200, 200]),
+    ("post", "/mcp", [403, 401, 401]),
+    ("get", "/mcp", [403, 401, 401]),
+    ("delete", "/mcp", [403, 401, 401]),
     ("post", "/v1/run", [200, 401, 401]),
     ("get", "/v1/keys", [403, 401, 401]),
     ("get", "/v1/sessions", [403, 401, 401]),

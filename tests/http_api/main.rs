@@ -16,6 +16,7 @@ mod documents;
 mod files;
 mod hidden;
 mod keys;
+mod mcp;
 mod output;
 mod refusals;
 mod requests;
@@ -39,5 +40,6 @@ fn main() -> std::process::ExitCode {
         (description::CASES, one),
         (documents::CASES, one),
         (cells::CASES, one),
+        (mcp::CASES, one),
     ])
 }

@@ -217,7 +217,7 @@ pub(crate) const SECTIONS: &[Section] = &[
                 Switch,
                 "Serve although the machine lets the gateway limit no memory or no processors, so that \
                  one session can take all of it. Not needed while the gateway listens on a loopback \
-                 address with the random token of its start, nor by `cellgate run`: what runs there \
+                 address with the random token of its start, nor by `cellgate run` and `cellgate mcp`: what runs there \
                  is one's own"
             ),
             setting!(
