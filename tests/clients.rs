@@ -4,6 +4,7 @@
 //! `clients/python`: its style, its types and its tests, on the system's interpreter, and on the oldest
 //! one that is promised to work, where that is found. `web/client`: its types and its tests, under Node;
 //! `tests/page.rs` runs more of them, with the page's own.
+//! `examples/agents`: each library of agents with a scripted model.
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on panics
 
@@ -125,4 +126,27 @@ fn the_npm_client_passes_its_tests() {
         let missing = Missing::new("chromium", "install the package chromium");
         missing.skip("the npm client in a browser").unwrap();
     }
+}
+
+/// The libraries of agents in `examples/agents`, each with a scripted model. They take 300 MB and half a minute to
+/// install, so that a first `cargo test` does not do it.
+#[test]
+fn the_examples_of_agents_pass_their_tests() {
+    let backend = local();
+    if let Some(missing) = backend.missing() {
+        return missing.skip("the examples of agents").unwrap();
+    }
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    if !target.join("clients/agents/complete").exists() {
+        let missing = Missing::new("agents", "run examples/agents/test.sh --prepare");
+        return missing.skip("the examples of agents").unwrap();
+    }
+    let mut test = command(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/agents/test.sh"));
+    let status = test
+        .env("CARGO_TARGET_DIR", target)
+        .env("CELLGATE_BINARY", env!("CARGO_BIN_EXE_cellgate"))
+        .env("CELLGATE_TEST_ARGUMENTS", backend.flags().join(" "))
+        .status()
+        .unwrap();
+    assert!(status.success(), "the examples of agents failed; what they printed stands above");
 }

@@ -17,8 +17,14 @@ if ! cmp -s tests/requirements.txt "$environment/complete"; then
   "$environment/bin/pip" install --quiet --disable-pip-version-check --requirement tests/requirements.txt
   cp tests/requirements.txt "$environment/complete"
 fi
+if ! cmp -s package-lock.json node_modules/.installed; then
+  npm ci --silent --no-audit --no-fund
+  cp package-lock.json node_modules/.installed
+fi
 if [ "${1:-}" = --prepare ]; then exit; fi
 
 : "${CELLGATE_BINARY:?names the gateway that the tests start, such as target/debug/cellgate}"
 export PYTHONPATH=$top/clients/python/src PYTHONDONTWRITEBYTECODE=1
-exec "$environment/bin/python" -m unittest discover --start-directory tests
+"$environment/bin/python" -m unittest discover --start-directory tests
+(cd "$top/web" && npx --no-install tsc -p client) # the package that is linked
+node --test tests/*.test.mjs

@@ -2,6 +2,7 @@
 
 import type { CellOutcome } from "./cell.js";
 import { CellgateError } from "./errors.js";
+import { outcomeForModel } from "./formodel.js";
 import type { Metadata, MimeBundle } from "./protocol.js";
 
 /** One value that a cell showed, in all its forms. */
@@ -64,6 +65,14 @@ export class Outcome {
 
   /** The first thing that it showed as HTML, such as a table. */
   get html(): string | undefined { return this.results.find(({ html }) => html !== undefined)?.html; }
+
+  /**
+   * What a language model should read of it: output, values and the traceback, without colours, at most about `limit`
+   * characters. Of longer text the beginning and the end are kept, and how much is missing is said.
+   */
+  forModel(limit = 30_000): string {
+    return outcomeForModel(this, limit);
+  }
 
   /** Throws `ExecutionFailed` unless the cell ended `ok`; else answers itself. */
   raiseForError(): this {
