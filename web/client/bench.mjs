@@ -1,8 +1,11 @@
-// What this package costs for each cell: empty cells one after the other, beside a bare loop over a WebSocket.
+// What this package costs for each cell: empty cells one after the other, beside a bare loop over a WebSocket. And how
+// soon a cell's first output is there by a request, beside a WebSocket: both over bare sockets.
 //
 //     CELLGATE_BINARY=… node client/bench.mjs [CELLS [FLAGS of cellgate serve]]      in web/, after `tsc -p client --outDir dist/client`
 //
 // All are measured in turns against one gateway; printed are medians in milliseconds.
+
+import { connect } from "node:net";
 
 import { Gateway } from "../dist/client/node.js";
 
@@ -60,9 +63,63 @@ async function withRequests(gateway) {
   return times;
 }
 
+const PRINTS = "print(1)";
+
+async function outputByWebSocket(gateway) {
+  const socket = new WebSocket(`${gateway.url.replace("http", "ws")}/ws?token=${gateway.token}`);
+  let heard;
+  socket.onmessage = ({ data }) => heard(data);
+  await new Promise((resolve) => { heard = resolve; });
+  const times = [];
+  for (let n = 0; n < cells; n += 1) {
+    const before = performance.now();
+    socket.send(JSON.stringify({ type: "execute", code: PRINTS, id: String(n) }));
+    let first;
+    await new Promise((resolve) => {
+      heard = (data) => {
+        if (data.includes('"type":"stdout"')) first ??= performance.now() - before;
+        if (data.includes('"type":"done"')) resolve();
+      };
+    });
+    times.push(first);
+  }
+  socket.send('{"type": "end"}');
+  return times.slice(Math.floor(cells / 10));
+}
+
+async function outputByRequest(gateway) {
+  const { id, token } = await gateway.client().sessions.create();
+  const { hostname, port } = new URL(gateway.url);
+  const socket = connect({ host: hostname, port: Number(port), noDelay: true }).setEncoding("utf8");
+  const body = JSON.stringify({ code: PRINTS });
+  const request = `POST /v1/sessions/${id}/cells HTTP/1.1\r\nhost: ${hostname}:${port}\r\nauthorization: Bearer ${token}\r\n`
+    + `content-length: ${body.length}\r\n\r\n${body}`;
+  const times = [];
+  for (let n = 0; n < cells; n += 1) {
+    const before = performance.now();
+    socket.write(request);
+    let [first, answer] = [undefined, ""];
+    await new Promise((resolve) => {
+      socket.removeAllListeners("data").on("data", (data) => {
+        answer += data;
+        if (answer.includes('"type":"stdout"')) first ??= performance.now() - before;
+        if (answer.endsWith("0\r\n\r\n")) resolve();
+      });
+    });
+    times.push(first);
+  }
+  socket.destroy();
+  await gateway.client().sessions.end(id);
+  return times.slice(Math.floor(cells / 10));
+}
+
 const median = (times) => times.sort((a, b) => a - b)[Math.floor(times.length / 2)];
-const PAIRS = [["bare WebSocket", bare, "Session", withSession], ["bare fetch", bareRequests, "RestSession", withRequests]];
-const gateway = await Gateway.start({ arguments: process.argv.slice(3) });
+const PAIRS = [
+  ["bare WebSocket", bare, "Session", withSession],
+  ["bare fetch", bareRequests, "RestSession", withRequests],
+  ["first output over a WebSocket", outputByWebSocket, "by a request", outputByRequest],
+];
+const gateway = await Gateway.start({ arguments: ["--client-requests", "100000", ...process.argv.slice(3)] });
 for (const [bareName, bareLoop, name, loop] of PAIRS) {
   const [floor, measured] = [[], []];
   for (let round = 0; round < ROUNDS; round += 1) {

@@ -66,7 +66,7 @@ export function failureOf(status: number, said: string, retryAfter: string | nul
     case 429:
     case 503: {
       const seconds = retryAfter === null ? NaN : Number(retryAfter);
-      return new GatewayBusy(status, `${said} (${ADVICE[1013]})`, Number.isFinite(seconds) ? seconds * 1000 : undefined);
+      return new GatewayBusy(status, `${said} (${status === 503 ? ADVICE[1013] : ADVICE[4429]})`, Number.isFinite(seconds) ? seconds * 1000 : undefined);
     }
     default: return new RequestFailed(status, said);
   }

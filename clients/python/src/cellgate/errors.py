@@ -149,7 +149,7 @@ def of_status(status: int, detail: str, about_session: bool = False) -> Cellgate
     if status == 404 and about_session:
         return NoSuchSession(said)
     if status in (429, 503):
-        return GatewayBusy(f"{said} ({_ADVICE[1013]})")
+        return GatewayBusy(f"{said} ({_ADVICE[1013 if status == 503 else 4429]})")
     return RequestFailed(status, said)
 
 
