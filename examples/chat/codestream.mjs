@@ -48,7 +48,8 @@ export class CodeStream {
     else if (unit !== '"') this.#take(unit);
     else {
       this.#isString = false;
-      if (this.#surrogate) this.#emit("");
+      if (this.#surrogate) this.#code += "\ufffd"; // the second half did not come
+      this.#surrogate = "";
       if (this.#depth === 1 && this.#isKey) this.#key = this.#string;
     }
   }

@@ -33,7 +33,7 @@ const FRAME_STYLE = "<!doctype html><meta charset=utf-8><style>:root { color-sch
 const BODY_BYTES = 100_000;
 const HEARTBEAT_MS = 15_000; // so that proxies keep quiet connections
 
-/** Starts the server; answers `{url, chats, close}`. Each part may be given by tests. */
+/** Starts the server; answers `{url, chats, breakConnections, close}`. Each part may be given by tests. */
 export async function startServer({ port = 0, host = "127.0.0.1", hosts = [], gateway = new GatewayKeeper(), model = chooseModel(), limits } = {}) {
   const chats = new Chats(gateway, model, limits);
   const server = createServer((request, response) => {
@@ -48,6 +48,8 @@ export async function startServer({ port = 0, host = "127.0.0.1", hosts = [], ga
   return {
     url: `http://${host.includes(":") ? `[${host}]` : host}:${server.address().port}`,
     chats,
+    /** Ends all connections; browsers connect again. */
+    breakConnections: () => server.closeAllConnections(),
     async close() {
       server.close();
       await chats.close();

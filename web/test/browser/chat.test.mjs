@@ -1,0 +1,275 @@
+// The example in examples/chat: its page in a browser, its server with the scripted model, and gateways that the server
+// starts from the program that CELLGATE_BINARY names. Needs no packages but what the browser tests have.
+
+import assert from "node:assert/strict";
+import { cpSync, mkdirSync, rmSync, symlinkSync } from "node:fs";
+import { after, afterEach, before, beforeEach, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { accessible, startBrowser, TIMEOUT_MS } from "./console.mjs";
+
+const skip = !process.env.CELLGATE_BINARY && "needs the gateway's program: CELLGATE_BINARY";
+const flags = (process.env.CELLGATE_TEST_ARGUMENTS ?? "--backend local").split(" ").filter(Boolean);
+const PRIMES = "How far apart are the primes below 10,000?";
+const LONG = "Run something that takes long, so that I can stop it";
+
+let startServer;
+let GatewayKeeper;
+let browser;
+let Gateway;
+let gateway; // the newest that the server has started
+let server;
+let page;
+let complaints;
+
+/** The example as `npm install` leaves it, with the client that the tests have built. */
+async function install() {
+  const at = (path) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
+  const place = at("dist/chat");
+  rmSync(place, { recursive: true, force: true });
+  cpSync(at("../examples/chat"), place, { recursive: true, filter: (from) => !from.endsWith("node_modules") });
+  mkdirSync(`${place}/node_modules/cellgate`, { recursive: true });
+  cpSync(at("client/package.json"), `${place}/node_modules/cellgate/package.json`);
+  symlinkSync(at("dist/client"), `${place}/node_modules/cellgate/dist`);
+  ({ startServer } = await import(`${place}/server.mjs`));
+  ({ GatewayKeeper } = await import(`${place}/gateway.mjs`));
+  ({ Gateway } = await import("../../dist/client/node.js"));
+}
+
+before(async () => {
+  if (skip) return;
+  await install();
+  browser = await startBrowser();
+});
+after(() => browser?.close());
+
+async function serve(limits) {
+  const start = async () => gateway = await Gateway.start({ arguments: flags });
+  server = await startServer({ gateway: new GatewayKeeper({ url: "", start }), limits });
+}
+
+async function open(path = "/", options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1200, height: 800 }, ...options });
+  const opened = await context.newPage();
+  opened.setDefaultTimeout(TIMEOUT_MS);
+  opened.on("pageerror", (error) => complaints.push(String(error)));
+  opened.on("console", (message) => { if (message.type() === "error" && !/status of 4\d\d/.test(message.text())) complaints.push(message.text()); });
+  await opened.goto(server.url + path);
+  await opened.locator("#model", { hasText: "Scripted model" }).waitFor();
+  return opened;
+}
+
+beforeEach(async () => {
+  if (skip) return;
+  complaints = [];
+  await serve();
+  page = await open();
+});
+afterEach(async () => {
+  if (skip) return;
+  for (const context of browser.contexts()) await context.close();
+  await server.close();
+  assert.deepEqual(complaints, []);
+});
+
+const suggestion = (question) => page.getByRole("button", { name: question }).click();
+const say = async (text, on = page) => {
+  await on.getByRole("textbox", { name: "Message" }).fill(text);
+  await on.keyboard.press("Enter");
+};
+const fence = (code) => `\`\`\`\n${code}\n\`\`\``;
+const cell = (number, on = page) => on.locator(".cell").nth(number - 1);
+const status = (number, wanted, on = page) => on.waitForFunction(([at, end]) => document.querySelectorAll(".cell")[at]?.dataset.status === end, [number - 1, wanted]);
+const answered = (count, on = page) => on.waitForFunction((wanted) => document.querySelectorAll(".answer[data-status]").length === wanted, count);
+const transcript = (on = page) => on.locator("#transcript").innerText();
+const output = (number, text, on = page) => cell(number, on).locator(".output", { hasText: text }).waitFor();
+
+test("code and its output stream side by side, a plot is shown, and the answer has the number of the output", { skip }, async () => {
+  await suggestion(PRIMES);
+  await page.waitForFunction(() => /^import time/.test(document.querySelector(".code")?.textContent) && !/widest/.test(document.querySelector(".code").textContent));
+  assert.equal(await cell(1).getAttribute("data-status"), "writing", "the code is shown while it is written");
+  await output(1, "0 to  999: 168 primes");
+  assert.equal(await cell(1).getAttribute("data-status"), "running", "the output is shown while the code runs");
+  const [code, shown] = [await cell(1).locator(".code").boundingBox(), await cell(1).locator(".output").boundingBox()];
+  assert.ok(shown.x >= code.x + code.width - 1 && Math.abs(shown.y - code.y) < 2, "side by side");
+  await answered(1);
+  assert.match(await cell(1).locator(".output").innerText(), /largest gap: 36 after 9551/);
+  await page.waitForFunction(() => document.querySelectorAll(".cell")[1].querySelector("img")?.naturalWidth > 100);
+  assert.match(await page.locator(".answer .prose").last().innerText(), /at most 36 apart: 36 after 9551/);
+  assert.equal(await page.locator(".answer .prose").last().locator("strong").innerText(), "36");
+  assert.equal(await page.getByRole("button", { name: "Send" }).isVisible(), true);
+});
+
+test("a reload in mid-stream and another tab show everything, once", { skip }, async () => {
+  await suggestion(PRIMES);
+  await output(1, "2000 to 2999");
+  const other = await open(new URL(page.url()).search && `/${new URL(page.url()).search}`);
+  await page.reload();
+  await output(1, "2000 to 2999");
+  assert.equal(await cell(1).getAttribute("data-status"), "running");
+  for (const one of [page, other]) await answered(1, one);
+  // The connection breaks in mid-stream, and the browser asks for what came after its last event.
+  await say(fence("import time\nfor n in range(12):\n    print('line', n)\n    time.sleep(0.2)"));
+  await output(3, "line 3");
+  server.breakConnections();
+  await answered(2);
+  await answered(2, other);
+  const whole = (await cell(3).locator(".output").innerText()).trim().split("\n");
+  assert.deepEqual(whole, Array.from({ length: 12 }, (_, n) => `line ${n}`));
+  const texts = await Promise.all([transcript(), transcript(other)]);
+  assert.equal(texts[1], texts[0], "two tabs show the same");
+  await page.reload();
+  await answered(2);
+  assert.equal(await transcript(), texts[0], "a reload shows the same");
+  assert.equal(texts[0].match(/168 primes/g).length, 1);
+});
+
+test("a cell is stopped and the model goes on; the whole answer is stopped; variables stay", { skip }, async () => {
+  await suggestion(LONG);
+  await output(1, "1 s of work");
+  await page.getByRole("button", { name: "Stop code 1" }).click();
+  await status(1, "interrupted");
+  await answered(1);
+  assert.match(await page.locator(".answer .prose").last().innerText(), /seconds is \d+: a stopped cell takes nothing/);
+  await say(fence("print('kept', seconds >= 1)\nimport time\nwhile True: time.sleep(0.1)"));
+  await output(3, "kept True");
+  await page.keyboard.press("Escape");
+  await page.getByText("You have stopped the answer.").waitFor();
+  assert.equal(await cell(3).getAttribute("data-status"), "interrupted");
+  await page.reload();
+  await say(fence("print('after a reload', seconds >= 1)"));
+  await output(4, "after a reload True");
+  // While it writes code that does not run any more.
+  await answered(3);
+  await say(PRIMES);
+  await page.locator(".cell").nth(4).waitFor();
+  await page.getByRole("button", { name: "Stop answer" }).click();
+  await status(5, "cancelled");
+});
+
+test("output in colours, over itself, as errors, as HTML and as SVG; hostile output does nothing", { skip }, async () => {
+  await say(fence("import sys\nprint('\\x1b[31mred\\x1b[0m')\nfor n in range(3): print(f'\\r{n}0%', end='')\nprint()\nprint('<b id=evil>x</b>', file=sys.stderr)\n1 / 0"));
+  await status(1, "error");
+  await output(1, "ZeroDivisionError");
+  const text = await cell(1).locator(".output").innerText();
+  assert.match(text, /red\n20%\n/);
+  assert.match(text, /<b id=evil>x<\/b>/);
+  assert.doesNotMatch(text, /\x1b|00%|10%/);
+  await answered(1);
+  await say(fence(`class Shown:
+    def _repr_html_(self): return "<style>p { color: green }</style><p id=shown>HTML</p><script>parent.evil = 1; document.title = 'evil'</script><img src=x onerror='parent.evil = 2'>"
+Shown()`));
+  const frame = cell(2).locator("iframe");
+  await frame.contentFrame().locator("#shown", { hasText: "HTML" }).waitFor();
+  assert.equal(await frame.getAttribute("sandbox"), "");
+  const response = await page.request.get(new URL(await frame.getAttribute("src"), server.url).href);
+  assert.match(response.headers()["content-security-policy"], /^sandbox; default-src 'none';/);
+  await answered(2);
+  await say(fence(`class Drawn:
+    def _repr_svg_(self): return '<svg xmlns="http://www.w3.org/2000/svg" width="40" height="30"><script>parent.evil = 3</script><rect width="40" height="30"/></svg>'
+Drawn()`));
+  await page.waitForFunction(() => document.querySelectorAll(".cell")[2]?.querySelector("img")?.naturalWidth === 40);
+  await answered(3);
+  await say(`<img src=x onerror="window.evil = 4"> **not** <script>window.evil = 5</script>`);
+  await answered(4);
+  assert.equal(await page.evaluate(() => globalThis.evil), undefined);
+  assert.equal(await page.locator("#transcript :is(script, #evil, .message img)").count(), 0);
+  // The frame's own policy has kept its scripts from running, which the browser reports.
+  complaints = complaints.filter((text) => !/Blocked script execution|Content Security Policy/.test(text));
+});
+
+test("a gateway that ends in mid-cell and one that ends between messages are told, and the chat goes on", { skip }, async () => {
+  await say(fence("kept = 1\nprint('first')"));
+  await answered(1);
+  await say(fence("import time\nprint('runs')\ntime.sleep(60)"));
+  await output(2, "runs");
+  const first = gateway;
+  process.kill(-first.pid, "SIGKILL");
+  await answered(2);
+  await status(2, "lost");
+  await page.locator(".problem", { hasText: "variables and files are gone. Send the message again" }).waitFor();
+  await say(fence("print('kept' in globals())"));
+  await output(3, "False");
+  assert.notEqual(gateway, first, "a gateway was started anew");
+  await answered(3);
+  process.kill(-gateway.pid, "SIGKILL");
+  await say(fence("print('runs', 'again')"));
+  await output(4, "runs again");
+  await page.locator(".note", { hasText: "variables and files of before are gone. The code runs in a new one." }).waitFor();
+});
+
+test("a session that has ended is told, as is a gateway that is not there", { skip }, async () => {
+  await say(fence("kept = 1"));
+  await answered(1);
+  const [session] = await gateway.client().sessions.list();
+  await gateway.client().sessions.end(session.id);
+  await say(fence("print('kept' in globals())"));
+  await output(2, "False");
+  await page.locator(".note", { hasText: "The session of this chat had ended" }).waitFor();
+  await answered(2);
+  await server.close();
+  server = await startServer({ gateway: new GatewayKeeper({ url: "http://127.0.0.1:9", token: "x" }) });
+  page = await open();
+  await say(fence("1"));
+  await page.locator(".problem", { hasText: "no gateway answers at http://127.0.0.1:9" }).waitFor();
+});
+
+test("chats end when they are idle, and make room; what is too much is refused", { skip }, async () => {
+  await server.close();
+  await serve({ idleMs: 1500, message: 40, chats: 1 });
+  page = await open();
+  await say(fence("kept = 1"));
+  await answered(1);
+  await page.locator(".note", { hasText: "this chat has ended: its variables and files are gone" }).waitFor();
+  assert.equal(await page.getByRole("textbox", { name: "Message" }).isDisabled(), true);
+  assert.deepEqual(await gateway.client().sessions.list(), [], "the session has ended with its chat");
+  await page.reload();
+  await page.locator("#trouble", { hasText: "This chat is over" }).waitFor();
+  await page.getByRole("button", { name: "New chat" }).click();
+  await page.locator("#start").waitFor();
+
+  const ask = (path, body, headers) => fetch(server.url + path, { method: "POST", headers: { "content-type": "application/json", ...headers }, body: JSON.stringify(body) });
+  const { id } = await (await ask("/api/chats", {})).json();
+  assert.equal((await ask(`/api/chats/${id}/messages`, { text: "x".repeat(41) })).status, 413);
+  assert.equal((await ask(`/api/chats/${id}/messages`, { text: " " })).status, 400);
+  assert.equal((await ask(`/api/chats/${id}/messages`, { text: fence("while True: pass") })).status, 202);
+  assert.equal((await ask(`/api/chats/${id}/messages`, { text: "more" })).status, 409);
+  assert.equal((await ask("/api/chats", {})).status, 503, "the only chat is in use");
+  assert.equal((await ask(`/api/chats/${id}/stop`, {})).status, 202);
+  assert.equal((await ask("/api/chats", {}, { origin: "http://elsewhere.example" })).status, 403);
+  assert.equal((await ask("/api/chats", {}, { "content-type": "text/plain" })).status, 415);
+  assert.equal((await fetch(`${server.url}/api/chats/nobody/events`)).status, 404);
+  assert.equal((await fetch(`${server.url}/../server.mjs`)).status, 404);
+});
+
+test("is accessible in both themes and on a phone, where the code stands above its output", { skip }, async () => {
+  for (const colorScheme of ["light", "dark"]) {
+    page = await open("/", { colorScheme });
+    await accessible(page, `${colorScheme}, empty`);
+    await suggestion(PRIMES);
+    await output(1, "1000 to 1999");
+    await accessible(page, `${colorScheme}, running`);
+    await answered(1);
+    await say(fence("1 / 0"));
+    await answered(2);
+    await accessible(page, `${colorScheme}, answered`);
+  }
+  page = await open(`/${new URL(page.url()).search}`, { viewport: { width: 390, height: 844 }, hasTouch: true });
+  await answered(2);
+  const [code, shown] = [await cell(1).locator(".code").boundingBox(), await cell(1).locator(".output").boundingBox()];
+  assert.ok(shown.y >= code.y + code.height - 1, "code above output");
+  assert.equal(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), true, "nothing to scroll sideways");
+  await accessible(page, "phone");
+});
+
+test("what happens is told to those who hear the page, and not each word of it", { skip }, async () => {
+  await page.evaluate(() => {
+    globalThis.heard = [];
+    const live = document.getElementById("live");
+    new MutationObserver(() => globalThis.heard.push(live.textContent)).observe(live, { childList: true, characterData: true, subtree: true });
+  });
+  await say(fence("6 * 7"));
+  await output(1, "42");
+  await answered(1);
+  await page.waitForFunction(() => globalThis.heard.at(-1) === "The answer is complete");
+  assert.deepEqual(await page.evaluate(() => globalThis.heard), ["Answering", "Code is running", "The code has ended", "The answer is complete"]);
+});
