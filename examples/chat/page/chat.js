@@ -24,14 +24,15 @@ async function ask(path, body) {
 
 const addressOf = (id) => `/api/chats/${id}`;
 
-/** Shows the chat's log from its beginning on. */
-function follow() {
+/** Shows the chat's log from its beginning on; of a chat that this page has made, all of it is new. */
+function follow({ isNew = false } = {}) {
   start.hidden = true;
   chat.seen = 0;
   chat.transcript = new Transcript(byId("transcript"), addressOf(chat.id), {
     stopCell: (cell) => attempt(() => ask(`${addressOf(chat.id)}/stop`, { cell })),
     announce: (text) => { live.textContent = text; },
   });
+  if (isNew) chat.transcript.goLive();
   const source = new EventSource(`${addressOf(chat.id)}/events`);
   chat.source = source;
   let lost;
@@ -118,7 +119,7 @@ async function say(text) {
       if (!chat.id) {
         chat.id = (await ask("/api/chats", {})).id;
         history.replaceState(null, "", `/?chat=${chat.id}`);
-        follow();
+        follow({ isNew: true });
       }
       await ask(`${addressOf(chat.id)}/messages`, { text });
       message.value = "";

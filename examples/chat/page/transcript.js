@@ -10,6 +10,7 @@ export class Transcript {
   #stopCell;
   #announce;
   #answer; // { element, cells, text, source } of the newest message
+  #cells = 0; // of all answers
   #isLive = false;
   #drawing = false;
 
@@ -76,7 +77,7 @@ export class Transcript {
     let view = cells.get(event.cell);
     if (!view) {
       this.#endText();
-      view = new CellView(cells.size + 1, {
+      view = new CellView(this.#cells += 1, {
         stop: () => this.#stopCell(event.cell),
         htmlAddress: (shown) => `${this.#address}/html/${shown}`,
       });
