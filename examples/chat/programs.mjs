@@ -3,17 +3,14 @@
 export const PRIMES = `import time
 from importlib.util import find_spec
 
-limit = 10_000
-is_prime = bytearray(b"\\x00\\x00") + bytearray(b"\\x01") * (limit - 2)
-for n in range(2, int(limit**0.5) + 1):
-    if is_prime[n]:
-        multiples = range(n * n, limit, n)
-        is_prime[n * n :: n] = bytes(len(multiples))
-primes = [n for n in range(limit) if is_prime[n]]
+def is_prime(n):
+    return n > 1 and all(n % d for d in range(2, int(n**0.5) + 1))
 
-for start in range(0, limit, 1000):
-    count = sum(is_prime[start : start + 1000])
-    print(f"{start:>4} to {start + 999:>4}: {count} primes")
+primes = []
+for start in range(0, 10_000, 1000):
+    found = [n for n in range(start, start + 1000) if is_prime(n)]
+    print(f"{start:>4} to {start + 999:>4}: {len(found)} primes")
+    primes += found
     time.sleep(0.15)
 
 gaps = [b - a for a, b in zip(primes, primes[1:])]
@@ -96,7 +93,7 @@ for seconds in range(600):
 export const VARIABLES = `import html, types
 
 class Variables:
-    """What the session's code has defined, as a table."""
+    """What code of this session has defined, as a table."""
 
     def __init__(self, names):
         self.rows = [

@@ -75,7 +75,7 @@ class Teller {
 }
 
 async function* primes(tell) {
-  yield* tell.says("I sieve the primes below 10,000, count them in each thousand, and look for the **largest gap** between two neighbours.");
+  yield* tell.says("I look for the primes below 10,000, count them in each thousand, and measure the **largest gap** between two neighbours.");
   const counted = yield* tell.runs(programs.PRIMES);
   const found = /largest gap: (\d+) after (\d+)\nmost frequent gap: (\d+)\nmatplotlib: (yes|no)/.exec(counted.stdout);
   if (yield* tell.failed(counted, found)) return;

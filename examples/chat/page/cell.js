@@ -38,9 +38,11 @@ export class CellView {
     switch (event.type) {
       case "code":
         this.#code.append(event.text);
+        this.#followCode();
         break;
       case "run":
         this.#say("running", "Running …");
+        this.#code.parentElement.scrollTop = 0;
         this.#stop.hidden = false;
         break;
       case "stdout":
@@ -75,6 +77,14 @@ export class CellView {
     this.#stop.hidden = true;
     if (detail && status !== "interrupted") this.#write("error", detail);
     if (this.#output.childElementCount === 0) this.#output.append(element("p", [status === "ok" ? "No output" : ENDS[status] ?? status], { className: "quiet" }));
+  }
+
+  /** Keeps the end of the code in view while it is written, unless its reader has scrolled up. */
+  #followCode() {
+    const box = this.#code.parentElement;
+    if (box.scrollHeight - box.scrollTop - box.clientHeight < 64) requestAnimationFrame(() => {
+      if (this.element.dataset.status === "writing") box.scrollTop = box.scrollHeight;
+    });
   }
 
   #say(status, text) {

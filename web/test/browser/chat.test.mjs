@@ -92,7 +92,7 @@ test("code and its output stream side by side, a plot is shown, and the answer h
   const [code, shown] = [await cell(1).locator(".code").boundingBox(), await cell(1).locator(".output").boundingBox()];
   assert.ok(shown.x >= code.x + code.width - 1 && Math.abs(shown.y - code.y) < 2, "side by side");
   await answered(1);
-  assert.match(await cell(1).locator(".output").innerText(), /largest gap: 36 after 9551/);
+  assert.match(await cell(1).locator(".output").innerText(), /9000 to 9999: 112 primes\nlargest gap: 36 after 9551/);
   await page.waitForFunction(() => document.querySelectorAll(".cell")[1].querySelector("img")?.naturalWidth > 100);
   assert.match(await page.locator(".answer .prose").last().innerText(), /at most 36 apart: 36 after 9551/);
   assert.equal(await page.locator(".answer .prose").last().locator("strong").innerText(), "36");
