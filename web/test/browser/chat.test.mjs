@@ -2,9 +2,8 @@
 // starts from the program that CELLGATE_BINARY names. Needs no packages but what the browser tests have.
 
 import assert from "node:assert/strict";
-import { cpSync, mkdirSync, rmSync, symlinkSync } from "node:fs";
 import { after, afterEach, before, beforeEach, test } from "node:test";
-import { fileURLToPath } from "node:url";
+import { installChat } from "../chatexample.mjs";
 import { accessible, startBrowser, TIMEOUT_MS } from "./console.mjs";
 
 const skip = !process.env.CELLGATE_BINARY && "needs the gateway's program: CELLGATE_BINARY";
@@ -21,23 +20,10 @@ let server;
 let page;
 let complaints;
 
-/** The example as `npm install` leaves it, with the client that the tests have built. */
-async function install() {
-  const at = (path) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
-  const place = at("dist/chat");
-  rmSync(place, { recursive: true, force: true });
-  cpSync(at("../examples/chat"), place, { recursive: true, filter: (from) => !from.endsWith("node_modules") });
-  mkdirSync(`${place}/node_modules/cellgate`, { recursive: true });
-  cpSync(at("client/package.json"), `${place}/node_modules/cellgate/package.json`);
-  symlinkSync(at("dist/client"), `${place}/node_modules/cellgate/dist`);
-  ({ startServer } = await import(`${place}/server.mjs`));
-  ({ GatewayKeeper } = await import(`${place}/gateway.mjs`));
-  ({ Gateway } = await import("../../dist/client/node.js"));
-}
-
 before(async () => {
   if (skip) return;
-  await install();
+  ({ startServer, GatewayKeeper } = await installChat());
+  ({ Gateway } = await import("../../dist/client/node.js"));
   browser = await startBrowser();
 });
 after(() => browser?.close());
