@@ -26,11 +26,14 @@ export const LIMITS = {
   message: 16_000,
   cellOutput: 200_000, // text of one cell; what comes after it is left out
   shown: 2_000_000, // one picture or table, in base64 or HTML
-  shownPerCell: 20,
-  log: 40_000_000, // all events of a chat; the server keeps them in memory
+  cellShown: 6_000_000, // all that one cell shows
+  log: 16_000_000, // all events of a chat; the server keeps them in memory
   readers: 20, // tabs that show one chat
   cellMs: 120_000,
 };
+
+/** What an event counts as beside its text, so that many small ones end too. */
+const EVENT_CHARACTERS = 50;
 
 /** Forms of a value, the best for this page first. */
 const FORMS = ["image/png", "image/jpeg", "image/svg+xml", "text/html", "text/markdown", "text/latex", "text/plain"];
@@ -196,9 +199,9 @@ function hasEnded(error, gateway) {
 
 /** Writes what one cell shows into the log, within the limits. */
 class OutputShower {
-  #characters = 0;
+  #text = 0; // characters
   #shown = 0;
-  #wasFull = false;
+  #toldOmission = false;
 
   constructor(log, cell, limits) {
     Object.assign(this, { log, cell, limits });
@@ -209,37 +212,41 @@ class OutputShower {
     switch (event.type) {
       case "stdout":
       case "stderr": {
-        const text = event.text.slice(0, limits.cellOutput - this.#characters);
-        this.#characters += event.text.length;
+        const text = event.text.slice(0, Math.max(0, limits.cellOutput - this.#text));
+        this.#text += event.text.length + EVENT_CHARACTERS;
         if (text) log.append({ type: event.type, cell, text });
-        if (text.length < event.text.length) this.#leaveOut("The rest of the output is not shown.");
+        if (text.length < event.text.length) this.#omit("The rest of the output is not shown.");
         break;
       }
       case "display":
       case "result": {
         const data = bestForm(event.data);
         if (!data) break;
-        this.#shown += 1;
-        if (data.value.length > limits.shown) this.#leaveOut(`A value of ${data.value.length} characters is too large to be shown.`);
-        else if (this.#shown > limits.shownPerCell * (event.update ? 10 : 1)) this.#leaveOut("Further pictures and values are not shown.");
-        else log.append({ type: "display", cell, data, id: event.display_id, update: event.update });
+        if (data.value.length > limits.shown) this.#omit(`A value of ${data.value.length} characters is too large to be shown.`);
+        else if (this.#hasRoom(data.value.length)) log.append({ type: "display", cell, data, id: event.display_id, update: event.update });
+        else this.#omit("Further pictures and values are not shown.");
         break;
       }
       case "clear_output":
-        log.append({ type: "clear", cell, wait: event.wait });
+        if (this.#hasRoom(0)) log.append({ type: "clear", cell, wait: event.wait });
         break;
       case "error":
         log.append({ type: "error", cell, traceback: event.traceback.join("\n").slice(0, limits.cellOutput) || `${event.name}: ${event.value}` });
         break;
       case "truncated":
-        this.#leaveOut("The rest of the output is not shown.");
+        this.#omit("The rest of the output is not shown.");
         break;
     }
   }
 
-  #leaveOut(text) {
-    if (this.#wasFull) return;
-    this.#wasFull = true;
+  #hasRoom(characters) {
+    this.#shown += characters + EVENT_CHARACTERS;
+    return this.#shown <= this.limits.cellShown;
+  }
+
+  #omit(text) {
+    if (this.#toldOmission) return;
+    this.#toldOmission = true;
     this.log.append({ type: "stderr", cell: this.cell, text: `\n[${text}]\n` });
   }
 }

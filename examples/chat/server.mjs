@@ -99,8 +99,7 @@ function guard(request, hosts) {
   const name = URL.canParse(`http://${host}`) ? new URL(`http://${host}`).hostname : "";
   const isKnown = name === "localhost" || isIP(name.replace(/^\[|\]$/g, "")) !== 0 || hosts.includes(name);
   if (!isKnown) throw new NotPossible(403, `This server is not known as ${name}: name it in CHAT_HOSTS.`);
-  if (origin && origin !== "null" && URL.canParse(origin) && new URL(origin).host === host) return;
-  if (origin) throw new NotPossible(403, "Pages of other sites may not use this server.");
+  if (origin && !(URL.canParse(origin) && new URL(origin).host === host)) throw new NotPossible(403, "Pages of other sites may not use this server.");
 }
 
 async function bodyOf(request) {
@@ -151,7 +150,7 @@ async function stream(request, response, chat, limits) {
 function frame(response, chat, number) {
   const event = chat.log.at(number);
   if (event?.data?.type !== "text/html") throw new NotPossible(404, "There is no HTML at this address.");
-  response.writeHead(200, { "content-type": "text/html; charset=utf-8", "content-security-policy": FRAME_POLICY, "cache-control": "no-store", "x-content-type-options": "nosniff", "referrer-policy": "no-referrer" });
+  response.writeHead(200, { "content-type": "text/html; charset=utf-8", "content-security-policy": FRAME_POLICY, "cache-control": "no-store", "x-content-type-options": "nosniff", "referrer-policy": "no-referrer", "x-dns-prefetch-control": "off" });
   response.end(FRAME_STYLE + event.data.value);
 }
 

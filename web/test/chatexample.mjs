@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 
 const at = (path) => fileURLToPath(new URL(`../${path}`, import.meta.url));
 
-/** Answers what the example's server exports: `{startServer, GatewayKeeper}`. */
+/** Answers what the tests need of its modules: `{startServer, GatewayKeeper, chooseModel}`. */
 export async function installChat() {
   const place = at("dist/chat");
   rmSync(place, { recursive: true, force: true });
@@ -15,5 +15,6 @@ export async function installChat() {
   symlinkSync(at("dist/client"), `${place}/node_modules/cellgate/dist`);
   const { startServer } = await import(`${place}/server.mjs`);
   const { GatewayKeeper } = await import(`${place}/gateway.mjs`);
-  return { startServer, GatewayKeeper };
+  const { chooseModel } = await import(`${place}/model.mjs`);
+  return { startServer, GatewayKeeper, chooseModel };
 }

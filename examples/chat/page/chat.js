@@ -30,6 +30,7 @@ function follow({ isNew = false } = {}) {
   chat.seen = 0;
   chat.transcript = new Transcript(byId("transcript"), addressOf(chat.id), {
     stopCell: (cell) => attempt(() => ask(`${addressOf(chat.id)}/stop`, { cell })),
+    sayAgain: say,
     announce: (text) => { live.textContent = text; },
   });
   if (isNew) chat.transcript.goLive();
@@ -57,16 +58,23 @@ function follow({ isNew = false } = {}) {
   };
 }
 
-/** The browser has given the log up: the server says why. */
+/** The browser has given the log up: asks for it in a way that shows what the server says. */
 async function explain() {
+  const asking = new AbortController();
+  let again = 2_000;
   try {
-    await ask(addressOf(chat.id));
-    setTimeout(follow, 2000);
-  } catch (error) {
-    trouble.textContent = error.message;
-    if (error.status === 404) end();
-    else setTimeout(follow, 2000);
+    const response = await fetch(`${addressOf(chat.id)}/events`, { signal: asking.signal });
+    if (!response.ok) {
+      trouble.textContent = (await response.json()).error;
+      if (response.status === 404) return end();
+      again = 10_000;
+    }
+  } catch {
+    trouble.textContent = "The chat's server does not answer. Reconnects automatically.";
+  } finally {
+    asking.abort();
   }
+  setTimeout(follow, again);
 }
 
 function take(event, number) {

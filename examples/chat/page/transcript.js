@@ -8,17 +8,19 @@ export class Transcript {
   #host;
   #address; // of the chat
   #stopCell;
+  #sayAgain;
   #announce;
-  #answer; // { element, cells, text, source } of the newest message
+  #answer; // { question, element, cells, text, source } of the newest message
   #cells = 0; // of all answers
   #isLive = false;
   #drawing = false;
 
-  /** `stopCell(cell)` stops one; `announce(text)` tells those who hear the page what has happened. */
-  constructor(host, address, { stopCell, announce }) {
+  /** `stopCell(cell)` stops one; `sayAgain(text)` sends a message; `announce(text)` tells those who hear the page what has happened. */
+  constructor(host, address, { stopCell, sayAgain, announce }) {
     this.#host = host;
     this.#address = address;
     this.#stopCell = stopCell;
+    this.#sayAgain = sayAgain;
     this.#announce = announce;
     host.replaceChildren();
   }
@@ -44,11 +46,12 @@ export class Transcript {
   }
 
   #begin(text) {
+    this.#answer?.again?.remove();
     const words = element("div", quoted(text), { className: "words" });
     this.#host.append(article("message", "You", words));
     const made = article("answer", "Answer");
     made.setAttribute("aria-busy", "true");
-    this.#answer = { element: made, cells: new Map() };
+    this.#answer = { question: text, element: made, cells: new Map() };
     this.#host.append(made);
     this.#tell("Answering");
   }
@@ -102,7 +105,11 @@ export class Transcript {
     answer.removeAttribute("aria-busy");
     answer.dataset.status = status;
     if (status === "stopped") answer.append(element("p", ["You have stopped the answer."], { className: "note" }));
-    if (problem) answer.append(element("p", [problem], { className: "note problem" }));
+    if (problem) {
+      const { question } = this.#answer;
+      this.#answer.again = element("button", ["Send again"], { type: "button", onclick: () => void this.#sayAgain(question) });
+      answer.append(element("p", [problem], { className: "note problem" }), this.#answer.again);
+    }
     this.#tell(problem ?? (status === "stopped" ? "The answer was stopped" : "The answer is complete"));
   }
 
@@ -119,8 +126,7 @@ export class Transcript {
 }
 
 function article(className, name, ...children) {
-  const made = element("article", [element("h2", [name], { className: "unseen" }), ...children], { className });
-  return made;
+  return element("article", [element("h2", [name], { className: "unseen" }), ...children], { className });
 }
 
 /** A person's text as it is, with the code between fences set apart. */

@@ -2,7 +2,11 @@
 // starts from the program that CELLGATE_BINARY names. Needs no packages but what the browser tests have.
 
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createServer } from "node:http";
 import { after, afterEach, before, beforeEach, test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { installChat } from "../chatexample.mjs";
 import { accessible, startBrowser, TIMEOUT_MS } from "./console.mjs";
 
@@ -13,6 +17,7 @@ const LONG = "Run something that takes long, so that I can stop it";
 
 let startServer;
 let GatewayKeeper;
+let chooseModel;
 let browser;
 let Gateway;
 let gateway; // the newest that the server has started
@@ -22,25 +27,62 @@ let complaints;
 
 before(async () => {
   if (skip) return;
-  ({ startServer, GatewayKeeper } = await installChat());
+  ({ startServer, GatewayKeeper, chooseModel } = await installChat());
   ({ Gateway } = await import("../../dist/client/node.js"));
   browser = await startBrowser();
 });
 after(() => browser?.close());
 
-async function serve(limits) {
+async function serve(limits, model) {
   const start = async () => gateway = await Gateway.start({ arguments: flags });
-  server = await startServer({ gateway: new GatewayKeeper({ url: "", start }), limits });
+  server = await startServer({ gateway: new GatewayKeeper({ url: "", start }), limits, model });
 }
 
-async function open(path = "/", options = {}) {
+/** A gateway at an address of its own, which is started by somebody else than the server. */
+class NamedGateway {
+  token = "a-token-of-the-tests-0123456789";
+
+  static async start(port) {
+    const named = new NamedGateway();
+    named.port = port;
+    await named.#start();
+    return named;
+  }
+
+  async #start() {
+    const command = ["serve", "--listen", `127.0.0.1:${this.port}`, "--drain-timeout", "1s", ...flags];
+    this.process = spawn(process.env.CELLGATE_BINARY, command, { env: { ...process.env, CELLGATE_TOKEN: this.token }, stdio: ["ignore", "pipe", "ignore"] });
+    this.exited = once(this.process, "exit");
+    await Promise.race([once(this.process.stdout, "data"), this.exited.then(() => assert.fail("the gateway did not start"))]);
+  }
+
+  async stop() {
+    this.process.kill("SIGKILL");
+    await this.exited;
+  }
+
+  async startAgain() {
+    await this.stop();
+    await this.#start();
+  }
+}
+
+async function freePort() {
+  const probe = createServer();
+  await new Promise((resolve) => probe.listen(0, "127.0.0.1", resolve));
+  const { port } = probe.address();
+  await new Promise((resolve) => probe.close(resolve));
+  return port;
+}
+
+async function open(path = "/", options = {}, model = "Scripted model") {
   const context = await browser.newContext({ viewport: { width: 1200, height: 800 }, ...options });
   const opened = await context.newPage();
   opened.setDefaultTimeout(TIMEOUT_MS);
   opened.on("pageerror", (error) => complaints.push(String(error)));
   opened.on("console", (message) => { if (message.type() === "error" && !/status of 4\d\d|net::ERR_/.test(message.text())) complaints.push(message.text()); });
   await opened.goto(server.url + path);
-  await opened.locator("#model", { hasText: "Scripted model" }).waitFor();
+  await opened.locator("#model", { hasText: model }).waitFor();
   return opened;
 }
 
@@ -184,6 +226,7 @@ test("a gateway that ends in mid-cell and one that ends between messages are tol
   await answered(2);
   await status(2, "lost");
   await page.locator(".problem", { hasText: "variables and files are gone. Send the message again" }).waitFor();
+  assert.equal(await page.getByRole("button", { name: "Send again" }).count(), 1);
   await say(fence("print('kept' in globals())"));
   await output(3, "False");
   assert.notEqual(gateway, first, "a gateway was started anew");
@@ -208,6 +251,85 @@ test("a session that has ended is told, as is a gateway that is not there", { sk
   page = await open();
   await say(fence("1"));
   await page.locator(".problem", { hasText: "no gateway answers at http://127.0.0.1:9" }).waitFor();
+  await page.getByRole("button", { name: "Send again" }).click();
+  await answered(2);
+  assert.equal(await page.locator(".words", { hasText: /^1$/ }).count(), 2);
+  assert.equal(await page.getByRole("button", { name: "Send again" }).count(), 1, "only below the newest");
+});
+
+test("a named gateway that is started again at its address is told, in mid-cell and between messages", { skip }, async () => {
+  await server.close();
+  const port = await freePort();
+  const named = await NamedGateway.start(port);
+  try {
+    server = await startServer({ gateway: new GatewayKeeper({ url: `http://127.0.0.1:${port}`, token: named.token }) });
+    page = await open();
+    await say(fence("kept = 1\nimport time\nprint('runs')\ntime.sleep(60)"));
+    await output(1, "runs");
+    await named.startAgain();
+    await page.locator(".problem", { hasText: "The gateway has ended the session of this chat while the code ran" }).waitFor();
+    await say(fence("print('kept' in globals())"));
+    await output(2, "False");
+    await answered(2);
+    await named.startAgain();
+    await say(fence("print('runs', 'again')"));
+    await output(3, "runs again");
+    await page.locator(".note", { hasText: "The session of this chat had ended" }).waitFor();
+  } finally {
+    await named.stop();
+  }
+});
+
+test("a model of an API writes code, reads its output and sees its pictures", { skip }, async () => {
+  const asked = [];
+  const code = "import base64\nclass Dot:\n    def _repr_png_(self): return base64.b64decode('iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==')\nprint('6 * 7 =', 6 * 7)\nDot()";
+  const call = { id: "one", type: "function", function: { name: "run_python", arguments: JSON.stringify({ code }) } };
+  const answers = [[{ content: "I run " }, { content: "this:" }, { tool_calls: [{ index: 0, ...call }] }], [{ content: "It is **42**.\n\n- <b>one</b>\n- two" }]];
+  const api = createServer(async (request, response) => {
+    const parts = [];
+    for await (const part of request) parts.push(part);
+    asked.push(JSON.parse(Buffer.concat(parts)));
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    for (const delta of answers.shift()) response.write(`data: ${JSON.stringify({ choices: [{ delta }] })}\n\n`);
+    response.end(`data: ${JSON.stringify({ choices: [{ delta: {}, finish_reason: "stop" }] })}\n\ndata: [DONE]\n\n`);
+  });
+  await new Promise((resolve) => api.listen(0, "127.0.0.1", resolve));
+  try {
+    await server.close();
+    const model = chooseModel({ OPENAI_API_KEY: "key", OPENAI_BASE_URL: `http://127.0.0.1:${api.address().port}/v1`, OPENAI_MODEL: "some-model" });
+    await serve({}, model);
+    page = await open("/", {}, "some-model");
+    await say("What is 6 * 7?");
+    await answered(1);
+    assert.equal(await page.locator(".problem").count(), 0, await transcript());
+    assert.equal(await cell(1).locator(".code").textContent(), code);
+    await page.waitForFunction(() => document.querySelector(".output img")?.naturalWidth === 1);
+    assert.deepEqual(await page.locator(".answer .prose li").allTextContents(), ["<b>one</b>", "two"]);
+    const [, , , tool, pictures] = asked[1].messages;
+    assert.match(tool.content, /^6 \* 7 = 42\n\[a picture: image\/png\]/);
+    assert.match(pictures.content[1].image_url.url, /^data:image\/png;base64,iVBOR/);
+  } finally {
+    api.close();
+  }
+});
+
+test("starts from a shell, and takes its gateway along when it ends", { skip }, async () => {
+  const settings = { PORT: "0", CELLGATE_URL: "", OPENAI_API_KEY: "", CELLGATE_BACKEND: flags[flags.indexOf("--backend") + 1] };
+  const program = spawn(process.execPath, ["server.mjs"], { cwd: fileURLToPath(new URL("../../dist/chat", import.meta.url)), env: { ...process.env, ...settings }, stdio: ["ignore", "pipe", "inherit"] });
+  const ended = once(program, "exit");
+  const [line] = await Promise.race([once(program.stdout.setEncoding("utf8"), "data"), ended]);
+  const [, url] = /^(http\S+) .*scripted model/.exec(line) ?? assert.fail(`it printed ${line}`);
+  const ask = (path, body) => fetch(url + path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+  const { id } = await (await ask("/api/chats", {})).json();
+  await ask(`/api/chats/${id}/messages`, { text: fence("import os\nprint('here')\nwhile True: pass") });
+  const reader = (await fetch(`${url}/api/chats/${id}/events`)).body.pipeThrough(new TextDecoderStream());
+  let told = "";
+  for await (const text of reader) {
+    told += text;
+    if (program.exitCode === null && !program.killed && /"stdout".*here/.test(told)) program.kill("SIGTERM");
+  }
+  assert.match(told, /"type":"closed","text":"The server was stopped/);
+  assert.deepEqual(await ended, [0, null]);
 });
 
 test("chats end when they are idle, and make room; what is too much is refused", { skip }, async () => {
