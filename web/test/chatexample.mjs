@@ -5,16 +5,16 @@ import { fileURLToPath } from "node:url";
 
 const at = (path) => fileURLToPath(new URL(`../${path}`, import.meta.url));
 
-/** Answers what the tests need of its modules: `{startServer, GatewayKeeper, chooseModel}`. */
+/** Answers what its modules export, the place, and what removes it. */
 export async function installChat() {
-  const place = at("dist/chat");
-  rmSync(place, { recursive: true, force: true });
+  const place = at(`dist/chat-${process.pid}`); // files of tests run at the same time
+  const remove = () => rmSync(place, { recursive: true, force: true });
+  remove();
   cpSync(at("../examples/chat"), place, { recursive: true, filter: (from) => !from.endsWith("node_modules") });
   mkdirSync(`${place}/node_modules/cellgate`, { recursive: true });
   cpSync(at("client/package.json"), `${place}/node_modules/cellgate/package.json`);
   symlinkSync(at("dist/client"), `${place}/node_modules/cellgate/dist`);
-  const { startServer } = await import(`${place}/server.mjs`);
-  const { GatewayKeeper } = await import(`${place}/gateway.mjs`);
-  const { chooseModel } = await import(`${place}/model.mjs`);
-  return { startServer, GatewayKeeper, chooseModel };
+  const modules = await Promise.all(["server.mjs", "gateway.mjs", "model.mjs"].map((name) => import(`${place}/${name}`)));
+  const { Gateway } = await import("../dist/client/node.js");
+  return { ...Object.assign({}, ...modules), Gateway, place, remove };
 }

@@ -40,7 +40,7 @@ async function save(page, name) {
 
 /** The page of examples/chat, with its first question answered. */
 async function takeChat() {
-  const { startServer, GatewayKeeper } = await installChat();
+  const { startServer, GatewayKeeper, remove } = await installChat();
   const server = await startServer({ gateway: new GatewayKeeper({ url, token }) });
   const context = await browser.newContext({ colorScheme: "light", viewport: { width: 1200, height: 1225 } });
   const page = await context.newPage();
@@ -51,6 +51,7 @@ async function takeChat() {
   await save(page, "chat.png");
   await context.close();
   await server.close();
+  remove();
 }
 
 const browser = await startBrowser();
