@@ -114,21 +114,21 @@ Drawn()`));
 test("is accessible in both themes and on a phone, where the code stands above its output", { skip }, async () => {
   for (const colorScheme of ["light", "dark"]) {
     the.page = await the.open("/", { colorScheme });
-    await accessible(page, `${colorScheme}, empty`);
+    await accessible(the.page, `${colorScheme}, empty`);
     await suggestion(PRIMES);
     await output(1, "1000 to 1999");
-    await accessible(page, `${colorScheme}, running`);
+    await accessible(the.page, `${colorScheme}, running`);
     await answered(1);
     await say(fence("1 / 0"));
     await answered(2);
-    await accessible(page, `${colorScheme}, answered`);
+    await accessible(the.page, `${colorScheme}, answered`);
   }
   the.page = await the.open(`/${new URL(the.page.url()).search}`, { viewport: { width: 390, height: 844 }, hasTouch: true });
   await answered(2);
   const [code, shown] = [await cell(1).locator(".code").boundingBox(), await cell(1).locator(".output").boundingBox()];
   assert.ok(shown.y >= code.y + code.height - 1, "code above output");
   assert.equal(await the.page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), true, "nothing to scroll sideways");
-  await accessible(page, "phone");
+  await accessible(the.page, "phone");
 });
 
 test("what happens is told to those who hear the page, and not each word of it", { skip }, async () => {
