@@ -88,7 +88,7 @@ struct Order {
     id: String,
     detach: bool,
     /// The body as it came.
-    body: Bytes,
+    bytes: Bytes,
     /// The memory of the request.
     charge: Charge,
 }
@@ -121,7 +121,7 @@ impl Order {
                 .to_string(),
         };
         cell.id = Some(id.clone());
-        Ok(Order { cell, id, detach: request.detach, body: bytes, charge })
+        Ok(Order { cell, id, detach: request.detach, bytes, charge })
     }
 }
 
@@ -166,10 +166,10 @@ pub(super) async fn run(
     let (session, credential) = caller.session_as(&app, &id, Role::Viewer)?;
     may_run(&session, &credential)?;
     let form = Form::wanted(&headers)?;
-    let Order { cell, id, detach, body, charge } = Order::read(body, &app, &session).await?;
+    let Order { cell, id, detach, bytes, charge } = Order::read(body, &app, &session).await?;
     let whose = caller.scope(&format!("/v1/sessions/{}/cells", session.id()));
-    let keyed = app.idempotency.cell(&headers, &whose, &body)?;
-    drop(body);
+    let keyed = app.idempotency.cell(&headers, &whose, &bytes)?;
+    drop(bytes);
     let (reading, first_request) = match keyed {
         Some(KeyedCell::Again(cell)) => {
             let (seat, newest) = observe(&session, credential, ReadFrom::Beginning, false).await?;
