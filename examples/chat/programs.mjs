@@ -42,8 +42,8 @@ class Bars:
         most = max(count for _, count in self.counts)
         bars = "".join(
             f'<rect x="{20 + 13 * size}" y="{180 - 160 * count / most:.1f}" '
-            f'width="18" height="{160 * count / most:.1f}" fill="#2f5fd0"/>'
-            f'<text x="{29 + 13 * size}" y="195" font-size="10" text-anchor="middle">{size}</text>'
+            f'width="12" height="{160 * count / most:.1f}" fill="#2f5fd0"/>'
+            f'<text x="{26 + 13 * size}" y="195" font-size="10" text-anchor="middle">{size}</text>'
             for size, count in self.counts
         )
         return (
