@@ -35,7 +35,7 @@ class ScriptedConversation {
     else if (script) yield* script.play(tell);
     else {
       const known = SCRIPTS.map(({ question }) => `- ${question}`).join("\n");
-      yield* tell.says(`I am a script, and have no answer to that. I know these questions:\n\n${known}\n\nI also run Python that you write between \`\`\` and \`\`\`. With \`OPENAI_API_KEY\` set, a real model answers here.`);
+      yield* tell.says(`I am a script, and have no answer to that. I know these questions:\n\n${known}\n\nI also run Python that you write between two lines of three backticks. With \`OPENAI_API_KEY\` set, a real model answers here.`);
     }
   }
 }

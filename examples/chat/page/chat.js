@@ -167,7 +167,7 @@ attempt(async () => {
   message.maxLength = info.longestMessage;
   byId("model").textContent = info.isScripted ? "Scripted model" : info.model;
   byId("about").textContent = info.isScripted
-    ? "A script stands in for a language model: it knows the questions below. Its code is real, and runs in a session whose variables stay until the chat ends. Python that you write between ``` and ``` runs as it is."
+    ? "A script stands in for a language model: it knows the questions below. Its code is real, and runs in a session whose variables stay until the chat ends. Python that you write between two lines of three backticks (```) runs as it is."
     : "The model writes Python, which runs in a session whose variables stay until the chat ends.";
   byId("suggestions").replaceChildren(...info.suggestions.map((text) => element("button", [text], { type: "button", onclick: () => void say(text) })));
 }).catch(() => {});

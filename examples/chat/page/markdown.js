@@ -45,9 +45,9 @@ function listItem(line) {
 function inline(text) {
   const nodes = [];
   let at = 0;
-  for (const match of text.matchAll(/`([^`\n]+)`|\*\*(\S(?:.*?\S)?)\*\*|\*(\S(?:[^*\n]*?\S)?)\*/g)) {
+  for (const match of text.matchAll(/(?<!`)(`+)(?!`)([^\n]+?)(?<!`)\1(?!`)|\*\*(\S(?:.*?\S)?)\*\*|\*(\S(?:[^*\n]*?\S)?)\*/g)) {
     nodes.push(text.slice(at, match.index));
-    const [, code, bold, slanted] = match;
+    const [, , code, bold, slanted] = match;
     nodes.push(code !== undefined ? element("code", [code]) : bold !== undefined ? element("strong", inline(bold)) : element("em", [slanted]));
     at = match.index + match[0].length;
   }

@@ -105,6 +105,9 @@ Drawn()`));
   await answered(3);
   await say(`<img src=x onerror="window.evil = 4"> **not** <script>window.evil = 5</script>`);
   await answered(4);
+  const script = the.page.locator(".answer").last();
+  assert.equal(await script.locator("li").count(), 4, "its questions, as a list");
+  assert.deepEqual(await script.locator("code").allTextContents(), ["OPENAI_API_KEY"]);
   assert.equal(await the.page.evaluate(() => globalThis.evil), undefined);
   assert.equal(await the.page.locator("#transcript :is(script, #evil, .message img)").count(), 0);
   // The frame's own policy has kept its scripts from running, which the browser reports.
