@@ -106,10 +106,14 @@ async fn the_page_passes_its_tests() {
     let gateway = Gateway::with_settings(backend, &settings, &flags.concat());
     let url = format!("http://{}", gateway.address);
     let port = embedder.to_string();
+    let starting = backend.flags().join(" ");
     let against = [
         ("CELLGATE_URL", url.as_str()),
         ("CELLGATE_TOKEN", gateway.token.as_str()),
         ("CELLGATE_EMBEDDER", port.as_str()),
+        // For the server of examples/chat, which starts gateways of its own.
+        ("CELLGATE_BINARY", env!("CARGO_BIN_EXE_cellgate")),
+        ("CELLGATE_TEST_ARGUMENTS", starting.as_str()),
     ];
     tokio::task::block_in_place(|| run_tests(&against));
     gateway.stop().await;

@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import WebSocket from "ws";
 import { Session } from "../dist/client/index.js";
 import { ConsolePage, startBrowser } from "./browser/console.mjs";
+import { installChat } from "./chatexample.mjs";
 
 const { CELLGATE_URL: url, CELLGATE_TOKEN: token } = process.env;
 if (!url || !token) throw new Error("CELLGATE_URL and CELLGATE_TOKEN name a gateway");
@@ -26,6 +27,32 @@ for done in range(101):
     time.sleep(0.08)`;
 const SMALL = `from PIL import Image
 Image.open("in.png").convert("RGB").quantize(192, dither=Image.Dither.NONE).save("out.png", optimize=True)`;
+
+/** Takes a picture of a page, and saves it small. */
+async function save(page, name) {
+  await session.files.put("in.png", await page.screenshot({ caret: "initial" }));
+  const made = await session.runCode(SMALL);
+  if (made.status !== "ok") throw new Error(`${made.status}: ${made.error?.value}`);
+  const bytes = Buffer.from(await (await session.files.get("out.png")).arrayBuffer());
+  await writeFile(fileURLToPath(new URL(`../../docs/screenshots/${name}`, import.meta.url)), bytes);
+  console.log(`${name}: ${bytes.length} bytes`);
+}
+
+/** The page of examples/chat, with its first question answered. */
+async function takeChat() {
+  const { startServer, GatewayKeeper, remove } = await installChat();
+  const server = await startServer({ gateway: new GatewayKeeper({ url, token }) });
+  const context = await browser.newContext({ colorScheme: "light", viewport: { width: 1200, height: 1225 } });
+  const page = await context.newPage();
+  await page.goto(server.url);
+  await page.locator("#suggestions button").first().click();
+  await page.locator(".answer[data-status=complete]").waitFor({ timeout: 60_000 });
+  await page.evaluate(() => { document.activeElement.blur(); scrollTo(0, 0); });
+  await save(page, "chat.png");
+  await context.close();
+  await server.close();
+  remove();
+}
 
 const browser = await startBrowser();
 const session = await Session.connect({ url, token, WebSocket: globalThis.WebSocket ?? WebSocket });
@@ -50,14 +77,10 @@ try {
     await console_.run(4, PROGRESS);
     await page.locator(".state", { hasText: "Running · 4 s" }).waitFor();
     await page.evaluate(() => scrollTo(0, 0));
-    await session.files.put("in.png", await page.screenshot({ caret: "initial" }));
-    const made = await session.runCode(SMALL);
-    if (made.status !== "ok") throw new Error(`${made.status}: ${made.error?.value}`);
-    const bytes = Buffer.from(await (await session.files.get("out.png")).arrayBuffer());
-    await writeFile(fileURLToPath(new URL(`../../docs/screenshots/console-${colorScheme}.png`, import.meta.url)), bytes);
-    console.log(`console-${colorScheme}.png: ${bytes.length} bytes`);
+    await save(page, `console-${colorScheme}.png`);
     await console_.close();
   }
+  await takeChat();
 } finally {
   await session.end();
   await browser.close();
