@@ -22,7 +22,7 @@ pub(crate) mod launch;
 pub(crate) mod privileges;
 
 /// Lowest number for descriptors the supervisor keeps: the runner's are 0 to 6.
-pub(crate) const FIRST_OWN_FD: c_int = 10;
+pub(crate) const FIRST_OWN_FD: c_int = 24;
 
 fn check(result: c_int) -> io::Result<c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }

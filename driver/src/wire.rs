@@ -66,7 +66,9 @@ pub mod kind {
 
     /// Supervisor to runner: no payload, two descriptors as ancillary data: the write ends that
     /// become fd 1 and fd 2 of the next cell. Stands before that cell's EXECUTE, mostly in the
-    /// same write; left out if the cell has the pipes of the one before it.
+    /// same write; left out if the cell has the pipes of the one before it. To a runner that cannot receive
+    /// descriptors, before each EXECUTE: u8, which of the pairs that it was started with (descriptors 8 and 9
+    /// are pair 0, 10 and 11 are pair 1, …) the next cell writes to.
     pub const PIPES: u8 = 0x10;
     /// Supervisor to runner: u32, how many frames with [`super::flag::SYNC`] were taken so far.
     pub const ACK: u8 = 0x11;

@@ -18,7 +18,7 @@ import time
 import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-SOURCES = os.path.join(ROOT, "driver", "runner")
+SOURCES = os.path.join(ROOT, "driver", "runner", "python")
 PYTHON = os.environ.get("CELLGATE_TEST_PYTHON") or (
     "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
 )

@@ -1,7 +1,7 @@
 //! The languages whose runners the supervisor carries inside itself: one row each, in a file of its
 //! own.
 //!
-//! To add one: a directory of sources that `build.rs` lists, `language/NAME.rs` with its row, and
+//! To add one: a directory of sources below `runner`, named in `build.rs`, `language/NAME.rs` with its row, and
 //! its name in [`LANGUAGES`]. What the gateway knows of the language is its row in `src/language`.
 //!
 //! ```text
@@ -13,22 +13,37 @@ use std::os::fd::OwnedFd;
 
 use crate::sys;
 
+mod javascript;
 mod python;
 
+include!(concat!(env!("OUT_DIR"), "/runners.rs"));
+
 /// Every language there is a runner for.
-const LANGUAGES: &[&Language] = &[&python::PYTHON];
+const LANGUAGES: &[&Language] = &[&python::PYTHON, &javascript::JAVASCRIPT];
+
+/// How the interpreter gets the pipes that its cells write to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CellPipes {
+    /// Each cell's own pair is sent to the runner, which puts it in the place of descriptors 1 and 2.
+    Sent,
+    /// The interpreter is started with [`super::pipes::FIXED_PAIRS`] pairs, and is told which of them each cell
+    /// writes to: its runner cannot receive descriptors.
+    Fixed,
+}
 
 /// How the runner of one language is started.
 pub(crate) struct Language {
     /// Its name in SETUP.
     name: &'static str,
     /// What the interpreter is given before the boot code, to execute that.
-    pub(crate) argument: &'static str,
+    pub(crate) arguments: &'static [&'static str],
     /// The code that the interpreter executes first; it reads the runner's modules from
     /// descriptor 5.
     pub(crate) boot: &'static str,
     /// Names and sources of the runner's modules.
     modules: &'static [(&'static str, &'static [u8])],
+    /// How it gets the pipes of its cells.
+    pub(crate) pipes: CellPipes,
 }
 
 impl Language {

@@ -1,0 +1,1 @@
+// What `node -e` is given.
