@@ -121,13 +121,19 @@ impl Pair {
 }
 
 /// All pipes of one runner.
-#[derive(Default)]
 pub(crate) struct Pipes {
+    /// The program whose runner it is.
+    program: u16,
     /// Oldest first.
     pairs: Vec<Pair>,
 }
 
 impl Pipes {
+    /// Those of a runner that has none yet.
+    pub(crate) fn of(program: u16) -> Pipes {
+        Pipes { program, pairs: Vec::new() }
+    }
+
     /// Ended cells whose pipes are kept open for children that outlive them.
     pub(crate) const MOST_LATE: usize = 32;
 
@@ -369,7 +375,7 @@ impl Pipes {
         if pair.late {
             flags |= flag::LATE;
         }
-        let header = Header { length: 0, kind: kind::OUTPUT, flags, cell };
+        let header = Header { length: 0, kind: kind::OUTPUT, flags, program: self.program, cell };
         let pull = link.pull(end.fd.as_fd(), most, header)?;
         if pull == Pull::Closed {
             pair.ends[stream as usize] = None;

@@ -114,8 +114,8 @@ impl StartError {
 }
 
 impl Runner {
-    /// Starts an interpreter.
-    pub(crate) fn start(setup: &Setup) -> Result<Runner, StartError> {
+    /// Starts the interpreter of a program.
+    pub(crate) fn start(program_number: u16, setup: &Setup) -> Result<Runner, StartError> {
         let failed = |what: &str, error: io::Error| {
             StartError::new(setup, format_args!("cannot {what}: {error}"))
         };
@@ -174,7 +174,7 @@ impl Runner {
             control: Channel::new(control),
             side: Channel::new(side),
             stacks,
-            pipes: Pipes::default(),
+            pipes: Pipes::of(program_number),
             cell_pipes: language.pipes,
             next_pipes: None,
             left_pipes_of: None,
@@ -246,7 +246,7 @@ impl Runner {
             Err(_) if self.pipes.drop_oldest_late().is_some() => Pair::new()?,
             Err(error) => return Err(error),
         };
-        let pipes = Header { length: 0, kind: kind::PIPES, flags: 0, cell: 0 }.encode();
+        let pipes = Header::new(kind::PIPES, 0, 0, &[]).encode();
         let [out, err] = &ends.0;
         self.control.send_with_fds(&pipes, [out.as_fd(), err.as_fd()], frame)?;
         self.pipes.begin(cell, pair, now);

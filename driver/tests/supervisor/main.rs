@@ -12,4 +12,5 @@ mod hygiene;
 mod interrupts;
 mod output;
 mod pressure;
+mod programs;
 mod questions;
