@@ -57,6 +57,7 @@ pub(crate) use link::{Link, LinkSource};
 pub(crate) use oom_score::OomScore;
 use pipes::Stream;
 use processes::Scope;
+pub(crate) use processes::descendants;
 use program::Program;
 use runner::Socket;
 use stage::Stage;

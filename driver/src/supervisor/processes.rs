@@ -131,6 +131,21 @@ pub(crate) fn of_program(all: &[Process], pid: i32) -> Vec<Process> {
     found
 }
 
+/// The processes that descend from `pid`.
+pub(crate) fn descendants(pid: i32) -> Vec<i32> {
+    let all = Scope::Namespace.list();
+    let mut found = vec![pid];
+    let mut known = 0;
+    while known < found.len() {
+        let parent = found[known];
+        found.extend(
+            all.iter().filter(|process| process.parent == parent).map(|process| process.pid),
+        );
+        known += 1;
+    }
+    found.split_off(1)
+}
+
 /// The most memory that a process had resident, and what it has now, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HighWater {

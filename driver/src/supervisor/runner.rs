@@ -27,12 +27,12 @@ use cellgate_driver::wire::{Header, Setup, kind};
 
 use super::fork_detector::ForkDetector;
 use super::frames::Channel;
-use super::language::{CellPipes, Language};
+use super::language::{CellPipes, Language, RunnerKind};
 use super::link::Link;
 use super::pipes::{Due, FIXED_PAIRS, Pair, Pipes, WriteEnds};
 use super::stage::{Dump, Stage};
 use crate::sys;
-use crate::sys::launch::{Launch, LaunchError, Step, launch};
+use crate::sys::launch::{Launch, LaunchError, Program, Step, launch};
 
 /// Questions a runner may have open at a time.
 pub(crate) const MOST_QUESTIONS: usize = 16;
@@ -153,13 +153,23 @@ impl Runner {
         ];
         descriptors.extend(fixed.iter().flat_map(|(_, ends)| ends.0.iter().map(OwnedFd::as_fd)));
 
+        let resolved = Setup { interpreter: program.clone(), ..setup.clone() };
         let texts =
             Texts::new(setup, program, language).map_err(|error| StartError::new(setup, error))?;
         let rlimits: Vec<_> = setup.rlimits.iter().map(|l| (l.resource, l.value)).collect();
+        let beside = || match language.runner {
+            RunnerKind::Beside(run) => run(&resolved),
+            RunnerKind::InInterpreter { .. } => 0,
+        };
         let pid = launch(&Launch {
-            program: &texts.program,
-            arguments: &texts.arguments,
-            environment: &texts.environment,
+            program: match &language.runner {
+                RunnerKind::InInterpreter { .. } => Program::File {
+                    path: &texts.program,
+                    arguments: &texts.arguments,
+                    environment: &texts.environment,
+                },
+                RunnerKind::Beside(_) => Program::Function(&beside),
+            },
             directory: &texts.directory,
             descriptors: &descriptors,
             rlimits: &rlimits,
@@ -341,11 +351,15 @@ impl Texts {
         let text = |text: &str| CString::new(text);
         Ok(Texts {
             program: text(&program)?,
-            arguments: std::iter::once(setup.interpreter.as_str())
-                .chain(language.arguments.iter().copied())
-                .chain([language.boot])
-                .map(CString::new)
-                .collect::<Result<_, _>>()?,
+            arguments: match language.runner {
+                RunnerKind::InInterpreter { arguments, boot, .. } => [setup.interpreter.as_str()]
+                    .into_iter()
+                    .chain(arguments.iter().copied())
+                    .chain([boot])
+                    .map(CString::new)
+                    .collect::<Result<_, _>>()?,
+                RunnerKind::Beside(_) => Vec::new(),
+            },
             environment: setup.env.iter().cloned().map(CString::new).collect::<Result<_, _>>()?,
             directory: text(&setup.workdir)?,
         })

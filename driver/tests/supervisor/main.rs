@@ -4,6 +4,7 @@
 // Helpers of tests stop a test by panicking, as the tests do.
 #![allow(clippy::unwrap_used)]
 
+mod bash;
 mod endings;
 mod files;
 mod harness;
