@@ -46,8 +46,8 @@ const CODE: i32 = 25;
 /// Begins a line that says how a cell ended, which no other line on that descriptor begins with by chance.
 const REPORT: &str = "\u{1}cell ";
 
-/// An interrupt may be lost: on a command that bash was just starting, or with the command that reports, if bash was
-/// reading that. After so long, both are given once more; the report then after twice as long each time.
+/// An interrupt may be lost: on a command that bash was just starting, or with the command that runs or reports the cell,
+/// if bash was reading that. After so long, both are given once more; the report then after twice as long each time.
 const AGAIN: Duration = Duration::from_millis(250);
 
 /// Exit codes of this process, from sysexits.h and the shell's own.
@@ -63,8 +63,6 @@ struct Running {
 
 /// An interrupt of the running cell.
 struct Interrupted {
-    /// The processes that ran then: those that still do at `again_at` are interrupted once more.
-    processes: Vec<i32>,
     again_at: Instant,
     waited: Duration,
 }
@@ -215,6 +213,12 @@ impl<'a> Runner<'a> {
             let wait = again_at.map(|at| at.saturating_duration_since(Instant::now()));
             sys::poll(&mut polled, wait)?;
             let ready = polled.map(|fd| fd.revents != 0);
+            // Before signals: an interrupt comes after its cell.
+            for (at, ready) in ready[..2].iter().enumerate() {
+                if *ready && !self.read_frames(at)? {
+                    return Ok(End::Closed);
+                }
+            }
             if ready[3]
                 && let Some(status) = self.take_signals()?
             {
@@ -222,11 +226,6 @@ impl<'a> Runner<'a> {
             }
             if ready[2] {
                 self.read_reports()?;
-            }
-            for (at, ready) in ready[..2].iter().enumerate() {
-                if *ready && !self.read_frames(at)? {
-                    return Ok(End::Closed);
-                }
             }
             self.repeat_interrupt()?;
         }
@@ -247,18 +246,22 @@ impl<'a> Runner<'a> {
     }
 
     fn note_interrupt(&mut self) {
-        let mut word = [0; 4];
+        let meant = self.interrupted_cell();
         let Some(running) = &mut self.running else { return };
         // Where it cannot be read the signal is taken for the cell's.
-        let read = self.interrupted.read_exact_at(&mut word, 0);
-        if read.is_ok() && u32::from_le_bytes(word) != running.number {
+        if meant.is_some_and(|meant| meant != running.number) {
             return;
         }
-        running.interrupted.get_or_insert_with(|| Interrupted {
-            processes: supervisor::descendants(self.bash.id() as i32),
-            again_at: Instant::now() + AGAIN,
-            waited: AGAIN,
-        });
+        running
+            .interrupted
+            .get_or_insert_with(|| Interrupted { again_at: Instant::now() + AGAIN, waited: AGAIN });
+    }
+
+    /// The cell that the newest interrupt was meant for.
+    fn interrupted_cell(&self) -> Option<u32> {
+        let mut word = [0; 4];
+        self.interrupted.read_exact_at(&mut word, 0).ok()?;
+        Some(u32::from_le_bytes(word))
     }
 
     fn repeat_interrupt(&mut self) -> io::Result<()> {
@@ -267,10 +270,12 @@ impl<'a> Runner<'a> {
         if interrupted.again_at > Instant::now() {
             return Ok(());
         }
-        // A command of the cell's own trap is no older than the interrupt, and not hit by this.
-        for pid in interrupted.processes.drain(..) {
-            // It may be gone.
-            let _ = sys::kill(pid, libc::SIGINT);
+        if interrupted.waited == AGAIN {
+            let bash = self.bash.id() as i32;
+            for pid in supervisor::descendants(bash).into_iter().chain([bash]) {
+                // It may be gone.
+                let _ = sys::kill(pid, libc::SIGINT);
+            }
         }
         interrupted.waited *= 2;
         interrupted.again_at = Instant::now() + interrupted.waited;
@@ -358,7 +363,9 @@ impl<'a> Runner<'a> {
         let Some(running) = self.running.take() else { return Ok(()) };
         self.status = status;
         let mut frames = Vec::new();
-        let outcome = match running.interrupted.is_some() && status != 0 {
+        // The signal itself may still be on its way to this process.
+        let interrupted = running.interrupted.is_some() || self.interrupted_cell() == Some(number);
+        let outcome = match interrupted && status != 0 {
             true => Outcome::Interrupted,
             false => Outcome::Ok,
         };
