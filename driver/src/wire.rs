@@ -92,8 +92,8 @@ pub mod kind {
     pub const OUTPUT: u8 = 0x83;
     /// A rich event of a cell. JSON with `type` `result`, `display`, `clear_output`,
     /// `input_request`, `error`, `comm_open`, `comm_msg` or `comm_close` and that event's fields,
-    /// without `id`, `seq` and `ts`; or `user_expressions` with `values`, before the DONE of a cell
-    /// that ends ok. Cell 0: of code that runs in the background while no cell
+    /// without `id`, `seq` and `ts`; or, before the DONE of its cell, `user_expressions` with `values` (one that ends
+    /// ok), and `detail` with `text`, what there is to say of its end. Cell 0: of code that runs in the background while no cell
     /// does; only messages on comms are so.
     pub const MESSAGE: u8 = 0x84;
     /// The cell ended and the runner lives: [`super::Done`]. From the runner: the outcome, and a 1
