@@ -6,7 +6,8 @@ use super::{CellPipes, JAVASCRIPT_BOOT, JAVASCRIPT_MODULES, Language, RunnerKind
 pub(super) const JAVASCRIPT: Language = Language {
     name: "javascript",
     runner: RunnerKind::InInterpreter {
-        arguments: &["--input-type=commonjs", "-e"],
+        // The internals hold a parser, which finds `import` in cells.
+        arguments: &["--expose-internals", "--input-type=commonjs", "-e"],
         boot: JAVASCRIPT_BOOT,
         modules: JAVASCRIPT_MODULES,
     },
