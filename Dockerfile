@@ -1,6 +1,7 @@
-# Two images in one file.
+# Three images in one file.
 #
 #   docker build --target python  -t cellgate-python .      what a session of the template `python` runs in
+#   docker build --target javascript -t cellgate-javascript .   the same of a template of JavaScript
 #   docker build --target gateway -t cellgate .             the gateway, built from source
 #
 # BASE, RUST and NODE are given as arguments where images come from a mirror or are made by hand, as
@@ -59,6 +60,12 @@ ENTRYPOINT ["/usr/local/bin/cellgate"]
 CMD ["serve"]
 
 FROM ${NODE} AS node
+
+# What a session of a template with `language = "javascript"` runs in. Any image with a Node 20 or newer works.
+FROM node AS javascript
+WORKDIR /work
+USER 1000:1000
+CMD ["node"]
 
 FROM ${RUST} AS build
 # Where Node's images have it; the console is built with it.

@@ -178,8 +178,9 @@ struct Loading {
 
 impl Loading {
     /// Applies one layer over those below it.
-    fn layer(&mut self, values: Vec<(&'static Setting, Raw, Source)>, base: &Path) {
+    fn layer(&mut self, mut values: Vec<(&'static Setting, Raw, Source)>, base: &Path) {
         let mut access = Vec::new();
+        values.sort_by_key(|(setting, ..)| setting.key != settings::LANGUAGE);
         for (setting, raw, source) in values {
             let config = &mut self.loaded.config;
             let set = match &setting.scope {
@@ -222,8 +223,9 @@ impl Loading {
     }
 
     /// Makes the templates of the file, each from the default one and what it says itself.
-    fn templates(&mut self, names: Vec<String>, entries: Vec<file::Entry>, base: &Path) {
+    fn templates(&mut self, names: Vec<String>, mut entries: Vec<file::Entry>, base: &Path) {
         let first = self.loaded.config.templates.len();
+        entries.sort_by_key(|entry| entry.setting.key != settings::LANGUAGE);
         for name in names {
             let mut template = self.loaded.config.templates[0].clone();
             template.name = name;

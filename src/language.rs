@@ -5,14 +5,39 @@
 //! it in [`LANGUAGES`], and give the driver its runner (`driver/src/supervisor/language.rs`).
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
+mod javascript;
 mod python;
 
 /// Every language, the default first.
-pub const LANGUAGES: &[&Language] = &[DEFAULT];
+pub const LANGUAGES: &[&Language] = &[DEFAULT, JAVASCRIPT];
+
+/// The names of all, in the same order.
+pub const NAMES: &[&str; 2] = &[DEFAULT.name, JAVASCRIPT.name];
 
 /// The language of templates that name none.
 pub const DEFAULT: &Language = &python::PYTHON;
+
+/// JavaScript, on Node.
+pub const JAVASCRIPT: &Language = &javascript::JAVASCRIPT;
+
+/// The interpreters that a template names, one for each language. `None`: the language's usual one.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Interpreters {
+    /// That of Python, as of a virtual environment.
+    pub python: Option<PathBuf>,
+    /// That of JavaScript.
+    pub node: Option<PathBuf>,
+}
+
+impl Interpreters {
+    /// The one of this language.
+    pub fn of(&self, language: &Language) -> Option<&Path> {
+        let found = if language == JAVASCRIPT { &self.node } else { &self.python };
+        found.as_deref()
+    }
+}
 
 /// The variable in which a runner finds the setting `shell` of its template.
 pub const SHELL_VARIABLE: &str = "CELLGATE_SHELL";
@@ -23,6 +48,8 @@ pub struct Language {
     pub name: &'static str,
     /// Its name in messages: `Python`.
     pub title: &'static str,
+    /// What the names of its files end with, without the dot.
+    pub extensions: &'static [&'static str],
     /// The oldest version that its runner supports: major and minor.
     pub oldest: (u32, u32),
     /// How its interpreter is found on the host, for the local backend.
@@ -66,6 +93,12 @@ pub struct Host {
 }
 
 impl Language {
+    /// The language that a file of this name is written in, by what the name ends with.
+    pub fn of_file(file: &Path) -> Option<&'static Language> {
+        let extension = file.extension()?.to_str()?;
+        LANGUAGES.iter().copied().find(|language| language.extensions.contains(&extension))
+    }
+
     /// What the operator can name as its interpreter: `Python 3.9 or newer`.
     pub fn wanted(&self) -> String {
         format!("{} {}.{} or newer", self.title, self.oldest.0, self.oldest.1)
@@ -94,6 +127,7 @@ mod tests {
     fn every_row_has_a_name_of_its_own_and_absolute_paths() {
         let names: BTreeSet<&str> = LANGUAGES.iter().map(|language| language.name).collect();
         assert_eq!(names.len(), LANGUAGES.len());
+        assert_eq!(names.len(), NAMES.len());
         for language in LANGUAGES {
             let host = &language.host;
             assert!(host.usual_paths.iter().all(|path| path.starts_with('/')), "{language:?}");

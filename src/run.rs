@@ -10,6 +10,8 @@ use tokio::io::{AsyncBufReadExt, BufReader, Stdin};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::Config;
+use crate::config::DEFAULT_TEMPLATE;
+use crate::language::Language;
 use crate::metrics::Metrics;
 use crate::protocol::client::{ClientMessage, Execute, Program};
 use crate::protocol::event::{CellStatus, Event, plain_text};
@@ -41,6 +43,14 @@ pub async fn run(
             return Ok(ExitCode::from(NO_FILE));
         }
     };
+    // The default template executes what the file is; any other one is what was asked for.
+    let default = config
+        .templates
+        .iter_mut()
+        .find(|one| one.name == template && template == DEFAULT_TEMPLATE);
+    if let (Some(default), Some(language)) = (default, Language::of_file(file)) {
+        default.set_language(language);
+    }
     // One sandbox is all that is wanted.
     config.templates.iter_mut().for_each(|template| template.pool = PoolSize::OFF);
     let registry_config = config.registry();

@@ -183,7 +183,7 @@ pub fn files(loaded: &Loaded) -> Vec<Problem> {
                 problems.push(problem);
             }
         };
-        match (&template.root, &template.interpreter) {
+        match (&template.root, template.interpreter()) {
             // Its interpreter is a path inside of it, which the backend looks for.
             (Some(root), _) => check("root", no_directory(root)),
             (None, Some(path)) => {

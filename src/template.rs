@@ -1,9 +1,9 @@
 //! Templates: the language of a sandbox, where its interpreter comes from, and its limits.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::language::{self, Language};
+use crate::language::{self, Interpreters, Language};
 
 /// A named recipe for sandboxes. Read from the settings once and never changed.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,14 +12,13 @@ pub struct Template {
     pub name: String,
     /// The language of its cells.
     pub language: &'static Language,
-    /// Interpreter for the local backend, as that of a virtual environment; in an image its
-    /// command. `None`: the language's usual one.
-    pub interpreter: Option<PathBuf>,
+    /// Interpreters for the local backend, by their language; in an image its command.
+    pub interpreters: Interpreters,
     /// A directory tree the local backend uses instead of the host's system directories.
     pub root: Option<PathBuf>,
     /// Image for the Docker backend.
     pub image: String,
-    /// What executes cells: one of [`Language::shells`], or nothing if there are none.
+    /// What executes cells: one of [`Language::shells`]. Means nothing where the language has none.
     pub shell: Option<&'static str>,
     /// Variables added to the runner's environment.
     pub env: Vec<(String, String)>,
@@ -35,13 +34,27 @@ impl Template {
         Template {
             name: name.into(),
             language,
-            interpreter: None,
+            interpreters: Interpreters::default(),
             root: None,
             image: language.image.to_owned(),
             shell: language.shells.first().copied(),
             env: Vec::new(),
             limits: Limits::of(language),
             pool: PoolSize::default(),
+        }
+    }
+
+    /// The interpreter that it names for its language. `None`: the language's usual one.
+    pub fn interpreter(&self) -> Option<&Path> {
+        self.interpreters.of(self.language)
+    }
+
+    /// Makes it one of another language, with that language's image and memory. Nothing changes if it is one already.
+    pub fn set_language(&mut self, language: &'static Language) {
+        if self.language != language {
+            self.language = language;
+            self.image = language.image.to_owned();
+            self.limits.memory_bytes = language.memory_bytes;
         }
     }
 }

@@ -168,9 +168,9 @@ fn relative_paths_start_where_they_are_written() {
     let loaded = stage.good();
     let python = loaded.config.template("python").unwrap();
     assert_eq!(python.root.as_deref(), Some(stage.path("etc/tree").as_path()));
-    assert_eq!(python.interpreter.as_deref(), Some(stage.path("py").as_path()));
+    assert_eq!(python.interpreter(), Some(stage.path("py").as_path()));
     let other = loaded.config.template("t").unwrap();
-    assert_eq!(other.interpreter.as_deref(), Some(stage.path("etc/p").as_path()));
+    assert_eq!(other.interpreter(), Some(stage.path("etc/p").as_path()));
 }
 
 #[test]
@@ -220,6 +220,34 @@ fn templates_take_from_the_default_one_what_they_do_not_say() {
         assert_eq!(template(name).env, [("A".to_owned(), "1".to_owned())], "{name}");
     }
     assert_eq!(loaded.source("templates.data.image").to_string(), "cellgate.toml:7");
+}
+
+#[test]
+fn a_template_of_another_language_takes_that_languages_defaults() {
+    let text = "image = 'mine'\nnode = '/n/node'\npython = '/p/python'\nlimits.memory = '1GiB'\nlimits.cpus = 2\n\
+                [templates.plain]\nlanguage = 'javascript'\n\
+                [templates.own]\nimage = 'own'\nlimits.memory = '2GiB'\nlanguage = 'javascript'\n\
+                [templates.same]\nlanguage = 'python'\n";
+    let loaded = Stage::new().toml(text).good();
+    let template = |name: &str| loaded.config.template(name).unwrap();
+    let plain = template("plain");
+    assert_eq!(plain.language.name, "javascript");
+    assert_eq!(plain.image, "cellgate-javascript");
+    assert_eq!(plain.limits.memory_bytes, plain.language.memory_bytes);
+    assert_eq!(plain.limits.cpu_millis, 2000); // no matter of the language
+    assert_eq!(plain.interpreter(), Some(Path::new("/n/node")));
+    let own = template("own");
+    assert_eq!((own.image.as_str(), own.limits.memory_bytes), ("own", 2 << 30));
+    let same = template("same");
+    assert_eq!((same.image.as_str(), same.limits.memory_bytes), ("mine", 1 << 30));
+    assert_eq!(same.interpreter(), Some(Path::new("/p/python")));
+    let told = Stage::new().flags(&["--image", "x", "--language", "javascript"]).good();
+    assert_eq!(told.config.template("python").unwrap().image, "x");
+    assert_eq!(
+        Stage::new().toml("language = 'cobol'\n").wrong().len(),
+        1,
+        "a language that there is no runner for"
+    );
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use cellgate_driver::wire::files::{FileAnswer, FileCommand};
 use cellgate_driver::wire::{
-    Done, Exited, HEADER_BYTES, Header, Setup, Usage, append_message, flag, kind,
+    Done, Exited, HEADER_BYTES, Header, Setup, Usage, append_message_of, flag, kind,
 };
 
 #[derive(serde::Deserialize)]
@@ -15,6 +15,9 @@ struct Case {
     name: String,
     kind: u8,
     flags: u8,
+    /// Program 0 is left out.
+    #[serde(default)]
+    program: u16,
     cell: u32,
     payload_hex: String,
     frame_hex: String,
@@ -33,14 +36,14 @@ fn bytes(hex: &str) -> Vec<u8> {
 fn frames_are_written_and_read_as_the_golden_file_says() {
     for case in golden() {
         let (payload, frame) = (bytes(&case.payload_hex), bytes(&case.frame_hex));
-        let header = Header::new(case.kind, case.flags, case.cell, &payload);
+        let header = Header::new(case.kind, case.flags, case.cell, &payload).of(case.program);
         let mut written = header.encode().to_vec();
         written.extend_from_slice(&payload);
         assert_eq!(written, frame, "{}", case.name);
         let head = frame.first_chunk::<HEADER_BYTES>().unwrap();
         assert_eq!(Header::decode(head), Ok(header), "{}", case.name);
         let mut message = Vec::new();
-        append_message(&mut message, case.kind, case.flags, case.cell, &payload);
+        append_message_of(&mut message, case.program, case.kind, case.flags, case.cell, &payload);
         assert_eq!(message, frame, "{}", case.name);
     }
 }
@@ -51,7 +54,7 @@ fn payloads_with_a_layout_are_read_and_written_back_the_same() {
     for case in golden() {
         let payload = bytes(&case.payload_hex);
         let again = match case.kind {
-            kind::SETUP => Setup::decode(&payload).unwrap().encode(),
+            kind::SETUP | kind::OPEN => Setup::decode(&payload).unwrap().encode(),
             kind::EXITED => Exited::decode(&payload).unwrap().encode(),
             kind::USAGE => Usage::decode(&payload).unwrap().encode(),
             kind::DONE if payload.len() > 1 => Done::decode(&payload).unwrap().encode(),
@@ -76,6 +79,7 @@ fn payloads_with_a_layout_are_read_and_written_back_the_same() {
     }
     let layouts = BTreeSet::from([
         kind::SETUP,
+        kind::OPEN,
         kind::EXITED,
         kind::USAGE,
         kind::DONE,
@@ -97,6 +101,8 @@ fn every_kind_and_every_flag_is_in_the_golden_file() {
         kind::REQUEST,
         kind::PING,
         kind::FILE,
+        kind::OPEN,
+        kind::CLOSE,
         kind::PIPES,
         kind::ACK,
         kind::HELLO,

@@ -8,6 +8,7 @@
 use std::env;
 use std::process::ExitCode;
 
+mod bash_runner;
 mod jail;
 mod janitor;
 mod supervisor;

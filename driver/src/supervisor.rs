@@ -42,6 +42,7 @@ mod link;
 mod oom_score;
 mod pipes;
 mod processes;
+mod program;
 mod relay;
 mod runner;
 mod shared_memory;
@@ -51,13 +52,14 @@ mod usage;
 use cell::Cell;
 use clock::earliest;
 use commands::SetupReader;
-use ending::Absence;
 use files::Files;
 pub(crate) use link::{Link, LinkSource};
 pub(crate) use oom_score::OomScore;
 use pipes::Stream;
 use processes::Scope;
-use runner::{Runner, Socket};
+pub(crate) use processes::descendants;
+use program::Program;
+use runner::Socket;
 use stage::Stage;
 use usage::Meter;
 pub(crate) use usage::{Cgroups, inherited};
@@ -158,18 +160,18 @@ enum Event {
     LinkWritable,
     /// A child died, or the supervisor is to end.
     Signal,
-    /// The runner wrote a frame.
-    Socket(Socket),
-    /// The runner reads again.
-    SocketWritable(Socket),
-    /// The interpreter wrote its stacks.
-    Stacks,
-    /// A cell wrote output.
-    Output(u32, Stream),
+    /// A program's runner wrote a frame. Programs stand by their place in the list.
+    Socket(usize, Socket),
+    /// It reads again.
+    SocketWritable(usize, Socket),
+    /// Its interpreter wrote its stacks.
+    Stacks(usize),
+    /// A cell of it wrote output.
+    Output(usize, u32, Stream),
 }
 
-/// A frame of the supervisor's own that has to wait for the link: kind, flags, cell, payload.
-type OwedFrame = (u8, u8, u32, Vec<u8>);
+/// A frame of the supervisor's own that has to wait for the link: program, kind, flags, cell, payload.
+type OwedFrame = (u16, u8, u8, u32, Vec<u8>);
 
 /// Everything the loop works on.
 struct Supervisor {
@@ -180,21 +182,14 @@ struct Supervisor {
     score: io::Result<OomScore>,
     setup: Setup,
     watch: Watch,
-    runner: Option<Runner>,
-    /// Why there is no runner, when there is none.
-    absence: Absence,
-    /// The cell that runs, from the first fragment of its EXECUTE on.
-    cell: Option<Cell>,
-    /// The newest cell that ended.
-    last_cell: u32,
-    incoming: Incoming,
+    /// The first is program 0, which is always there.
+    programs: Vec<Program>,
+    /// The program whose OPEN is not whole, and what has come of it.
+    opening: Option<u16>,
+    open_payload: Vec<u8>,
     files: Files,
     /// Frames that must not be lost, in order; bounded by [`Supervisor::is_paused`].
     owed: VecDeque<OwedFrame>,
-    /// Pipes found ready in this turn.
-    ready_pipes: Vec<(u32, Stream)>,
-    /// Since when a queue to the runner is over its level.
-    full_since: Option<Instant>,
 }
 
 /// What the loop waits for.
@@ -204,17 +199,6 @@ struct Poller {
     polled: Vec<libc::pollfd>,
     /// What was ready in this turn.
     events: Vec<Event>,
-}
-
-/// Commands of which more fragments are to come.
-#[derive(Default)]
-struct Incoming {
-    /// The cell whose EXECUTE is not whole.
-    receiving: Option<u32>,
-    /// The ended cell whose EXECUTE is not whole.
-    discarding: Option<u32>,
-    /// The question that is not whole, and where it goes; nowhere if refused.
-    asking: Option<(u32, Option<Socket>)>,
 }
 
 /// How the memory of the sandbox is measured.
@@ -251,21 +235,18 @@ impl Supervisor {
             score,
             setup: Setup::default(),
             watch: Watch { meter: Meter::new(scope, &Cgroups::default(), "/"), due: None },
-            runner: None,
-            absence: Absence::default(),
-            cell: None,
-            last_cell: 0,
-            incoming: Incoming::default(),
+            programs: Vec::new(),
+            opening: None,
+            open_payload: Vec::new(),
             files: Files::default(),
             owed: VecDeque::new(),
-            ready_pipes: Vec::new(),
-            full_since: None,
         };
         supervisor.setup = supervisor.await_setup()?;
         supervisor.watch.meter = Meter::new(scope, cgroups, &supervisor.setup.workdir);
         let now = Instant::now();
         supervisor.watch.due = supervisor.setup.watch_memory.then_some(now);
-        supervisor.start_runner(now);
+        supervisor.programs.push(Program::new(0, supervisor.setup.clone()));
+        supervisor.start_runner(0, now);
         supervisor.pump(now)?;
         Ok(supervisor)
     }
@@ -299,10 +280,12 @@ impl Supervisor {
                     Event::Link => self.read_link()?,
                     Event::LinkWritable => self.link.flush()?,
                     Event::Signal => self.take_signals(now)?,
-                    Event::Socket(socket) => self.read_socket(socket),
-                    Event::SocketWritable(socket) => self.flush_to_runner(socket),
-                    Event::Stacks => self.take_stacks(now),
-                    Event::Output(cell, stream) => self.ready_pipes.push((cell, stream)),
+                    Event::Socket(at, socket) => self.read_socket(at, socket),
+                    Event::SocketWritable(at, socket) => self.flush_to_runner(at, socket),
+                    Event::Stacks(at) => self.take_stacks(at, now),
+                    Event::Output(at, cell, stream) => {
+                        self.programs[at].ready_pipes.push((cell, stream));
+                    }
                 }
             }
             self.poller.events = events;
@@ -334,7 +317,8 @@ impl Supervisor {
         }
         wait_for(self.poller.signals.as_fd(), libc::POLLIN, Event::Signal);
         let mut deadline = self.deadline(now);
-        if let Some(runner) = &self.runner {
+        for (at, program) in self.programs.iter().enumerate() {
+            let Some(runner) = &program.runner else { continue };
             for (socket, channel) in
                 [(Socket::Control, &runner.control), (Socket::Side, &runner.side)]
             {
@@ -342,18 +326,18 @@ impl Supervisor {
                     continue;
                 }
                 if !blocked && channel.reader.has_room() {
-                    wait_for(channel.socket(), libc::POLLIN, Event::Socket(socket));
+                    wait_for(channel.socket(), libc::POLLIN, Event::Socket(at, socket));
                 }
                 if channel.queued() > 0 {
-                    wait_for(channel.socket(), libc::POLLOUT, Event::SocketWritable(socket));
+                    wait_for(channel.socket(), libc::POLLOUT, Event::SocketWritable(at, socket));
                 }
             }
             if let Stage::Dumping(_) = runner.stage {
-                wait_for(runner.stacks(), libc::POLLIN, Event::Stacks);
+                wait_for(runner.stacks(), libc::POLLIN, Event::Stacks(at));
             }
             if !blocked {
                 let output = |cell, stream, fd: BorrowedFd<'_>| {
-                    wait_for(fd, libc::POLLIN, Event::Output(cell, stream));
+                    wait_for(fd, libc::POLLIN, Event::Output(at, cell, stream));
                 };
                 deadline = earliest(deadline, runner.pipes.waiting(now, output));
             }
@@ -365,7 +349,8 @@ impl Supervisor {
             false => deadline.map(|deadline| deadline.saturating_duration_since(now)),
         };
         // The end of a short cell comes sooner than sleeping and waking takes.
-        let eager_until = self.cell.as_ref().map(Cell::eager_until).filter(|_| !left_over);
+        let cells = self.programs.iter().filter_map(|program| program.cell.as_ref());
+        let eager_until = cells.map(Cell::eager_until).max().filter(|_| !left_over);
         let found = eager_until.map(|until| sys::poll_until(&mut polled, until)).unwrap_or(Ok(0));
         let waited = match found {
             Ok(0) => sys::poll(&mut polled, timeout),
@@ -387,14 +372,22 @@ impl Supervisor {
     fn pump(&mut self, now: Instant) -> Result<(), End> {
         self.put_owed()?;
         self.files.put_chunks(&mut self.link)?;
-        // A message from one socket may hold back the other's until it is complete.
-        for socket in [Socket::Control, Socket::Side, Socket::Control] {
-            self.relay(socket, now)?;
+        let mut at = 0;
+        while at < self.programs.len() {
+            // A message from one socket may hold back the other's until it is complete.
+            for socket in [Socket::Control, Socket::Side, Socket::Control] {
+                self.relay(at, socket, now)?;
+            }
+            self.carry_output(at, now)?;
+            let number = self.programs[at].number;
+            self.settle_ending(at, now)?;
+            // One that was closed may be gone now.
+            if self.programs.get(at).is_some_and(|program| program.number == number) {
+                at += 1;
+            }
         }
-        self.carry_output(now)?;
-        self.settle_ending(now)?;
         self.put_owed()?;
-        if let Some(runner) = &mut self.runner {
+        for runner in self.programs.iter_mut().filter_map(|program| program.runner.as_mut()) {
             runner.send_due_ack();
         }
         if !self.link.is_blocked() {
@@ -404,37 +397,39 @@ impl Supervisor {
     }
 
     fn put_owed(&mut self) -> Result<(), End> {
-        while let Some((_, _, _, payload)) = self.owed.front() {
+        while let Some((.., payload)) = self.owed.front() {
             if !self.link.make_room(payload.len())? {
                 return Ok(());
             }
-            if let Some((kind, flags, cell, payload)) = self.owed.pop_front() {
-                self.link.put(kind, flags, cell, &payload);
+            if let Some((program, kind, flags, cell, payload)) = self.owed.pop_front() {
+                self.link.put_of(program, kind, flags, cell, &payload);
             }
         }
         Ok(())
     }
 
-    fn carry_output(&mut self, now: Instant) -> Result<(), End> {
-        for (number, stream) in std::mem::take(&mut self.ready_pipes) {
-            let Some(runner) = &mut self.runner else { break };
+    fn carry_output(&mut self, at: usize, now: Instant) -> Result<(), End> {
+        let Program { runner, cell, ready_pipes, .. } = &mut self.programs[at];
+        for (number, stream) in ready_pipes.drain(..) {
+            let Some(runner) = runner else { break };
             // A drain in progress knows better how far this cell's pipes may be read.
             if self.link.is_blocked() || runner.gate.is_some() {
                 break;
             }
             let bytes = runner.pipes.carry(number, stream, &mut self.link, now)?;
-            if let Some(cell) = self.cell.as_mut().filter(|cell| cell.number == number) {
+            if let Some(cell) = cell.as_mut().filter(|cell| cell.number == number) {
                 cell.output_bytes += bytes as u64;
             }
         }
         Ok(())
     }
 
-    fn flush_to_runner(&mut self, socket: Socket) {
-        if let Some(runner) = &mut self.runner
+    fn flush_to_runner(&mut self, at: usize, socket: Socket) {
+        let Program { runner, full_since, .. } = &mut self.programs[at];
+        if let Some(runner) = runner
             && runner.channel(socket).flush()
         {
-            self.full_since = None;
+            *full_since = None;
         }
     }
 
@@ -455,8 +450,8 @@ impl Supervisor {
         if died { self.reap(now) } else { Ok(()) }
     }
 
-    fn take_stacks(&mut self, now: Instant) {
-        let Some(runner) = &mut self.runner else { return };
+    fn take_stacks(&mut self, at: usize, now: Instant) {
+        let Some(runner) = &mut self.programs[at].runner else { return };
         let Stage::Dumping(dump) = &mut runner.stage else { return };
         let mut bytes = [0; DUMP_BYTES];
         let Ok(count @ 1..) = sys::read(runner.stacks.as_fd(), &mut bytes) else {

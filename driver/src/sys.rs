@@ -22,7 +22,7 @@ pub(crate) mod launch;
 pub(crate) mod privileges;
 
 /// Lowest number for descriptors the supervisor keeps: the runner's are 0 to 6.
-pub(crate) const FIRST_OWN_FD: c_int = 10;
+pub(crate) const FIRST_OWN_FD: c_int = 24;
 
 fn check(result: c_int) -> io::Result<c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
@@ -165,6 +165,26 @@ pub(crate) fn replace(fd: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
     // SAFETY: no pointers; what stood at `number` is closed on purpose.
     check(unsafe { libc::dup3(fd.as_raw_fd(), number, libc::O_CLOEXEC) })?;
     Ok(())
+}
+
+/// Lets descriptor `number` stand for the same open file as `fd`, in programs that are executed too.
+pub(crate) fn inheritable(fd: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
+    // SAFETY: no pointers; what stood at `number` is closed on purpose.
+    check(unsafe { libc::dup2(fd.as_raw_fd(), number) })?;
+    Ok(())
+}
+
+/// Ends this process as a signal would that it does not handle.
+pub(crate) fn end_by_signal(signal: c_int) -> ! {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: sigemptyset fills the set before it is used; the calls take numbers else.
+    unsafe {
+        libc::signal(signal, libc::SIG_DFL);
+        libc::sigemptyset(set.as_mut_ptr());
+        libc::sigprocmask(libc::SIG_SETMASK, set.as_ptr(), ptr::null_mut());
+        libc::raise(signal);
+        libc::_exit(128 + signal)
+    }
 }
 
 /// Sends two pieces as one, with two descriptors. What it sends is at least the first piece, as

@@ -5,18 +5,22 @@
 //!
 //! ```text
 //! frame   = header payload
-//! header  = length u32 · kind u8 · flags u8 · zero u16 · cell u32        (12 bytes, little endian)
+//! header  = length u32 · kind u8 · flags u8 · program u16 · cell u32     (12 bytes, little endian)
 //! payload = `length` bytes, at most MAX_PAYLOAD
-//! message = frame{MORE}* frame          same kind and cell; payloads are joined
+//! message = frame{MORE}* frame          same kind, program and cell; payloads are joined
 //! ```
 //!
-//! Between two fragments of a message may stand what the supervisor says by itself in one frame:
-//! OUTPUT, USAGE, PONG, LOG, FILE_ANSWER, a busy REPLY. Two messages in fragments never interleave.
+//! A *program* is an interpreter that the supervisor runs; its number is the gateway's. Program 0 is started with
+//! SETUP, others with OPEN. Between supervisor and runner the program is 0: a runner serves one.
+//!
+//! Between two fragments of a message may stand what the supervisor says by itself in one frame (OUTPUT, USAGE,
+//! PONG, LOG, FILE_ANSWER, a busy REPLY), and frames of other programs. Two messages of one program in fragments
+//! never interleave.
 //! EXITED voids the message it cuts off. A frame that breaks a rule of this file ends the link:
 //! its sender is either broken or hostile.
 //!
 //! ```text
-//! gateway ─► supervisor   SETUP EXECUTE INTERRUPT INPUT RESTART REQUEST PING FILE
+//! gateway ─► supervisor   SETUP OPEN CLOSE EXECUTE INTERRUPT INPUT RESTART REQUEST PING FILE
 //! gateway ◄─ supervisor   HELLO READY OUTPUT MESSAGE DONE EXITED USAGE REPLY PONG LOG FILE_ANSWER
 //! supervisor ─► runner    EXECUTE INPUT REQUEST PIPES ACK
 //! supervisor ◄─ runner    READY MESSAGE DONE REPLY SYNC
@@ -32,7 +36,7 @@ pub use reader::FrameReader;
 pub use setup::{Rlimit, Setup};
 
 /// Version of everything in this file; carried by [`kind::HELLO`] and [`kind::SETUP`].
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// Length of every header.
 pub const HEADER_BYTES: usize = 12;
@@ -53,7 +57,7 @@ pub mod kind {
     pub const INTERRUPT: u8 = 0x03;
     /// Answer to an `input_request`. JSON: `{"text"}` or `{"eof": true}`.
     pub const INPUT: u8 = 0x04;
-    /// Kill everything in the sandbox but the supervisor, start a fresh runner.
+    /// Kill the program's processes, all in the sandbox if it is the only program, and start a fresh runner.
     pub const RESTART: u8 = 0x05;
     /// A question to the runner; `cell` is the number of the request, not of a cell. JSON:
     /// `{"op": "complete" | "inspect" | "is_complete", "code", "cursor"?}`, or without code
@@ -63,10 +67,17 @@ pub mod kind {
     pub const PING: u8 = 0x07;
     /// A step of a file's transfer, whose number is in `cell`: [`super::files::FileCommand`].
     pub const FILE: u8 = 0x08;
+    /// Start an interpreter as the program of this number, which is not in use: a [`super::Setup`], of which
+    /// `language`, `interpreter`, `env` and `workdir` count. READY or EXITED says what came of it.
+    pub const OPEN: u8 = 0x09;
+    /// Kill the program's processes and forget it; not program 0. EXITED says when that is done.
+    pub const CLOSE: u8 = 0x0A;
 
     /// Supervisor to runner: no payload, two descriptors as ancillary data: the write ends that
     /// become fd 1 and fd 2 of the next cell. Stands before that cell's EXECUTE, mostly in the
-    /// same write; left out if the cell has the pipes of the one before it.
+    /// same write; left out if the cell has the pipes of the one before it. To a runner that cannot receive
+    /// descriptors, before each EXECUTE: u8, which of the pairs that it was started with (descriptors 8 and 9
+    /// are pair 0, 10 and 11 are pair 1, …) the next cell writes to.
     pub const PIPES: u8 = 0x10;
     /// Supervisor to runner: u32, how many frames with [`super::flag::SYNC`] were taken so far.
     pub const ACK: u8 = 0x11;
@@ -81,8 +92,8 @@ pub mod kind {
     pub const OUTPUT: u8 = 0x83;
     /// A rich event of a cell. JSON with `type` `result`, `display`, `clear_output`,
     /// `input_request`, `error`, `comm_open`, `comm_msg` or `comm_close` and that event's fields,
-    /// without `id`, `seq` and `ts`; or `user_expressions` with `values`, before the DONE of a cell
-    /// that ends ok. Cell 0: of code that runs in the background while no cell
+    /// without `id`, `seq` and `ts`; or, before the DONE of its cell, `user_expressions` with `values` (one that ends
+    /// ok), and `detail` with `text`, what there is to say of its end. Cell 0: of code that runs in the background while no cell
     /// does; only messages on comms are so.
     pub const MESSAGE: u8 = 0x84;
     /// The cell ended and the runner lives: [`super::Done`]. From the runner: the outcome, and a 1
@@ -132,6 +143,8 @@ pub struct Header {
     pub kind: u8,
     /// Bits of [`flag`].
     pub flags: u8,
+    /// The program that it is of.
+    pub program: u16,
     /// The cell's number (never 0 for a cell), or a request's.
     pub cell: u32,
 }
@@ -140,7 +153,12 @@ impl Header {
     /// A header for `payload`, which is at most [`MAX_PAYLOAD`] long.
     pub fn new(kind: u8, flags: u8, cell: u32, payload: &[u8]) -> Header {
         debug_assert!(payload.len() <= MAX_PAYLOAD);
-        Header { length: payload.len() as u32, kind, flags, cell }
+        Header { length: payload.len() as u32, kind, flags, program: 0, cell }
+    }
+
+    /// The same of a program.
+    pub fn of(self, program: u16) -> Header {
+        Header { program, ..self }
     }
 
     /// The header as it travels.
@@ -149,24 +167,24 @@ impl Header {
         bytes[0..4].copy_from_slice(&self.length.to_le_bytes());
         bytes[4] = self.kind;
         bytes[5] = self.flags;
+        bytes[6..8].copy_from_slice(&self.program.to_le_bytes());
         bytes[8..12].copy_from_slice(&self.cell.to_le_bytes());
         bytes
     }
 
-    /// Reads a header, refusing lengths, flags and padding that no honest end writes.
+    /// Reads a header, refusing lengths and flags that no honest end writes.
     pub fn decode(bytes: &[u8; HEADER_BYTES]) -> Result<Header, WireError> {
         let word = |at: usize| {
             u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
         };
-        let header = Header { length: word(0), kind: bytes[4], flags: bytes[5], cell: word(8) };
+        let program = u16::from_le_bytes([bytes[6], bytes[7]]);
+        let header =
+            Header { length: word(0), kind: bytes[4], flags: bytes[5], program, cell: word(8) };
         if header.length as usize > MAX_PAYLOAD {
             return Err(WireError::Length(header.length));
         }
         if header.flags & !flag::ALL != 0 {
             return Err(WireError::Flags(header.flags));
-        }
-        if bytes[6] != 0 || bytes[7] != 0 {
-            return Err(WireError::Padding);
         }
         Ok(header)
     }
@@ -174,15 +192,27 @@ impl Header {
 
 /// Appends `payload` as a message: as many frames as it needs, the last one without MORE.
 pub fn append_message(out: &mut Vec<u8>, kind: u8, flags: u8, cell: u32, payload: &[u8]) {
+    append_message_of(out, 0, kind, flags, cell, payload);
+}
+
+/// The same for a message of a program.
+pub fn append_message_of(
+    out: &mut Vec<u8>,
+    program: u16,
+    kind: u8,
+    flags: u8,
+    cell: u32,
+    payload: &[u8],
+) {
     let mut rest = payload;
     while rest.len() > MAX_PAYLOAD {
         let (head, tail) = rest.split_at(MAX_PAYLOAD);
         let more = (flags & !flag::SYNC) | flag::MORE;
-        out.extend_from_slice(&Header::new(kind, more, cell, head).encode());
+        out.extend_from_slice(&Header::new(kind, more, cell, head).of(program).encode());
         out.extend_from_slice(head);
         rest = tail;
     }
-    out.extend_from_slice(&Header::new(kind, flags, cell, rest).encode());
+    out.extend_from_slice(&Header::new(kind, flags, cell, rest).of(program).encode());
     out.extend_from_slice(rest);
 }
 
@@ -193,8 +223,6 @@ pub enum WireError {
     Length(u32),
     /// A flag that has no meaning.
     Flags(u8),
-    /// Padding that is not zero.
-    Padding,
     /// A payload that is not what its kind says.
     Payload(&'static str),
 }
@@ -206,7 +234,6 @@ impl std::fmt::Display for WireError {
                 write!(f, "a frame of {length} bytes is longer than the {MAX_PAYLOAD} allowed")
             }
             WireError::Flags(flags) => write!(f, "a frame has the unknown flags {flags:#04x}"),
-            WireError::Padding => write!(f, "a frame's padding is not zero"),
             WireError::Payload(what) => write!(f, "the payload of a frame is not {what}"),
         }
     }
@@ -226,7 +253,8 @@ mod tests {
 
     #[test]
     fn a_header_survives_the_wire_and_odd_ones_are_refused() {
-        let header = Header { length: 5, kind: kind::OUTPUT, flags: flag::STDERR, cell: 7 };
+        let header =
+            Header { length: 5, kind: kind::OUTPUT, flags: flag::STDERR, program: 258, cell: 7 };
         let bytes = header.encode();
         assert_eq!(Header::decode(&bytes), Ok(header));
         let mut long = bytes;
@@ -235,9 +263,6 @@ mod tests {
         let mut odd = bytes;
         odd[5] = 0x80;
         assert_eq!(Header::decode(&odd), Err(WireError::Flags(0x80)));
-        let mut padded = bytes;
-        padded[7] = 1;
-        assert_eq!(Header::decode(&padded), Err(WireError::Padding));
     }
 
     #[test]

@@ -118,7 +118,7 @@ impl Walk<'_> {
             let key = format!("{TEMPLATES}.{name}");
             if name == super::DEFAULT_TEMPLATE {
                 let message = "the default template is described by the settings outside \
-                               [templates]: python, image, root, env and [limits]";
+                               [templates]: language, python, node, image, root, env and [limits]";
                 self.problem(at, Some(key), message.into());
             } else if let Err(message) = check::template_name(name) {
                 self.problem(at, Some(key), message);

@@ -13,7 +13,7 @@ use super::model::Config;
 
 mod table;
 
-pub(crate) use table::{KEYS, SECTIONS};
+pub(crate) use table::{KEYS, LANGUAGE, SECTIONS};
 
 /// Prefix of every environment variable that sets a setting.
 pub(super) const PREFIX: &str = "CELLGATE_";

@@ -71,8 +71,8 @@ pub fn show_json(loaded: &Loaded) -> String {
             let Some(value) = value(&loaded.config, setting, template) else { continue };
             let name = template.map(|template| template.name.as_str());
             let key = file::full(name, setting.key);
-            let source = match (name, loaded.source(&key)) {
-                (Some(_), Source::Default) => format!("as {DEFAULT_TEMPLATE}"),
+            let source = match (template, loaded.source(&key)) {
+                (Some(template), Source::Default) => inherited(loaded, setting, template),
                 (_, source) => source.to_string(),
             };
             settings.push(json!({ "key": key, "value": value, "source": source }));
@@ -162,6 +162,15 @@ fn value(config: &Config, setting: &Setting, template: Option<&Template>) -> Opt
     }
 }
 
+/// Where a template has a value from that it does not set itself.
+fn inherited(loaded: &Loaded, setting: &Setting, template: &Template) -> String {
+    let (config, language) = (&loaded.config, template.language.name);
+    match value(config, setting, Some(template)) == value(config, setting, None) {
+        true => format!("as {DEFAULT_TEMPLATE}"),
+        false => format!("usual for {language}"),
+    }
+}
+
 /// One setting as an assignment and where it comes from.
 fn line(loaded: &Loaded, setting: &Setting, template: Option<&Template>) -> (String, String) {
     let key = file::full(template.map(|template| template.name.as_str()), setting.key);
@@ -172,8 +181,8 @@ fn line(loaded: &Loaded, setting: &Setting, template: Option<&Template>) -> (Str
         return (format!("# {name}: {}", value.trim_matches('"')), loaded.source(&key).to_string());
     }
     match (template, loaded.source(&key)) {
-        (Some(_), Source::Default) => {
-            (format!("# {name} = {value}"), format!("as {DEFAULT_TEMPLATE}"))
+        (Some(template), Source::Default) => {
+            (format!("# {name} = {value}"), inherited(loaded, setting, template))
         }
         (_, source) => (format!("{name} = {value}"), source.to_string()),
     }

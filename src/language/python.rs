@@ -18,6 +18,7 @@ print(json.dumps({
 pub(super) const PYTHON: Language = Language {
     name: "python",
     title: "Python",
+    extensions: &["py"],
     oldest: (3, 9),
     host: Host {
         setting: "python",

@@ -140,6 +140,9 @@ impl Decoder {
     /// The next event that has been read to its end.
     pub(super) fn take_event(&mut self) -> Result<Option<DriverEvent>, LinkError> {
         while let Some((header, payload)) = self.take_frame()? {
+            if header.program != 0 {
+                return Err(LinkError::Program(header.program));
+            }
             let cell = header.cell;
             let event = match header.kind {
                 kind::OUTPUT => {

@@ -156,7 +156,7 @@ impl Context {
         let limits = &template.limits;
         let key = (
             template.language.name,
-            template.interpreter.clone(),
+            template.interpreter().map(std::path::Path::to_owned),
             template.root.clone(),
             limits.disk_bytes,
             limits.disk_inodes,

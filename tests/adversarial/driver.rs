@@ -34,8 +34,8 @@ rows![ends_the_session:
         => (|| vec![0xff, 0xff, 0xff, 0xff, kind::OUTPUT, 0, 0, 0, 1, 0, 0, 0], "broke the wire's rules"),
     flags_that_mean_nothing "the same, for the wire's rules"
         => (|| vec![0, 0, 0, 0, kind::OUTPUT, 0xe0, 0, 0, 1, 0, 0, 0], "broke the wire's rules"),
-    padding_that_is_not_zero "the same"
-        => (|| vec![0, 0, 0, 0, kind::OUTPUT, 0, 7, 0, 1, 0, 0, 0], "broke the wire's rules"),
+    a_program_that_was_never_opened "the session ends with `sandbox_lost`, 1011"
+        => (|| vec![0, 0, 0, 0, kind::OUTPUT, 0, 7, 0, 1, 0, 0, 0], "program 7"),
     an_end_that_is_too_short "the same" => (|| frame(kind::DONE, 0, 1, &[0; 3]), "broke the wire's rules"),
     an_end_with_an_unknown_outcome "the same" => (|| frame(kind::DONE, 0, 1, &[9; 40]), "broke the wire's rules"),
     an_exit_that_is_too_short "the same" => (|| frame(kind::EXITED, 0, 1, &[0; 3]), "broke the wire's rules"),

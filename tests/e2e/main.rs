@@ -23,6 +23,7 @@ mod exits;
 mod flood;
 mod input;
 mod ipython;
+mod javascript;
 mod lifecycle;
 mod limits;
 mod output;
@@ -50,6 +51,7 @@ fn main() -> std::process::ExitCode {
         (output::CASES, &[LocalUser, Docker, DockerRunsc]),
         (stop::CASES, BUT_ROOT),
         (exits::CASES, ALL),
+        (javascript::CASES, &[LocalUser]),
         (spoil::CASES, BUT_STDIO),
         (limits::CASES, BUT_STDIO),
         (flood::CASES, BUT_ROOT),

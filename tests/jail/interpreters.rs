@@ -1,6 +1,13 @@
 //! Which interpreters run in a sandbox, and that what people run on them works.
 
+use cellgate::language::Interpreters;
+
 use super::*;
+
+/// A template's interpreters with this Python among them.
+fn python_of(python: Option<std::path::PathBuf>) -> Interpreters {
+    Interpreters { python, ..Interpreters::default() }
+}
 
 #[tokio::test]
 async fn the_scientific_libraries_work_under_the_filter() {
@@ -11,8 +18,11 @@ async fn the_scientific_libraries_work_under_the_filter() {
     if Command::new(&python).arg("-V").status().is_err() {
         return skip("the interpreter of CELLGATE_SCIENCE_PYTHON is out of this user's reach");
     }
-    let mut client =
-        open_with(&backend, Template { interpreter: Some(python.into()), ..template() }).await;
+    let mut client = open_with(
+        &backend,
+        Template { interpreters: python_of(Some(python.into())), ..template() },
+    )
+    .await;
     // In a child: the filter is tested here, not the runner.
     let code = r#"
 import subprocess, sys
@@ -65,7 +75,7 @@ print(json.dumps({'async': asyncio.run(echo()), 'pool': squares, 'threads': sums
 async fn a_missing_interpreter_and_a_bad_root_are_named() {
     let Some((backend, _dir)) = backend().await else { return };
     let python = Some("/nowhere/python3".into());
-    let spec = client::spec(Template { interpreter: python, ..template() });
+    let spec = client::spec(Template { interpreters: python_of(python), ..template() });
     let error = backend.create(&spec).await.err().expect("there is none").to_string();
     assert!(error.contains("/nowhere/python3"), "{error}");
     let root = Some("/nowhere".into());
@@ -86,7 +96,8 @@ async fn a_virtual_environment_anywhere_is_found_and_visible() {
         return skip("python3 -m venv does not work here");
     }
     let python = Some(venv.join("bin/python"));
-    let mut client = open_with(&backend, Template { interpreter: python, ..template() }).await;
+    let mut client =
+        open_with(&backend, Template { interpreters: python_of(python), ..template() }).await;
     let prefix = client.json("import sys, json; print(json.dumps(sys.prefix))").await;
     assert_eq!(prefix, venv.to_str().unwrap());
     client.end().await;

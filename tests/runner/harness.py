@@ -18,7 +18,7 @@ import time
 import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-SOURCES = os.path.join(ROOT, "driver", "runner")
+SOURCES = os.path.join(ROOT, "driver", "runner", "python")
 PYTHON = os.environ.get("CELLGATE_TEST_PYTHON") or (
     "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
 )
@@ -27,7 +27,7 @@ DEADLINE = 30.0  # seconds; only a hang comes near it
 
 EXECUTE, INPUT, REQUEST, PIPES, ACK = 0x02, 0x04, 0x06, 0x10, 0x11
 READY, MESSAGE, DONE, REPLY, SYNC_FRAME = 0x82, 0x84, 0x85, 0x88, 0x90
-MORE, SYNC = 1, 8
+MORE, SYNC, BUSY = 1, 8, 16
 OUTCOMES = {0: "ok", 1: "error", 2: "interrupted"}
 
 
@@ -48,14 +48,14 @@ def load_wire():
     return module
 
 
-def bundle():
-    """The modules of the runner as the supervisor packs them."""
+def bundle(sources=SOURCES, wanted=".py"):
+    """The modules of a runner as the supervisor packs them."""
     parts = []
-    for file in sorted(os.listdir(SOURCES)):
+    for file in sorted(os.listdir(sources)):
         name, extension = os.path.splitext(file)
-        if extension != ".py" or name == "boot":
+        if extension != wanted or name == "boot":
             continue
-        with open(os.path.join(SOURCES, file), "rb") as source:
+        with open(os.path.join(sources, file), "rb") as source:
             text = source.read()
         parts.append(
             struct.pack("<H", len(name)) + name.encode() + struct.pack("<I", len(text)) + text
@@ -144,6 +144,17 @@ def strip_colours(text):
 class Runner:
     """One runner and the supervisor's end of everything it has."""
 
+    fixed_pairs = 0  # pairs of pipes that it is started with, if it cannot receive descriptors
+
+    def sources(self):
+        """Its boot code, and its modules as the supervisor packs them."""
+        with open(os.path.join(SOURCES, "boot.py")) as file:
+            return file.read(), bundle()
+
+    def arguments(self, interpreter, boot):
+        """What its process is started with."""
+        return [interpreter, "-c", boot]
+
     def __init__(self, python=PYTHON, env=None, stacks=True):
         self.directory = tempfile.mkdtemp(prefix="cellgate-runner-")
         self.control, control = socket.socketpair()
@@ -153,9 +164,8 @@ class Runner:
         idle_out, out_end = os.pipe()
         idle_err, err_end = os.pipe()
         memory = os.memfd_create("bundle")
-        os.write(memory, bundle())
-        with open(os.path.join(SOURCES, "boot.py")) as file:
-            boot = file.read()
+        boot, modules = self.sources()
+        os.write(memory, modules)
         wanted = {0: os.open("/dev/null", os.O_RDONLY), 1: out_end, 2: err_end}
         wanted.update({3: control.fileno(), 4: queries_end.fileno(), 5: memory})
         self.interrupted = os.memfd_create("interrupted", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
@@ -163,6 +173,12 @@ class Runner:
         wanted[7] = self.interrupted
         if stacks:
             wanted[6] = stacks_end
+        self.pairs = [os.pipe() + os.pipe() for _ in range(self.fixed_pairs)]
+        self.pair_owners = [0] * self.fixed_pairs  # the cell that each was given to last
+        for at, (out, out_pipe, err, err_pipe) in enumerate(self.pairs):
+            wanted.update({8 + 2 * at: out_pipe, 9 + 2 * at: err_pipe})
+            os.set_blocking(out, False)
+            os.set_blocking(err, False)
         environment = {
             "PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": self.directory, "LANG": "C.UTF-8",
             "PYTHONDONTWRITEBYTECODE": "1", "CELLGATE_SHELL": SHELL, **(env or {}),
@@ -175,12 +191,15 @@ class Runner:
                 high = {number: _above(fd, 100) for number, fd in wanted.items()}
                 for number, fd in high.items():
                     os.dup2(fd, number, inheritable=True)
-                os.closerange(8, 1000)
-                os.execve(python, [python, "-c", boot], environment)
+                os.closerange(8 + 2 * self.fixed_pairs, 1000)
+                os.execve(python, self.arguments(python, boot), environment)
             finally:
                 os._exit(127)
         for fd in (out_end, err_end, stacks_end, memory, wanted[0]):
             os.close(fd)
+        for _, out_pipe, _, err_pipe in self.pairs:
+            os.close(out_pipe)
+            os.close(err_pipe)
         control.close()
         queries_end.close()
         os.set_blocking(idle_out, False)
@@ -210,6 +229,9 @@ class Runner:
     # what the supervisor sends
 
     def _send_pipes(self):
+        if self.fixed_pairs:
+            self._choose_pair()
+            return
         ends, writes = [], []
         for _ in range(2):
             read, write = os.pipe()
@@ -220,6 +242,18 @@ class Runner:
         for fd in writes:
             os.close(fd)
         self.next_pipes = ends
+
+    def _choose_pair(self):
+        """Gives the next cell the pair whose cell began longest ago."""
+        at = min(range(self.fixed_pairs), key=self.pair_owners.__getitem__)
+        former = self.cells.get(self.pair_owners[at])
+        if former is not None and former.number:
+            self.drain(former.number)
+            former.pipes = {"stdout": None, "stderr": None}
+        self.pair_owners[at] = self.number + 1
+        out, _, err, _ = self.pairs[at]
+        self.next_pipes = [out, err]
+        self.control.sendall(pack(PIPES, 0, bytes((at,))))
 
     def _is_childless(self):
         """Whether the runner has neither threads nor children; the supervisor sees more of both."""
@@ -409,7 +443,11 @@ class Runner:
             length, kind, flags, _, number = struct.unpack("<IBBHI", self.queries_bytes[:12])
             if len(self.queries_bytes) < 12 + length:
                 return
-            assert kind == REPLY and flags & ~MORE == 0
+            assert kind == REPLY and flags & ~(MORE | BUSY) == 0
+            if flags & BUSY:
+                self.replies[number] = "busy"
+                self.queries_bytes = self.queries_bytes[12 + length :]
+                continue
             self.reply_parts.append(self.queries_bytes[12 : 12 + length])
             self.queries_bytes = self.queries_bytes[12 + length :]
             if not flags & MORE:

@@ -7,7 +7,8 @@ import unittest
 from harness import ROOT, load_wire
 
 with open(os.path.join(ROOT, "tests", "golden", "wire.json")) as file:
-    GOLDEN = json.load(file)
+    # A runner is told no program.
+    GOLDEN = [case for case in json.load(file) if "program" not in case]
 WIRE = load_wire()
 
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use cellgate_driver::wire::{ExitCause, Usage, kind};
 
 use super::Supervisor;
+use super::program::Program;
 use super::stage::Stage;
 
 /// How long an interpreter may take to write its stacks.
@@ -26,56 +27,44 @@ const STUCK_LIMIT: Duration = Duration::from_secs(10);
 impl Supervisor {
     /// When to act next without being told.
     pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
-        let mut next = earliest(self.watch.due, self.absence.retry_at);
-        if let Some(cell) = &self.cell {
-            next = earliest(next, cell.look_at);
-        }
-        let Some(runner) = &self.runner else { return next };
-        match &runner.stage {
-            Stage::Dumping(dump) => earliest(next, Some(dump.until)),
-            Stage::Ending(ending) => earliest(next, ending.deadline(now)),
-            Stage::Starting | Stage::Ready => {
-                let stuck = earliest(runner.closed_since, self.full_since);
-                next = earliest(next, stuck.map(|since| since + STUCK_LIMIT));
-                let interrupt = self.cell.as_ref().and_then(|cell| cell.interrupt);
-                let owed = interrupt.and_then(|interrupt| interrupt.look_again(now));
-                let owed = owed.filter(|_| runner.was_ready);
-                let again = interrupt.filter(|interrupt| interrupt.owed_until.is_none());
-                let again = again.and_then(|interrupt| interrupt.again_at);
-                earliest(earliest(next, interrupt.map(|i| i.kill_at)), earliest(owed, again))
-            }
-        }
+        let of_programs = self.programs.iter().map(|program| program.deadline(now));
+        of_programs.fold(self.watch.due, earliest)
     }
 
     /// Does what is due.
     pub(super) fn handle_deadlines(&mut self, now: Instant) {
-        if self.absence.retry_at.is_some_and(|at| at <= now) {
-            self.start_runner(now);
-        }
         self.watch_memory(now);
-        self.check_cell(now);
-        self.send_late_interrupt(now);
-        self.repeat_interrupt(now);
-        self.check_runner(now);
+        for at in 0..self.programs.len() {
+            if self.programs[at].absence.retry_at.is_some_and(|at| at <= now) {
+                self.start_runner(at, now);
+            }
+            self.check_cell(at, now);
+            self.send_late_interrupt(at, now);
+            self.repeat_interrupt(at, now);
+            self.check_runner(at, now);
+        }
     }
 
     fn watch_memory(&mut self, now: Instant) {
         if self.watch.due.is_none_or(|at| at > now) {
             return;
         }
-        let pause = if self.cell.is_some() { WATCH_BUSY } else { WATCH_IDLE };
+        let busy = self.programs.iter().any(|program| program.cell.is_some());
+        let pause = if busy { WATCH_BUSY } else { WATCH_IDLE };
         self.watch.due = Some(now + pause);
         let limit = self.setup.memory_limit_bytes;
         let Some(bytes) = self.watch.meter.above(limit) else { return };
-        if let Some(cell) = &mut self.cell {
+        for cell in self.programs.iter_mut().filter_map(|program| program.cell.as_mut()) {
             cell.note_memory(bytes);
         }
+        let at = self.largest_program();
         let detail = format!("{bytes} bytes of memory were in use, and {limit} are allowed");
-        self.end_runner(ExitCause::Memory, detail, now);
+        self.end_runner(at, ExitCause::Memory, detail, now);
     }
 
-    fn check_cell(&mut self, now: Instant) {
-        let (Some(cell), Some(runner)) = (&mut self.cell, &self.runner) else { return };
+    fn check_cell(&mut self, at: usize, now: Instant) {
+        let program = &mut self.programs[at];
+        let (Some(cell), Some(runner)) = (&mut program.cell, &program.runner) else { return };
         if cell.look_at.is_none_or(|at| at > now) {
             return;
         }
@@ -93,35 +82,62 @@ impl Supervisor {
             cpu_us: sample.cpu_us,
             processes: sample.processes,
         };
-        self.link.put(kind::USAGE, 0, cell.number, &usage.encode());
+        self.link.put_of(program.number, kind::USAGE, 0, cell.number, &usage.encode());
     }
 
     /// Ends a runner that does not do its part in time.
-    fn check_runner(&mut self, now: Instant) {
-        let Some(runner) = &mut self.runner else { return };
+    fn check_runner(&mut self, at: usize, now: Instant) {
+        let Program { runner, cell, full_since, .. } = &mut self.programs[at];
+        let Some(runner) = runner else { return };
         if runner.control.closed || runner.side.closed {
             runner.closed_since.get_or_insert(now);
         }
-        self.full_since = runner.is_full().then(|| self.full_since.unwrap_or(now));
+        *full_since = runner.is_full().then(|| full_since.unwrap_or(now));
+        let full_since = *full_since;
         let stuck = |since: Option<Instant>| since.is_some_and(|since| since + STUCK_LIMIT <= now);
-        let interrupt = self.cell.as_ref().and_then(|cell| cell.interrupt);
+        let interrupt = cell.as_ref().and_then(|cell| cell.interrupt);
         match &mut runner.stage {
             Stage::Ending(_) => {}
             Stage::Dumping(dump) if dump.until <= now => {
                 let stacks = String::from_utf8_lossy(&dump.text).into_owned();
-                self.end_stubborn(&stacks, now);
+                self.end_stubborn(at, &stacks, now);
             }
             Stage::Dumping(_) => {}
             Stage::Starting | Stage::Ready => {
                 if stuck(runner.closed_since) {
                     let detail = "the runner closed a socket to the supervisor and lived on";
-                    self.end_runner(ExitCause::Protocol, detail.to_owned(), now);
-                } else if stuck(self.full_since) {
+                    self.end_runner(at, ExitCause::Protocol, detail.to_owned(), now);
+                } else if stuck(full_since) {
                     let detail = "the runner stopped reading what it is sent";
-                    self.end_runner(ExitCause::Protocol, detail.to_owned(), now);
+                    self.end_runner(at, ExitCause::Protocol, detail.to_owned(), now);
                 } else if interrupt.is_some_and(|interrupt| interrupt.kill_at <= now) {
                     runner.begin_dump(now, DUMP_LIMIT);
                 }
+            }
+        }
+    }
+}
+
+impl Program {
+    /// When to act next on it without being told.
+    fn deadline(&self, now: Instant) -> Option<Instant> {
+        let mut next = self.absence.retry_at;
+        if let Some(cell) = &self.cell {
+            next = earliest(next, cell.look_at);
+        }
+        let Some(runner) = &self.runner else { return next };
+        match &runner.stage {
+            Stage::Dumping(dump) => earliest(next, Some(dump.until)),
+            Stage::Ending(ending) => earliest(next, ending.deadline(now)),
+            Stage::Starting | Stage::Ready => {
+                let stuck = earliest(runner.closed_since, self.full_since);
+                next = earliest(next, stuck.map(|since| since + STUCK_LIMIT));
+                let interrupt = self.cell.as_ref().and_then(|cell| cell.interrupt);
+                let owed = interrupt.and_then(|interrupt| interrupt.look_again(now));
+                let owed = owed.filter(|_| runner.was_ready);
+                let again = interrupt.filter(|interrupt| interrupt.owed_until.is_none());
+                let again = again.and_then(|interrupt| interrupt.again_at);
+                earliest(earliest(next, interrupt.map(|i| i.kill_at)), earliest(owed, again))
             }
         }
     }

@@ -3,8 +3,11 @@
 //! ```text
 //! kill all ──► reap all ──► relay its last frames ──► drain its pipes ──► EXITED ──► start anew
 //! ```
-//! Nothing that was in the sandbox outlives its runner, so the pipes of a dead runner are drained
+//! Nothing that was in the sandbox outlives its only runner, so the pipes of a dead runner are drained
 //! to their end, and all it wrote stands before EXITED. Each step that writes waits for the link.
+//!
+//! Of several programs each is ended alone: its descendants, and what is in its session. A process that has left both
+//! cannot be told from another program's; it lives until the last program ends.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -12,7 +15,8 @@ use std::time::{Duration, Instant};
 use cellgate_driver::wire::{CellUsage, ExitCause, Exited, flag, kind};
 
 use super::frames::Fill;
-use super::processes::Scope;
+use super::processes::{Scope, alive, of_program, resident_pages};
+use super::program::Program;
 use super::runner::{Runner, Socket};
 use super::stage::{Ending, Stage};
 use super::{End, Supervisor, shared_memory};
@@ -38,10 +42,10 @@ pub(super) struct Absence {
 }
 
 impl Supervisor {
-    /// Kills the runner and all else in the sandbox. The first cause holds, except that a
+    /// Kills a program's runner and its other processes. The first cause holds, except that a
     /// restart that was asked for is always answered.
-    pub(super) fn end_runner(&mut self, cause: ExitCause, detail: String, now: Instant) {
-        let Some(runner) = &mut self.runner else { return };
+    pub(super) fn end_runner(&mut self, at: usize, cause: ExitCause, detail: String, now: Instant) {
+        let Some(runner) = &mut self.programs[at].runner else { return };
         if let Stage::Ending(ending) = &mut runner.stage {
             if cause == ExitCause::Restart {
                 ending.cause = cause;
@@ -57,7 +61,28 @@ impl Supervisor {
             give_up: now + REAP_LIMIT,
             again: now + REAP_AGAIN,
         });
-        self.scope.kill_all();
+        self.kill_processes(at);
+    }
+
+    /// Kills all of a program's processes: all in the sandbox, if it is the only one.
+    fn kill_processes(&self, at: usize) {
+        match &self.programs[at].runner {
+            Some(runner) if self.programs.len() > 1 => self.scope.kill_program(runner.pid),
+            _ => self.scope.kill_all(),
+        }
+    }
+
+    /// The program whose processes hold the most memory.
+    pub(super) fn largest_program(&self) -> usize {
+        if self.programs.len() == 1 {
+            return 0;
+        }
+        let all = self.scope.list();
+        let bytes = |at: &usize| {
+            let runner = self.programs[*at].runner.as_ref();
+            runner.map_or(0, |runner| resident_pages(&of_program(&all, runner.pid)))
+        };
+        (0..self.programs.len()).max_by_key(bytes).unwrap_or(0)
     }
 
     /// Waits for every child that has ended. The death of the runner ends everything else.
@@ -65,14 +90,24 @@ impl Supervisor {
         loop {
             match sys::reap().map_err(|error| End::failed("wait for children", error))? {
                 Reaped::Dead(death) => {
-                    if self.runner.as_ref().is_some_and(|runner| runner.pid == death.pid) {
-                        self.runner_died(death, now);
+                    let of_it = |program: &Program| {
+                        program.runner.as_ref().is_some_and(|runner| runner.pid == death.pid)
+                    };
+                    if let Some(at) = self.programs.iter().position(of_it) {
+                        self.runner_died(at, death, now);
                     }
                 }
-                Reaped::AllAlive => return Ok(()),
+                Reaped::AllAlive => {
+                    self.look_for_survivors();
+                    return Ok(());
+                }
                 Reaped::NoChild => {
-                    if let Some(Runner { stage: Stage::Ending(ending), .. }) = &mut self.runner {
-                        ending.alone = true;
+                    for program in &mut self.programs {
+                        if let Some(Runner { stage: Stage::Ending(ending), .. }) =
+                            &mut program.runner
+                        {
+                            ending.alone = true;
+                        }
                     }
                     return Ok(());
                 }
@@ -80,73 +115,94 @@ impl Supervisor {
         }
     }
 
-    fn runner_died(&mut self, death: Death, now: Instant) {
-        let Some(runner) = &self.runner else { return };
+    /// Notes which programs that end have no process any more though others live.
+    fn look_for_survivors(&mut self) {
+        let ends = |program: &Program| program.runner.as_ref().is_some_and(Runner::is_ending);
+        if self.programs.len() == 1 || !self.programs.iter().any(ends) {
+            return;
+        }
+        let all = self.scope.list();
+        for runner in self.programs.iter_mut().filter_map(|program| program.runner.as_mut()) {
+            let pid = runner.pid;
+            if let Stage::Ending(ending) = &mut runner.stage {
+                ending.alone = alive(&of_program(&all, pid)) == 0;
+            }
+        }
+    }
+
+    fn runner_died(&mut self, at: usize, death: Death, now: Instant) {
+        let Some(runner) = &self.programs[at].runner else { return };
         if let Stage::Dumping(dump) = &runner.stage {
             let text = String::from_utf8_lossy(&dump.text).into_owned();
-            self.end_stubborn(&text, now);
+            self.end_stubborn(at, &text, now);
         } else if !runner.is_ending() {
             let killed = death.signalled && death.status == libc::SIGKILL;
             let cause = match killed && self.watch.meter.oom_killed() {
                 true => ExitCause::Memory,
                 false => ExitCause::Own,
             };
-            self.end_runner(cause, String::new(), now);
+            self.end_runner(at, cause, String::new(), now);
         }
-        if let Some(Runner { stage: Stage::Ending(ending), .. }) = &mut self.runner {
+        if let Some(Runner { stage: Stage::Ending(ending), .. }) = &mut self.programs[at].runner {
             ending.death = Some(death);
         }
     }
 
     /// Ends a runner whose cell did not yield.
-    pub(super) fn end_stubborn(&mut self, stacks: &str, now: Instant) {
-        let interrupt = self.cell.as_ref().and_then(|cell| cell.interrupt);
+    pub(super) fn end_stubborn(&mut self, at: usize, stacks: &str, now: Instant) {
+        let interrupt = self.programs[at].cell.as_ref().and_then(|cell| cell.interrupt);
         let grace_ms = interrupt.map_or(0, |interrupt| interrupt.grace_ms);
         let mut detail = format!("did not yield to an interrupt within {grace_ms} ms");
         if !stacks.trim_ascii().is_empty() {
             detail.push_str("; stacks:\n");
             detail.push_str(stacks.trim_ascii_end());
         }
-        self.end_runner(ExitCause::Stubborn, detail, now);
+        self.end_runner(at, ExitCause::Stubborn, detail, now);
     }
 
     /// Takes a dying runner's end as far as it goes now.
-    pub(super) fn settle_ending(&mut self, now: Instant) -> Result<(), End> {
-        let Some(Runner { stage: Stage::Ending(ending), .. }) = &mut self.runner else {
+    pub(super) fn settle_ending(&mut self, at: usize, now: Instant) -> Result<(), End> {
+        let Some(Runner { stage: Stage::Ending(ending), .. }) = &mut self.programs[at].runner
+        else {
             return Ok(());
         };
         if now >= ending.again && !ending.is_over(now) {
             ending.again = now + REAP_AGAIN;
-            self.scope.kill_all();
+            self.kill_processes(at);
+            self.look_for_survivors();
         }
-        if !ending.is_over(now) || !self.relay_last(now)? {
+        let Some(Runner { stage: Stage::Ending(ending), .. }) = &self.programs[at].runner else {
+            return Ok(());
+        };
+        if !ending.is_over(now) || !self.relay_last(at, now)? {
             return Ok(());
         }
-        let cell = self.cell.as_ref().map_or(0, |cell| cell.number);
-        let Some(runner) = &mut self.runner else { return Ok(()) };
-        let (bytes, whole) = runner.pipes.drain_all(cell, &mut self.link)?;
-        if let Some(cell) = &mut self.cell {
+        let Program { runner, cell, .. } = &mut self.programs[at];
+        let Some(runner) = runner else { return Ok(()) };
+        let number = cell.as_ref().map_or(0, |cell| cell.number);
+        let (bytes, whole) = runner.pipes.drain_all(number, &mut self.link)?;
+        if let Some(cell) = cell {
             cell.output_bytes += bytes as u64;
         }
         if whole {
-            self.send_exit(now);
+            self.send_exit(at, now);
         }
         Ok(())
     }
 
     /// Relays what the runner had sent before its end. False: the link is blocked.
-    fn relay_last(&mut self, now: Instant) -> Result<bool, End> {
+    fn relay_last(&mut self, at: usize, now: Instant) -> Result<bool, End> {
         for socket in [Socket::Control, Socket::Side, Socket::Control] {
             loop {
-                match &self.runner {
+                match &self.programs[at].runner {
                     Some(Runner { stage: Stage::Ending(ending), .. }) if !ending.mute => {}
                     _ => return Ok(true),
                 }
-                self.relay(socket, now)?;
+                self.relay(at, socket, now)?;
                 if self.link.is_blocked() {
                     return Ok(false);
                 }
-                let Some(runner) = &mut self.runner else { return Ok(true) };
+                let Some(runner) = &mut self.programs[at].runner else { return Ok(true) };
                 if !matches!(runner.channel(socket).fill(), Ok(Fill::Bytes)) {
                     break;
                 }
@@ -156,18 +212,19 @@ impl Supervisor {
     }
 
     /// Says that the runner is no more, and starts the next if this one ever was of use.
-    fn send_exit(&mut self, now: Instant) {
-        let Some(runner) = self.runner.take() else { return };
+    fn send_exit(&mut self, at: usize, now: Instant) {
+        let program = &mut self.programs[at];
+        let Some(runner) = program.runner.take() else { return };
         let Stage::Ending(ending) = runner.stage else { return };
-        let asking = self.incoming.asking.take().map(|(number, _)| number);
-        self.incoming.asking = asking.map(|number| (number, None)); // answered when its last fragment came
+        let asking = program.incoming.asking.take().map(|(number, _)| number);
+        program.incoming.asking = asking.map(|number| (number, None)); // answered when its last fragment came
         for question in runner.asked.into_iter().filter(|&asked| Some(asked) != asking) {
-            self.owed.push_back((kind::REPLY, flag::BUSY, question, Vec::new()));
+            self.owed.push_back((program.number, kind::REPLY, flag::BUSY, question, Vec::new()));
         }
         let death = ending.death;
         let mut number = 0;
         let mut usage = CellUsage::default();
-        if let Some(mut cell) = self.cell.take() {
+        if let Some(mut cell) = program.cell.take() {
             number = cell.number;
             let cpu_us = death.map_or(0, |death| death.cpu_us);
             if ending.cause == ExitCause::Memory {
@@ -179,15 +236,19 @@ impl Supervisor {
                 let limit = self.setup.memory_limit_bytes;
                 usage.peak_memory_bytes = usage.peak_memory_bytes.max(limit);
             }
-            self.last_cell = number;
-            self.incoming.discarding = self.incoming.receiving.take();
+            program.last_cell = number;
+            program.incoming.discarding = program.incoming.receiving.take();
         }
-        self.owe_exit(number, ending.cause, death, usage, ending.detail);
+        self.owe_exit(at, number, ending.cause, death, usage, ending.detail);
+        if self.programs[at].closing {
+            self.programs.remove(at);
+            return;
+        }
         if runner.was_ready || ending.cause == ExitCause::Restart {
-            self.absence = Absence::default();
-            self.start_runner(now);
+            self.programs[at].absence = Absence::default();
+            self.start_runner(at, now);
         } else {
-            self.absence = Absence {
+            self.programs[at].absence = Absence {
                 why: "the last one ended before it was ready".into(),
                 ..Absence::default()
             };
@@ -195,59 +256,68 @@ impl Supervisor {
     }
 
     /// Starts a runner; tries again for a while if processes have run out.
-    pub(super) fn start_runner(&mut self, now: Instant) {
-        self.absence.retry_at = None;
-        if self.scope == Scope::Namespace {
-            shared_memory::remove_system_v(); // no process of the last runner lives
+    pub(super) fn start_runner(&mut self, at: usize, now: Instant) {
+        self.programs[at].absence.retry_at = None;
+        if self.programs.iter().all(|program| program.runner.is_none()) {
+            if self.scope == Scope::Namespace {
+                shared_memory::remove_system_v(); // no process of the last runner lives
+            }
+            self.watch.meter.settle();
+            self.watch.meter.forget_high_water();
         }
-        self.watch.meter.settle();
-        self.watch.meter.forget_high_water();
+        let Program { number, setup, .. } = &self.programs[at];
+        let start = || Runner::start(*number, setup);
         let started = match &self.score {
-            Ok(score) => score.first_to_die(|| Runner::start(&self.setup)),
+            Ok(score) => score.first_to_die(start),
             Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
         };
-        let started = started.unwrap_or_else(|error| {
+        let (started, unscored) = match started {
+            Ok(started) => (started, None),
+            Err(error) => (start(), Some(error)),
+        };
+        if let Some(error) = unscored {
             self.log(&format!("the runner is not first to go when memory runs out: {error}"));
-            Runner::start(&self.setup)
-        });
+        }
         match started {
             Ok(runner) => {
-                self.runner = Some(runner);
-                self.absence = Absence::default();
+                self.programs[at].runner = Some(runner);
+                self.programs[at].absence = Absence::default();
             }
             Err(error) => {
-                let pause = START_AGAIN_MS.get(self.absence.tries).filter(|_| error.again);
-                self.absence.tries += 1;
-                self.absence.retry_at = pause.map(|&ms| now + Duration::from_millis(ms));
-                self.absence.why = error.detail.clone();
-                if self.absence.retry_at.is_none() {
-                    self.owe_exit(0, ExitCause::Own, None, CellUsage::default(), error.detail);
+                let absence = &mut self.programs[at].absence;
+                let pause = START_AGAIN_MS.get(absence.tries).filter(|_| error.again);
+                absence.tries += 1;
+                absence.retry_at = pause.map(|&ms| now + Duration::from_millis(ms));
+                absence.why = error.detail.clone();
+                if absence.retry_at.is_none() {
+                    self.owe_exit(at, 0, ExitCause::Own, None, CellUsage::default(), error.detail);
                 }
             }
         }
     }
 
     /// Answers RESTART.
-    pub(super) fn restart(&mut self, now: Instant) {
-        if self.runner.is_some() {
-            self.end_runner(ExitCause::Restart, String::new(), now);
+    pub(super) fn restart(&mut self, at: usize, now: Instant) {
+        if self.programs[at].runner.is_some() {
+            self.end_runner(at, ExitCause::Restart, String::new(), now);
         } else {
             let detail = "there was no interpreter to end".to_owned();
-            self.owe_exit(0, ExitCause::Restart, None, CellUsage::default(), detail);
-            self.absence = Absence::default();
-            self.start_runner(now);
+            self.owe_exit(at, 0, ExitCause::Restart, None, CellUsage::default(), detail);
+            self.programs[at].absence = Absence::default();
+            self.start_runner(at, now);
         }
     }
 
     /// Answers a cell for which there is no runner.
-    pub(super) fn refuse_cell(&mut self, cell: u32) {
-        let detail = format!("there is no interpreter: {}", self.absence.why);
-        self.last_cell = cell;
-        self.owe_exit(cell, ExitCause::Own, None, CellUsage::default(), detail);
+    pub(super) fn refuse_cell(&mut self, at: usize, cell: u32) {
+        let detail = format!("there is no interpreter: {}", self.programs[at].absence.why);
+        self.programs[at].last_cell = cell;
+        self.owe_exit(at, cell, ExitCause::Own, None, CellUsage::default(), detail);
     }
 
-    fn owe_exit(
+    pub(super) fn owe_exit(
         &mut self,
+        at: usize,
         cell: u32,
         cause: ExitCause,
         death: Option<Death>,
@@ -262,6 +332,6 @@ impl Supervisor {
             usage,
             detail,
         };
-        self.owed.push_back((kind::EXITED, 0, cell, exited.encode()));
+        self.owed.push_back((self.programs[at].number, kind::EXITED, 0, cell, exited.encode()));
     }
 }

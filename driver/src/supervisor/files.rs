@@ -127,7 +127,7 @@ impl Supervisor {
                 return Err(End::Breach(format!("{what} of transfer {number}")));
             }
         };
-        self.owed.push_back((kind::FILE_ANSWER, 0, number, answer));
+        self.owed.push_back((0, kind::FILE_ANSWER, 0, number, answer));
         Ok(())
     }
 }

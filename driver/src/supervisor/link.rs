@@ -134,12 +134,17 @@ impl Link {
 
     /// Puts a frame into the buffer. The caller has asked for room, or for reserve.
     pub(crate) fn put(&mut self, kind: u8, flags: u8, cell: u32, payload: &[u8]) {
+        self.put_of(0, kind, flags, cell, payload);
+    }
+
+    /// The same for a frame of a program.
+    pub(crate) fn put_of(&mut self, program: u16, kind: u8, flags: u8, cell: u32, payload: &[u8]) {
         if self.end + HEADER_BYTES + payload.len() > Link::CAPACITY {
             self.buffer.copy_within(self.start..self.end, 0);
             self.end -= self.start;
             self.start = 0;
         }
-        let header = Header::new(kind, flags, cell, payload).encode();
+        let header = Header::new(kind, flags, cell, payload).of(program).encode();
         let body = self.end + HEADER_BYTES;
         self.buffer[self.end..body].copy_from_slice(&header);
         self.end = body + payload.len();
@@ -160,7 +165,7 @@ impl Link {
         }
         let body = self.end + HEADER_BYTES;
         let length = fill(&mut self.buffer[body..body + most]).min(most);
-        let header = Header { length: length as u32, kind, flags: 0, cell };
+        let header = Header { length: length as u32, kind, flags: 0, program: 0, cell };
         self.buffer[self.end..body].copy_from_slice(&header.encode());
         self.end = body + length;
         Ok(true)

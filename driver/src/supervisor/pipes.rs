@@ -9,6 +9,10 @@
 //! A pair that nothing of its cell is left to write to serves the next cell too. That saves a small
 //! cell a third of its way: two pipes to make, to send, to place and to close.
 //!
+//! A runner that cannot receive descriptors is started with [`FIXED_PAIRS`] pairs, of which each cell is given one
+//! that is empty: the one whose cell ended longest ago. What children of that cell write later counts as output of
+//! the new one.
+//!
 //! Pair 0 is what an interpreter has before its first cell. A pair that every process has closed is
 //! freed; of ended cells whose children still hold theirs, at most [`Pipes::MOST_LATE`] are kept.
 //!
@@ -41,6 +45,9 @@ const TURN: usize = 1 << 20; // 1 MiB: well below a millisecond
 
 /// Smallest read after which a pipe's capacity is asked for.
 const WORTH_ASKING: usize = 4 << 10; // 4 KiB: half of the smallest pipe in practice
+
+/// Pairs that an interpreter is started with whose runner cannot receive descriptors.
+pub(crate) const FIXED_PAIRS: usize = 8;
 
 /// One of the two streams of a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +88,8 @@ pub(crate) struct Pair {
     /// The cell; 0 for none.
     pub(crate) cell: u32,
     late: bool,
+    /// Which of the pairs it is that the interpreter was started with; `None`: one cell's own.
+    fixed: Option<u8>,
     ends: [Option<End>; 2],
 }
 
@@ -93,7 +102,7 @@ impl Pair {
         let (out, out_write) = sys::pipe()?;
         let (err, err_write) = sys::pipe()?;
         let end = |fd| Some(End { fd, rest_until: None, capacity: 0, grown: false });
-        let pair = Pair { cell: 0, late: false, ends: [end(out), end(err)] };
+        let pair = Pair { cell: 0, late: false, fixed: None, ends: [end(out), end(err)] };
         Ok((pair, WriteEnds([out_write, err_write])))
     }
 
@@ -104,16 +113,27 @@ impl Pair {
     fn is_open(&self) -> bool {
         self.ends.iter().any(Option::is_some)
     }
+
+    /// Whether it is the pair of this cell. A fixed pair that no cell had yet is none's.
+    fn is_of(&self, cell: u32) -> bool {
+        self.cell == cell && (cell != 0 || self.fixed.is_none())
+    }
 }
 
 /// All pipes of one runner.
-#[derive(Default)]
 pub(crate) struct Pipes {
+    /// The program whose runner it is.
+    program: u16,
     /// Oldest first.
     pairs: Vec<Pair>,
 }
 
 impl Pipes {
+    /// Those of a runner that has none yet.
+    pub(crate) fn of(program: u16) -> Pipes {
+        Pipes { program, pairs: Vec::new() }
+    }
+
     /// Ended cells whose pipes are kept open for children that outlive them.
     pub(crate) const MOST_LATE: usize = 32;
 
@@ -126,6 +146,46 @@ impl Pipes {
         pair.cell = cell;
         pair.rest(now + YOUNG);
         self.pairs.push(pair);
+    }
+
+    /// Takes in a pair that the interpreter is started with.
+    pub(crate) fn add_fixed(&mut self, number: u8, mut pair: Pair) {
+        pair.fixed = Some(number);
+        // Before the pair of cell 0 and those in use: the oldest.
+        self.pairs.insert(0, pair);
+    }
+
+    /// Gives one of the interpreter's fixed pairs to a cell, and answers which. Prefers one that is empty; what is
+    /// in it is carried as what it is, late output of the cell that had it. `None`: the interpreter has closed all.
+    pub(crate) fn begin_in_fixed(
+        &mut self,
+        cell: u32,
+        link: &mut Link,
+        now: Instant,
+    ) -> io::Result<Option<u8>> {
+        let free: Vec<(u8, u32)> = self
+            .pairs
+            .iter()
+            .filter(|pair| pair.ends.iter().all(Option::is_some) && (pair.late || pair.cell == 0))
+            .filter_map(|pair| Some((pair.fixed?, pair.cell)))
+            .collect();
+        let is_empty = |&(_, of): &(u8, u32)| {
+            of == 0 || Stream::ALL.iter().all(|&stream| self.readable(of, stream) == 0)
+        };
+        let Some(&(number, of)) = free.iter().find(|pair| is_empty(pair)).or(free.first()) else {
+            return Ok(None);
+        };
+        for stream in Stream::ALL.iter().filter(|_| of != 0) {
+            self.drain(of, *stream, &mut Due::All, link)?;
+        }
+        let Some(at) = self.pairs.iter().position(|pair| pair.fixed == Some(number)) else {
+            return Ok(None);
+        };
+        let mut pair = self.pairs.remove(at);
+        (pair.cell, pair.late) = (cell, false);
+        pair.rest(now + YOUNG);
+        self.pairs.push(pair);
+        Ok(Some(number))
     }
 
     /// Gives the pair of the ended cell `from` to the cell `to`, with all that was in it carried as
@@ -196,7 +256,7 @@ impl Pipes {
         mut wait_for: impl FnMut(u32, Stream, BorrowedFd<'_>),
     ) -> Option<Instant> {
         let mut earliest: Option<Instant> = None;
-        for pair in &self.pairs {
+        for pair in self.pairs.iter().filter(|pair| pair.is_of(pair.cell)) {
             for (end, stream) in pair.ends.iter().zip(Stream::ALL) {
                 let Some(end) = end else { continue };
                 match end.rest_until.filter(|&until| until > now) {
@@ -288,12 +348,12 @@ impl Pipes {
     }
 
     fn end_mut(&mut self, cell: u32, stream: Stream) -> Option<&mut End> {
-        let pair = self.pairs.iter_mut().find(|pair| pair.cell == cell)?;
+        let pair = self.pairs.iter_mut().find(|pair| pair.is_of(cell))?;
         pair.ends[stream as usize].as_mut()
     }
 
     fn readable(&self, cell: u32, stream: Stream) -> usize {
-        let pair = self.pairs.iter().find(|pair| pair.cell == cell);
+        let pair = self.pairs.iter().find(|pair| pair.is_of(cell));
         let end = pair.and_then(|pair| pair.ends[stream as usize].as_ref());
         end.map_or(0, |end| sys::readable_bytes(end.fd.as_fd()).unwrap_or(0))
     }
@@ -306,7 +366,7 @@ impl Pipes {
         most: usize,
         link: &mut Link,
     ) -> io::Result<Pull> {
-        let Some(at) = self.pairs.iter().position(|pair| pair.cell == cell) else {
+        let Some(at) = self.pairs.iter().position(|pair| pair.is_of(cell)) else {
             return Ok(Pull::Closed);
         };
         let pair = &mut self.pairs[at];
@@ -315,7 +375,7 @@ impl Pipes {
         if pair.late {
             flags |= flag::LATE;
         }
-        let header = Header { length: 0, kind: kind::OUTPUT, flags, cell };
+        let header = Header { length: 0, kind: kind::OUTPUT, flags, program: self.program, cell };
         let pull = link.pull(end.fd.as_fd(), most, header)?;
         if pull == Pull::Closed {
             pair.ends[stream as usize] = None;

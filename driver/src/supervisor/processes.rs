@@ -26,6 +26,8 @@ pub(crate) struct Process {
     pub(crate) pid: i32,
     /// Its parent's.
     parent: i32,
+    /// The session that it is in: each program's interpreter begins one.
+    session: i32,
     /// Whether it lives; a zombie does not.
     alive: bool,
     /// CPU time of it and of the children it waited for, in clock ticks.
@@ -56,6 +58,14 @@ impl Scope {
                     let _ = sys::kill(process.pid, libc::SIGKILL);
                 }
             }
+        }
+    }
+
+    /// Kills what belongs to the program whose interpreter is `pid`.
+    pub(crate) fn kill_program(self, pid: i32) {
+        for process in of_program(&self.list(), pid).iter().filter(|process| process.alive) {
+            // It may have ended since it was listed.
+            let _ = sys::kill(process.pid, libc::SIGKILL);
         }
     }
 
@@ -92,11 +102,48 @@ impl Process {
         let state = fields.next()?; // field 3
         let parent = fields.next()?.parse().ok()?;
         let mut number = |skip: usize| fields.nth(skip)?.parse::<u64>().ok();
-        let ticks = number(9)? + number(0)? + number(0)? + number(0)?; // fields 14 to 17
+        let session = number(1)? as i32; // field 6
+        let ticks = number(7)? + number(0)? + number(0)? + number(0)?; // fields 14 to 17
         let resident = number(6)?; // field 24
         let alive = !matches!(state, "Z" | "X");
-        Some(Process { pid, parent, alive, ticks, resident })
+        Some(Process { pid, parent, session, alive, ticks, resident })
     }
+}
+
+/// Those that belong to the program whose interpreter is `pid`: it, its descendants, and what is in its session.
+pub(crate) fn of_program(all: &[Process], pid: i32) -> Vec<Process> {
+    let mut found: Vec<Process> = all
+        .iter()
+        .filter(|process| process.pid == pid || process.session == pid)
+        .copied()
+        .collect();
+    let mut known = 0;
+    while known < found.len() {
+        let parent = found[known].pid;
+        let children = all.iter().filter(|process| process.parent == parent);
+        let more: Vec<Process> = children
+            .filter(|child| found.iter().all(|one| one.pid != child.pid))
+            .copied()
+            .collect();
+        found.extend(more);
+        known += 1;
+    }
+    found
+}
+
+/// The processes that descend from `pid`.
+pub(crate) fn descendants(pid: i32) -> Vec<i32> {
+    let all = Scope::Namespace.list();
+    let mut found = vec![pid];
+    let mut known = 0;
+    while known < found.len() {
+        let parent = found[known];
+        found.extend(
+            all.iter().filter(|process| process.parent == parent).map(|process| process.pid),
+        );
+        known += 1;
+    }
+    found.split_off(1)
 }
 
 /// The most memory that a process had resident, and what it has now, in bytes.
@@ -213,7 +260,8 @@ mod tests {
     #[test]
     fn a_stat_line_is_read_whatever_the_process_calls_itself() {
         let line = "42 (a) b) R 7 42 42 0 -1 4194304 1 0 0 0 100 20 3 4 20 0 1 0 5 1000 250 18446";
-        let expected = Process { pid: 42, parent: 7, alive: true, ticks: 127, resident: 250 };
+        let expected =
+            Process { pid: 42, parent: 7, session: 42, alive: true, ticks: 127, resident: 250 };
         assert_eq!(Process::parse(42, line), Some(expected));
         let zombie = line.replace(") R 7", ") Z 7");
         assert!(!Process::parse(42, &zombie).unwrap().alive);

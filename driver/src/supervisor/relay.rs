@@ -10,6 +10,7 @@ use cellgate_driver::wire::{Done, ExitCause, Header, Outcome, flag, kind};
 
 use super::frames::Fill;
 use super::pipes::{Due, Stream};
+use super::program::Program;
 use super::runner::{Questions, Runner, Socket};
 use super::stage::Stage;
 use super::{End, Supervisor};
@@ -19,8 +20,8 @@ const DONE_BYTES: usize = 40;
 
 impl Supervisor {
     /// Reads what the runner wrote to one of its sockets, once.
-    pub(super) fn read_socket(&mut self, socket: Socket) {
-        let Some(runner) = &mut self.runner else { return };
+    pub(super) fn read_socket(&mut self, at: usize, socket: Socket) {
+        let Some(runner) = &mut self.programs[at].runner else { return };
         let channel = runner.channel(socket);
         match channel.fill() {
             Ok(Fill::Bytes | Fill::Nothing) => {}
@@ -30,9 +31,10 @@ impl Supervisor {
     }
 
     /// Passes on the whole frames that were read from a socket, until the link is blocked.
-    pub(super) fn relay(&mut self, socket: Socket, now: Instant) -> Result<(), End> {
+    pub(super) fn relay(&mut self, at: usize, socket: Socket, now: Instant) -> Result<(), End> {
         loop {
-            let Some(runner) = &mut self.runner else { return Ok(()) };
+            let Program { runner, cell, last_cell, .. } = &mut self.programs[at];
+            let Some(runner) = runner else { return Ok(()) };
             let others = runner.open_message.is_some_and(|(from, ..)| from != socket);
             if self.link.is_blocked() || others {
                 return Ok(());
@@ -40,35 +42,36 @@ impl Supervisor {
             let header = match runner.channel(socket).reader.peek() {
                 Ok(Some(header)) => header,
                 Ok(None) => return Ok(()),
-                Err(error) => return self.breach(&error.to_string(), now),
+                Err(error) => return self.breach(at, &error.to_string(), now),
             };
-            let running = self.cell.as_ref().map(|cell| cell.number);
+            let running = cell.as_ref().map(|cell| cell.number);
             if (socket == Socket::Side || runner.gate.is_none())
-                && let Err(what) = check(runner, socket, &header, running, self.last_cell)
+                && let Err(what) = check(runner, socket, &header, running, *last_cell)
             {
-                return self.breach(&what, now);
+                return self.breach(at, &what, now);
             }
-            if socket == Socket::Control && !self.drain_before(header.cell)? {
+            if socket == Socket::Control && !self.drain_before(at, header.cell)? {
                 return Ok(());
             }
             let room = if header.kind == kind::DONE { DONE_BYTES } else { header.length as usize };
             if !self.link.make_room(room)? {
                 return Ok(());
             }
-            self.pass(socket, header, now)?;
+            self.pass(at, socket, header, now)?;
         }
     }
 
     /// Carries the output of a cell that was written before the frame at the head of the control
     /// socket. False: the link is blocked, and the rest is still due.
-    fn drain_before(&mut self, cell: u32) -> Result<bool, End> {
-        let Some(runner) = &mut self.runner else { return Ok(true) };
-        self.ready_pipes.retain(|&(of, _)| of != cell);
+    fn drain_before(&mut self, at: usize, cell: u32) -> Result<bool, End> {
+        let Program { runner, cell: running, ready_pipes, .. } = &mut self.programs[at];
+        let Some(runner) = runner else { return Ok(true) };
+        ready_pipes.retain(|&(of, _)| of != cell);
         let due = runner.gate.get_or_insert([Due::All; 2]);
         for stream in Stream::ALL {
             let bytes =
                 runner.pipes.drain(cell, stream, &mut due[stream as usize], &mut self.link)?;
-            if let Some(running) = self.cell.as_mut().filter(|running| running.number == cell) {
+            if let Some(running) = running.as_mut().filter(|running| running.number == cell) {
                 running.output_bytes += bytes as u64;
             }
         }
@@ -76,10 +79,12 @@ impl Supervisor {
     }
 
     /// Passes the frame at the head of a socket.
-    fn pass(&mut self, socket: Socket, header: Header, now: Instant) -> Result<(), End> {
-        let Some(runner) = &mut self.runner else { return Ok(()) };
+    fn pass(&mut self, at: usize, socket: Socket, header: Header, now: Instant) -> Result<(), End> {
+        let Program { number, runner, cell: running, .. } = &mut self.programs[at];
+        let number = *number;
+        let Some(runner) = runner else { return Ok(()) };
         let Header { kind, flags, cell, .. } = header;
-        let running = self.cell.as_ref().is_some_and(|running| running.number == cell);
+        let running = running.as_ref().is_some_and(|running| running.number == cell);
         let reader = &mut runner.channel(socket).reader;
         let payload = reader.payload(&header);
         let mut outcome = None;
@@ -88,9 +93,9 @@ impl Supervisor {
             kind::DONE => outcome = ended(payload),
             // A message of no cell belongs to none that could have ended.
             kind::MESSAGE if !running && cell != 0 => {
-                self.link.put(kind, (flags & flag::MORE) | flag::LATE, cell, payload);
+                self.link.put_of(number, kind, (flags & flag::MORE) | flag::LATE, cell, payload);
             }
-            _ => self.link.put(kind, flags & !flag::SYNC, cell, payload),
+            _ => self.link.put_of(number, kind, flags & !flag::SYNC, cell, payload),
         }
         reader.consume(&header);
         if socket == Socket::Control {
@@ -102,33 +107,35 @@ impl Supervisor {
             runner.acknowledge();
         }
         match kind {
-            kind::READY if !more => self.runner_ready(now),
+            kind::READY if !more => self.runner_ready(at, now),
             kind::REPLY if !more => {
                 runner.asked.retain(|&asked| asked != cell);
                 runner.questions = Questions::Answered;
                 Ok(())
             }
             kind::DONE => match outcome {
-                Some((outcome, alone)) => self.end_cell(outcome, alone, now),
+                Some((outcome, alone)) => self.end_cell(at, outcome, alone, now),
                 None => Ok(()), // checked before
             },
             _ => Ok(()),
         }
     }
 
-    fn runner_ready(&mut self, now: Instant) -> Result<(), End> {
+    fn runner_ready(&mut self, at: usize, now: Instant) -> Result<(), End> {
         self.link.flush()?;
-        if let Some(interrupt) = self.cell.as_mut().and_then(|cell| cell.interrupt.as_mut()) {
+        if let Some(interrupt) =
+            self.programs[at].cell.as_mut().and_then(|cell| cell.interrupt.as_mut())
+        {
             interrupt.owe(now);
         }
-        if let Some(runner) = &mut self.runner {
+        if let Some(runner) = &mut self.programs[at].runner {
             runner.was_ready = true;
             if matches!(runner.stage, Stage::Starting) {
                 runner.stage = Stage::Ready;
             }
         }
         let now = self.watch.meter.sample(); // what a first short cell is said to use
-        if let Some(runner) = &self.runner {
+        if let Some(runner) = &self.programs[at].runner {
             // What starting took is no cell's.
             self.watch.meter.peak_bytes(runner.pid, now.memory_bytes);
         }
@@ -136,17 +143,22 @@ impl Supervisor {
     }
 
     /// Ends the running cell, and only then makes the pipes of the next, if it needs others.
-    fn end_cell(&mut self, outcome: Outcome, alone: bool, now: Instant) -> Result<(), End> {
-        let (Some(runner), Some(mut cell)) = (&mut self.runner, self.cell.take()) else {
-            return Ok(());
-        };
+    fn end_cell(
+        &mut self,
+        at: usize,
+        outcome: Outcome,
+        alone: bool,
+        now: Instant,
+    ) -> Result<(), End> {
+        let Program { number, runner, cell, last_cell, incoming, .. } = &mut self.programs[at];
+        let (Some(runner), Some(mut cell)) = (runner, cell.take()) else { return Ok(()) };
         let usage = cell.usage(&mut self.watch.meter, runner.pid, None, now);
         let memory_kills = cell.memory_kills(&self.watch.meter);
         let done = Done { outcome, memory_kills, usage };
-        self.link.put(kind::DONE, 0, cell.number, &done.encode());
+        self.link.put_of(*number, kind::DONE, 0, cell.number, &done.encode());
         self.link.flush()?;
-        self.last_cell = cell.number;
-        self.incoming.discarding = self.incoming.receiving.take();
+        *last_cell = cell.number;
+        incoming.discarding = incoming.receiving.take();
         runner.pipes.sweep(&mut self.link)?;
         let dropped = runner.pipes.end(cell.number, &mut self.link)?;
         if let Stage::Dumping(_) = runner.stage {
@@ -165,13 +177,18 @@ impl Supervisor {
     }
 
     /// Ends a runner that broke the wire's rules.
-    fn breach(&mut self, what: &str, now: Instant) -> Result<(), End> {
-        if let Some(Runner { stage: Stage::Ending(ending), .. }) = &mut self.runner {
+    fn breach(&mut self, at: usize, what: &str, now: Instant) -> Result<(), End> {
+        if let Some(Runner { stage: Stage::Ending(ending), .. }) = &mut self.programs[at].runner {
             ending.mute = true; // dead already: nothing it said counts from here
             return Ok(());
         }
-        self.end_runner(ExitCause::Protocol, format!("the runner broke the protocol: {what}"), now);
-        if let Some(Runner { stage: Stage::Ending(ending), .. }) = &mut self.runner {
+        self.end_runner(
+            at,
+            ExitCause::Protocol,
+            format!("the runner broke the protocol: {what}"),
+            now,
+        );
+        if let Some(Runner { stage: Stage::Ending(ending), .. }) = &mut self.programs[at].runner {
             ending.mute = true;
         }
         Ok(())
@@ -197,10 +214,13 @@ fn check(
     running: Option<u32>,
     last_cell: u32,
 ) -> Result<(), String> {
-    let Header { length, kind, flags, cell } = *header;
+    let Header { length, kind, flags, program, cell } = *header;
     let only = |allowed: u8| flags & !allowed == 0;
     let wrong =
         |what: &str| Err(format!("{what} (kind {kind:#04x}, flags {flags:#04x}, cell {cell})"));
+    if program != 0 {
+        return wrong("a frame of a program");
+    }
     if let Some((_, open_kind, open_cell)) = runner.open_message
         && (open_kind, open_cell) != (kind, cell)
     {

@@ -13,6 +13,7 @@
 //! | 5 | the runner's sources |
 //! | 6 | where the interpreter writes its stacks on SIGUSR2 |
 //! | 7 | whom the newest interrupt is meant for: its cell and the count of interrupts, u32 each |
+//! | 8, 9, … | pairs for the output of cells, of a language whose runner cannot receive descriptors |
 
 use std::ffi::{CString, NulError};
 use std::fs::File;
@@ -26,12 +27,12 @@ use cellgate_driver::wire::{Header, Setup, kind};
 
 use super::fork_detector::ForkDetector;
 use super::frames::Channel;
-use super::language::Language;
+use super::language::{CellPipes, Language, RunnerKind};
 use super::link::Link;
-use super::pipes::{Due, Pair, Pipes, WriteEnds};
+use super::pipes::{Due, FIXED_PAIRS, Pair, Pipes, WriteEnds};
 use super::stage::{Dump, Stage};
 use crate::sys;
-use crate::sys::launch::{Launch, LaunchError, Step, launch};
+use crate::sys::launch::{Launch, LaunchError, Program, Step, launch};
 
 /// Questions a runner may have open at a time.
 pub(crate) const MOST_QUESTIONS: usize = 16;
@@ -70,6 +71,8 @@ pub(crate) struct Runner {
     pub(crate) stacks: OwnedFd,
     /// The pipes of its cells.
     pub(crate) pipes: Pipes,
+    /// How its cells get their pipes.
+    cell_pipes: CellPipes,
     /// The pipes of its next cell, made while there is time.
     next_pipes: Option<(Pair, WriteEnds)>,
     /// The ended cell that by the runner's word left nothing which could write to its pipes.
@@ -111,8 +114,8 @@ impl StartError {
 }
 
 impl Runner {
-    /// Starts an interpreter.
-    pub(crate) fn start(setup: &Setup) -> Result<Runner, StartError> {
+    /// Starts the interpreter of a program.
+    pub(crate) fn start(program_number: u16, setup: &Setup) -> Result<Runner, StartError> {
         let failed = |what: &str, error: io::Error| {
             StartError::new(setup, format_args!("cannot {what}: {error}"))
         };
@@ -130,25 +133,45 @@ impl Runner {
         let interrupted = sys::memory().map_err(|e| failed("make a memory file", e))?;
         let fork_detector = ForkDetector::new();
         let [out, err] = &idle_ends.0;
+        let fixed = match language.pipes {
+            CellPipes::Sent => 0,
+            CellPipes::Fixed => FIXED_PAIRS,
+        };
+        let fixed: Vec<(Pair, WriteEnds)> = (0..fixed)
+            .map(|_| Pair::new())
+            .collect::<io::Result<_>>()
+            .map_err(|e| failed("make a pipe", e))?;
+        let mut descriptors = vec![
+            null.as_fd(),
+            out.as_fd(),
+            err.as_fd(),
+            control_end.as_fd(),
+            side_end.as_fd(),
+            sources.as_fd(),
+            stacks_end.as_fd(),
+            interrupted.as_fd(),
+        ];
+        descriptors.extend(fixed.iter().flat_map(|(_, ends)| ends.0.iter().map(OwnedFd::as_fd)));
 
+        let resolved = Setup { interpreter: program.clone(), ..setup.clone() };
         let texts =
             Texts::new(setup, program, language).map_err(|error| StartError::new(setup, error))?;
         let rlimits: Vec<_> = setup.rlimits.iter().map(|l| (l.resource, l.value)).collect();
+        let beside = || match language.runner {
+            RunnerKind::Beside(run) => run(&resolved),
+            RunnerKind::InInterpreter { .. } => 0,
+        };
         let pid = launch(&Launch {
-            program: &texts.program,
-            arguments: &texts.arguments,
-            environment: &texts.environment,
+            program: match &language.runner {
+                RunnerKind::InInterpreter { .. } => Program::File {
+                    path: &texts.program,
+                    arguments: &texts.arguments,
+                    environment: &texts.environment,
+                },
+                RunnerKind::Beside(_) => Program::Function(&beside),
+            },
             directory: &texts.directory,
-            descriptors: &[
-                null.as_fd(),
-                out.as_fd(),
-                err.as_fd(),
-                control_end.as_fd(),
-                side_end.as_fd(),
-                sources.as_fd(),
-                stacks_end.as_fd(),
-                interrupted.as_fd(),
-            ],
+            descriptors: &descriptors,
             rlimits: &rlimits,
             filter: &filter(&setup.seccomp),
         })
@@ -161,7 +184,8 @@ impl Runner {
             control: Channel::new(control),
             side: Channel::new(side),
             stacks,
-            pipes: Pipes::default(),
+            pipes: Pipes::of(program_number),
+            cell_pipes: language.pipes,
             next_pipes: None,
             left_pipes_of: None,
             fork_detector: fork_detector.after_a_fork(),
@@ -176,13 +200,16 @@ impl Runner {
             closed_since: None,
         };
         runner.pipes.begin(0, idle, Instant::now());
+        for (number, (pair, _)) in fixed.into_iter().enumerate().rev() {
+            runner.pipes.add_fixed(number as u8, pair);
+        }
         runner.make_next_pipes();
         Ok(runner)
     }
 
     /// Makes the pipes of the next cell ahead of it.
     pub(crate) fn make_next_pipes(&mut self) {
-        if self.next_pipes.is_none() {
+        if self.next_pipes.is_none() && self.cell_pipes == CellPipes::Sent {
             self.next_pipes = Pair::new().ok(); // the cell itself tries again, and says why not
         }
     }
@@ -205,6 +232,15 @@ impl Runner {
         link: &mut Link,
         now: Instant,
     ) -> io::Result<()> {
+        if self.cell_pipes == CellPipes::Fixed {
+            let number = self.pipes.begin_in_fixed(cell, link, now)?;
+            let number = number.ok_or_else(|| io::Error::other("it has closed all its pipes"))?;
+            let mut frames = Header::new(kind::PIPES, 0, 0, &[number]).encode().to_vec();
+            frames.push(number);
+            frames.extend_from_slice(frame);
+            self.control.send(&frames);
+            return Ok(());
+        }
         // Every process and thread that was born since the last cell's pipes were sent may hold
         // them, whatever the runner says.
         let no_forks = self.fork_detector.saw_none();
@@ -220,7 +256,7 @@ impl Runner {
             Err(_) if self.pipes.drop_oldest_late().is_some() => Pair::new()?,
             Err(error) => return Err(error),
         };
-        let pipes = Header { length: 0, kind: kind::PIPES, flags: 0, cell: 0 }.encode();
+        let pipes = Header::new(kind::PIPES, 0, 0, &[]).encode();
         let [out, err] = &ends.0;
         self.control.send_with_fds(&pipes, [out.as_fd(), err.as_fd()], frame)?;
         self.pipes.begin(cell, pair, now);
@@ -305,7 +341,7 @@ impl Runner {
 /// What a launch needs as NUL-terminated texts.
 struct Texts {
     program: CString,
-    arguments: [CString; 3],
+    arguments: Vec<CString>,
     environment: Vec<CString>,
     directory: CString,
 }
@@ -315,7 +351,15 @@ impl Texts {
         let text = |text: &str| CString::new(text);
         Ok(Texts {
             program: text(&program)?,
-            arguments: [text(&setup.interpreter)?, text(language.argument)?, text(language.boot)?],
+            arguments: match language.runner {
+                RunnerKind::InInterpreter { arguments, boot, .. } => [setup.interpreter.as_str()]
+                    .into_iter()
+                    .chain(arguments.iter().copied())
+                    .chain([boot])
+                    .map(CString::new)
+                    .collect::<Result<_, _>>()?,
+                RunnerKind::Beside(_) => Vec::new(),
+            },
             environment: setup.env.iter().cloned().map(CString::new).collect::<Result<_, _>>()?,
             directory: text(&setup.workdir)?,
         })

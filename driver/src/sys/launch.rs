@@ -16,14 +16,25 @@ use libc::{c_char, c_int, c_ulong};
 
 use super::{check, own_pair, read};
 
+/// What the new process does.
+pub(crate) enum Program<'a> {
+    /// Executes a file.
+    File {
+        /// The file.
+        path: &'a CStr,
+        /// Its arguments, the zeroth included.
+        arguments: &'a [CString],
+        /// Its whole environment.
+        environment: &'a [CString],
+    },
+    /// Goes on in this function, which answers its exit code.
+    Function(&'a dyn Fn() -> c_int),
+}
+
 /// A program and everything it is to start with.
 pub(crate) struct Launch<'a> {
-    /// The file to execute.
-    pub(crate) program: &'a CStr,
-    /// Its arguments, the zeroth included.
-    pub(crate) arguments: &'a [CString],
-    /// Its whole environment.
-    pub(crate) environment: &'a [CString],
+    /// What it does.
+    pub(crate) program: Program<'a>,
     /// Where it starts.
     pub(crate) directory: &'a CStr,
     /// What becomes its descriptors 0, 1, 2, …; each is numbered above all of them.
@@ -80,8 +91,12 @@ pub(crate) fn launch(launch: &Launch<'_>) -> Result<libc::pid_t, LaunchError> {
     let pointers = |texts: &[CString]| -> Vec<*const c_char> {
         texts.iter().map(|text| text.as_ptr()).chain([ptr::null()]).collect()
     };
-    let arguments = pointers(launch.arguments);
-    let environment = pointers(launch.environment);
+    let (arguments, environment) = match launch.program {
+        Program::File { arguments, environment, .. } => {
+            (pointers(arguments), pointers(environment))
+        }
+        Program::Function(_) => (Vec::new(), Vec::new()),
+    };
     let (report, tell) =
         report_pipe().map_err(|cause| LaunchError { step: Step::Report, cause })?;
 
@@ -118,12 +133,22 @@ fn child(
     environment: &[*const c_char],
     tell: BorrowedFd<'_>,
 ) -> ! {
-    let step = prepare(launch).err().unwrap_or_else(|| {
-        // SAFETY: both lists end with null and point to strings that live as long as `launch`.
-        unsafe {
-            libc::execve(launch.program.as_ptr(), arguments.as_ptr(), environment.as_ptr());
+    let step = prepare(launch).err().unwrap_or_else(|| match launch.program {
+        Program::File { path, .. } => {
+            // SAFETY: both lists end with null and point to strings that live as long as `launch`.
+            unsafe { libc::execve(path.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
+            Step::Execute
         }
-        Step::Execute
+        Program::Function(function) => {
+            // What exec would close, the report to the parent among it.
+            // SAFETY: no pointers; nothing here uses any of them again.
+            unsafe {
+                libc::close_range(launch.descriptors.len() as libc::c_uint, libc::c_uint::MAX, 0)
+            };
+            let code = function();
+            // SAFETY: ends the process.
+            unsafe { libc::_exit(code) }
+        }
     });
     let [a, b, c, d] = io::Error::last_os_error().raw_os_error().unwrap_or(0).to_ne_bytes();
     // SAFETY: the buffer is a live temporary of five bytes. If even this fails, the parent sees

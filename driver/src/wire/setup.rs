@@ -1,4 +1,4 @@
-//! SETUP: the gateway's first frame.
+//! SETUP: the gateway's first frame. OPEN has the same shape, for one more program.
 
 use super::{VERSION, WireError, u64_at};
 

@@ -19,15 +19,20 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 pub(crate) struct Frame {
     pub(crate) kind: u8,
     pub(crate) flags: u8,
+    pub(crate) program: u16,
     pub(crate) cell: u32,
     pub(crate) payload: Vec<u8>,
 }
 
 impl std::fmt::Debug for Frame {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Frame { kind, flags, cell, payload } = self;
+        let Frame { kind, flags, program, cell, payload } = self;
         let text = String::from_utf8_lossy(&payload[..payload.len().min(100)]);
-        write!(f, "{kind:#x} flags {flags:#x} cell {cell}: {} bytes {text:?}", payload.len())
+        write!(
+            f,
+            "{kind:#x} flags {flags:#x} program {program} cell {cell}: {} bytes {text:?}",
+            payload.len()
+        )
     }
 }
 
@@ -153,6 +158,13 @@ impl Gateway {
         self.link.write_all(&bytes).unwrap();
     }
 
+    /// Sends a command for a program.
+    pub(crate) fn send_of(&mut self, program: u16, kind: u8, cell: u32, payload: &[u8]) {
+        let mut bytes = Vec::new();
+        wire::append_message_of(&mut bytes, program, kind, 0, cell, payload);
+        self.link.write_all(&bytes).unwrap();
+    }
+
     pub(crate) fn execute(&mut self, cell: u32, code: &str) {
         self.send(kind::EXECUTE, cell, code.as_bytes());
     }
@@ -178,8 +190,8 @@ impl Gateway {
         let header = Header::decode(&head).unwrap();
         let mut payload = vec![0; header.length as usize];
         self.link.read_exact(&mut payload).unwrap();
-        let Header { kind, flags, cell, .. } = header;
-        Some(Frame { kind, flags, cell, payload })
+        let Header { kind, flags, program, cell, .. } = header;
+        Some(Frame { kind, flags, program, cell, payload })
     }
 
     /// The next frame, which has to be of this kind.

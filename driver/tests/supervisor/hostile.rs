@@ -11,7 +11,7 @@ fn each_broken_rule_ends_the_runner_and_says_which() {
     let cases = [
         ("control.sendall(b'\\xff' * 12)", "longer than"),
         ("control.sendall(HEADER.pack(0, MESSAGE, 0x80, 0, cell))", "unknown flags"),
-        ("control.sendall(HEADER.pack(0, MESSAGE, 0, 1, cell))", "padding"),
+        ("control.sendall(HEADER.pack(0, MESSAGE, 0, 1, cell))", "a frame of a program"),
         ("send(0x83, 0, cell, b'forged output')", "does not belong"),
         ("send(0x86, 0, cell, b'')", "does not belong"),
         ("send(MESSAGE, 0, cell + 1, b'')", "has not begun"),

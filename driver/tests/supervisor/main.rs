@@ -4,6 +4,7 @@
 // Helpers of tests stop a test by panicking, as the tests do.
 #![allow(clippy::unwrap_used)]
 
+mod bash;
 mod endings;
 mod files;
 mod harness;
@@ -12,4 +13,5 @@ mod hygiene;
 mod interrupts;
 mod output;
 mod pressure;
+mod programs;
 mod questions;

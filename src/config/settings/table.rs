@@ -9,7 +9,7 @@ use crate::config::codec::{
 };
 use crate::config::model::{BackendChoice, Config, LogFormat};
 use crate::keys::KeyConfig;
-use crate::language;
+use crate::language::{self, Language};
 use crate::sandbox::docker::DataPath;
 use crate::session::DetachedOutput;
 use crate::template::Template;
@@ -54,6 +54,13 @@ const TIMEOUT: Time = Time { min: Duration::from_millis(100), max: DAY };
 
 /// A span of life: up to a year.
 const LIFE: Time = Time { min: SECOND, max: Duration::from_secs(365 * 24 * 60 * 60) };
+
+/// The key of the setting that says what a template's cells are written in. It is applied before a template's others.
+pub(crate) const LANGUAGE: &str = "language";
+
+/// One of the languages.
+const WHICH_LANGUAGE: Choice<&'static Language, 2> =
+    Choice { words: language::NAMES, values: [language::DEFAULT, language::JAVASCRIPT] };
 
 /// Every setting there is.
 pub(crate) const SECTIONS: &[Section] = &[
@@ -242,12 +249,33 @@ pub(crate) const SECTIONS: &[Section] = &[
                 Text { metavar: "NAME", check: check::image },
                 "Docker backend: the image sandboxes are made from"
             ),
+            Setting {
+                key: LANGUAGE,
+                flag: Some("language"),
+                doc: "What cells are written in. A template of another language than the default one's takes that \
+                      language's image and memory unless it sets its own",
+                form: || WHICH_LANGUAGE.form(),
+                scope: Scope::Template(Access {
+                    set: |template, raw, base| {
+                        template.set_language(WHICH_LANGUAGE.read(raw, base)?);
+                        Ok(())
+                    },
+                    get: |template| WHICH_LANGUAGE.show(&template.language),
+                }),
+            },
             setting!(
                 "python",
                 Some("python"),
-                Template.interpreter,
+                Template.interpreters.python,
                 Maybe { word: "auto", some: Location { metavar: "PATH" } },
-                "Local backend: the interpreter, a virtual environment's too; auto finds one"
+                "Local backend: the interpreter of Python cells, a virtual environment's too; auto finds one"
+            ),
+            setting!(
+                "node",
+                Some("node"),
+                Template.interpreters.node,
+                Maybe { word: "auto", some: Location { metavar: "PATH" } },
+                "Local backend: the Node of JavaScript cells, version 20 or newer; auto finds one"
             ),
             setting!(
                 "root",

@@ -59,7 +59,8 @@ pub(in crate::sandbox) fn variables(found: Vec<(&str, &str)>, template: &Templat
     let ours = of_user_code(template);
     let ours = ours.iter().map(|(name, value)| (*name, value.as_str()));
     let given = template.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let shell = template.shell.map(|shell| (SHELL_VARIABLE, shell));
+    let shell = template.shell.filter(|shell| template.language.shells.contains(shell));
+    let shell = shell.map(|shell| (SHELL_VARIABLE, shell));
     encode(found.into_iter().chain(ours).chain(given).chain(shell))
 }
 

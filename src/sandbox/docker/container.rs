@@ -260,7 +260,7 @@ pub(super) fn setup(
         operation: "make the filter for system calls".into(),
         cause: error.into(),
     })?;
-    let interpreter = match &template.interpreter {
+    let interpreter = match template.interpreter() {
         Some(path) => path.to_string_lossy().into_owned(),
         None => template.language.image_command.to_owned(),
     };

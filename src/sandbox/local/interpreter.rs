@@ -59,12 +59,11 @@ pub(super) async fn find(template: &Template) -> Result<Interpreter, SandboxErro
         if let Some(home) = homes::shown_by(root, &homes) {
             return Err(wrong_in("root", shows_home(host, root, home)));
         }
-        let setting = if template.interpreter.is_some() { host.setting } else { "root" };
-        return in_root(host, root, template.interpreter.as_deref())
-            .map_err(|what| wrong_in(setting, what));
+        let setting = if template.interpreter().is_some() { host.setting } else { "root" };
+        return in_root(host, root, template.interpreter()).map_err(|what| wrong_in(setting, what));
     }
     let wrong = |what| wrong_in(host.setting, what);
-    if let Some(named) = &template.interpreter {
+    if let Some(named) = template.interpreter() {
         let path = std::path::absolute(named)
             .map_err(|error| wrong(format!("{}: {error}", named.display())))?;
         let description = describe(host, &path).await.map_err(&wrong)?;
@@ -228,7 +227,7 @@ fn visible(path: &Path, directories: &[PathBuf]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::language::DEFAULT;
+    use crate::language::{DEFAULT, Interpreters};
 
     fn description(version: (u32, u32), executable: &str, paths: &[&str]) -> Description {
         let paths = paths.iter().map(PathBuf::from).collect();
@@ -317,7 +316,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_no_python_is_said_to_be_none() {
         let template = Template {
-            interpreter: Some("/bin/true".into()),
+            interpreters: Interpreters { python: Some("/bin/true".into()), node: None },
             ..crate::sandbox::local::test_template()
         };
         let error = find(&template).await.unwrap_err().to_string();

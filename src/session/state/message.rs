@@ -50,6 +50,8 @@ pub(super) enum Message {
     Event(Event),
     /// The values of the cell's expressions, by their names: [`ExpressionValue`] each.
     UserExpressions(JsonObject),
+    /// What there is to say of the cell's end, such as a command's exit status.
+    Detail(String),
 }
 
 /// Why a message is no event.
@@ -108,6 +110,11 @@ struct Ask {
 }
 
 #[derive(Deserialize)]
+struct Detail {
+    text: String,
+}
+
+#[derive(Deserialize)]
 struct Raised {
     name: String,
     #[serde(default)]
@@ -141,6 +148,10 @@ pub(super) fn read(
     let probe: Probe<'_> = serde_json::from_slice(json)?;
     Ok(Message::Event(match &*probe.kind {
         "user_expressions" => return read_expressions(json).map(Message::UserExpressions),
+        "detail" => {
+            let Detail { text } = serde_json::from_slice(json)?;
+            return Ok(Message::Detail(shorten(text, WHY_BYTES)));
+        }
         "result" => {
             let Bundle { data, metadata, .. } = Bundle::read(json)?;
             Event::Result { id, execution_count, data, metadata }

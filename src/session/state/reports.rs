@@ -124,6 +124,11 @@ impl State {
                 self.effects.push(Effect::Log(line));
             }
             Ok(Message::UserExpressions(values)) => self.keep_expressions(&id, values),
+            Ok(Message::Detail(text)) => {
+                if let Some(running) = &mut self.running {
+                    running.detail = Some(text);
+                }
+            }
             Ok(Message::Event(event)) => {
                 if matches!(event, Event::InputRequest { .. }) {
                     self.asking.insert(cell);
@@ -170,11 +175,12 @@ impl State {
     }
 
     pub(super) fn on_done(&mut self, cell: u32, done: Done) {
-        let Some(running) = self.running.take_if(|running| running.number == cell) else {
+        let Some(mut running) = self.running.take_if(|running| running.number == cell) else {
             self.effects.push(Effect::Log(format!("a DONE for cell {cell}, which does not run")));
             return;
         };
-        let (status, mut detail) = ending::of_done(&running, &done);
+        let (status, detail) = ending::of_done(&running, &done);
+        let mut detail = detail.or(running.detail.take());
         if done.memory_kills > 0 {
             let text = ending::memory_kills(done.memory_kills, self.rules.memory_bytes);
             let code = "process_killed";

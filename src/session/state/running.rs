@@ -37,6 +37,8 @@ pub(super) struct Running {
     pub(super) stop: Option<Stop>,
     /// The values of its expressions, if they have come, and their memory.
     pub(super) user_expressions: Option<(JsonObject, Charge)>,
+    /// What its runner has to say of its end.
+    pub(super) detail: Option<String>,
     /// The document's cell that it is from.
     pub(super) cell: Option<Arc<str>>,
     /// Its place among the cells of a publishable key, given back when it has ended.
@@ -65,6 +67,7 @@ impl Running {
             stop_on_error,
             stop: None,
             user_expressions: None,
+            detail: None,
             cell: None,
             place: None,
             decoders: Default::default(),

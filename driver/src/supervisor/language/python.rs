@@ -1,9 +1,14 @@
-//! Python: CPython executes the boot code of `driver/runner`.
+//! Python: CPython executes the boot code of `driver/runner/python`.
 
-use super::Language;
-
-include!(concat!(env!("OUT_DIR"), "/runner.rs"));
+use super::{CellPipes, Language, PYTHON_BOOT, PYTHON_MODULES, RunnerKind};
 
 /// Its row.
-pub(super) const PYTHON: Language =
-    Language { name: "python", argument: "-c", boot: PYTHON_BOOT, modules: PYTHON_MODULES };
+pub(super) const PYTHON: Language = Language {
+    name: "python",
+    runner: RunnerKind::InInterpreter {
+        arguments: &["-c"],
+        boot: PYTHON_BOOT,
+        modules: PYTHON_MODULES,
+    },
+    pipes: CellPipes::Sent,
+};
