@@ -7,20 +7,24 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+mod bash;
 mod javascript;
 mod python;
 
 /// Every language, the default first.
-pub const LANGUAGES: &[&Language] = &[DEFAULT, JAVASCRIPT];
+pub const LANGUAGES: &[&Language] = &[DEFAULT, JAVASCRIPT, BASH];
 
 /// The names of all, in the same order.
-pub const NAMES: &[&str; 2] = &[DEFAULT.name, JAVASCRIPT.name];
+pub const NAMES: &[&str; 3] = &[DEFAULT.name, JAVASCRIPT.name, BASH.name];
 
 /// The language of templates that name none.
 pub const DEFAULT: &Language = &python::PYTHON;
 
 /// JavaScript, on Node.
 pub const JAVASCRIPT: &Language = &javascript::JAVASCRIPT;
+
+/// Bash.
+pub const BASH: &Language = &bash::BASH;
 
 /// The interpreters that a template names, one for each language. `None`: the language's usual one.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,12 +33,18 @@ pub struct Interpreters {
     pub python: Option<PathBuf>,
     /// That of JavaScript.
     pub node: Option<PathBuf>,
+    /// That of bash.
+    pub bash: Option<PathBuf>,
 }
 
 impl Interpreters {
     /// The one of this language.
     pub fn of(&self, language: &Language) -> Option<&Path> {
-        let found = if language == JAVASCRIPT { &self.node } else { &self.python };
+        let found = match language.name {
+            name if name == JAVASCRIPT.name => &self.node,
+            name if name == BASH.name => &self.bash,
+            _ => &self.python,
+        };
         found.as_deref()
     }
 }

@@ -57,6 +57,8 @@ const NOT_FOUND: c_int = 127;
 /// The cell that runs.
 struct Running {
     number: u32,
+    /// Whether it is to end as a program does: with an exit status other than 0 it has failed.
+    program: bool,
     /// What came of an interrupt that was meant for it.
     interrupted: Option<Interrupted>,
 }
@@ -316,7 +318,8 @@ impl<'a> Runner<'a> {
 
     fn execute(&mut self, number: u32, payload: &[u8]) -> io::Result<()> {
         let order: serde_json::Value = serde_json::from_slice(payload)?;
-        self.running = Some(Running { number, interrupted: None });
+        let program = order.get("program").is_some();
+        self.running = Some(Running { number, program, interrupted: None });
         if order.get("comm").is_some() {
             return self.finish(number, 0); // bash has no widgets
         }
@@ -329,9 +332,13 @@ impl<'a> Runner<'a> {
         for (name, value) in order["env"].as_object().into_iter().flatten() {
             line += &format!("{name}={} ", quoted(value.as_str().unwrap_or_default()));
         }
+        let source = format!("builtin source /proc/self/fd/{CODE}");
+        let source = match order.get("program") {
+            None => source,
+            Some(program) => as_program(&source, program),
+        };
         let out = FIRST_PAIR + 2 * self.pair;
-        line +=
-            &format!("builtin source /proc/self/fd/{CODE} 0</dev/null 1>&{out} 2>&{}\n", out + 1);
+        line += &format!("{source} 0</dev/null 1>&{out} 2>&{}\n", out + 1);
         line += &report_command(number);
         self.commands.write_all(line.as_bytes())
     }
@@ -365,11 +372,18 @@ impl<'a> Runner<'a> {
         let mut frames = Vec::new();
         // The signal itself may still be on its way to this process.
         let interrupted = running.interrupted.is_some() || self.interrupted_cell() == Some(number);
-        let outcome = match interrupted && status != 0 {
-            true => Outcome::Interrupted,
-            false => Outcome::Ok,
+        let outcome = match status {
+            0 => Outcome::Ok,
+            _ if interrupted => Outcome::Interrupted,
+            _ if running.program => Outcome::Error,
+            _ => Outcome::Ok,
         };
-        if status != 0 {
+        if outcome == Outcome::Error {
+            let said = format!("The program exits with {status}");
+            let error = serde_json::json!({"type": "error", "name": "SystemExit", "value": status.to_string(),
+                                           "traceback": [said], "frames": []});
+            append_message(&mut frames, kind::MESSAGE, 0, number, error.to_string().as_bytes());
+        } else if status != 0 {
             let text = format!("exit status {status}");
             let detail = serde_json::json!({"type": "detail", "text": text}).to_string();
             append_message(&mut frames, kind::MESSAGE, 0, number, detail.as_bytes());
@@ -426,6 +440,16 @@ impl<'a> Runner<'a> {
 /// The command with which bash says how a cell ended; `$?` is the cell's.
 fn report_command(number: u32) -> String {
     format!("builtin printf '{REPORT}%d %d\\n' {number} \"$?\" >&{REPORTS}\n")
+}
+
+/// The command that runs the code in a bash of its own, with the arguments of a program.
+fn as_program(source: &str, program: &serde_json::Value) -> String {
+    let words = program["argv"].as_array().into_iter().flatten();
+    let mut words = words.filter_map(|word| Some(quoted(word.as_str()?)));
+    let name = words.next().map(|name| format!("BASH_ARGV0={name}; ")).unwrap_or_default();
+    let arguments: String = words.map(|word| format!(" {word}")).collect();
+    // Without an argument the script has those of bash itself, which has none.
+    format!("({name}{source}{arguments})")
 }
 
 /// A text as one word of a command.

@@ -15,6 +15,7 @@ mod common;
 mod proxy;
 
 mod access;
+mod bash;
 mod cells;
 mod clients;
 mod closes;
@@ -52,6 +53,7 @@ fn main() -> std::process::ExitCode {
         (stop::CASES, BUT_ROOT),
         (exits::CASES, ALL),
         (javascript::CASES, &[LocalUser]),
+        (bash::CASES, &[LocalUser]),
         (spoil::CASES, BUT_STDIO),
         (limits::CASES, BUT_STDIO),
         (flood::CASES, BUT_ROOT),

@@ -192,3 +192,19 @@ fn it_goes_with_its_supervisor() {
         eventually("it is gone", || !lives());
     }
 }
+
+#[test]
+fn a_program_has_arguments_and_fails_by_its_exit_status() {
+    let Some(mut gateway) = bash() else { return };
+    let code = quoted("echo \"$0 $# $2\"; exit $1");
+    for (cell, (status, outcome)) in (1..).zip([("0", Outcome::Ok), ("3", Outcome::Error)]) {
+        let program = format!(r#"{{"argv": ["my script", "{status}", "a 'b'"]}}"#);
+        let json = format!(r#"{{"id": "a", "code": {code}, "program": {program}}}"#);
+        gateway.send(kind::EXECUTE, cell, json.as_bytes());
+        let (frames, done) = gateway.finish(cell);
+        assert_eq!(stdout(&frames, cell), "my script 2 a 'b'\n");
+        assert_eq!(done.outcome, outcome);
+        let failed = detail(&frames).is_some_and(|said| said.contains("SystemExit"));
+        assert_eq!(failed, outcome == Outcome::Error);
+    }
+}

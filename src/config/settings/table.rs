@@ -59,8 +59,10 @@ const LIFE: Time = Time { min: SECOND, max: Duration::from_secs(365 * 24 * 60 * 
 pub(crate) const LANGUAGE: &str = "language";
 
 /// One of the languages.
-const WHICH_LANGUAGE: Choice<&'static Language, 2> =
-    Choice { words: language::NAMES, values: [language::DEFAULT, language::JAVASCRIPT] };
+const WHICH_LANGUAGE: Choice<&'static Language, 3> = Choice {
+    words: language::NAMES,
+    values: [language::DEFAULT, language::JAVASCRIPT, language::BASH],
+};
 
 /// Every setting there is.
 pub(crate) const SECTIONS: &[Section] = &[
@@ -276,6 +278,13 @@ pub(crate) const SECTIONS: &[Section] = &[
                 Template.interpreters.node,
                 Maybe { word: "auto", some: Location { metavar: "PATH" } },
                 "Local backend: the Node of JavaScript cells, version 20 or newer; auto finds one"
+            ),
+            setting!(
+                "bash",
+                Some("bash"),
+                Template.interpreters.bash,
+                Maybe { word: "auto", some: Location { metavar: "PATH" } },
+                "Local backend: the bash of cells in bash, version 4.4 or newer; auto finds one"
             ),
             setting!(
                 "root",

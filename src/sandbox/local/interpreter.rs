@@ -316,7 +316,10 @@ mod tests {
     #[tokio::test]
     async fn what_is_no_python_is_said_to_be_none() {
         let template = Template {
-            interpreters: Interpreters { python: Some("/bin/true".into()), node: None },
+            interpreters: Interpreters {
+                python: Some("/bin/true".into()),
+                ..Interpreters::default()
+            },
             ..crate::sandbox::local::test_template()
         };
         let error = find(&template).await.unwrap_err().to_string();
