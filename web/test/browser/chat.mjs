@@ -9,7 +9,7 @@ import { startBrowser, TIMEOUT_MS } from "./console.mjs";
 export const skip = !process.env.CELLGATE_BINARY && "needs the gateway's program: CELLGATE_BINARY";
 export const flags = (process.env.CELLGATE_TEST_ARGUMENTS ?? "--backend local").split(" ").filter(Boolean);
 // A gateway refuses variables that it does not know, such as those of other tests.
-for (const name of ["CELLGATE_URL", "CELLGATE_TOKEN", "CELLGATE_EMBEDDER", "CELLGATE_PAGE"]) delete process.env[name];
+for (const name of Object.keys(process.env)) if (name.startsWith("CELLGATE_") && name !== "CELLGATE_BINARY") delete process.env[name];
 
 /** The questions of the scripted model that the tests ask. */
 export const PRIMES = "How far apart are the primes below 10,000?";

@@ -8,10 +8,17 @@ import { accessible } from "./console.mjs";
 stage();
 
 test("code and its output stream side by side, a plot is shown, and the answer has the number of the output", { skip }, async () => {
+  // The code is shown while it is written, and its output while it runs: every state is noted, however slow the machine.
+  await the.page.evaluate(() => {
+    window.seen = { writing: false, running: false };
+    const look = (status, part, text) => text.test(document.querySelector(`.cell[data-status=${status}] .${part}`)?.textContent);
+    new MutationObserver(() => {
+      window.seen.writing ||= look("writing", "code", /^import time/);
+      window.seen.running ||= look("running", "output", /168 primes/);
+    }).observe(document.body, { subtree: true, childList: true, characterData: true, attributes: true });
+  });
   await suggestion(PRIMES);
-  // The code is shown while it is written, and its output while it runs.
-  await the.page.waitForFunction(() => /^import time/.test(document.querySelector(".cell[data-status=writing] .code")?.textContent));
-  await the.page.waitForFunction(() => /168 primes/.test(document.querySelector(".cell[data-status=running] .output")?.textContent));
+  await the.page.waitForFunction(() => window.seen.writing && window.seen.running);
   const [code, shown] = [await cell(1).locator(".code").boundingBox(), await cell(1).locator(".output").boundingBox()];
   assert.ok(shown.x >= code.x + code.width - 1 && Math.abs(shown.y - code.y) < 2, "side by side");
   await answered(1);
