@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use crate::language::{self, Interpreters, Language};
 
+/// The working directory of templates that name none.
+pub const WORKDIR: &str = "/work";
+
 /// A named recipe for sandboxes. Read from the settings once and never changed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Template {
@@ -20,6 +23,8 @@ pub struct Template {
     pub image: String,
     /// What executes cells: one of [`Language::shells`]. Means nothing where the language has none.
     pub shell: Option<&'static str>,
+    /// The working directory of its sessions, and their home: an absolute path.
+    pub workdir: String,
     /// Variables added to the runner's environment.
     pub env: Vec<(String, String)>,
     /// What a session of this template may use.
@@ -38,6 +43,7 @@ impl Template {
             root: None,
             image: language.image.to_owned(),
             shell: language.shells.first().copied(),
+            workdir: WORKDIR.to_owned(),
             env: Vec::new(),
             limits: Limits::of(language),
             pool: PoolSize::default(),

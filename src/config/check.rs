@@ -109,6 +109,33 @@ pub(super) fn log_filter(text: &str) -> Result<String, String> {
     }
 }
 
+/// A working directory: a place of its own, below nothing that every sandbox has of the machine or for itself.
+pub(super) fn workdir(text: &str) -> Result<String, String> {
+    const TAKEN: [&str; 15] = [
+        "bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "libo32", "libx32", "proc", "run",
+        "sbin", "sys", "tmp", "usr",
+    ];
+    let example = "write an absolute path such as \"/home/user\"";
+    let parts: Vec<&str> = text.split('/').skip(1).collect();
+    let is_part = |part: &&str| {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        !part.is_empty() && *part != "." && *part != ".." && part.bytes().all(fits)
+    };
+    if !text.starts_with('/') || parts.is_empty() || !parts.iter().all(is_part) || text.len() > 200
+    {
+        return Err(format!(
+            "{text:?} is no working directory: {example}, of letters, digits, hyphens, underscores and dots"
+        ));
+    }
+    match TAKEN.contains(&parts[0]) {
+        true => Err(format!(
+            "{text:?} is below /{}, which sandboxes have for other things: {example}",
+            parts[0]
+        )),
+        false => Ok(text.to_owned()),
+    }
+}
+
 /// A template's name: part of URLs, labels and file names.
 pub(super) fn template_name(text: &str) -> Result<(), String> {
     match is_name(text) {
@@ -252,6 +279,16 @@ mod tests {
         }
         for bad in ["", " ", "info,=,", "cellgate=loud"] {
             assert!(log_filter(bad).is_err(), "{bad}");
+        }
+        for good in ["/work", "/home/user", "/srv/a.b-c_1"] {
+            assert_eq!(workdir(good).as_deref(), Ok(good));
+        }
+        let bad = [
+            "", "/", "work", "/a/", "//a", "/a/../b", "/a/.", "/tmp", "/tmp/x", "/usr/x", "/etc",
+            "/a b", "/a:b",
+        ];
+        for bad in bad.into_iter().chain([&*"/a".repeat(101)]) {
+            assert!(workdir(bad).is_err(), "{bad}");
         }
         for good in ["data", "py-3_12"] {
             assert!(template_name(good).is_ok(), "{good}");

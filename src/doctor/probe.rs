@@ -132,7 +132,7 @@ pub async fn probe(config: &Config, backend: Arc<dyn Backend>) -> Result<Probed>
     let setting = Setting {
         backend: backend.kind().name(),
         gvisor: backend.kernel() == Kernel::Own,
-        workdir: "/work".into(),
+        workdir: template.workdir.clone().into(),
         runtime_dir: config.sandbox.runtime_dir.clone(),
         apart: false,
         limits: template.limits.clone(),

@@ -23,16 +23,21 @@ use super::auth::Caller;
 use super::body::patiently;
 use super::problem::{Document, Problem};
 use crate::admission::Extra;
-use crate::session::files::{EntryKind, FileError, FileReader, Refusal, check_path};
+use crate::session::SessionHandle;
+use crate::session::files::{EntryKind, FileEntry, FileError, FileReader, Refusal, check_path};
 
 /// Most entries of one listing: a few megabytes of JSON.
 const MOST_ENTRIES: usize = 10_000;
+
+/// How deep a listing goes at most.
+const DEEPEST: usize = 32;
 
 /// Which directory to list.
 #[derive(Debug, Deserialize)]
 pub(super) struct Where {
     #[serde(default)]
     path: String,
+    depth: Option<usize>,
 }
 
 /// What stands in a directory.
@@ -41,7 +46,7 @@ pub(super) struct Where {
 pub(super) struct Directory {
     /// The directory, relative to the working directory, which is empty.
     path: String,
-    /// What stands in it, by name.
+    /// What stands in it, by name; of each directory that was gone into, its entries follow its own.
     entries: Vec<DirectoryEntry>,
     /// Whether there is more: a listing ends after 10,000 entries.
     truncated: bool,
@@ -98,6 +103,9 @@ pub(super) struct Written {
         ("id" = String, Path, description = "The session"),
         ("path" = Option<String>, Query,
          description = "A directory below the working directory, which it is if not given"),
+        ("depth" = Option<usize>, Query,
+         description = "How deep to go into directories, at most 32; 1, the default, is the directory alone. \
+         Links are not followed"),
     ),
     responses(
         (status = 200, description = "What stands in the directory", body = Directory),
@@ -113,28 +121,77 @@ pub(super) async fn list(
     caller: Caller,
 ) -> Result<Json<Directory>, Problem> {
     let (session, _) = caller.session_for(&app, &id, Extra::Files)?;
-    let Query(Where { path }) = asked.map_err(|error| Problem::bad_request(error.body_text()))?;
+    let Query(Where { path, depth }) =
+        asked.map_err(|error| Problem::bad_request(error.body_text()))?;
     // As people write a directory.
     let path = path.trim_end_matches('/').trim_start_matches("./");
     let path = if path == "." { "" } else { path };
     if !path.is_empty() {
         check_path(path.as_bytes()).map_err(Problem::bad_request)?;
     }
+    let depth = depth.unwrap_or(1);
+    if !(1..=DEEPEST).contains(&depth) {
+        let text = format!("`depth` must be at least 1 and at most {DEEPEST}");
+        return Err(Problem::bad_request(text));
+    }
+    Ok(Json(walk(&session, path, depth).await?))
+}
+
+/// Lists a directory and those in it, each behind its own entry.
+async fn walk(session: &SessionHandle, path: &str, depth: usize) -> Result<Directory, Problem> {
+    let mut all = Directory { path: path.to_owned(), entries: Vec::new(), truncated: false };
+    // Directories that are not finished: what is left of each, the last one first, and where it is.
     let listing = session.list_files(path, MOST_ENTRIES).await?;
-    let entries = listing.entries.into_iter().map(|entry| DirectoryEntry {
-        path: if path.is_empty() { entry.name.clone() } else { format!("{path}/{}", entry.name) },
-        name: entry.name,
-        size: entry.size,
-        modified: entry.modified_ms,
-        kind: match entry.kind {
+    all.truncated = listing.truncated;
+    let mut open = vec![(path.to_owned(), reversed(listing.entries))];
+    while let Some((directory, left)) = open.last_mut() {
+        let Some(entry) = left.pop() else {
+            open.pop();
+            continue;
+        };
+        if all.entries.len() == MOST_ENTRIES {
+            all.truncated = true;
+            break;
+        }
+        let entry = DirectoryEntry::new(directory, entry);
+        let goes_in = matches!(entry.kind, Kind::Directory) && open.len() < depth;
+        let path = goes_in.then(|| entry.path.clone());
+        all.entries.push(entry);
+        let Some(path) = path else { continue };
+        let room = MOST_ENTRIES - all.entries.len();
+        match session.list_files(&path, room).await {
+            Ok(listing) => {
+                all.truncated |= listing.truncated;
+                open.push((path, reversed(listing.entries)));
+            }
+            // It went away meanwhile, or may not be read: its entry is all there is to say.
+            Err(FileError::Refused { why, .. }) if why != Refusal::TooMany => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(all)
+}
+
+fn reversed(mut entries: Vec<FileEntry>) -> Vec<FileEntry> {
+    entries.reverse();
+    entries
+}
+
+impl DirectoryEntry {
+    fn new(directory: &str, entry: FileEntry) -> DirectoryEntry {
+        let path = match directory {
+            "" => entry.name.clone(),
+            directory => format!("{directory}/{}", entry.name),
+        };
+        let kind = match entry.kind {
             EntryKind::File => Kind::File,
             EntryKind::Directory => Kind::Directory,
             EntryKind::Link => Kind::Link,
             EntryKind::Other => Kind::Other,
-        },
-    });
-    let (path, truncated) = (path.to_owned(), listing.truncated);
-    Ok(Json(Directory { path, entries: entries.collect(), truncated }))
+        };
+        let FileEntry { name, size, modified_ms: modified, .. } = entry;
+        DirectoryEntry { name, path, kind, size, modified }
+    }
 }
 
 /// Reads a file.

@@ -86,9 +86,9 @@ struct Context {
     prepared: Mutex<HashMap<PreparedKey, Arc<OnceCell<PreparedTemplate>>>>,
 }
 
-/// What a [`PreparedTemplate`] depends on: language, interpreter, root, bytes and inodes of the
+/// What a [`PreparedTemplate`] depends on: language, interpreter, root, working directory, bytes and inodes of the
 /// disk.
-type PreparedKey = (&'static str, Option<PathBuf>, Option<PathBuf>, u64, u64);
+type PreparedKey = (&'static str, Option<PathBuf>, Option<PathBuf>, String, u64, u64);
 
 /// What is looked up once for a template: its interpreter and what its sandboxes see.
 #[derive(Clone, Debug)]
@@ -158,6 +158,7 @@ impl Context {
             template.language.name,
             template.interpreter().map(std::path::Path::to_owned),
             template.root.clone(),
+            template.workdir.clone(),
             limits.disk_bytes,
             limits.disk_inodes,
         );

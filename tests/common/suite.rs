@@ -58,6 +58,9 @@ interrupt_grace = "6s"
 [templates.terse.limits]
 output = "64KiB"
 output_kept = "1MiB"
+
+[templates.home]
+workdir = "/home/user"
 "#;
 
 /// What a case gets.
@@ -83,7 +86,8 @@ impl Stage {
         self.session_of("python").await
     }
 
-    /// A session of its own with the limits of a template: `small`, `brief`, `patient` or `terse`.
+    /// A session of its own with the limits of a template: `small`, `brief`, `patient` or `terse`; `home` has another working
+    /// directory.
     pub(crate) async fn session_of(&self, template: &str) -> Client {
         Client::create(&self.gateway, template).await
     }

@@ -21,6 +21,7 @@ cases![
     files_are_removed,
     files_are_moved,
     directories_are_made,
+    a_template_has_its_own_working_directory,
     what_changes_files_works_while_a_cell_runs,
     a_long_listing_is_cut_and_says_so,
     files_move_while_a_cell_floods,
@@ -69,6 +70,24 @@ async fn ten_megabytes_go_in_and_come_out_unchanged(stage: &Stage) {
     assert_eq!(read.status, 200);
     assert_eq!(read.header("content-length"), (10 << 20).to_string());
     assert!(read.body == bytes, "the bytes differ");
+    client.end().await;
+}
+
+async fn a_template_has_its_own_working_directory(stage: &Stage) {
+    let gateway = stage.gateway();
+    let mut client = stage.session_of("home").await;
+    let code = "import os, pathlib; (os.getcwd(), os.environ['HOME'], str(pathlib.Path.home()))";
+    let home = "'/home/user'";
+    assert_eq!(client.run(code).await.result(), format!("({home}, {home}, {home})"));
+    let put = ask(gateway, "PUT", place(&client, "data/a.txt")).body("text").reply().await;
+    assert_eq!(put.status, 201);
+    let code = "open('made', 'w').close(); open('/home/user/data/a.txt').read()";
+    assert_eq!(client.run(code).await.result(), "'text'");
+    assert_eq!(names(gateway, &client, "").await, ["data", "made"]);
+    for outside in ["/work/x", "/home/x"] {
+        let cell = client.run(&format!("open('{outside}', 'w')")).await;
+        cell.expect("error", true);
+    }
     client.end().await;
 }
 
@@ -148,6 +167,28 @@ async fn directories_are_listed(stage: &Stage) {
     );
     assert_eq!(names(gateway, &client, "").await, ["d"]);
     assert_eq!(names(gateway, &client, ".").await, ["d"]);
+    client
+        .run("os.makedirs('d/a/b/c'); open('d/a/b/f', 'w').close(); os.symlink('.', 'd/a/loop')")
+        .await;
+    for (depth, expected) in [
+        ("1", &["d"][..]),
+        ("3", &["d", "d/a", "d/a/b", "d/a/loop", "d/empty", "d/f", "d/link", "d/pipe"]),
+        (
+            "32",
+            &[
+                "d", "d/a", "d/a/b", "d/a/b/c", "d/a/b/f", "d/a/loop", "d/empty", "d/f", "d/link",
+                "d/pipe",
+            ],
+        ),
+    ] {
+        let (entries, truncated) = list(gateway, &client, &format!("&depth={depth}")).await;
+        let paths: Vec<&str> = entries.iter().map(|entry| client::text(entry, "path")).collect();
+        assert_eq!((&*paths, truncated), (expected, false), "{depth}");
+    }
+    for depth in ["0", "33", "-1", "x"] {
+        let path = format!("/v1/sessions/{}/files?depth={depth}", client.session());
+        ask(gateway, "GET", path).reply().await.problem(400);
+    }
     assert_eq!(names(gateway, &client, "d/empty/").await, Vec::<String>::new());
     for (path, status) in [("d/f", 409), ("missing", 404), ("..", 400), ("/etc", 400)] {
         let path = format!("/v1/sessions/{}/files?path={path}", client.session());

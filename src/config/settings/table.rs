@@ -294,6 +294,13 @@ pub(crate) const SECTIONS: &[Section] = &[
                 "Local backend: a directory tree to use instead of the host's system directories"
             ),
             setting!(
+                "workdir",
+                Some("workdir"),
+                Template.workdir,
+                Text { metavar: "PATH", check: check::workdir },
+                "The working directory of sessions, and their home"
+            ),
+            setting!(
                 "shell",
                 Some("shell"),
                 Template.shell,

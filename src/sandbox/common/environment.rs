@@ -3,9 +3,6 @@
 use crate::language::SHELL_VARIABLE;
 use crate::template::Template;
 
-/// The working directory, which is the home too.
-pub(in crate::sandbox) const WORKDIR: &str = "/work";
-
 /// The host name in a sandbox.
 pub(in crate::sandbox) const HOSTNAME: &str = "sandbox";
 
@@ -34,7 +31,7 @@ fn of_user_code(template: &Template) -> Vec<(&'static str, String)> {
     let language = template.language;
     let cores = template.limits.cpu_millis.div_ceil(1000).max(1).to_string();
     let fixed = [
-        ("HOME", WORKDIR),
+        ("HOME", template.workdir.as_str()),
         ("USER", "sandbox"),
         ("LANG", "C.UTF-8"),
         ("TMPDIR", "/tmp"),

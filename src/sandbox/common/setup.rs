@@ -3,7 +3,7 @@
 
 use cellgate_driver::wire::Setup;
 
-use super::environment::{self, WORKDIR};
+use super::environment;
 use super::rlimits;
 use crate::template::Template;
 
@@ -29,7 +29,7 @@ pub(in crate::sandbox) fn setup(template: &Template, found: Found<'_>) -> Setup 
         language: template.language.name.to_owned(),
         interpreter: found.interpreter,
         env: environment::variables(found.variables, template),
-        workdir: WORKDIR.to_owned(),
+        workdir: template.workdir.clone(),
         rlimits: rlimits::of_runner(limits, found.memory_is_limited),
         seccomp: found.seccomp,
         memory_limit_bytes: limits.memory_bytes,

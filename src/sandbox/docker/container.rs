@@ -14,7 +14,7 @@ use cellgate_driver::wire::Setup;
 
 use super::facts::Facts;
 use crate::sandbox::SandboxError;
-use crate::sandbox::common::environment::{self, WORKDIR};
+use crate::sandbox::common::environment;
 use crate::sandbox::common::masked::PROC_MASKED;
 use crate::sandbox::common::setup::{self, Found};
 use crate::sandbox::common::{policy, rlimits};
@@ -100,7 +100,7 @@ pub(super) fn request(
         entrypoint: Some(command(placement)),
         cmd: Some(Vec::new()),
         user: Some(format!("{user}:{user}")),
-        working_dir: Some(WORKDIR.to_owned()),
+        working_dir: Some(template.workdir.clone()),
         hostname: Some(environment::HOSTNAME.to_owned()),
         labels: Some(labels),
         // The runtime makes the empty network namespace by itself. The engine's own network code
@@ -115,7 +115,7 @@ pub(super) fn request(
         attach_stdin: Some(attached),
         attach_stdout: Some(attached),
         attach_stderr: Some(attached),
-        host_config: Some(host_config(&template.limits, user, facts, placement)),
+        host_config: Some(host_config(template, user, facts, placement)),
         ..Default::default()
     }
 }
@@ -132,7 +132,8 @@ fn command(placement: &Placement) -> Vec<String> {
     vec![driver, "supervise".to_owned(), "--link".to_owned(), link]
 }
 
-fn host_config(limits: &Limits, user: u32, facts: &Facts, placement: &Placement) -> HostConfig {
+fn host_config(template: &Template, user: u32, facts: &Facts, placement: &Placement) -> HostConfig {
+    let limits = &template.limits;
     let cgroups = !facts.without_cgroups;
     let memory = i64::try_from(limits.memory_bytes).unwrap_or(i64::MAX);
     let cpu_millis = limits.cpu_millis.clamp(LEAST_CPU_MILLIS, facts.processors * 1000);
@@ -147,7 +148,7 @@ fn host_config(limits: &Limits, user: u32, facts: &Facts, placement: &Placement)
         // The driver is PID 1 itself and reaps.
         init: Some(false),
         mounts: Some(mounts(placement)),
-        tmpfs: Some(tmpfs(limits, user)),
+        tmpfs: Some(tmpfs(&template.workdir, limits, user)),
 
         privileged: Some(false),
         cap_drop: Some(vec!["ALL".to_owned()]),
@@ -216,7 +217,7 @@ pub(super) fn volume(name: &str, read_only: bool) -> Mount {
 }
 
 /// The only writable places. All of it is memory and counts against the memory limit.
-fn tmpfs(limits: &Limits, user: u32) -> HashMap<String, String> {
+fn tmpfs(workdir: &str, limits: &Limits, user: u32) -> HashMap<String, String> {
     let options = |exec: &str| {
         format!(
             "rw,nosuid,nodev,{exec},size={},nr_inodes={},mode=0700,uid={user},gid={user}",
@@ -225,7 +226,7 @@ fn tmpfs(limits: &Limits, user: u32) -> HashMap<String, String> {
     };
     HashMap::from([
         // Programs that a session builds or installs have to run.
-        (WORKDIR.to_owned(), options("exec")),
+        (workdir.to_owned(), options("exec")),
         ("/tmp".to_owned(), options("exec")),
         ("/dev/shm".to_owned(), options("noexec")),
     ])
@@ -336,7 +337,7 @@ mod tests {
     #[test]
     fn what_the_engine_cannot_enforce_is_not_asked_for() {
         let bare = Facts { without_cgroups: true, seccomp: false, ..facts() };
-        let host = host_config(&template().limits, USER, &bare, &placement(LinkSource::Stdio));
+        let host = host_config(&template(), USER, &bare, &placement(LinkSource::Stdio));
         assert_eq!((host.memory, host.nano_cpus, host.pids_limit), (None, None, None));
         assert_eq!(host.security_opt.unwrap(), ["no-new-privileges:true"]);
         assert!(setup(&template(), &[], &bare).unwrap().watch_memory);
@@ -368,7 +369,8 @@ mod tests {
     #[test]
     fn more_processors_than_there_are_is_all_of_them() {
         let limits = Limits { cpu_millis: 64_000, ..Limits::default() };
-        let host = host_config(&limits, USER, &facts(), &placement(LinkSource::Stdio));
+        let template = Template { limits, ..template() };
+        let host = host_config(&template, USER, &facts(), &placement(LinkSource::Stdio));
         assert_eq!(host.nano_cpus, Some(2_000_000_000));
     }
 }

@@ -4,7 +4,7 @@
 //!   /usr /bin /sbin /lib…   the host's, read-only; links where the host has links
 //!   /etc                    a few files of ours and a few of the host's; never the whole
 //!   PREFIX                  the interpreter's, where it is not below /usr
-//!   /work /tmp /dev/shm     one tmpfs: the only places that can be written
+//!   WORKDIR /tmp /dev/shm   one tmpfs: the only places that can be written
 //!   /proc                   of the sandbox's own processes, to be read, masked as Docker does
 //!   /dev                    null zero full random urandom, and links into /proc
 //!   /sys                    empty
@@ -18,13 +18,13 @@ use std::path::{Path, PathBuf};
 use cellgate_driver::spec::{Access, INSIDE_ID, Spec, Step};
 
 use super::interpreter::Interpreter;
-use crate::language::{self, Language};
-use crate::sandbox::common::environment::{self, HOSTNAME, WORKDIR};
+use crate::language;
+use crate::sandbox::common::environment::{self, HOSTNAME};
 use crate::sandbox::common::masked::{PROC_MASKED, PROC_READ_ONLY};
 use crate::template::Template;
 
-/// Where user code can write.
-const SCRATCH: [&str; 3] = ["work", "tmp", "dev/shm"];
+/// Where user code can write, besides the working directory.
+const SCRATCH: [&str; 2] = ["tmp", "dev/shm"];
 
 const SYSTEM: [&str; 8] = ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "libo32"];
 
@@ -59,8 +59,8 @@ const ETC: [&str; 21] = [
 /// The part of a spec that is the same for every session of a template.
 pub(super) fn plan(template: &Template, interpreter: &Interpreter) -> io::Result<Spec> {
     let mut steps = match &template.root {
-        Some(root) => tree(root)?,
-        None => host(template.language)?,
+        Some(root) => tree(root, &template.workdir)?,
+        None => host(template)?,
     };
     // An empty /sys, which also serves as the mount over masked directories of /proc.
     steps.push(Step::Dir("sys".into()));
@@ -68,7 +68,7 @@ pub(super) fn plan(template: &Template, interpreter: &Interpreter) -> io::Result
     steps.push(Step::Scratch {
         bytes: limits.disk_bytes,
         inodes: limits.disk_inodes,
-        targets: SCRATCH.map(str::to_owned).to_vec(),
+        targets: scratch(template).collect(),
     });
     // After the scratch places: an environment below /tmp or /work stays visible in them.
     steps.extend(interpreter.directories.iter().map(|path| bind(path, false)));
@@ -89,7 +89,7 @@ pub(super) fn plan(template: &Template, interpreter: &Interpreter) -> io::Result
         hostname: HOSTNAME.into(),
         cgroups: Vec::new(),
         steps,
-        access: access(),
+        access: access(template),
         probe: false,
     })
 }
@@ -102,15 +102,22 @@ pub(super) fn probe() -> io::Result<Spec> {
 }
 
 /// What Landlock allows: to read all the root shows, to write scratch and devices.
-fn access() -> Vec<Access> {
+fn access(template: &Template) -> Vec<Access> {
     let rule = |path: String, write| Access { path, write };
     let mut rules = vec![rule("/".into(), false)];
-    rules.extend(SCRATCH.map(|path| rule(format!("/{path}"), true)));
+    rules.extend(scratch(template).map(|path| rule(format!("/{path}"), true)));
     rules.extend(DEVICES.map(|name| rule(format!("/dev/{name}"), true)));
     rules
 }
 
-fn host(language: &Language) -> io::Result<Vec<Step>> {
+/// The places that user code can write to, below the root.
+fn scratch(template: &Template) -> impl Iterator<Item = String> {
+    let workdir = template.workdir.trim_start_matches('/').to_owned();
+    std::iter::once(workdir).chain(SCRATCH.map(str::to_owned))
+}
+
+fn host(template: &Template) -> io::Result<Vec<Step>> {
+    let (language, workdir) = (template.language, &template.workdir);
     let mut steps = Vec::new();
     for name in SYSTEM {
         steps.extend(entry(Path::new("/"), name)?);
@@ -119,7 +126,7 @@ fn host(language: &Language) -> io::Result<Vec<Step>> {
         (
             "passwd",
             format!(
-                "root:x:0:0:root:/nonexistent:/bin/false\nsandbox:x:{INSIDE_ID}:{INSIDE_ID}:sandbox:{WORKDIR}:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n"
+                "root:x:0:0:root:/nonexistent:/bin/false\nsandbox:x:{INSIDE_ID}:{INSIDE_ID}:sandbox:{workdir}:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n"
             ),
         ),
         ("group", format!("root:x:0:\nsandbox:x:{INSIDE_ID}:\nnogroup:x:65534:\n")),
@@ -144,13 +151,13 @@ fn host(language: &Language) -> io::Result<Vec<Step>> {
 
 /// The steps for a directory tree used instead of the host: every entry at its top, except those
 /// that each sandbox has of its own.
-fn tree(root: &Path) -> io::Result<Vec<Step>> {
-    const OWN: [&str; 6] = ["dev", "proc", "sys", "tmp", "work", "run"];
+fn tree(root: &Path, workdir: &str) -> io::Result<Vec<Step>> {
+    const OWN: [&str; 5] = ["dev", "proc", "sys", "tmp", "run"];
     let mut names: Vec<String> = fs::read_dir(root)?
         .flatten()
         .filter_map(|found| found.file_name().into_string().ok())
         .collect();
-    names.retain(|name| !OWN.contains(&name.as_str()));
+    names.retain(|name| !OWN.contains(&name.as_str()) && workdir.strip_prefix('/') != Some(name));
     names.sort();
     let mut steps = Vec::new();
     for name in names {

@@ -110,9 +110,9 @@ export class Files {
     return (await this.#fetch(`files/${encodePath(path)}`, {})).blob();
   }
 
-  /** Lists a directory. */
-  async list(path = ""): Promise<Directory> {
-    return (await (await this.#fetch(`files?path=${encodeURIComponent(path)}`, {})).json()) as Directory;
+  /** Lists a directory, and directories in it down to `depth`. */
+  async list(path = "", depth = 1): Promise<Directory> {
+    return (await (await this.#fetch(`files?path=${encodeURIComponent(path)}&depth=${depth}`, {})).json()) as Directory;
   }
 
   /** Removes a file, a link itself or an empty directory; with `recursive` a directory with all in it. */

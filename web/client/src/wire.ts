@@ -576,7 +576,7 @@ export enum CloseCode { "Ended" = 1000, "Draining" = 1001, "Protocol" = 1002, "P
 export type Directory = {
   /** The directory, relative to the working directory, which is empty. */
   path: string,
-  /** What stands in it, by name. */
+  /** What stands in it, by name; of each directory that was gone into, its entries follow its own. */
   entries: Array<DirectoryEntry>,
   /** Whether there is more: a listing ends after 10,000 entries. */
   truncated: boolean,

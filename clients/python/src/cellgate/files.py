@@ -66,9 +66,9 @@ class Files:
                 unfinished.unlink()
         return target
 
-    def list(self, path: str = "") -> List[File]:
-        """What is in a directory, by name; at most 10,000 entries."""
-        listing = self._http.json("GET", "files", query={"path": path})
+    def list(self, path: str = "", depth: int = 1) -> List[File]:
+        """What is in a directory, by name, and in directories in it down to `depth`; at most 10,000 entries."""
+        listing = self._http.json("GET", "files", query={"path": path, "depth": str(depth)})
         names = ("name", "path", "kind", "size", "modified")
         return [File(**{name: entry[name] for name in names}) for entry in listing["entries"]]
 
@@ -111,9 +111,9 @@ class AsyncFiles:
         """Copies a file of the session to this machine; into the current directory unless `local` is given."""
         return await in_thread(self._files.download, path, local)
 
-    async def list(self, path: str = "") -> List[File]:
-        """What is in a directory, by name; at most 10,000 entries."""
-        return await in_thread(self._files.list, path)
+    async def list(self, path: str = "", depth: int = 1) -> List[File]:
+        """What is in a directory, by name, and in directories in it down to `depth`; at most 10,000 entries."""
+        return await in_thread(self._files.list, path, depth)
 
     async def remove(self, path: str, recursive: bool = False) -> None:
         """Removes a file, a link or an empty directory; with `recursive` a directory with all in it."""
