@@ -28,6 +28,7 @@ class Cell {
     this.code = String(job.code ?? '');
     this.file = this.count ? `<cell-${this.count}>` : `<silent-cell-${number}>`;
     this.ended = false;
+    this.lastStream = 0; // the one that was written to last; 0: neither yet
     this.timers = new Timers();
     this.promises = []; // its first ones, among them that of its evaluation
     owners[pair] = this;

@@ -6,9 +6,11 @@ const fs = require('fs');
 const { syncBuiltinESMExports } = require('module');
 
 const cells = load('cell');
+const link = load('link');
 
 const INTERRUPT_FD = 7;
 const MAX_WAIT_MS = 1000;
+const BOTH_STREAMS = 3; // neither 1 nor 2, so that the cell's next write waits for the child's
 const { readSync } = fs;
 const word = Buffer.alloc(8);
 const pause = new Int32Array(new SharedArrayBuffer(4));
@@ -30,11 +32,21 @@ function replaceInOptions(name) {
     waitIfInterrupted();
     const at = args.findIndex((arg, index) => index > 0 && isOptions(arg));
     if (at > 0 && args[at].stdio !== undefined) {
-      args[at] = { ...args[at], stdio: withPipes(args[at].stdio) };
+      const stdio = withPipes(args[at].stdio);
+      if (stdio !== args[at].stdio) settleForChild();
+      args[at] = { ...args[at], stdio };
     }
     return original.apply(this, args);
   };
   Object.defineProperty(childProcess[name], 'name', { value: name });
+}
+
+/** Lets what a child writes, to either stream, stand behind what the cell has written, and before what it writes next. */
+function settleForChild() {
+  const cell = cells.current();
+  if (!cell || cell.ended) return;
+  if (cell.lastStream !== 0) link.settle(cell.number);
+  cell.lastStream = BOTH_STREAMS;
 }
 
 /** Sleeps where the running cell was interrupted, until it is terminated. The signal ends a child that is waited for

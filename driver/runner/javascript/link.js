@@ -68,6 +68,16 @@ function send(kind, cell, payload, flags = 0) {
 /** Sends an event of a cell, in its place among the cell's output. Waits until that place is sure. */
 function sendInOrder(cell, payload) {
   send(wire.kind.MESSAGE, cell, payload, wire.flag.SYNC);
+  waitForAck();
+}
+
+/** Waits until all that a cell has written is on its way: what is written then, to whatever stream, comes behind it. */
+function settle(cell) {
+  send(wire.kind.SYNC, cell, Buffer.alloc(0), wire.flag.SYNC);
+  waitForAck();
+}
+
+function waitForAck() {
   for (;;) {
     const acks = Atomics.load(phase.words, ACKS);
     if (((acks - syncs) | 0) >= 0) return;
@@ -92,4 +102,4 @@ function writeAll(fd, bytes) {
   }
 }
 
-module.exports = { phase, startReceiver, receive, send, sendInOrder, reply, writeAll };
+module.exports = { phase, startReceiver, receive, send, sendInOrder, settle, reply, writeAll };

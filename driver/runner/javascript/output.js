@@ -9,8 +9,13 @@ const link = load('link');
 
 const CONTEXT_OF_PROMISES = new Set(['async_id_symbol', 'trigger_async_id_symbol', 'kResourceStore']);
 
-/** Writes text or bytes to a stream (1 or 2) of a cell. */
+/** Writes text or bytes to a stream (1 or 2) of a cell. The streams are two pipes: a switch from one to the other waits
+ * until what the first got is on its way, so that readers see the order of the code. */
 function write(cell, stream, data) {
+  if (cell && !cell.ended) {
+    if (cell.lastStream !== 0 && cell.lastStream !== stream) link.settle(cell.number);
+    cell.lastStream = stream;
+  }
   const bytes = typeof data === 'string' ? Buffer.from(data) : data;
   try {
     link.writeAll(cells.nonBlockingPipeOf(cell, stream), bytes);

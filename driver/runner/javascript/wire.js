@@ -5,7 +5,7 @@ const MAX_PAYLOAD = 64 << 10;
 
 const kind = {
   EXECUTE: 0x02, INPUT: 0x04, REQUEST: 0x06, PIPES: 0x10, ACK: 0x11,
-  READY: 0x82, MESSAGE: 0x84, DONE: 0x85, REPLY: 0x88,
+  READY: 0x82, MESSAGE: 0x84, DONE: 0x85, REPLY: 0x88, SYNC: 0x90,
 };
 const flag = { MORE: 1, SYNC: 8, BUSY: 16 };
 const outcome = { OK: 0, ERROR: 1, INTERRUPTED: 2 };
