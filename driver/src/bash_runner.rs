@@ -30,8 +30,10 @@ use cellgate_driver::wire::{FrameReader, Header, Outcome, Setup, append_message,
 
 use crate::{supervisor, sys};
 
+mod commands;
 mod questions;
 
+use commands::{as_program, quoted, report_command};
 use questions::{Completion, Question};
 
 /// What the supervisor starts a runner with: control, side, sources, stacks, interrupted.
@@ -329,13 +331,16 @@ impl<'a> Runner<'a> {
         if self.status != 0 {
             line += &format!("(exit {}); ", self.status);
         }
-        for (name, value) in order["env"].as_object().into_iter().flatten() {
-            line += &format!("{name}={} ", quoted(value.as_str().unwrap_or_default()));
-        }
+        let variables: String = order["env"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(name, value)| format!("{name}={} ", quoted(value.as_str().unwrap_or_default())))
+            .collect();
         let source = format!("builtin source /proc/self/fd/{CODE}");
         let source = match order.get("program") {
-            None => source,
-            Some(program) => as_program(&source, program),
+            None => variables + &source,
+            Some(program) => as_program(&source, &variables, program),
         };
         let out = FIRST_PAIR + 2 * self.pair;
         line += &format!("{source} 0</dev/null 1>&{out} 2>&{}\n", out + 1);
@@ -435,26 +440,6 @@ impl<'a> Runner<'a> {
         append_message(&mut frames, kind::REPLY, flags, number, payload.as_bytes());
         write_all(if at == 0 { &self.control } else { &self.side }, &frames)
     }
-}
-
-/// The command with which bash says how a cell ended; `$?` is the cell's.
-fn report_command(number: u32) -> String {
-    format!("builtin printf '{REPORT}%d %d\\n' {number} \"$?\" >&{REPORTS}\n")
-}
-
-/// The command that runs the code in a bash of its own, with the arguments of a program.
-fn as_program(source: &str, program: &serde_json::Value) -> String {
-    let words = program["argv"].as_array().into_iter().flatten();
-    let mut words = words.filter_map(|word| Some(quoted(word.as_str()?)));
-    let name = words.next().map(|name| format!("BASH_ARGV0={name}; ")).unwrap_or_default();
-    let arguments: String = words.map(|word| format!(" {word}")).collect();
-    // Without an argument the script has those of bash itself, which has none.
-    format!("({name}{source}{arguments})")
-}
-
-/// A text as one word of a command.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 fn write_all(socket: &OwnedFd, mut bytes: &[u8]) -> io::Result<()> {

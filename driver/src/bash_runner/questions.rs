@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use super::quoted;
+use super::commands::quoted;
 
 /// Most texts that are answered.
 const MATCHES: usize = 200;

@@ -196,15 +196,24 @@ fn it_goes_with_its_supervisor() {
 #[test]
 fn a_program_has_arguments_and_fails_by_its_exit_status() {
     let Some(mut gateway) = bash() else { return };
-    let code = quoted("echo \"$0 $# $2\"; exit $1");
+    let code = quoted("echo \"$0 $# $2 $A\"; bash -c 'echo $A'; exit $1");
     for (cell, (status, outcome)) in (1..).zip([("0", Outcome::Ok), ("3", Outcome::Error)]) {
         let program = format!(r#"{{"argv": ["my script", "{status}", "a 'b'"]}}"#);
-        let json = format!(r#"{{"id": "a", "code": {code}, "program": {program}}}"#);
+        let env = r#"{"A": "it's", "B": ""}"#;
+        let json = format!(r#"{{"id": "a", "code": {code}, "env": {env}, "program": {program}}}"#);
         gateway.send(kind::EXECUTE, cell, json.as_bytes());
         let (frames, done) = gateway.finish(cell);
-        assert_eq!(stdout(&frames, cell), "my script 2 a 'b'\n");
+        assert_eq!(stdout(&frames, cell), "my script 2 a 'b' it's\nit's\n");
         assert_eq!(done.outcome, outcome);
         let failed = detail(&frames).is_some_and(|said| said.contains("SystemExit"));
         assert_eq!(failed, outcome == Outcome::Error);
+    }
+    // The variables of a cell are gone behind it.
+    for (cell, env, expected) in [(3, r#"{"A": "here"}"#, "here here\n"), (4, "{}", " \n")] {
+        let code = quoted("echo \"$A $(bash -c 'echo $A')\"");
+        let json = format!(r#"{{"id": "a", "code": {code}, "env": {env}}}"#);
+        gateway.send(kind::EXECUTE, cell, json.as_bytes());
+        let (frames, _) = gateway.finish(cell);
+        assert_eq!(stdout(&frames, cell), expected);
     }
 }
