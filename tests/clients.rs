@@ -12,6 +12,7 @@ mod common;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use common::backend::{self, Backend};
 use common::require::Missing;
@@ -95,6 +96,30 @@ fn it_passes_them_on_the_oldest_python() {
     }
 }
 
+/// npm in `web/`.
+fn npm(arguments: &[&str]) -> Command {
+    let mut command = command("npm");
+    command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/web")).args(arguments);
+    command
+}
+
+/// Installs what the npm client is built with, and builds it, once for all tests.
+fn npm_client() -> Result<(), Missing> {
+    static BUILT: OnceLock<Result<(), &str>> = OnceLock::new();
+    let built = BUILT.get_or_init(|| {
+        let typescript = concat!(env!("CARGO_MANIFEST_DIR"), "/web/node_modules/typescript");
+        let installed = Path::new(typescript).exists()
+            || npm(&["ci", "--silent"]).status().is_ok_and(|status| status.success());
+        if !installed {
+            return Err("`npm ci` in web/ does not succeed");
+        }
+        let status = npm(&["run", "--silent", "build:client"]).status().unwrap();
+        assert!(status.success(), "the npm client cannot be built; what was printed stands above");
+        Ok(())
+    });
+    built.map_err(|reason| Missing::new("node", reason))
+}
+
 /// Over WebSockets and by requests, under Node and in Chromium.
 #[test]
 fn the_npm_client_passes_its_tests() {
@@ -102,18 +127,8 @@ fn the_npm_client_passes_its_tests() {
     if let Some(missing) = backend.missing() {
         return missing.skip("the npm client against the gateway").unwrap();
     }
-    let web = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/web"));
-    let npm = |arguments: &[&str]| {
-        let mut command = command("npm");
-        command.current_dir(web).args(arguments);
-        command
-    };
-    if !web.join("node_modules/typescript").exists() {
-        let installed = npm(&["ci", "--silent"]).status();
-        if !installed.is_ok_and(|status| status.success()) {
-            let missing = Missing::new("node", "`npm ci` in web/ does not succeed");
-            return missing.skip("the npm client").unwrap();
-        }
+    if let Err(missing) = npm_client() {
+        return missing.skip("the npm client").unwrap();
     }
     // Not captured, as with Python.
     let status = npm(&["run", "--silent", "test:client"])
@@ -139,6 +154,9 @@ fn the_examples_of_agents_pass_their_tests() {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     if !target.join("clients/agents/complete").exists() {
         let missing = Missing::new("agents", "run examples/agents/test.sh --prepare");
+        return missing.skip("the examples of agents").unwrap();
+    }
+    if let Err(missing) = npm_client() {
         return missing.skip("the examples of agents").unwrap();
     }
     let mut test = command(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/agents/test.sh"));

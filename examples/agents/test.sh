@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Tests the examples against the gateway that $CELLGATE_BINARY names, with the real libraries and scripted models.
+# The npm client has to be built: `npm ci && npm run build:client` in web/.
 #
 #   examples/agents/test.sh              tests
 #   examples/agents/test.sh --prepare    only installs what they need, from PyPI and npm
@@ -26,5 +27,4 @@ if [ "${1:-}" = --prepare ]; then exit; fi
 : "${CELLGATE_BINARY:?names the gateway that the tests start, such as target/debug/cellgate}"
 export PYTHONPATH=$top/clients/python/src PYTHONDONTWRITEBYTECODE=1
 "$environment/bin/python" -m unittest discover --start-directory tests
-(cd "$top/web" && npx --no-install tsc -p client) # the package that is linked
 node --test tests/*.test.mjs

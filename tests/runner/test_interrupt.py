@@ -54,6 +54,22 @@ class Interrupt(RunnerTest):
         # The next cell is interrupted as ever.
         self.assertEqual(self.interrupted("print('go')\nwhile True: pass").outcome, "interrupted")
 
+    def test_an_interrupt_announced_while_the_one_before_is_handled_is_still_one(self):
+        self.run_ok("import os, time")
+        cell = self.runner.start("try:\n    print('go')\n    while True: pass" + SAVING)
+        self.runner.until(lambda: "go" in cell.stdout)
+        self.runner.interrupts += 1  # the handler reads the count of the second with the first
+        self.runner.interrupt()
+        self.runner.until(lambda: "saving" in cell.stdout)
+        os.killpg(self.runner.pid, signal.SIGINT)
+        self.handled(asleep=False)
+        open(self.runner.directory + "/saved", "w").close()
+        self.runner.finish(cell)
+        self.assertEqual((cell.outcome, cell.text), ("ok", "'saved'"))
+        # Signals that code sends to itself are its own, as ever.
+        own = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(30)"
+        self.assertEqual(self.runner.run(own).outcome, "interrupted")
+
     def test_an_interrupt_ends_the_cell_at_the_debuggers_prompt_and_behind_it(self):
         for code in ("x = 1\nbreakpoint()\nx = 2", "import pdb\npdb.run('y = 1')",
                      "def f():\n    import pdb; pdb.set_trace()\n    return 1\nf()"):  # fmt: skip

@@ -37,11 +37,14 @@ _pending = False
 _FINALISER_SECONDS = 1.0  # a finaliser that takes longer is interrupted all the same
 _RETRY_SECONDS = 0.005
 _finaliser_deadline = 0.0
+_retrying = False  # the next signal is `_interrupt_again`'s, whatever comes with it
 _current_cell = 0  # the number of the newest cell
 _handlers_blocked = False
 _user_handlers_allowed = False
 _interrupt_at_start = 0  # the number of a cell that is to be interrupted as soon as it comes
 _interrupts_seen = 0  # interrupts of the supervisor's so far
+_announced_until = 0.0  # until when a signal may come whose count was read with the one before it
+_ANNOUNCED_SECONDS = 1.0
 _raised_in = 0  # the number of the cell in whose code the supervisor's interrupt is raised, or was
 interrupt_loop = None  # set by `event_loop`: takes an interrupt that hits a waiting event loop
 
@@ -140,28 +143,38 @@ def _exception_would_be_lost(frame):
 
 def _interrupt_again(cell):
     """In a thread of its own: interrupts the same cell once more, a moment later."""
+    global _retrying
     sleep(_RETRY_SECONDS)
     if phase == RUNNING and cell == _current_cell:
+        _retrying = True
         _signal.pthread_kill(MAIN, SIGINT)
 
 
-def _target_cell():
+def _target_cell(retry):
     """The cell an interrupt is meant for; None if it is not the supervisor's."""
-    global _interrupts_seen
+    global _interrupts_seen, _announced_until
     try:
         word = pread(INTERRUPT_FD, 8, 0)
     except OSError:
         return None  # user code closed the descriptor
     count = int.from_bytes(word[4:], "little")
     if count == _interrupts_seen:
-        return None
+        if retry or monotonic() >= _announced_until:
+            return None
+        _announced_until = 0.0
+    elif count > _interrupts_seen + 1:
+        # This handler runs late, and the next count is written already: its signal may be yet to come.
+        _announced_until = monotonic() + _ANNOUNCED_SECONDS
     _interrupts_seen = count
     return int.from_bytes(word[:4], "little")
 
 
 def _on_interrupt(number, frame):
-    global _pending, _finaliser_deadline, _interrupt_at_start, _raised_in
-    target = _target_cell()
+    global _pending, _finaliser_deadline, _interrupt_at_start, _raised_in, _retrying
+    retry, _retrying = _retrying, False
+    target = _target_cell(retry)
+    if retry and target == _current_cell:
+        target = None  # sent again while the first is still to be raised
     if target is not None and (target != _current_cell or phase == IDLE):
         _interrupt_at_start = target  # before its cell began; or after it ended, then ignored
     elif target is not None and target == _raised_in:

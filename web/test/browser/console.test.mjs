@@ -6,6 +6,9 @@ import { test } from "node:test";
 import { lines, stage } from "./console.mjs";
 import { PROGRAMS } from "./programs.mjs";
 
+/** Milliseconds without an answer that are a freeze on any machine; `npm run measure` tells what it is on this one. */
+const FREEZE = 5000;
+
 const the = stage();
 const { fresh, open } = the;
 
@@ -66,7 +69,7 @@ test("a million lines neither freeze the page nor are lost", async () => {
   await console_.output(1).locator(".omitted", { hasText: /^998,80\d lines omitted/ }).waitFor();
   assert.ok((await console_.output(1).locator(".line").count()) <= 1201);
   const longest = await console_.page.evaluate(() => globalThis.longest);
-  assert.ok(longest < 1000, `the page did not answer for ${longest} ms`);
+  assert.ok(longest < FREEZE, `the page did not answer for ${longest} ms`);
   const [download] = await Promise.all([
     console_.page.waitForEvent("download"), console_.page.getByRole("button", { name: "download all" }).click(),
   ]);
@@ -89,7 +92,7 @@ test("a line of 15 MB does not freeze the page, and all of it can be had", async
   await console_.runTo(1, PROGRAMS.hugeLine.code);
   await console_.output(1).getByText("A part of this line is omitted").waitFor();
   const longest = await console_.page.evaluate(() => globalThis.longest);
-  assert.ok(longest < 2000, `${longest} ms without a frame`);
+  assert.ok(longest < FREEZE, `${longest} ms without a frame`);
   const [download] = await Promise.all([
     console_.page.waitForEvent("download"), console_.page.getByRole("button", { name: "download all" }).click(),
   ]);
