@@ -10,8 +10,9 @@
 //! message = frame{MORE}* frame          same kind, program and cell; payloads are joined
 //! ```
 //!
-//! A *program* is an interpreter that the supervisor runs; its number is the gateway's. Program 0 is started with
-//! SETUP, others with OPEN. Between supervisor and runner the program is 0: a runner serves one.
+//! A *program* is an interpreter or a process that the supervisor runs; its number is the gateway's. Program 0 is
+//! the interpreter started with SETUP, others are started with OPEN. Between supervisor and runner the program is 0:
+//! a runner serves one.
 //!
 //! Between two fragments of a message may stand what the supervisor says by itself in one frame (OUTPUT, USAGE,
 //! PONG, LOG, FILE_ANSWER, a busy REPLY), and frames of other programs. Two messages of one program in fragments
@@ -20,8 +21,10 @@
 //! its sender is either broken or hostile.
 //!
 //! ```text
-//! gateway ─► supervisor   SETUP OPEN CLOSE EXECUTE INTERRUPT INPUT RESTART REQUEST PING FILE
+//! gateway ─► supervisor   SETUP EXECUTE INTERRUPT INPUT RESTART REQUEST PING FILE
+//!                         OPEN CLOSE WRITE SIGNAL RESIZE
 //! gateway ◄─ supervisor   HELLO READY OUTPUT MESSAGE DONE EXITED USAGE REPLY PONG LOG FILE_ANSWER
+//!                         STARTED WROTE FILES_CHANGED
 //! supervisor ─► runner    EXECUTE INPUT REQUEST PIPES ACK
 //! supervisor ◄─ runner    READY MESSAGE DONE REPLY SYNC
 //! ```
@@ -33,7 +36,7 @@ mod setup;
 
 pub use payload::{CellUsage, Done, ExitCause, Exited, Outcome, Usage};
 pub use reader::FrameReader;
-pub use setup::{Rlimit, Setup};
+pub use setup::{Process, Rlimit, Setup, TerminalSize};
 
 /// Version of everything in this file; carried by [`kind::HELLO`] and [`kind::SETUP`].
 pub const VERSION: u16 = 2;
@@ -44,6 +47,9 @@ pub const HEADER_BYTES: usize = 12;
 /// Longest payload of one frame. 64 KiB: a default pipe's capacity, so one read of a full pipe is
 /// one frame, and the supervisor needs one such buffer a direction.
 pub const MAX_PAYLOAD: usize = 64 << 10;
+
+/// Most bytes of WRITE that may be under way to one process: 256 KiB, which the supervisor has room for.
+pub const MOST_UNWRITTEN: usize = 256 << 10;
 
 /// What a frame is. Gateway to driver below `0x80`, driver to gateway from `0x80`.
 pub mod kind {
@@ -67,11 +73,20 @@ pub mod kind {
     pub const PING: u8 = 0x07;
     /// A step of a file's transfer, whose number is in `cell`: [`super::files::FileCommand`].
     pub const FILE: u8 = 0x08;
-    /// Start an interpreter as the program of this number, which is not in use: a [`super::Setup`], of which
-    /// `language`, `interpreter`, `env` and `workdir` count. READY or EXITED says what came of it.
+    /// Start a program of this number, which is not in use: a [`super::Setup`], of which `env`, `workdir` and, for an
+    /// interpreter, `language` and `interpreter` count, for a process `process`. READY, STARTED or EXITED says what
+    /// came of it.
     pub const OPEN: u8 = 0x09;
     /// Kill the program's processes and forget it; not program 0. EXITED says when that is done.
     pub const CLOSE: u8 = 0x0A;
+    /// Bytes for the standard input of a process, or for its terminal; none: its end. WROTE says when they were
+    /// taken, and no more than [`super::MOST_UNWRITTEN`] may be under way to one process.
+    pub const WRITE: u8 = 0x0B;
+    /// Send the signal of this number, a u8, to a process and all of its process group; with a terminal, to the
+    /// group in its foreground.
+    pub const SIGNAL: u8 = 0x0C;
+    /// The size of a process's terminal: u16 of columns, u16 of rows.
+    pub const RESIZE: u8 = 0x0D;
 
     /// Supervisor to runner: no payload, two descriptors as ancillary data: the write ends that
     /// become fd 1 and fd 2 of the next cell. Stands before that cell's EXECUTE, mostly in the
@@ -88,7 +103,7 @@ pub mod kind {
     /// A runner is ready for cells. JSON: `{"language": {"name", "version", "shell"?}, …}`.
     pub const READY: u8 = 0x82;
     /// Bytes of a cell's stdout, or stderr with [`super::flag::STDERR`]. Cell 0: of no cell (an
-    /// interpreter that fails to start).
+    /// interpreter that fails to start, or a process, whose terminal writes to stdout alone).
     pub const OUTPUT: u8 = 0x83;
     /// A rich event of a cell. JSON with `type` `result`, `display`, `clear_output`,
     /// `input_request`, `error`, `comm_open`, `comm_msg` or `comm_close` and that event's fields,
@@ -100,7 +115,8 @@ pub mod kind {
     /// if nothing is left that could write to the cell's pipes, so that they may serve the next.
     pub const DONE: u8 = 0x85;
     /// The runner ended: [`super::Exited`]. Stands for DONE if `cell` is not 0. A fresh READY
-    /// follows, unless this runner never was ready.
+    /// follows, unless this runner never was ready. Or a process ended, or could not be started, and all of its
+    /// output is told: its number is free.
     pub const EXITED: u8 = 0x86;
     /// About once a second while a cell runs: [`super::Usage`].
     pub const USAGE: u8 = 0x87;
@@ -112,6 +128,14 @@ pub mod kind {
     pub const LOG: u8 = 0x8A;
     /// Answer to FILE, with the transfer's number in `cell`: [`super::files::FileAnswer`].
     pub const FILE_ANSWER: u8 = 0x8B;
+    /// A process was started: u32, its number in the sandbox.
+    pub const STARTED: u8 = 0x8C;
+    /// A process, or its terminal, took this many bytes of WRITE since the last WROTE, a u32. What can never be
+    /// taken, as the process has closed its input, counts as taken.
+    pub const WROTE: u8 = 0x8D;
+    /// Before a cell's DONE: files below the working directory that were made or changed while it ran. u8, 1 if
+    /// there are more, then the paths, each ended by a zero.
+    pub const FILES_CHANGED: u8 = 0x8E;
     /// Runner to supervisor: no payload, always with [`super::flag::SYNC`]: "acknowledge when
     /// all output written before this is on the link".
     pub const SYNC: u8 = 0x90;

@@ -28,6 +28,47 @@ pub struct Setup {
     pub watch_memory: bool,
     /// How often USAGE is sent while a cell runs, in milliseconds. 0: never.
     pub usage_interval_ms: u32,
+    /// Of OPEN: the process to start, in the place of an interpreter.
+    pub process: Option<Process>,
+}
+
+/// A process to start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Process {
+    /// Its file, a path in the sandbox or a name to look up in PATH, and its arguments. At least one.
+    pub argv: Vec<Vec<u8>>,
+    /// Whether WRITE reaches its standard input; otherwise that is empty. With a terminal it always does.
+    pub stdin: bool,
+    /// Its terminal, which is its standard input, output and error. `None`: it has pipes.
+    pub terminal: Option<TerminalSize>,
+}
+
+/// How many characters fit a terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TerminalSize {
+    /// In a line.
+    pub columns: u16,
+    /// Lines.
+    pub rows: u16,
+}
+
+impl TerminalSize {
+    /// The payload of RESIZE.
+    pub fn encode(self) -> [u8; 4] {
+        let ([a, b], [c, d]) = (self.columns.to_le_bytes(), self.rows.to_le_bytes());
+        [a, b, c, d]
+    }
+
+    /// Reads the payload of RESIZE.
+    pub fn decode(payload: &[u8]) -> Result<TerminalSize, WireError> {
+        match *payload {
+            [a, b, c, d] => Ok(TerminalSize {
+                columns: u16::from_le_bytes([a, b]),
+                rows: u16::from_le_bytes([c, d]),
+            }),
+            _ => Err(WireError::Payload("a size of a terminal")),
+        }
+    }
 }
 
 /// One `setrlimit` call.
@@ -49,6 +90,9 @@ mod tag {
     pub(super) const MEMORY_LIMIT: u8 = 7;
     pub(super) const WATCH_MEMORY: u8 = 8;
     pub(super) const USAGE_INTERVAL: u8 = 9;
+    pub(super) const ARGUMENT: u8 = 10;
+    pub(super) const STDIN: u8 = 11;
+    pub(super) const TERMINAL: u8 = 12;
 }
 
 impl Setup {
@@ -75,6 +119,13 @@ impl Setup {
         field(tag::MEMORY_LIMIT, &self.memory_limit_bytes.to_le_bytes());
         field(tag::WATCH_MEMORY, &[self.watch_memory as u8]);
         field(tag::USAGE_INTERVAL, &self.usage_interval_ms.to_le_bytes());
+        if let Some(process) = &self.process {
+            process.argv.iter().for_each(|argument| field(tag::ARGUMENT, argument));
+            field(tag::STDIN, &[process.stdin as u8]);
+            if let Some(size) = process.terminal {
+                field(tag::TERMINAL, &size.encode());
+            }
+        }
         out
     }
 
@@ -109,8 +160,19 @@ impl Setup {
                     setup.usage_interval_ms =
                         u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
                 }
+                (tag::ARGUMENT, _) => {
+                    setup.process.get_or_insert_default().argv.push(bytes.to_vec());
+                }
+                (tag::STDIN, 1) => setup.process.get_or_insert_default().stdin = bytes[0] == 1,
+                (tag::TERMINAL, 4) => {
+                    let size = TerminalSize::decode(bytes)?;
+                    setup.process.get_or_insert_default().terminal = Some(size);
+                }
                 _ => return Err(WRONG),
             }
+        }
+        if setup.process.as_ref().is_some_and(|process| process.argv.is_empty()) {
+            return Err(WRONG);
         }
         Ok(setup)
     }
@@ -132,7 +194,13 @@ mod tests {
             memory_limit_bytes: 1 << 30,
             watch_memory: true,
             usage_interval_ms: 1000,
+            process: None,
         };
+        assert_eq!(Setup::decode(&setup.encode()), Ok(setup.clone()));
+        let argv = vec![b"cat".to_vec(), b"\xff".to_vec()];
+        let terminal = Some(TerminalSize { columns: 80, rows: 24 });
+        let process = Some(Process { argv, stdin: true, terminal });
+        let setup = Setup { process, ..setup };
         assert_eq!(Setup::decode(&setup.encode()), Ok(setup));
     }
 
@@ -140,6 +208,7 @@ mod tests {
     fn broken_setups_are_refused() {
         assert!(Setup::decode(&[]).is_err());
         assert!(Setup::decode(&[1, 0, 99, 0, 0, 0, 0]).is_err());
-        assert!(Setup::decode(&[1, 0, tag::ENV, 255, 255, 255, 255]).is_err());
+        assert!(Setup::decode(&[2, 0, tag::ENV, 255, 255, 255, 255]).is_err());
+        assert!(Setup::decode(&[2, 0, tag::STDIN, 1, 0, 0, 0, 1]).is_err(), "no argument");
     }
 }

@@ -35,5 +35,6 @@ pub(in crate::sandbox) fn setup(template: &Template, found: Found<'_>) -> Setup 
         memory_limit_bytes: limits.memory_bytes,
         watch_memory: !found.memory_is_limited,
         usage_interval_ms: USAGE_INTERVAL_MS,
+        process: None,
     }
 }
