@@ -17,7 +17,7 @@
 //!   sent exactly once.
 //! - The link's end is the sandbox's end.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -41,10 +41,13 @@ mod language;
 mod link;
 mod oom_score;
 mod pipes;
-mod processes;
+mod process;
+mod process_table;
 mod program;
 mod relay;
+mod pump;
 mod runner;
+mod search;
 mod shared_memory;
 mod stage;
 mod usage;
@@ -56,8 +59,9 @@ use files::Files;
 pub(crate) use link::{Link, LinkSource};
 pub(crate) use oom_score::OomScore;
 use pipes::Stream;
-use processes::Scope;
-pub(crate) use processes::descendants;
+use process_table::Scope;
+pub(crate) use process_table::descendants;
+use process::Process;
 use program::Program;
 use runner::Socket;
 use stage::Stage;
@@ -168,6 +172,10 @@ enum Event {
     Stacks(usize),
     /// A cell of it wrote output.
     Output(usize, u32, Stream),
+    /// A process wrote output. Processes, too, stand by their place in their list.
+    ProcessOutput(usize, Stream),
+    /// It reads again.
+    ProcessWritable(usize),
 }
 
 /// A frame of the supervisor's own that has to wait for the link: program, kind, flags, cell, payload.
@@ -182,8 +190,16 @@ struct Supervisor {
     score: io::Result<OomScore>,
     setup: Setup,
     watch: Watch,
-    /// The first is program 0, which is always there.
+    /// The programs that are interpreters. The first is program 0, which is always there.
     programs: Vec<Program>,
+    /// The programs that are processes.
+    processes: Vec<Process>,
+    /// Where among them the turn of the next begins to put output on the link.
+    first_process: usize,
+    /// Whether processes have that turn before interpreters, which filled the link the last time.
+    processes_first: bool,
+    /// Numbers of processes that have ended and were not opened again: of the 2^16 that there are.
+    ended_processes: BTreeSet<u16>,
     /// The program whose OPEN is not whole, and what has come of it.
     opening: Option<u16>,
     open_payload: Vec<u8>,
@@ -236,6 +252,10 @@ impl Supervisor {
             setup: Setup::default(),
             watch: Watch { meter: Meter::new(scope, &Cgroups::default(), "/"), due: None },
             programs: Vec::new(),
+            processes: Vec::new(),
+            first_process: 0,
+            processes_first: false,
+            ended_processes: BTreeSet::new(),
             opening: None,
             open_payload: Vec::new(),
             files: Files::default(),
@@ -286,6 +306,8 @@ impl Supervisor {
                     Event::Output(at, cell, stream) => {
                         self.programs[at].ready_pipes.push((cell, stream));
                     }
+                    Event::ProcessOutput(at, stream) => self.processes[at].ready.push(stream),
+                    Event::ProcessWritable(at) => self.processes[at].flush_input(),
                 }
             }
             self.poller.events = events;
@@ -343,6 +365,19 @@ impl Supervisor {
             }
         }
 
+        for (at, process) in self.processes.iter().enumerate() {
+            if let Some(input) = process.waits_to_write() {
+                wait_for(input, libc::POLLOUT, Event::ProcessWritable(at));
+            }
+            // What it wrote before its end is carried without waiting for it.
+            if !blocked && process.ending.is_none() {
+                let output = |_, stream, fd: BorrowedFd<'_>| {
+                    wait_for(fd, libc::POLLIN, Event::ProcessOutput(at, stream));
+                };
+                deadline = earliest(deadline, process.pipes.waiting(now, output));
+            }
+        }
+
         let left_over = !paused && matches!(self.link.reader.peek(), Ok(Some(_)));
         let timeout = match left_over {
             true => Some(Duration::ZERO),
@@ -365,62 +400,6 @@ impl Supervisor {
         events.retain(|_| ready.next() == Some(true));
         self.poller.polled = polled;
         self.poller.events = events;
-        Ok(())
-    }
-
-    /// Puts on the link what can go there now.
-    fn pump(&mut self, now: Instant) -> Result<(), End> {
-        self.put_owed()?;
-        self.files.put_chunks(&mut self.link)?;
-        let mut at = 0;
-        while at < self.programs.len() {
-            // A message from one socket may hold back the other's until it is complete.
-            for socket in [Socket::Control, Socket::Side, Socket::Control] {
-                self.relay(at, socket, now)?;
-            }
-            self.carry_output(at, now)?;
-            let number = self.programs[at].number;
-            self.settle_ending(at, now)?;
-            // One that was closed may be gone now.
-            if self.programs.get(at).is_some_and(|program| program.number == number) {
-                at += 1;
-            }
-        }
-        self.put_owed()?;
-        for runner in self.programs.iter_mut().filter_map(|program| program.runner.as_mut()) {
-            runner.send_due_ack();
-        }
-        if !self.link.is_blocked() {
-            self.link.flush()?;
-        }
-        Ok(())
-    }
-
-    fn put_owed(&mut self) -> Result<(), End> {
-        while let Some((.., payload)) = self.owed.front() {
-            if !self.link.make_room(payload.len())? {
-                return Ok(());
-            }
-            if let Some((program, kind, flags, cell, payload)) = self.owed.pop_front() {
-                self.link.put_of(program, kind, flags, cell, &payload);
-            }
-        }
-        Ok(())
-    }
-
-    fn carry_output(&mut self, at: usize, now: Instant) -> Result<(), End> {
-        let Program { runner, cell, ready_pipes, .. } = &mut self.programs[at];
-        for (number, stream) in ready_pipes.drain(..) {
-            let Some(runner) = runner else { break };
-            // A drain in progress knows better how far this cell's pipes may be read.
-            if self.link.is_blocked() || runner.gate.is_some() {
-                break;
-            }
-            let bytes = runner.pipes.carry(number, stream, &mut self.link, now)?;
-            if let Some(cell) = cell.as_mut().filter(|cell| cell.number == number) {
-                cell.output_bytes += bytes as u64;
-            }
-        }
         Ok(())
     }
 

@@ -20,6 +20,7 @@ use libc::c_int;
 pub(crate) mod files;
 pub(crate) mod launch;
 pub(crate) mod privileges;
+pub(crate) mod terminal;
 
 /// Lowest number for descriptors the supervisor keeps: the runner's are 0 to 6.
 pub(crate) const FIRST_OWN_FD: c_int = 24;
@@ -102,6 +103,16 @@ pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (read, write) = own_pair(pair);
     // SAFETY: no pointers; the read end has no other flag that could be lost.
     check(unsafe { libc::fcntl(read.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) })?;
+    Ok((read, write))
+}
+
+/// A pipe for the input of a process: the read end, which blocks, and the write end, which never does.
+pub(crate) fn input_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut pair = [-1; 2];
+    // SAFETY: `pair` has room for two descriptors.
+    check(unsafe { libc::pipe2(pair.as_mut_ptr(), libc::O_CLOEXEC) })?;
+    let (read, write) = own_pair(pair);
+    set_nonblocking(write.as_fd())?;
     Ok((read, write))
 }
 
@@ -413,6 +424,25 @@ pub(crate) fn process_cpu_us(pid: libc::pid_t) -> Option<u64> {
     // SAFETY: the pointer is to a live local.
     check(unsafe { libc::clock_gettime(clock, &raw mut time) }).ok()?;
     Some(time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1000)
+}
+
+/// CPU time of this thread, in microseconds.
+pub(crate) fn own_cpu_us() -> u64 {
+    let time = clock(libc::CLOCK_THREAD_CPUTIME_ID);
+    time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1000
+}
+
+/// The time with which the kernel stamps files that are changed now: seconds and nanoseconds.
+pub(crate) fn file_time() -> (i64, i64) {
+    let time = clock(libc::CLOCK_REALTIME_COARSE);
+    (time.tv_sec, time.tv_nsec)
+}
+
+fn clock(clock: libc::clockid_t) -> libc::timespec {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a live local; both clocks are known to every Linux.
+    unsafe { libc::clock_gettime(clock, &raw mut time) };
+    time
 }
 
 /// Sends a signal to one process, to a group (`pid` below -1), or to all the caller may (-1).

@@ -15,7 +15,7 @@ use super::stage::Stage;
 /// How long an interpreter may take to write its stacks.
 const DUMP_LIMIT: Duration = Duration::from_millis(250);
 
-/// How often memory is watched while a cell runs, where no cgroup does it.
+/// How often memory is watched while a cell or a process runs, where no cgroup does it.
 const WATCH_BUSY: Duration = Duration::from_millis(50);
 
 /// How often it is watched while none runs: threads of ended cells may go on.
@@ -28,7 +28,9 @@ impl Supervisor {
     /// When to act next without being told.
     pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
         let of_programs = self.programs.iter().map(|program| program.deadline(now));
-        of_programs.fold(self.watch.due, earliest)
+        let endings = self.processes.iter().filter_map(|process| process.ending.as_ref());
+        let of_processes = endings.map(|ending| ending.deadline(now));
+        of_programs.chain(of_processes).fold(self.watch.due, earliest)
     }
 
     /// Does what is due.
@@ -45,11 +47,19 @@ impl Supervisor {
         }
     }
 
+    /// Lets memory be looked at soon: something began that may take much of it.
+    pub(super) fn watch_closely(&mut self, now: Instant) {
+        if self.watch.due.is_some() {
+            self.watch.due = earliest(self.watch.due, Some(now + WATCH_BUSY));
+        }
+    }
+
     fn watch_memory(&mut self, now: Instant) {
         if self.watch.due.is_none_or(|at| at > now) {
             return;
         }
-        let busy = self.programs.iter().any(|program| program.cell.is_some());
+        let runs_cell = self.programs.iter().any(|program| program.cell.is_some());
+        let busy = runs_cell || !self.processes.is_empty();
         let pause = if busy { WATCH_BUSY } else { WATCH_IDLE };
         self.watch.due = Some(now + pause);
         let limit = self.setup.memory_limit_bytes;
@@ -57,9 +67,8 @@ impl Supervisor {
         for cell in self.programs.iter_mut().filter_map(|program| program.cell.as_mut()) {
             cell.note_memory(bytes);
         }
-        let at = self.largest_program();
         let detail = format!("{bytes} bytes of memory were in use, and {limit} are allowed");
-        self.end_runner(at, ExitCause::Memory, detail, now);
+        self.end_largest(detail, now);
     }
 
     fn check_cell(&mut self, at: usize, now: Instant) {

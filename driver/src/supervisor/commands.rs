@@ -1,4 +1,4 @@
-//! From the gateway: its commands, and what they do to the runner.
+//! From the gateway: its commands, and what they do to the runner. Those to processes are in `process/commands`.
 //!
 //! The link is read whatever else is stuck, so that INTERRUPT and RESTART always arrive. It is
 //! left unread only while something of a bounded size is full: the queue to a runner that does not
@@ -100,8 +100,14 @@ impl Supervisor {
         if header.kind == kind::OPEN && plain {
             return self.open(header, payload, now);
         }
-        // What concerns the sandbox is said as of program 0, which is always there.
         let number = header.program;
+        if let Some(at) = self.processes.iter().position(|process| process.number == number) {
+            return self.command_process(at, &header, payload, now);
+        }
+        if self.has_crossed_an_end(&header) {
+            return Ok(());
+        }
+        // What concerns the sandbox is said as of program 0, which is always there.
         let Some(at) = self.programs.iter().position(|program| program.number == number) else {
             return Err(End::Breach(format!("frame {:#04x} of no program {number}", header.kind)));
         };
@@ -134,7 +140,9 @@ impl Supervisor {
     /// Starts one more program.
     fn open(&mut self, header: Header, payload: &[u8], now: Instant) -> Result<(), End> {
         let number = header.program;
-        if self.programs.iter().any(|program| program.number == number) {
+        let interpreters = self.programs.iter().map(|program| program.number);
+        let processes = self.processes.iter().map(|process| process.number);
+        if interpreters.chain(processes).any(|taken| taken == number) {
             return Err(End::Breach(format!("OPEN of program {number}, which is there")));
         }
         if self.opening.is_some_and(|opening| opening != number)
@@ -148,12 +156,17 @@ impl Supervisor {
             return Ok(());
         }
         let opened = Setup::decode(&std::mem::take(&mut self.open_payload));
-        let Setup { language, interpreter, env, workdir, .. } = opened.map_err(End::link_breach)?;
-        if self.programs.len() >= MOST_PROGRAMS {
+        let Setup { language, interpreter, env, workdir, process, .. } =
+            opened.map_err(End::link_breach)?;
+        if self.programs.len() + self.processes.len() >= MOST_PROGRAMS {
             return Err(End::Breach(format!("OPEN of more than {MOST_PROGRAMS} programs")));
         }
         let of_sandbox = self.programs[0].setup.clone();
-        let setup = Setup { language, interpreter, env, workdir, ..of_sandbox };
+        let setup = Setup { language, interpreter, env, workdir, process, ..of_sandbox };
+        if setup.process.is_some() {
+            self.start_process(number, setup, now);
+            return Ok(());
+        }
         self.programs.push(Program::new(number, setup));
         self.start_runner(self.programs.len() - 1, now);
         Ok(())

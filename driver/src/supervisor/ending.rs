@@ -15,18 +15,12 @@ use std::time::{Duration, Instant};
 use cellgate_driver::wire::{CellUsage, ExitCause, Exited, flag, kind};
 
 use super::frames::Fill;
-use super::processes::{Scope, alive, of_program, resident_pages};
+use super::process_table::{Scope, alive, of_program, resident_pages};
 use super::program::Program;
 use super::runner::{Runner, Socket};
 use super::stage::{Ending, Stage};
 use super::{End, Supervisor, shared_memory};
 use crate::sys::{self, Death, Reaped};
-
-/// How long killed processes may take to go. Longer takes only who hangs in the kernel.
-const REAP_LIMIT: Duration = Duration::from_secs(2);
-
-/// How often the descendants are killed again where the kernel cannot kill all in one step.
-const REAP_AGAIN: Duration = Duration::from_millis(20);
 
 /// Pauses between tries to start a runner when processes have run out.
 const START_AGAIN_MS: [u64; 4] = [10, 50, 250, 1000];
@@ -52,40 +46,45 @@ impl Supervisor {
             }
             return;
         }
-        runner.stage = Stage::Ending(Ending {
-            cause,
-            detail,
-            death: None,
-            alone: false,
-            mute: false,
-            give_up: now + REAP_LIMIT,
-            again: now + REAP_AGAIN,
-        });
+        runner.stage = Stage::Ending(Ending::new(cause, detail, now));
         self.kill_processes(at);
     }
 
     /// Kills all of a program's processes: all in the sandbox, if it is the only one.
     fn kill_processes(&self, at: usize) {
         match &self.programs[at].runner {
-            Some(runner) if self.programs.len() > 1 => self.scope.kill_program(runner.pid),
+            Some(runner) if !self.has_one_program() => self.scope.kill_program(runner.pid),
             _ => self.scope.kill_all(),
         }
     }
 
-    /// The program whose processes hold the most memory.
-    pub(super) fn largest_program(&self) -> usize {
-        if self.programs.len() == 1 {
-            return 0;
-        }
-        let all = self.scope.list();
-        let bytes = |at: &usize| {
-            let runner = self.programs[*at].runner.as_ref();
-            runner.map_or(0, |runner| resident_pages(&of_program(&all, runner.pid)))
-        };
-        (0..self.programs.len()).max_by_key(bytes).unwrap_or(0)
+    /// Whether all that runs in the sandbox is the first interpreter's.
+    fn has_one_program(&self) -> bool {
+        self.programs.len() + self.processes.len() == 1
     }
 
-    /// Waits for every child that has ended. The death of the runner ends everything else.
+    /// Ends the program whose processes hold the most memory.
+    pub(super) fn end_largest(&mut self, detail: String, now: Instant) {
+        if self.has_one_program() {
+            return self.end_runner(0, ExitCause::Memory, detail, now);
+        }
+        let all = self.scope.list();
+        let pages = |pid: i32| resident_pages(&of_program(&all, pid));
+        let runner = |program: &Program| program.runner.as_ref().map_or(0, |one| pages(one.pid));
+        let programs = self.programs.iter().map(runner).enumerate();
+        let program = programs.max_by_key(|&(_, pages)| pages);
+        let processes = self.processes.iter().map(|process| pages(process.pid)).enumerate();
+        let process = processes.max_by_key(|&(_, pages)| pages);
+        match (program, process) {
+            (program, Some((at, pages))) if program.is_none_or(|(_, most)| pages > most) => {
+                self.end_process(at, ExitCause::Memory, detail, now);
+            }
+            (Some((at, _)), _) => self.end_runner(at, ExitCause::Memory, detail, now),
+            (None, _) => {}
+        }
+    }
+
+    /// Waits for every child that has ended. The death of a runner ends all of its program.
     pub(super) fn reap(&mut self, now: Instant) -> Result<(), End> {
         loop {
             match sys::reap().map_err(|error| End::failed("wait for children", error))? {
@@ -95,6 +94,8 @@ impl Supervisor {
                     };
                     if let Some(at) = self.programs.iter().position(of_it) {
                         self.runner_died(at, death, now);
+                    } else {
+                        self.process_died(death, now);
                     }
                 }
                 Reaped::AllAlive => {
@@ -109,6 +110,11 @@ impl Supervisor {
                             ending.alone = true;
                         }
                     }
+                    for process in &mut self.processes {
+                        if let Some(ending) = &mut process.ending {
+                            ending.alone = true;
+                        }
+                    }
                     return Ok(());
                 }
             }
@@ -116,12 +122,20 @@ impl Supervisor {
     }
 
     /// Notes which programs that end have no process any more though others live.
-    fn look_for_survivors(&mut self) {
+    pub(super) fn look_for_survivors(&mut self) {
         let ends = |program: &Program| program.runner.as_ref().is_some_and(Runner::is_ending);
-        if self.programs.len() == 1 || !self.programs.iter().any(ends) {
+        let is_left = |ending: &Ending| !ending.alone;
+        let killed = self.processes.iter().any(|one| one.ending.as_ref().is_some_and(is_left));
+        if self.has_one_program() || !(killed || self.programs.iter().any(ends)) {
             return;
         }
         let all = self.scope.list();
+        for process in &mut self.processes {
+            let pid = process.pid;
+            if let Some(ending) = process.ending.as_mut().filter(|ending| is_left(ending)) {
+                ending.alone = alive(&of_program(&all, pid)) == 0;
+            }
+        }
         for runner in self.programs.iter_mut().filter_map(|program| program.runner.as_mut()) {
             let pid = runner.pid;
             if let Stage::Ending(ending) = &mut runner.stage {
@@ -167,7 +181,7 @@ impl Supervisor {
             return Ok(());
         };
         if now >= ending.again && !ending.is_over(now) {
-            ending.again = now + REAP_AGAIN;
+            ending.kill_again(now);
             self.kill_processes(at);
             self.look_for_survivors();
         }
@@ -258,7 +272,8 @@ impl Supervisor {
     /// Starts a runner; tries again for a while if processes have run out.
     pub(super) fn start_runner(&mut self, at: usize, now: Instant) {
         self.programs[at].absence.retry_at = None;
-        if self.programs.iter().all(|program| program.runner.is_none()) {
+        let no_runner = self.programs.iter().all(|program| program.runner.is_none());
+        if no_runner && self.processes.is_empty() {
             if self.scope == Scope::Namespace {
                 shared_memory::remove_system_v(); // no process of the last runner lives
             }
@@ -266,19 +281,8 @@ impl Supervisor {
             self.watch.meter.forget_high_water();
         }
         let Program { number, setup, .. } = &self.programs[at];
-        let start = || Runner::start(*number, setup);
-        let started = match &self.score {
-            Ok(score) => score.first_to_die(start),
-            Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
-        };
-        let (started, unscored) = match started {
-            Ok(started) => (started, None),
-            Err(error) => (start(), Some(error)),
-        };
-        if let Some(error) = unscored {
-            self.log(&format!("the runner is not first to go when memory runs out: {error}"));
-        }
-        match started {
+        let (number, setup) = (*number, setup.clone());
+        match self.start_first_to_die(|| Runner::start(number, &setup)) {
             Ok(runner) => {
                 self.programs[at].runner = Some(runner);
                 self.programs[at].absence = Absence::default();
@@ -294,6 +298,18 @@ impl Supervisor {
                 }
             }
         }
+    }
+
+    /// Starts a program so that the kernel ends it before the supervisor when memory runs out.
+    pub(super) fn start_first_to_die<T>(&mut self, start: impl Fn() -> T) -> T {
+        let started = match &self.score {
+            Ok(score) => score.first_to_die(&start),
+            Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
+        };
+        started.unwrap_or_else(|error| {
+            self.log(&format!("a program is not first to go when memory runs out: {error}"));
+            start()
+        })
     }
 
     /// Answers RESTART.

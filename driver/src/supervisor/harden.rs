@@ -1,7 +1,7 @@
 //! What the supervisor does to itself before it reads a byte of anybody: it cannot be read or
 //! traced by what it starts, and neither it nor anything below it can gain a privilege.
 
-use super::processes::Scope;
+use super::process_table::Scope;
 use crate::sys::{self, privileges};
 
 /// Hardens this process. Answers a line of text for each protection that could not be had.

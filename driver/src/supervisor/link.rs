@@ -38,7 +38,7 @@ pub(crate) enum Pull {
     },
     /// The pipe is empty and a process can still write to it.
     Empty,
-    /// The pipe is empty and no process can write to it.
+    /// The pipe is empty and no process can write to it; or no process has the terminal open.
     Closed,
     /// The link takes nothing now.
     Blocked,
@@ -192,6 +192,8 @@ impl Link {
                 Ok(Pull::Took { bytes, emptied: bytes < asked })
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Pull::Empty),
+            // The end of a terminal, pty(7).
+            Err(error) if error.raw_os_error() == Some(libc::EIO) => Ok(Pull::Closed),
             Err(error) => Err(error),
         }
     }

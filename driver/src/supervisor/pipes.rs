@@ -16,6 +16,8 @@
 //! Pair 0 is what an interpreter has before its first cell. A pair that every process has closed is
 //! freed; of ended cells whose children still hold theirs, at most [`Pipes::MOST_LATE`] are kept.
 //!
+//! A process has one pair of cell 0, or a terminal in its place.
+//!
 //! A pipe that was read rests for [`REST`] unless it was at least half full, so a loop of small
 //! prints costs one wake-up for many. Its first byte after a silence is read at once.
 
@@ -46,6 +48,12 @@ const TURN: usize = 1 << 20; // 1 MiB: well below a millisecond
 /// Smallest read after which a pipe's capacity is asked for.
 const WORTH_ASKING: usize = 4 << 10; // 4 KiB: half of the smallest pipe in practice
 
+/// What is read of a terminal at once, at most: what the kernel holds ready for its reader.
+const TERMINAL_READ: usize = 4 << 10; // 4 KiB: N_TTY_BUF_SIZE
+
+/// What a terminal holds at most that was written to it: more than any kernel lets it.
+const TERMINAL_HELD: usize = 64 << 10; // 64 KiB
+
 /// Pairs that an interpreter is started with whose runner cannot receive descriptors.
 pub(crate) const FIXED_PAIRS: usize = 8;
 
@@ -72,9 +80,10 @@ pub(crate) enum Due {
     Nothing,
 }
 
-/// The read end of a pipe.
+/// The read end of a pipe, or the supervisor's end of a terminal.
 struct End {
     fd: OwnedFd,
+    is_terminal: bool,
     /// Until when it is left alone.
     rest_until: Option<Instant>,
     /// In bytes; 0 until it was worth asking.
@@ -101,9 +110,23 @@ impl Pair {
     pub(crate) fn new() -> io::Result<(Pair, WriteEnds)> {
         let (out, out_write) = sys::pipe()?;
         let (err, err_write) = sys::pipe()?;
-        let end = |fd| Some(End { fd, rest_until: None, capacity: 0, grown: false });
+        let end = |fd| {
+            Some(End { fd, is_terminal: false, rest_until: None, capacity: 0, grown: false })
+        };
         let pair = Pair { cell: 0, late: false, fixed: None, ends: [end(out), end(err)] };
         Ok((pair, WriteEnds([out_write, err_write])))
+    }
+
+    /// What is read of a terminal in the place of two pipes; `master` never blocks.
+    pub(crate) fn of_terminal(master: OwnedFd) -> Pair {
+        let end = End {
+            fd: master,
+            is_terminal: true,
+            rest_until: None,
+            capacity: TERMINAL_READ,
+            grown: true, // it cannot be
+        };
+        Pair { cell: 0, late: false, fixed: None, ends: [Some(end), None] }
     }
 
     fn rest(&mut self, until: Instant) {
@@ -355,7 +378,11 @@ impl Pipes {
     fn readable(&self, cell: u32, stream: Stream) -> usize {
         let pair = self.pairs.iter().find(|pair| pair.is_of(cell));
         let end = pair.and_then(|pair| pair.ends[stream as usize].as_ref());
-        end.map_or(0, |end| sys::readable_bytes(end.fd.as_fd()).unwrap_or(0))
+        end.map_or(0, |end| match end.is_terminal {
+            // It tells only a part of what it holds.
+            true => TERMINAL_HELD,
+            false => sys::readable_bytes(end.fd.as_fd()).unwrap_or(0),
+        })
     }
 
     /// One read of one pipe. A pipe that is closed is freed, a pair with both closed too.
@@ -376,7 +403,12 @@ impl Pipes {
             flags |= flag::LATE;
         }
         let header = Header { length: 0, kind: kind::OUTPUT, flags, program: self.program, cell };
-        let pull = link.pull(end.fd.as_fd(), most, header)?;
+        let mut pull = link.pull(end.fd.as_fd(), most, header)?;
+        if let Pull::Took { emptied, .. } = &mut pull
+            && end.is_terminal
+        {
+            *emptied = false; // it gives what it holds piece by piece
+        }
         if pull == Pull::Closed {
             pair.ends[stream as usize] = None;
             if !pair.is_open() {

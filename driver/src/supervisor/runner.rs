@@ -19,8 +19,7 @@ use std::ffi::{CString, NulError};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileExt, PermissionsExt};
-use std::path::Path;
+use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use cellgate_driver::wire::{Header, Setup, kind};
@@ -30,6 +29,7 @@ use super::frames::Channel;
 use super::language::{CellPipes, Language, RunnerKind};
 use super::link::Link;
 use super::pipes::{Due, FIXED_PAIRS, Pair, Pipes, WriteEnds};
+use super::search::find;
 use super::stage::{Dump, Stage};
 use crate::sys;
 use crate::sys::launch::{Launch, LaunchError, Program, Step, launch};
@@ -122,7 +122,9 @@ impl Runner {
         let language = Language::of(&setup.language).ok_or_else(|| {
             StartError::new(setup, format_args!("there is no runner for {}", setup.language))
         })?;
-        let program = find(setup).map_err(|what| StartError::new(setup, what))?;
+        let program = find(setup.interpreter.as_bytes(), &setup.env)
+            .map_err(|error| StartError::new(setup, error))?;
+        let program = String::from_utf8_lossy(&program).into_owned();
 
         let (control, control_end) = sys::socketpair().map_err(|e| failed("make a socket", e))?;
         let (side, side_end) = sys::socketpair().map_err(|e| failed("make a socket", e))?;
@@ -172,6 +174,7 @@ impl Runner {
             },
             directory: &texts.directory,
             descriptors: &descriptors,
+            has_terminal: false,
             rlimits: &rlimits,
             filter: &filter(&setup.seccomp),
         })
@@ -366,30 +369,8 @@ impl Texts {
     }
 }
 
-/// The file to execute: the interpreter itself if it is a path, else the first of that name in
-/// the runner's PATH.
-fn find(setup: &Setup) -> Result<String, String> {
-    let name = &setup.interpreter;
-    if name.contains('/') {
-        return Ok(name.clone());
-    }
-    let path = setup.env.iter().find_map(|entry| entry.strip_prefix(b"PATH="));
-    let path = String::from_utf8_lossy(path.unwrap_or_default());
-    let executable = |file: &String| {
-        let about = std::fs::metadata(Path::new(file));
-        about.is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0)
-    };
-    path.split(':')
-        .filter(|directory| directory.starts_with('/'))
-        .map(|directory| format!("{directory}/{name}"))
-        .find(executable)
-        .ok_or_else(|| {
-            let missing = io::Error::from_raw_os_error(libc::ENOENT);
-            format!("{missing} in PATH {path}")
-        })
-}
-
-fn filter(bytes: &[u8]) -> Vec<libc::sock_filter> {
+/// The seccomp program of SETUP as the kernel takes it.
+pub(super) fn filter(bytes: &[u8]) -> Vec<libc::sock_filter> {
     let instruction = |b: &[u8]| libc::sock_filter {
         code: u16::from_ne_bytes([b[0], b[1]]),
         jt: b[2],

@@ -10,7 +10,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 
-use super::processes::Process;
+use super::process_table::Process;
 use crate::sys;
 
 /// Bytes of a block in `st_blocks` (stat(2)).

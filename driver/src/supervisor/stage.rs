@@ -1,10 +1,16 @@
-//! What a runner is doing, from its start to its end.
+//! What a runner is doing, from its start to its end; and the end of a process.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cellgate_driver::wire::ExitCause;
 
 use crate::sys::Death;
+
+/// How long killed processes may take to go. Longer takes only who hangs in the kernel.
+const REAP_LIMIT: Duration = Duration::from_secs(2);
+
+/// How often the descendants are killed again where the kernel cannot kill all in one step.
+const REAP_AGAIN: Duration = Duration::from_millis(20);
 
 /// What a runner is doing.
 pub(crate) enum Stage {
@@ -26,7 +32,7 @@ pub(crate) struct Dump {
     pub(crate) until: Instant,
 }
 
-/// What is known of a runner that is dead or dying.
+/// What is known of a runner, or of a process, that is dead or dying.
 pub(crate) struct Ending {
     /// Why it ends.
     pub(crate) cause: ExitCause,
@@ -45,6 +51,24 @@ pub(crate) struct Ending {
 }
 
 impl Ending {
+    /// The end of one that is about to be killed.
+    pub(super) fn new(cause: ExitCause, detail: String, now: Instant) -> Ending {
+        Ending {
+            cause,
+            detail,
+            death: None,
+            alone: false,
+            mute: false,
+            give_up: now + REAP_LIMIT,
+            again: now + REAP_AGAIN,
+        }
+    }
+
+    /// Its processes are killed once more.
+    pub(super) fn kill_again(&mut self, now: Instant) {
+        self.again = now + REAP_AGAIN;
+    }
+
     /// Whether every process has been reaped, or was waited for long enough.
     pub(super) fn is_over(&self, now: Instant) -> bool {
         (self.alone && self.death.is_some()) || now >= self.give_up

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::processes::{self, Process, Scope};
+use super::process_table::{self, Process, Scope};
 use super::shared_memory::{self, Device, OpenFiles};
 use crate::sys;
 
@@ -172,18 +172,18 @@ impl Meter {
         let processes = if whole { Vec::new() } else { self.scope.list() };
         let sample = Sample {
             cpu_us: cpu.unwrap_or_else(|| {
-                processes::ticks(&processes) * 1_000_000 / self.tick + sys::children_cpu_us()
+                process_table::ticks(&processes) * 1_000_000 / self.tick + sys::children_cpu_us()
             }),
             memory_bytes: match memory {
                 Some(bytes) => bytes.saturating_sub(self.idle_file_bytes),
                 None => {
                     let files = self.files(&processes);
-                    processes::private_bytes(&processes, self.page) + files.bytes()
+                    process_table::private_bytes(&processes, self.page) + files.bytes()
                 }
             },
             processes: match pids {
                 Some(count) => count.saturating_sub(1).min(u64::from(u32::MAX)) as u32,
-                None => processes::alive(&processes),
+                None => process_table::alive(&processes),
             },
         };
         self.last_memory_bytes = sample.memory_bytes;
@@ -194,7 +194,7 @@ impl Meter {
     /// cgroup, if it has never been higher, else what the runner `pid` itself had at most. Of
     /// children that had more and are gone, the looks alone tell.
     pub(crate) fn peak_bytes(&mut self, pid: i32, now: u64) -> u64 {
-        let runner = match processes::take_high_water(pid) {
+        let runner = match process_table::take_high_water(pid) {
             // Where it cannot be reset, only a mark above all earlier ones is this cell's.
             Some(mark) if mark.most > self.high_water => {
                 self.high_water = if mark.was_reset { 0 } else { mark.most };
@@ -245,7 +245,7 @@ impl Meter {
     pub(crate) fn above(&mut self, limit: u64) -> Option<u64> {
         let processes = self.scope.list();
         let files = self.files(&processes);
-        let at_most = processes::resident_pages(&processes) * self.page + files.bytes();
+        let at_most = process_table::resident_pages(&processes) * self.page + files.bytes();
         self.last_memory_bytes = if at_most > limit {
             // What is mapped of a file is counted with the file.
             let of = |process: &Process| {
@@ -267,7 +267,7 @@ impl Meter {
         let open = self.shared.open_files(processes);
         let named = match self.scope {
             Scope::Namespace => {
-                processes::tmpfs_bytes(&self.workdir) + shared_memory::system_v_bytes()
+                process_table::tmpfs_bytes(&self.workdir) + shared_memory::system_v_bytes()
             }
             Scope::Descendants => 0, // they are the machine's
         };

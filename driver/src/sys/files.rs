@@ -22,6 +22,8 @@ pub(crate) struct About {
     pub(crate) size: u64,
     /// When it was last changed, in Unix milliseconds.
     pub(crate) modified_ms: u64,
+    /// When it or what is known of it was last changed, `st_ctim`: seconds and nanoseconds.
+    pub(crate) changed: (i64, i64),
     /// The device that it is on.
     pub(crate) device: u64,
 }
@@ -38,6 +40,7 @@ impl About {
             mode: stat.st_mode,
             size: u64::try_from(stat.st_size).unwrap_or(0),
             modified_ms: seconds * 1000 + stat.st_mtime_nsec as u64 / 1_000_000,
+            changed: (stat.st_ctime, stat.st_ctime_nsec),
             device: stat.st_dev,
         }
     }
@@ -54,6 +57,20 @@ pub(crate) fn open_root(path: &CStr) -> io::Result<OwnedFd> {
     let fd = check(unsafe { libc::open(path.as_ptr(), flags) })?;
     // SAFETY: the kernel has just made it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Opens the directory at an absolute path for listing.
+pub(crate) fn open_root_listing(path: &CStr) -> io::Result<OwnedFd> {
+    let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
+    // SAFETY: the path is NUL-terminated.
+    let fd = check(unsafe { libc::open(path.as_ptr(), flags) })?;
+    // SAFETY: the kernel has just made it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Opens a directory of a directory for listing.
+pub(crate) fn open_directory(directory: BorrowedFd<'_>, name: &CStr) -> io::Result<OwnedFd> {
+    open(directory, name, libc::O_RDONLY | libc::O_DIRECTORY, 0)
 }
 
 /// Opens whatever has this name, a link itself included, for nothing but as a start for others.
@@ -228,13 +245,19 @@ impl Names {
 
     /// The names, `.` and `..` too.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &CStr> {
+        self.with_kinds().map(|(name, _)| name)
+    }
+
+    /// The names, each with the kind that the directory says it is: `DT_REG`, `DT_DIR`, …, or `DT_UNKNOWN`.
+    pub(crate) fn with_kinds(&self) -> impl Iterator<Item = (&CStr, u8)> {
         const NAME_AT: usize = 19; // linux_dirent64: inode, offset, u16 length, u8 type; getdents(2)
         let mut rest = &self.buffer.0[..self.length];
         std::iter::from_fn(move || {
             let length = u16::from_ne_bytes([*rest.get(16)?, *rest.get(17)?]);
             let record = rest.get(..usize::from(length))?;
             rest = &rest[record.len()..];
-            CStr::from_bytes_until_nul(record.get(NAME_AT..)?).ok()
+            let name = CStr::from_bytes_until_nul(record.get(NAME_AT..)?).ok()?;
+            Some((name, record[NAME_AT - 1]))
         })
     }
 }

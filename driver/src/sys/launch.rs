@@ -39,6 +39,8 @@ pub(crate) struct Launch<'a> {
     pub(crate) directory: &'a CStr,
     /// What becomes its descriptors 0, 1, 2, …; each is numbered above all of them.
     pub(crate) descriptors: &'a [BorrowedFd<'a>],
+    /// Whether descriptor 0 is a terminal, which becomes that of its session.
+    pub(crate) has_terminal: bool,
     /// Resource and value, soft and hard.
     pub(crate) rlimits: &'a [(u32, u64)],
     /// A seccomp program, installed last; it has to let execve through. Empty: none.
@@ -83,6 +85,7 @@ steps! {
     Descriptors = 5, "place its descriptors";
     Filter = 6, "install its seccomp filter";
     Execute = 7, "execute it";
+    Terminal = 8, "give it its terminal";
 }
 
 /// Starts a program in a session of its own, with default signals, that the kernel kills when
@@ -172,6 +175,10 @@ fn prepare(launch: &Launch<'_>) -> Result<(), Step> {
     for (number, fd) in launch.descriptors.iter().enumerate() {
         // SAFETY: no pointers; dup2 clears close-on-exec on the copy.
         ok(unsafe { libc::dup2(fd.as_raw_fd(), number as c_int) }, Step::Descriptors)?;
+    }
+    if launch.has_terminal {
+        // SAFETY: TIOCSCTTY takes a number.
+        ok(unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) }, Step::Terminal)?;
     }
     // Whatever else is open, by mistake of the parent process too, does not reach the program.
     // SAFETY: no pointers. A kernel without the flag (before 5.11) leaves it to O_CLOEXEC.

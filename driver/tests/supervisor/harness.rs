@@ -79,7 +79,7 @@ pub(crate) fn setup() -> Setup {
         interpreter: concat!(env!("CARGO_MANIFEST_DIR"), "/tests/supervisor/scripted_runner.py")
             .into(),
         env: vec![b"PATH=/usr/local/bin:/usr/bin:/bin".to_vec(), b"LANG=C.UTF-8".to_vec()],
-        workdir: "/".into(),
+        workdir: env!("CARGO_TARGET_TMPDIR").into(),
         ..Setup::default()
     }
 }

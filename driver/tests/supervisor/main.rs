@@ -13,5 +13,6 @@ mod hygiene;
 mod interrupts;
 mod output;
 mod pressure;
+mod processes;
 mod programs;
 mod questions;
