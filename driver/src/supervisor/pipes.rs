@@ -110,9 +110,8 @@ impl Pair {
     pub(crate) fn new() -> io::Result<(Pair, WriteEnds)> {
         let (out, out_write) = sys::pipe()?;
         let (err, err_write) = sys::pipe()?;
-        let end = |fd| {
-            Some(End { fd, is_terminal: false, rest_until: None, capacity: 0, grown: false })
-        };
+        let end =
+            |fd| Some(End { fd, is_terminal: false, rest_until: None, capacity: 0, grown: false });
         let pair = Pair { cell: 0, late: false, fixed: None, ends: [end(out), end(err)] };
         Ok((pair, WriteEnds([out_write, err_write])))
     }

@@ -204,7 +204,9 @@ fn explain(name: &[u8], workdir: &str, error: &LaunchError) -> NotStarted {
     let (status, what) = match (step, cause.raw_os_error()) {
         (Step::Execute, Some(libc::ENOENT | libc::ENOTDIR)) => (
             NOT_FOUND,
-            format!("{cause}; there is no such file in the sandbox, or what it names in its first line is not"),
+            format!(
+                "{cause}; there is no such file in the sandbox, or what it names in its first line is not"
+            ),
         ),
         (Step::Execute, Some(libc::EACCES)) => {
             (NOT_STARTED, format!("{cause}; make the file executable"))
@@ -216,7 +218,9 @@ fn explain(name: &[u8], workdir: &str, error: &LaunchError) -> NotStarted {
         ),
         (Step::Fork, _) => (
             NOT_STARTED,
-            format!("cannot create a process: {cause}; end others of the sandbox, or raise its limit of processes"),
+            format!(
+                "cannot create a process: {cause}; end others of the sandbox, or raise its limit of processes"
+            ),
         ),
         (step, _) => (NOT_STARTED, format!("cannot {}: {cause}", step.text())),
     };

@@ -29,7 +29,7 @@ fn the_runner_has_its_eight_descriptors_and_no_privilege() {
     );
     let session = "out(b'%d' % (os.getsid(0) == os.getpid() == os.getpgid(0)))";
     assert_eq!(gateway.run(4, session), "1");
-    assert_eq!(gateway.run(5, "out(os.getcwd().encode())"), "/");
+    assert_eq!(gateway.run(5, "out(os.getcwd().encode())"), setup().workdir);
     let environment = "out(repr(sorted(os.environ)).encode())";
     assert_eq!(gateway.run(6, environment), "['LANG', 'PATH']");
     let supervisor = "out(open('/proc/%d/oom_score_adj' % os.getppid()).read().strip().encode())";

@@ -1,17 +1,18 @@
 //! Programs that are processes: their pipes or terminal, what they read, signals, and their end.
 
 use std::collections::HashMap;
+use std::io::Write;
 
 use cellgate_driver::wire::{
-    ExitCause, Exited, MOST_UNWRITTEN, Process, Setup, TerminalSize, flag, kind,
+    self, ExitCause, Exited, MOST_UNWRITTEN, Process, Setup, TerminalSize, flag, kind,
 };
 
 use super::harness::{Frame, Gateway, eventually, setup};
 
-const STDIN: Process = Process { argv: Vec::new(), stdin: true, terminal: None };
-const NO_STDIN: Process = Process { stdin: false, ..STDIN };
 const SIZE: TerminalSize = TerminalSize { columns: 80, rows: 24 };
-const TERMINAL: Process = Process { terminal: Some(SIZE), ..STDIN };
+static STDIN: Process = Process { argv: Vec::new(), stdin: true, terminal: None };
+static NO_STDIN: Process = Process { argv: Vec::new(), stdin: false, terminal: None };
+static TERMINAL: Process = Process { argv: Vec::new(), stdin: true, terminal: Some(SIZE) };
 
 /// What a program said so far.
 #[derive(Default)]
@@ -185,7 +186,7 @@ fn a_process_has_the_environment_and_directory_of_its_program() {
     let mut opened = setup();
     opened.workdir = directory.to_str().unwrap().to_owned();
     opened.env.push(b"OWN=its own".to_vec());
-    opened.process = Some(Process { argv, ..NO_STDIN });
+    opened.process = Some(Process { argv, ..NO_STDIN.clone() });
     session.said.insert(9, Said::default());
     session.gateway.send_of(9, kind::OPEN, 0, &opened.encode());
     assert_eq!(session.end(9).status, 0);
@@ -216,7 +217,10 @@ fn a_process_that_reads_nothing_disturbs_nobody() {
 fn more_than_may_wait_for_a_process_ends_the_supervisor() {
     let mut session = Session::start();
     session.open(5, &STDIN, &["sleep", "600"]);
-    session.write(5, &bytes(2 * MOST_UNWRITTEN));
+    let mut frames = Vec::new();
+    wire::append_message_of(&mut frames, 5, kind::WRITE, 0, 0, &bytes(2 * MOST_UNWRITTEN));
+    // It may end before it has read all.
+    let _ = session.gateway.link.write_all(&frames);
     while session.gateway.try_next().is_some() {}
     assert_eq!(session.gateway.wait().code(), Some(1));
 }
@@ -256,7 +260,8 @@ fn a_signal_reaches_the_whole_group_of_a_process() {
 #[test]
 fn a_terminal_is_one_and_has_the_size_that_it_is_given() {
     let mut session = Session::start();
-    let script = "tty; stty size; trap 'stty size; exit 3' WINCH; echo ready; while :; do sleep 0.1; done";
+    let script =
+        "tty; stty size; trap 'stty size; exit 3' WINCH; echo ready; while :; do sleep 0.1; done";
     session.shell(5, &TERMINAL, script);
     session.until_text(5, "ready");
     let text = session.said[&5].text();
@@ -274,13 +279,17 @@ fn keys_of_a_terminal_reach_its_foreground_alone() {
     let mut session = Session::start();
     // A shell with job control, in which a command runs in the foreground.
     session.open(5, &TERMINAL, &["bash", "--norc", "--noprofile", "-i"]);
-    let foreground = b"sh -c 'trap \"echo got-it; exit\" INT; echo rea\"\"dy; while :; do sleep 0.1; done'\n";
+    let foreground =
+        b"sh -c 'trap \"echo got-it; exit\" INT; echo rea\"\"dy; while :; do sleep 0.1; done'\n";
     session.write(5, foreground);
     session.until_text(5, "ready\r\n");
     session.write(5, b"\x03");
     session.until_text(5, "got-it\r\n");
     // The same by a signal, which the shell itself does not get.
-    session.write(5, b"sh -c 'trap \"echo term-it; exit\" TERM; echo aga\"\"in; while :; do sleep 0.1; done'\n");
+    session.write(
+        5,
+        b"sh -c 'trap \"echo term-it; exit\" TERM; echo aga\"\"in; while :; do sleep 0.1; done'\n",
+    );
     session.until_text(5, "again\r\n");
     session.signal(5, libc::SIGTERM);
     session.until_text(5, "term-it\r\n");
@@ -352,15 +361,15 @@ fn what_cannot_be_started_is_told_with_what_to_do() {
         ("/", 126, "make the file executable"),
     ];
     for (name, status, remedy) in cases {
-        for like in [NO_STDIN, TERMINAL] {
-            session.request(5, &like, &[name]);
+        for like in [&NO_STDIN, &TERMINAL] {
+            session.request(5, like, &[name]);
             let exited = session.end(5);
             assert_eq!((exited.signalled, exited.status), (false, status), "{exited:?}");
             let detail = &exited.detail;
             assert!(detail.contains(name) && detail.contains(remedy), "{detail}");
         }
     }
-    let process = Some(Process { argv: vec![b"true".to_vec()], ..NO_STDIN });
+    let process = Some(Process { argv: vec![b"true".to_vec()], ..NO_STDIN.clone() });
     let nowhere = Setup { workdir: "/no/such".into(), process, ..setup() };
     session.said.insert(6, Said::default());
     session.gateway.send_of(6, kind::OPEN, 0, &nowhere.encode());
@@ -400,10 +409,10 @@ fn one_program_too_many_ends_the_supervisor() {
 
 #[test]
 fn a_process_that_is_closed_leaves_nothing() {
-    for like in [STDIN, TERMINAL] {
+    for like in [&STDIN, &TERMINAL] {
         let mut session = Session::start();
         let script = "trap '' TERM HUP INT; sleep 600 & echo $!; (sleep 600 & echo $!); echo all; wait; sleep 600";
-        let pid = session.shell(5, &like, script);
+        let pid = session.shell(5, like, script);
         session.until_text(5, "all");
         let text = session.said[&5].text();
         let children: Vec<u32> = text.lines().filter_map(|line| line.trim().parse().ok()).collect();
@@ -496,7 +505,11 @@ fn the_program_that_takes_the_most_memory_is_the_one_that_ends() {
     let limited = Setup { memory_limit_bytes: 256 << 20, watch_memory: true, ..setup() };
     let mut session = Session { gateway: Gateway::with(&limited), said: HashMap::new() };
     session.open(5, &STDIN, &["cat"]);
-    session.open(6, &NO_STDIN, &["python3", "-c", "x = b'x' * (400 << 20); input()\nimport time; time.sleep(600)"]);
+    session.open(
+        6,
+        &NO_STDIN,
+        &["python3", "-c", "x = b'x' * (400 << 20); input()\nimport time; time.sleep(600)"],
+    );
     let exited = session.end(6);
     assert_eq!(exited.cause, ExitCause::Memory, "{exited:?}");
     session.write(5, b"here");

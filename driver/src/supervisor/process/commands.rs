@@ -57,7 +57,9 @@ impl Supervisor {
         let lives = process.ending.is_none();
         let more = header.flags & flag::MORE != 0;
         match (header.kind, payload) {
-            (kind::WRITE, _) if header.flags & !flag::MORE == 0 && !(more && payload.is_empty()) => {
+            (kind::WRITE, _)
+                if header.flags & !flag::MORE == 0 && !(more && payload.is_empty()) =>
+            {
                 process.input.write(payload).map_err(|_| {
                     let most = MOST_UNWRITTEN;
                     End::Breach(format!("more than {most} bytes under way to a process"))
