@@ -68,6 +68,8 @@ pub enum Step {
     },
     /// The process file system of the sandbox's own processes.
     Proc(String),
+    /// The terminals of the sandbox's own processes, with the `ptmx` that makes them.
+    Terminals(String),
     /// What exists of this becomes read-only.
     ReadOnly(String),
     /// What exists of this becomes empty: a directory without entries, a file without bytes.
@@ -133,6 +135,7 @@ mod tag {
     pub(super) const PROC: u8 = 21;
     pub(super) const READ_ONLY: u8 = 22;
     pub(super) const MASK: u8 = 23;
+    pub(super) const TERMINALS: u8 = 24;
 }
 
 /// A spec that is none: a bug, or the driver was not started by a gateway.
@@ -228,6 +231,7 @@ impl Step {
                 }
             }),
             Step::Proc(path) => field(out, tag::PROC, |out| text(out, path)),
+            Step::Terminals(path) => field(out, tag::TERMINALS, |out| text(out, path)),
             Step::ReadOnly(path) => field(out, tag::READ_ONLY, |out| text(out, path)),
             Step::Mask(path) => field(out, tag::MASK, |out| text(out, path)),
         }
@@ -253,6 +257,7 @@ impl Step {
                 Step::Scratch { bytes, inodes, targets }
             }
             tag::PROC => Step::Proc(of.text()?),
+            tag::TERMINALS => Step::Terminals(of.text()?),
             tag::READ_ONLY => Step::ReadOnly(of.text()?),
             tag::MASK => Step::Mask(of.text()?),
             _ => return Err(NotASpec),
@@ -335,6 +340,7 @@ mod tests {
                 },
                 Step::Scratch { bytes: 1 << 20, inodes: 64, targets: vec!["work".into()] },
                 Step::Proc("proc".into()),
+                Step::Terminals("dev/pts".into()),
                 Step::ReadOnly("proc/sys".into()),
                 Step::Mask("proc/kcore".into()),
             ],

@@ -9,6 +9,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use cellgate_driver::spec::{Access, Cgroup, Report, Spec, Step};
+use cellgate_driver::wire::{
+    self, Exited, HEADER_BYTES, Header, Process, Setup, TerminalSize, kind,
+};
 
 /// Longest wait for the supervisor's first bytes; the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -153,4 +156,89 @@ fn the_first_process_is_born_into_a_unified_cgroup() {
     result.expect("the supervisor says hello");
     assert_eq!(members.expect("a cgroup lists its members").trim(), pid.to_string());
     assert_eq!(reaped, *pid);
+}
+
+/// A sandbox with the host's programs and terminals of its own.
+fn with_terminals() -> Spec {
+    let mut spec = spec();
+    for name in ["usr", "bin", "lib", "lib64"] {
+        let host = Path::new("/").join(name);
+        spec.steps.push(match fs::read_link(&host) {
+            Ok(to) => Step::Symlink(name.into(), to.to_string_lossy().into_owned()),
+            Err(_) => Step::Bind {
+                source: host.to_string_lossy().into_owned(),
+                target: name.into(),
+                devices: false,
+                optional: true,
+            },
+        });
+    }
+    spec.steps.push(Step::Bind {
+        source: "/dev/tty".into(),
+        target: "dev/tty".into(),
+        devices: true,
+        optional: false,
+    });
+    spec.steps.push(Step::Terminals("dev/pts".into()));
+    spec.steps.push(Step::Symlink("dev/ptmx".into(), "pts/ptmx".into()));
+    for path in ["/dev/tty", "/dev/pts", "/work"] {
+        spec.access.push(Access { path: path.into(), write: true });
+    }
+    spec
+}
+
+fn send(link: &mut UnixStream, program: u16, kind: u8, payload: &[u8]) {
+    let mut frames = Vec::new();
+    wire::append_message_of(&mut frames, program, kind, 0, 0, payload);
+    link.write_all(&frames).expect("the supervisor reads");
+}
+
+fn receive(link: &mut UnixStream) -> (Header, Vec<u8>) {
+    let mut head = [0; HEADER_BYTES];
+    link.read_exact(&mut head).expect("the supervisor says something");
+    let header = Header::decode(&head).expect("a header");
+    let mut payload = vec![0; header.length as usize];
+    link.read_exact(&mut payload).expect("its payload");
+    (header, payload)
+}
+
+#[test]
+fn a_sandbox_has_terminals_of_its_own() {
+    // SAFETY: takes nothing and cannot fail.
+    #[allow(unsafe_code)] // the standard library does not tell it
+    let is_root = unsafe { libc::geteuid() } == 0;
+    // As root the gateway gives each session another user, else all have its own.
+    let users = if is_root { vec![None, Some(1_900_000_000)] } else { vec![None] };
+    for outer_id in users {
+        let (reports, mut link) = jail(&Spec { outer_id, ..with_terminals() });
+        if !possible(&reports) {
+            return;
+        }
+        let env = vec![b"PATH=/usr/bin:/bin".to_vec()];
+        let setup = Setup { workdir: "/work".into(), env, ..Setup::default() };
+        send(&mut link, 0, kind::SETUP, &setup.encode());
+        let script =
+            "tty; stty size; echo told >/dev/tty; exec 3<>/dev/ptmx && ls /dev/pts; exit 3";
+        let argv = ["sh", "-c", script].map(|text| text.as_bytes().to_vec()).to_vec();
+        let terminal = Some(TerminalSize { columns: 90, rows: 30 });
+        let process = Some(Process { argv, stdin: true, terminal });
+        send(&mut link, 1, kind::OPEN, &Setup { process, ..setup }.encode());
+        let mut text = Vec::new();
+        let exited = loop {
+            match receive(&mut link) {
+                (Header { kind: kind::OUTPUT, program: 1, .. }, bytes) => text.extend(bytes),
+                (Header { kind: kind::EXITED, program: 1, .. }, payload) => break payload,
+                _ => {} // that there is no interpreter
+            }
+        };
+        let exited = Exited::decode(&exited).expect("an EXITED");
+        let text = String::from_utf8_lossy(&text).replace('\r', "");
+        assert_eq!((exited.status, exited.detail.as_str()), (3, ""), "{text}");
+        // Nothing of the machine's terminals is there.
+        let names = text.strip_prefix("/dev/pts/0\n30 90\ntold\n");
+        let mut names: Vec<&str> =
+            names.unwrap_or_else(|| panic!("{text}")).split_whitespace().collect();
+        names.sort_unstable();
+        assert_eq!(names, ["0", "1", "ptmx"]);
+    }
 }

@@ -25,6 +25,10 @@ const ROOT_BYTES: &str = "1m";
 /// Inodes of the root tmpfs: one for every mount point, link and file.
 const ROOT_INODES: &str = "512";
 
+/// Terminals of a sandbox at most: those of all its programs, and some that user code makes. All of a machine are 4096
+/// by default, /proc/sys/kernel/pty/max.
+const MOST_TERMINALS: &str = "64";
+
 /// The directory whose emptiness masks other directories; every root has it.
 const EMPTY: &str = "sys";
 
@@ -103,6 +107,14 @@ fn carry_out(root: &OwnedFd, step: &Step) -> io::Result<()> {
             let attributes = sys::RDONLY | sys::NOSUID | sys::NODEV | sys::NOEXEC;
             let proc = sys::new_filesystem(c"proc", &[], attributes)?;
             sys::attach(proc.as_fd(), root.as_fd(), path)
+        }
+        Step::Terminals(path) => {
+            make_dirs(root, path)?;
+            // Each mount is an instance of its own, devpts(5). Its `ptmx` is for all, as the one in /dev is elsewhere.
+            let options = [(c"ptmxmode", "0666"), (c"mode", "0620"), (c"max", MOST_TERMINALS)];
+            let attributes = sys::NOSUID | sys::NOEXEC;
+            let terminals = sys::new_filesystem(c"devpts", &options, attributes)?;
+            sys::attach(terminals.as_fd(), root.as_fd(), path)
         }
         Step::ReadOnly(path) => match sys::open_tree(Some(root.as_fd()), path) {
             Ok(tree) => cover(root, &tree, path, sys::NODEV),

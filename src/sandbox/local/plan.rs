@@ -28,7 +28,10 @@ const SCRATCH: [&str; 2] = ["tmp", "dev/shm"];
 
 const SYSTEM: [&str; 8] = ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "libo32"];
 
-const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
+const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+
+/// Where the sandbox's terminals are.
+const TERMINALS: &str = "dev/pts";
 
 /// Files of /etc that programs read and that hold nothing private of this host or its users: the
 /// linker's cache, alternatives, public certificates, time zone, fonts.
@@ -84,6 +87,8 @@ pub(super) fn plan(template: &Template, interpreter: &Interpreter) -> io::Result
     for (name, to) in [("fd", "fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")] {
         steps.push(Step::Symlink(format!("dev/{name}"), format!("/proc/self/{to}")));
     }
+    steps.push(Step::Terminals(TERMINALS.into()));
+    steps.push(Step::Symlink("dev/ptmx".into(), "pts/ptmx".into()));
     Ok(Spec {
         outer_id: None,
         hostname: HOSTNAME.into(),
@@ -101,12 +106,13 @@ pub(super) fn probe() -> io::Result<Spec> {
     Ok(Spec { probe: true, ..plan(&template, &none)? })
 }
 
-/// What Landlock allows: to read all the root shows, to write scratch and devices.
+/// What Landlock allows: to read all the root shows, to write scratch, devices and terminals.
 fn access(template: &Template) -> Vec<Access> {
     let rule = |path: String, write| Access { path, write };
     let mut rules = vec![rule("/".into(), false)];
     rules.extend(scratch(template).map(|path| rule(format!("/{path}"), true)));
     rules.extend(DEVICES.map(|name| rule(format!("/dev/{name}"), true)));
+    rules.push(rule(format!("/{TERMINALS}"), true));
     rules
 }
 
