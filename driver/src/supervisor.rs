@@ -30,6 +30,7 @@ use cellgate_driver::wire::{Setup, VERSION, WireError, kind};
 use crate::sys;
 
 mod cell;
+mod changed_files;
 mod clock;
 mod commands;
 mod ending;
@@ -53,6 +54,7 @@ mod stage;
 mod usage;
 
 use cell::Cell;
+use changed_files::ChangedFiles;
 use clock::earliest;
 use commands::SetupReader;
 use files::Files;
@@ -204,6 +206,7 @@ struct Supervisor {
     opening: Option<u16>,
     open_payload: Vec<u8>,
     files: Files,
+    changed_files: ChangedFiles,
     /// Frames that must not be lost, in order; bounded by [`Supervisor::is_paused`].
     owed: VecDeque<OwedFrame>,
 }
@@ -259,6 +262,7 @@ impl Supervisor {
             opening: None,
             open_payload: Vec::new(),
             files: Files::default(),
+            changed_files: ChangedFiles::default(),
             owed: VecDeque::new(),
         };
         supervisor.setup = supervisor.await_setup()?;

@@ -78,6 +78,10 @@ pub(crate) struct Cell {
     pub(crate) output_bytes: u64,
     /// The interrupt on its way.
     pub(crate) interrupt: Option<Interrupt>,
+    /// Files that are stamped from then on are its own: seconds and nanoseconds.
+    pub(crate) files_since: (i64, i64),
+    /// The payload of its FILES_CHANGED, once it was looked for.
+    pub(crate) files_changed: Option<Vec<u8>>,
     /// When the sandbox is looked at next.
     pub(crate) look_at: Option<Instant>,
     began: Instant,
@@ -93,6 +97,8 @@ impl Cell {
             number,
             output_bytes: 0,
             interrupt: None,
+            files_since: sys::file_time(),
+            files_changed: None,
             look_at: Some(now + LONG),
             began: now,
             runner_us_before: sys::process_cpu_us(pid).unwrap_or(0),

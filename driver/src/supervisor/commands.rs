@@ -209,6 +209,7 @@ impl Supervisor {
                     self.programs[at].last_cell
                 )));
             }
+            self.note_transferred_files(now);
             let Program { runner, cell, incoming, .. } = &mut self.programs[at];
             let Some(runner) = runner else {
                 incoming.discarding = more.then_some(number);

@@ -17,6 +17,7 @@ use std::fs::{File, Permissions};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
+use std::time::Instant;
 
 use cellgate_driver::wire::files::{
     Begun, CHUNK_BYTES, CHUNK_TAG, Entry, EntryKind, FileAnswer, FileCommand, MOST_TRANSFERS,
@@ -42,6 +43,8 @@ const DIRECTORY_MODE: libc::mode_t = 0o755;
 #[derive(Default)]
 pub(super) struct Files {
     open: Vec<Transfer>,
+    /// When a transfer last put a file into its place.
+    pub(super) changed_at: Option<Instant>,
 }
 
 struct Transfer {
@@ -174,6 +177,7 @@ impl Files {
             }
             FileCommand::Move { from, to } => {
                 changes::move_to(workdir, from, to)?;
+                self.changed_at = Some(Instant::now());
                 return Ok(Some(FileAnswer::Took));
             }
             FileCommand::Make(path) => {
@@ -239,6 +243,7 @@ impl Files {
                 sys::rename(upload.directory.as_fd(), &upload.temporary, &upload.name)
                     .map_err(while_trying("put the file into its place"))?;
                 self.open.swap_remove(at);
+                self.changed_at = Some(Instant::now());
                 Ok(Some(FileAnswer::Took))
             }
             _ => Err(Fault::Breach("a command for another kind")),

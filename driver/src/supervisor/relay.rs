@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use cellgate_driver::wire::{Done, ExitCause, Header, Outcome, flag, kind};
+use cellgate_driver::wire::{Done, ExitCause, HEADER_BYTES, Header, Outcome, flag, kind};
 
 use super::frames::Fill;
 use super::pipes::{Due, Stream};
@@ -53,7 +53,10 @@ impl Supervisor {
             if socket == Socket::Control && !self.drain_before(at, header.cell)? {
                 return Ok(());
             }
-            let room = if header.kind == kind::DONE { DONE_BYTES } else { header.length as usize };
+            let room = match header.kind {
+                kind::DONE => DONE_BYTES + HEADER_BYTES + self.find_changed_files(at),
+                _ => header.length as usize,
+            };
             if !self.link.make_room(room)? {
                 return Ok(());
             }
@@ -155,6 +158,9 @@ impl Supervisor {
         let usage = cell.usage(&mut self.watch.meter, runner.pid, None, now);
         let memory_kills = cell.memory_kills(&self.watch.meter);
         let done = Done { outcome, memory_kills, usage };
+        if let Some(files) = cell.files_changed.filter(|files| !files.is_empty()) {
+            self.link.put_of(*number, kind::FILES_CHANGED, 0, cell.number, &files);
+        }
         self.link.put_of(*number, kind::DONE, 0, cell.number, &done.encode());
         self.link.flush()?;
         *last_cell = cell.number;

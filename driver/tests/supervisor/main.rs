@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bash;
+mod changed_files;
 mod endings;
 mod files;
 mod harness;

@@ -127,8 +127,9 @@ impl Session {
 }
 
 fn lives(pid: u32) -> bool {
-    // A zombie is not alive, and has no memory map.
-    std::fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|text| !text.is_empty())
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    // The state stands behind the name, which is in parentheses.
+    stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with(['Z', 'X']))
 }
 
 /// Bytes without any pattern that a terminal or a pipe could hide a mistake in.
