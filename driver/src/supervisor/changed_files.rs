@@ -1,12 +1,13 @@
 //! Which files a cell made or changed: those below the working directory that the kernel stamped since it began.
 //!
-//! Called before each DONE, so it is cheap where there are few files, and bounded where there are many. It opens one
-//! directory after the other without following links, and looks at what is on the working directory's own file
+//! Called before each DONE, so it is cheap where there are few files, and bounded where there are many: of a working
+//! directory in which no name was added or removed, the names are kept from the time before ([`Listing`]). It opens
+//! one directory after the other without following links, and looks at what is on the working directory's own file
 //! system alone. Names that begin with a dot are left out, as are directories of what tools make for themselves.
 
 use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use super::Supervisor;
@@ -28,6 +29,9 @@ const MOST_CPU_US: u64 = 5000; // 5 ms
 /// Entries after which the processor time is asked for.
 const ENTRIES_A_LOOK: usize = 32;
 
+/// Most names of the working directory that are kept.
+const MOST_KEPT: usize = 256;
+
 /// Directories within each other that are entered.
 const MOST_DEPTH: usize = 16;
 
@@ -44,6 +48,21 @@ type Stamp = (i64, i64);
 #[derive(Default)]
 pub(super) struct ChangedFiles {
     known: Vec<(Vec<u8>, Stamp)>,
+    listing: Option<Listing>,
+}
+
+/// The names of the working directory, kept while they are its names.
+struct Listing {
+    directory: OwnedFd,
+    /// When the directory was last changed before it was read.
+    changed: Stamp,
+    /// When it was read.
+    read: Stamp,
+    /// Those that count, each with the kind that the directory says it is.
+    names: Vec<(CString, u8)>,
+    /// All names, those that do not count too.
+    entries: usize,
+    is_whole: bool,
 }
 
 impl Supervisor {
@@ -79,7 +98,7 @@ impl ChangedFiles {
             device: None,
         };
         // A working directory that cannot be read has nothing to tell.
-        let _ = walk.start(workdir);
+        self.listing = walk.start(self.listing.take(), workdir).unwrap_or(None);
         self.known = walk.seen;
         if walk.count == 0 {
             return Vec::new();
@@ -109,9 +128,25 @@ struct Walk {
 }
 
 impl Walk {
-    fn start(&mut self, workdir: &str) -> io::Result<()> {
-        let root = open_root_listing(&CString::new(workdir)?)?;
-        self.list(root.as_fd(), &mut Vec::new(), 0)
+    /// Looks at everything; answers the names of the working directory, if they are worth keeping.
+    fn start(&mut self, kept: Option<Listing>, workdir: &str) -> io::Result<Option<Listing>> {
+        let listing = match kept.filter(Listing::holds) {
+            Some(listing) => listing,
+            None => Listing::read(workdir)?,
+        };
+        let mut path = Vec::new();
+        for (name, kind) in &listing.names {
+            if self.is_over() {
+                break;
+            }
+            path.clear();
+            path.extend_from_slice(name.to_bytes());
+            // What went away meanwhile, or cannot be read, has nothing to tell.
+            let _ = self.look(listing.directory.as_fd(), name, *kind, &mut path, 0);
+        }
+        self.is_cut |= !listing.is_whole;
+        self.entries += listing.entries - listing.names.len();
+        Ok(Some(listing).filter(|listing| listing.names.len() <= MOST_KEPT))
     }
 
     /// Looks at the entries of a directory, whose path ends with a slash.
@@ -131,7 +166,7 @@ impl Walk {
                 if self.is_over() {
                     return Ok(());
                 }
-                if bytes.starts_with(b".") || LEFT_OUT.contains(&bytes) {
+                if is_left_out(bytes) {
                     continue;
                 }
                 let length = path.len();
@@ -224,6 +259,46 @@ impl Walk {
     }
 }
 
+impl Listing {
+    fn read(workdir: &str) -> io::Result<Listing> {
+        let directory = open_root_listing(&CString::new(workdir)?)?;
+        let (read, changed) = (sys::file_time(), about(directory.as_fd())?.changed);
+        let names = Vec::new();
+        let mut listing = Listing { directory, changed, read, names, entries: 0, is_whole: false };
+        while listing.entries < MOST_ENTRIES {
+            let names = Names::next_of(listing.directory.as_fd())?;
+            if names.is_end() {
+                listing.is_whole = true;
+                break;
+            }
+            for (name, kind) in names.with_kinds() {
+                listing.entries += 1;
+                if !is_left_out(name.to_bytes()) {
+                    listing.names.push((name.to_owned(), kind));
+                }
+            }
+        }
+        Ok(listing)
+    }
+
+    /// Whether these are still the names. A change in the same tick as the reading would not show, so a directory that
+    /// had been changed just before it was read is read again.
+    fn holds(&self) -> bool {
+        let nanoseconds =
+            |(seconds, rest): Stamp| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+        let age = nanoseconds(self.read) - nanoseconds(self.changed);
+        let is_same = |about: About| about.changed == self.changed;
+        self.is_whole
+            && age > TICK.as_nanos() as i128
+            && about(self.directory.as_fd()).is_ok_and(is_same)
+    }
+}
+
+/// Whether nothing of this name is told.
+fn is_left_out(name: &[u8]) -> bool {
+    name.starts_with(b".") || LEFT_OUT.contains(&name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -282,13 +357,41 @@ mod tests {
         assert_eq!(read(&changed.since(since, workdir.text())), (0, expected));
         assert_eq!(changed.since(since, workdir.text()), b"", "not again");
         let before = changed.known.clone();
-        while sys::file_time() <= before[0].1 {
-            std::thread::yield_now();
-        }
+        await_tick(before[0].1);
         workdir.write("a");
         assert_eq!(read(&changed.since(since, workdir.text())), (0, vec!["a".into()]));
         assert_eq!(changed.since((i64::MAX, 0), workdir.text()), b"");
         assert_eq!(changed.since(since, "/none/such"), b"");
+    }
+
+    /// Waits until files are stamped later than this.
+    fn await_tick(stamp: Stamp) {
+        while sys::file_time() <= stamp {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn names_are_kept_until_one_is_added_or_removed() {
+        let workdir = Workdir::new("kept");
+        let mut changed = ChangedFiles::default();
+        workdir.write("a");
+        // Its own change and the reading must not fall into one tick.
+        let (seconds, rest) = sys::file_time();
+        let until = rest + TICK.as_nanos() as i64;
+        await_tick((seconds + until / 1_000_000_000, until % 1_000_000_000));
+        let since = sys::file_time();
+        assert_eq!(changed.since(since, workdir.text()), b"");
+        assert!(changed.listing.as_ref().unwrap().holds());
+        workdir.write("a");
+        assert_eq!(read(&changed.since(since, workdir.text())), (0, vec!["a".into()]));
+        assert!(changed.listing.as_ref().unwrap().holds(), "only a file in it changed");
+        workdir.write("b");
+        assert!(!changed.listing.as_ref().unwrap().holds());
+        assert_eq!(read(&changed.since(since, workdir.text())), (0, vec!["b".into()]));
+        std::fs::remove_file(workdir.0.join("a")).unwrap();
+        assert!(!changed.listing.as_ref().unwrap().holds());
+        assert_eq!(changed.since(since, workdir.text()), b"");
     }
 
     #[test]
