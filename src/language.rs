@@ -68,6 +68,8 @@ pub struct Language {
     pub image_command: &'static str,
     /// The image of the default template.
     pub image: &'static str,
+    /// The other languages whose interpreters that image has.
+    pub image_brings: &'static [&'static str],
     /// Memory of a session unless its template says otherwise, in bytes.
     pub memory_bytes: u64,
     /// Variables that its interpreter needs.

@@ -29,7 +29,7 @@ use crate::id::SessionId;
 use crate::link::{Link, LinkError};
 use crate::metrics::{self, Metrics};
 use crate::protocol::reply::LanguageInfo;
-use crate::sandbox::{Backend, BackendKind, SandboxError, SandboxHandle};
+use crate::sandbox::{Backend, BackendKind, SandboxError, SandboxHandle, Startable};
 use crate::template::Template;
 
 mod actor;
@@ -83,6 +83,16 @@ pub struct Prepared {
     pub handle: Box<dyn SandboxHandle>,
     /// What the interpreter says it is.
     pub language: LanguageInfo,
+    /// What can be started in it later.
+    pub startable: Arc<Startable>,
+}
+
+impl Prepared {
+    /// What cells may be written in, the interpreter's language first.
+    pub fn languages(&self) -> Vec<LanguageInfo> {
+        let others = self.startable.languages().skip(1).cloned();
+        std::iter::once(self.language.clone()).chain(others).collect()
+    }
 }
 
 /// Why no interpreter is ready.

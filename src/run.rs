@@ -160,7 +160,7 @@ impl Terminal {
             let delivery = tokio::select! {
                 delivery = seat.next() => delivery,
                 _ = self.interrupts.recv() => {
-                    seat.send(Ok(ClientMessage::Interrupt { id: None })).await?;
+                    seat.send(Ok(ClientMessage::Interrupt { id: None, interpreter: None })).await?;
                     continue;
                 }
             };
@@ -205,7 +205,7 @@ impl Terminal {
                 let read = tokio::select! {
                     read = self.stdin.read_line(&mut line) => read?,
                     _ = self.interrupts.recv() => {
-                        seat.send(Ok(ClientMessage::Interrupt { id: None })).await?;
+                        seat.send(Ok(ClientMessage::Interrupt { id: None, interpreter: None })).await?;
                         return Ok(());
                     }
                 };

@@ -1,7 +1,7 @@
 //! Sandboxes: what the operating system isolates, and the backends that make them.
 //!
 //! ```text
-//!   pool ─► Backend::create ─► Sandbox { link, setup, handle }
+//!   pool ─► Backend::create ─► Sandbox { link, setup, startable, handle }
 //!                                │       │      └ asks why it ended, ends it; Drop gives that to a reaper
 //!                                │       └ first frame the gateway sends
 //!                                └ the byte stream the supervisor answers on
@@ -21,6 +21,7 @@ use crate::id::SessionId;
 use crate::template::Template;
 
 pub mod common;
+pub use common::startable::Startable;
 pub mod docker;
 pub mod local;
 mod protection;
@@ -47,6 +48,8 @@ pub struct Sandbox {
     pub link: Box<dyn Duplex>,
     /// Settings for the supervisor; the first frame that the gateway sends.
     pub setup: Setup,
+    /// What can be started in it later.
+    pub startable: Arc<Startable>,
     /// Waits for the sandbox's end and ends it.
     pub handle: Box<dyn SandboxHandle>,
 }

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::language::{self, Interpreters, Language};
+use cellgate_driver::wire::MOST_PROGRAMS;
+
+use crate::language::{self, Interpreters, LANGUAGES, Language};
 
 /// The working directory of templates that name none.
 pub const WORKDIR: &str = "/work";
@@ -13,8 +15,10 @@ pub const WORKDIR: &str = "/work";
 pub struct Template {
     /// The name clients ask for with `template=`.
     pub name: String,
-    /// The language of its cells.
+    /// The language of its sessions' first interpreter.
     pub language: &'static Language,
+    /// What other languages its sessions may open interpreters of. `None`: those that are there.
+    pub other_languages: Option<Vec<&'static Language>>,
     /// Interpreters for the local backend, by their language; in an image its command.
     pub interpreters: Interpreters,
     /// A directory tree the local backend uses instead of the host's system directories.
@@ -39,6 +43,7 @@ impl Template {
         Template {
             name: name.into(),
             language,
+            other_languages: None,
             interpreters: Interpreters::default(),
             root: None,
             image: language.image.to_owned(),
@@ -53,6 +58,15 @@ impl Template {
     /// The interpreter that it names for its language. `None`: the language's usual one.
     pub fn interpreter(&self) -> Option<&Path> {
         self.interpreters.of(self.language)
+    }
+
+    /// The languages, other than its first, that its sessions may have, and whether they are named: one that is named
+    /// has to be there.
+    pub fn other_languages(&self) -> (Vec<&'static Language>, bool) {
+        let all = || LANGUAGES.to_vec();
+        let mut others = self.other_languages.clone().unwrap_or_else(all);
+        others.retain(|other| *other != self.language);
+        (others, self.other_languages.is_some())
     }
 
     /// Makes it one of another language, with that language's image and memory. Nothing changes if it is one already.
@@ -98,6 +112,8 @@ pub struct Limits {
     pub processes: u32,
     /// Open files of one process.
     pub open_files: u32,
+    /// Programs that a session may have open: interpreters and processes, its first interpreter among them.
+    pub programs: usize,
     /// Size of the writable working directory, in bytes.
     pub disk_bytes: u64,
     /// Files and directories in it.
@@ -121,6 +137,7 @@ impl Limits {
             cpu_millis: 1000,
             processes: 128,
             open_files: 1024,
+            programs: MOST_PROGRAMS,
             disk_bytes: 256 << 20, // 256 MiB, and it counts against memory
             disk_inodes: 16 << 10, // 16,384
             timeout: None,

@@ -215,6 +215,7 @@ async fn verdicts(place: &Plain) -> BTreeMap<String, (Verdict, String)> {
         memory_bytes: 64 << 20, // 64 MiB: twice that is taken
         cpu_millis: 500,
         processes: 16,
+        programs: 32,
         open_files: 128,
         disk_bytes: 4 << 20, // 4 MiB
         disk_inodes: 100,

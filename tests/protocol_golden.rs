@@ -7,7 +7,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytestring::ByteString;
-use cellgate::protocol::client::{ClientMessage, Query, QueryKind};
+use cellgate::protocol::client::{
+    ClientMessage, Open, OpenWhat, ProgramAction, Query, QueryKind, signal_name,
+};
 use cellgate::protocol::event::{
     CellStatus, DoneUsage, EndReason, Event, NoticeLevel, Output, Sequenced, SessionState, Stream,
 };
@@ -15,6 +17,7 @@ use cellgate::protocol::refusal::ErrorCode;
 use cellgate::protocol::reply::{
     ParticipantInfo, Ready, ReadyAllowed, ReadyLimits, Reply, Rights, Role,
 };
+use cellgate_driver::wire::TerminalSize;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
@@ -50,11 +53,11 @@ fn every_message_of_the_protocol_has_a_golden_file() {
         golden().into_iter().filter(|(_, g)| g.from == from).map(|(name, _)| name).collect()
     };
     let set = |text: &str| text.split_whitespace().map(str::to_owned).collect::<BTreeSet<_>>();
-    let client = "ack comm_close comm_msg comm_open complete end execute input inspect interrupt is_complete ping restart table variables";
+    let client = "ack close comm_close comm_msg comm_open complete end execute input inspect interrupt is_complete open ping resize restart signal table variables write";
     assert_eq!(names("client"), set(client));
     let gateway = "clear_output comm_close comm_msg comm_open complete_reply display done ended \
-                   error gap input_request inspect_reply is_complete_reply notice participants pong protocol_error queued \
-                   ready restarted result started status stderr stdout table_reply truncated usage variables_reply";
+                   error exited gap input_request inspect_reply is_complete_reply notice opened participants pong protocol_error queued \
+                   ready restarted result started status stderr stdout table_reply terminal truncated usage variables_reply";
     assert_eq!(names("gateway"), set(gateway));
 }
 
@@ -82,24 +85,38 @@ fn said(read: &ClientMessage, golden: &Value) -> Value {
             "stop_on_error": cell.stop_on_error, "silent": cell.silent, "env": cell.env,
             "allow_input": cell.allow_input, "store_history": cell.store_history,
             "user_expressions": cell.user_expressions, "cell": cell.cell,
+            "interpreter": cell.interpreter,
         }),
-        ClientMessage::Interrupt { id } => json!({"type": "interrupt", "id": id}),
+        ClientMessage::Interrupt { id, interpreter } => {
+            json!({"type": "interrupt", "id": id, "interpreter": interpreter})
+        }
         ClientMessage::Input { id, text: Some(text) } => {
             json!({"type": "input", "id": id, "text": text})
         }
         ClientMessage::Input { id, text: None } => json!({"type": "input", "id": id, "eof": true}),
-        ClientMessage::Restart => json!({"type": "restart"}),
-        ClientMessage::Query(Query { id, kind, code, cursor }) => match kind {
-            QueryKind::IsComplete => json!({"type": "is_complete", "id": id, "code": code}),
-            QueryKind::Variables => json!({"type": "variables", "id": id}),
-            QueryKind::Table(question) => {
-                let mut all = serde_json::to_value(question).unwrap();
-                all["type"] = json!("table");
-                all["id"] = json!(id);
-                all
+        ClientMessage::Restart { interpreter } => {
+            json!({"type": "restart", "interpreter": interpreter})
+        }
+        ClientMessage::Open(open) => opened(open),
+        ClientMessage::Program { id, action } => match action {
+            ProgramAction::Close => json!({"type": "close", "id": id}),
+            ProgramAction::Signal(number) => {
+                let name = signal_name(i32::from(*number));
+                json!({"type": "signal", "id": id, "signal": name})
             }
-            _ => json!({"type": kind.name(), "id": id, "code": code, "cursor": cursor}),
+            ProgramAction::Resize(TerminalSize { columns, rows }) => {
+                json!({"type": "resize", "id": id, "cols": columns, "rows": rows})
+            }
+            ProgramAction::Write { bytes, eof } => {
+                let text = String::from_utf8_lossy(bytes);
+                json!({"type": "write", "id": id, "text": text, "eof": eof})
+            }
         },
+        ClientMessage::Query(Query { id, kind, code, cursor, interpreter }) => {
+            let mut all = query(id, kind, code, *cursor);
+            all["interpreter"] = json!(interpreter);
+            all
+        }
         ClientMessage::Ack { seq } => json!({"type": "ack", "seq": seq}),
         ClientMessage::Ping { fields } => {
             let mut all = fields.clone();
@@ -115,6 +132,33 @@ fn said(read: &ClientMessage, golden: &Value) -> Value {
         golden.contains_key(field) || !(value.is_null() || is_default(field))
     });
     Value::Object(all)
+}
+
+fn query(id: &str, kind: &QueryKind, code: &str, cursor: u64) -> Value {
+    match kind {
+        QueryKind::IsComplete => json!({"type": "is_complete", "id": id, "code": code}),
+        QueryKind::Variables => json!({"type": "variables", "id": id}),
+        QueryKind::Table(question) => {
+            let mut all = serde_json::to_value(question).unwrap();
+            all["type"] = json!("table");
+            all["id"] = json!(id);
+            all
+        }
+        _ => json!({"type": kind.name(), "id": id, "code": code, "cursor": cursor}),
+    }
+}
+
+fn opened(open: &Open) -> Value {
+    let what = match &open.what {
+        OpenWhat::Interpreter(language) => json!({"kind": "interpreter", "language": language}),
+        OpenWhat::Process { argv, terminal, stdin: _ } => json!({
+            "kind": "process", "argv": argv,
+            "terminal": terminal.map(|size| json!({"cols": size.columns, "rows": size.rows})),
+        }),
+    };
+    let mut all = json!({"type": "open", "id": open.id, "env": open.env, "cwd": open.cwd});
+    all.as_object_mut().unwrap().extend(what.as_object().unwrap().clone());
+    all
 }
 
 fn is_default(field: &str) -> bool {
@@ -133,6 +177,7 @@ fn is_default(field: &str) -> bool {
         "sort",
         "filter",
         "format",
+        "eof",
     ]
     .contains(&field)
 }
@@ -231,10 +276,17 @@ fn event(name: &str, f: &Fields<'_>) -> Option<Event> {
     let count = || f.read("execution_count");
     let by = || Arc::<str>::from(f.text("by"));
     let cell = || f.read::<Option<String>>("cell").map(Arc::from);
+    let interpreter = || f.read::<Option<String>>("interpreter").map(Arc::from);
     Some(match name {
         "queued" => {
             let position = usize::try_from(f.number("position")).unwrap();
-            Event::Queued { id: f.id(), position, by: by(), cell: cell() }
+            Event::Queued {
+                id: f.id(),
+                position,
+                by: by(),
+                cell: cell(),
+                interpreter: interpreter(),
+            }
         }
         "started" => {
             let code = ByteString::from(f.text("code"));
@@ -246,6 +298,7 @@ fn event(name: &str, f: &Fields<'_>) -> Option<Event> {
                 by: by(),
                 comm_id,
                 cell: cell(),
+                interpreter: interpreter(),
             }
         }
         "stdout" => Event::Stdout(output()),
@@ -302,7 +355,17 @@ fn event(name: &str, f: &Fields<'_>) -> Option<Event> {
                 .contains_key("user_expressions")
                 .then(|| serde_json::from_str(f.raw("user_expressions").get()).unwrap()),
             cell: cell(),
+            files_changed: f.read::<Option<_>>("files_changed").unwrap_or_default(),
+            more: f.flag("more"),
         },
+        "opened" => Event::Opened(f.whole()),
+        "exited" => Event::Exited {
+            id: f.id(),
+            code: f.read("code"),
+            signal: f.read("signal"),
+            detail: f.read("detail"),
+        },
+        "terminal" => Event::ProcessTerminal(f.whole()),
         "usage" => Event::Usage {
             memory_bytes: f.number("memory_bytes"),
             memory_limit_bytes: f.number("memory_limit_bytes"),
@@ -313,6 +376,7 @@ fn event(name: &str, f: &Fields<'_>) -> Option<Event> {
         "restarted" => Event::Restarted {
             reason: f.text("reason"),
             requested_by: f.read::<Option<String>>("requested_by").map(Arc::from),
+            interpreter: interpreter(),
         },
         "notice" => Event::Notice {
             level: f.word("level", &[NoticeLevel::Info, NoticeLevel::Warning]),
@@ -431,6 +495,7 @@ fn ready(f: &Fields<'_>) -> Ready {
         template: f.text("template"),
         language: f.read("language"),
         languages: f.read("languages"),
+        programs: f.read("programs"),
         state: f.word("state", &STATES),
         seq: f.number("seq"),
         limits: ReadyLimits {

@@ -48,6 +48,9 @@ pub const HEADER_BYTES: usize = 12;
 /// one frame, and the supervisor needs one such buffer a direction.
 pub const MAX_PAYLOAD: usize = 64 << 10;
 
+/// Most programs in a sandbox, the first among them.
+pub const MOST_PROGRAMS: usize = 32;
+
 /// Most bytes of WRITE that may be under way to one process: 256 KiB, which the supervisor has room for.
 pub const MOST_UNWRITTEN: usize = 256 << 10;
 

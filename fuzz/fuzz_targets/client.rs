@@ -38,14 +38,14 @@ fn checked(message: &ClientMessage) {
             assert_eq!(ClientMessage::parse(&written(execute)).as_ref(), Ok(message));
             execute.id.as_deref()
         }
-        ClientMessage::Interrupt { id } => id.as_deref(),
+        ClientMessage::Interrupt { id, interpreter: None } => id.as_deref(),
         ClientMessage::Input { id, .. } => Some(&**id),
         ClientMessage::Query(query) => Some(&*query.id),
         ClientMessage::Ping { fields } => {
             assert!(!fields.contains_key("type"));
             None
         }
-        ClientMessage::Restart | ClientMessage::Ack { .. } | ClientMessage::End => None,
+        ClientMessage::Restart { interpreter: None } | ClientMessage::Ack { .. } | ClientMessage::End => None,
     };
     assert!(id.is_none_or(|id| !id.is_empty() && id.len() <= MAX_ID_BYTES));
 }

@@ -297,6 +297,34 @@ impl Codec for List {
     }
 }
 
+/// Several values of one kind, maybe none; a variable separates them by commas.
+pub(super) struct Several<C> {
+    pub(super) each: C,
+}
+
+impl<C: Codec> Codec for Several<C> {
+    type Value = Vec<C::Value>;
+
+    fn read(&self, raw: &Raw, base: &Path) -> Result<Self::Value, String> {
+        let items: Vec<String> = match raw {
+            Raw::Text(text) if text.trim().is_empty() => Vec::new(),
+            Raw::Text(text) => text.split(',').map(|item| item.trim().to_owned()).collect(),
+            Raw::List(items) => items.clone(),
+            _ => return Err(format!("{} is not an array of strings", raw.quote())),
+        };
+        items.into_iter().map(|item| self.each.read(&Raw::Text(item), base)).collect()
+    }
+
+    fn show(&self, value: &Self::Value) -> Value {
+        Value::Array(value.iter().map(|item| self.each.show(item)).collect())
+    }
+
+    fn form(&self) -> Form {
+        // Further words may stand for an absence, so the words of each are no closed list here.
+        Form { words: &[], repeats: true, ..self.each.form() }
+    }
+}
+
 /// Names and values of environment variables.
 pub(super) struct Variables;
 

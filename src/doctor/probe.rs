@@ -160,6 +160,7 @@ pub fn small(limits: &Limits) -> Limits {
         cpu_millis: limits.cpu_millis.min(500),
         processes: limits.processes.min(48),
         open_files: limits.open_files.min(256),
+        programs: limits.programs,
         disk_bytes: limits.disk_bytes.min(16 << 20), // 16 MiB
         disk_inodes: limits.disk_inodes.min(500),
         timeout: None,

@@ -244,7 +244,8 @@ async fn drive(reading: Reading, detach: bool, tell: mpsc::Sender<Batched>, pati
         Ok(Ended::Done) => {}
         Ok(Ended::Left) => {
             if !detach {
-                let interrupt = ClientMessage::Interrupt { id: Some(reading.cell) };
+                let interrupt =
+                    ClientMessage::Interrupt { id: Some(reading.cell), interpreter: None };
                 // A session that is over has stopped it.
                 reading.seat.send(Ok(interrupt)).await.ok();
             }
@@ -562,7 +563,7 @@ pub(super) async fn interrupt(
     let (session, credential) = caller.session_as(&app, &id, Role::Viewer)?;
     may_run(&session, &credential)?;
     let request: InterruptRequest = control(body, &app, CONTROL_BYTES, "{\"id\": \"c1\"}").await?;
-    tell(&session, credential, ClientMessage::Interrupt { id: request.id }).await
+    tell(&session, credential, ClientMessage::Interrupt { id: request.id, interpreter: None }).await
 }
 
 /// Kills the interpreter and starts a fresh one in the same sandbox: variables are gone, files stay.
@@ -585,7 +586,7 @@ pub(super) async fn restart(
     caller: Caller,
 ) -> Result<StatusCode, Problem> {
     let (session, credential) = caller.session_as(&app, &id, Role::Owner)?;
-    tell(&session, credential, ClientMessage::Restart).await
+    tell(&session, credential, ClientMessage::Restart { interpreter: None }).await
 }
 
 /// Answers a cell that asks for input.

@@ -45,6 +45,10 @@ fn types() -> String {
     for one in [
         declared::<event::Placed<'static>>,
         declared::<event::Output>,
+        declared::<event::ProcessOutput>,
+        declared::<event::ProgramInfo>,
+        declared::<event::ProgramKind>,
+        declared::<client::RawSize>,
         declared::<event::CommFields>,
         declared::<event::Stream>,
         declared::<event::Frame>,

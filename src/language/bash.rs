@@ -27,6 +27,7 @@ pub(super) const BASH: Language = Language {
     },
     image_command: "bash",
     image: "cellgate-python",
+    image_brings: &["python", "javascript"],
     memory_bytes: 256 << 20, // 256 MiB: for what its commands need
     variables: &[],
     shells: &[],

@@ -35,6 +35,7 @@ pub(super) const JAVASCRIPT: Language = Language {
     },
     image_command: "node",
     image: "cellgate-javascript",
+    image_brings: &["bash"],
     memory_bytes: 512 << 20, // 512 MiB: V8 sizes its heap by it
     variables: &[],
     shells: &[],

@@ -34,6 +34,7 @@ pub(super) const PYTHON: Language = Language {
     },
     image_command: "python3",
     image: "cellgate-python",
+    image_brings: &["javascript", "bash"],
     memory_bytes: 512 << 20, // 512 MiB: numpy, pandas and a plot with room to work
     variables: &[
         // Clients see each line when it is written, from Python's child processes too.

@@ -1,7 +1,9 @@
 //! Bytes of a link to events: frames are cut out, fragments joined, payloads read.
 
 use bytes::{Buf, Bytes, BytesMut};
-use cellgate_driver::wire::{Done, Exited, HEADER_BYTES, Header, MAX_PAYLOAD, Usage, flag, kind};
+use cellgate_driver::wire::{
+    Done, Exited, HEADER_BYTES, Header, MAX_PAYLOAD, MOST_PROGRAMS, Usage, WireError, flag, kind,
+};
 
 use super::{DriverEvent, LinkError, TransferAnswer};
 use crate::protocol::event::Stream;
@@ -26,9 +28,13 @@ pub(super) trait Allowance: std::fmt::Debug + Send {
     fn hold(&mut self, bytes: usize) -> bool;
 }
 
+/// Most files that a cell may be said to have changed.
+const MOST_FILES_CHANGED: usize = 100;
+
 /// A message that is not whole.
 #[derive(Debug)]
 struct Partial {
+    program: u16,
     kind: u8,
     cell: u32,
     /// `None`: there was no memory for it, and its rest is not kept either.
@@ -49,8 +55,8 @@ enum Joined {
 #[derive(Debug, Default)]
 pub(super) struct Decoder {
     incoming: BytesMut,
-    /// The beginning of a message: one at most, and at most [`MAX_MESSAGE`] long.
-    partial: Option<Partial>,
+    /// The beginnings of messages: one at most of each program, and together at most [`MAX_MESSAGE`] long.
+    partial: Vec<Partial>,
     /// Asked before `partial` grows; `None`: it may.
     allowance: Option<Box<dyn Allowance>>,
     /// The last read filled its room.
@@ -97,19 +103,20 @@ impl Decoder {
 
     /// Joins fragments.
     fn join(&mut self, header: Header, payload: Bytes) -> Result<Joined, LinkError> {
-        let Header { kind, flags, cell, .. } = header;
-        let begun = match self.partial.take() {
-            Some(partial) if (partial.kind, partial.cell) != (kind, cell) => {
-                return Err(LinkError::Interleaved);
-            }
-            begun => begun,
-        };
+        let Header { kind, flags, program, cell, .. } = header;
+        let begun = self.partial.iter().position(|partial| partial.program == program);
+        let begun = begun.map(|at| self.partial.swap_remove(at));
+        if begun.as_ref().is_some_and(|begun| (begun.kind, begun.cell) != (kind, cell)) {
+            return Err(LinkError::Interleaved);
+        }
         let whole = flags & flag::MORE == 0;
         let kept = match begun {
             None if whole => return Ok(Joined::Whole(payload)),
+            None if self.partial.len() >= MOST_PROGRAMS => return Err(LinkError::Interleaved),
             None => Some(BytesMut::new()),
             Some(partial) => partial.bytes,
         };
+        let others: usize = self.held();
         let kept = match kept {
             None => None,
             Some(mut bytes) => {
@@ -117,20 +124,25 @@ impl Decoder {
                 if length > if kind == kind::READY { MAX_READY } else { MAX_MESSAGE } {
                     return Err(LinkError::TooLong);
                 }
-                self.hold(length).then(|| {
+                (others + length <= MAX_MESSAGE && self.hold(others + length)).then(|| {
                     bytes.extend_from_slice(&payload);
                     bytes
                 })
             }
         };
         if whole || kept.is_none() {
-            self.hold(0);
+            self.hold(others);
         }
         if whole {
             return Ok(kept.map_or(Joined::Refused, |bytes| Joined::Whole(bytes.freeze())));
         }
-        self.partial = Some(Partial { kind, cell, bytes: kept });
+        self.partial.push(Partial { program, kind, cell, bytes: kept });
         Ok(Joined::Part)
+    }
+
+    /// Bytes of messages that are not whole.
+    fn held(&self) -> usize {
+        self.partial.iter().filter_map(|partial| partial.bytes.as_ref()).map(BytesMut::len).sum()
     }
 
     fn hold(&mut self, bytes: usize) -> bool {
@@ -140,9 +152,7 @@ impl Decoder {
     /// The next event that has been read to its end.
     pub(super) fn take_event(&mut self) -> Result<Option<DriverEvent>, LinkError> {
         while let Some((header, payload)) = self.take_frame()? {
-            if header.program != 0 {
-                return Err(LinkError::Program(header.program));
-            }
+            let program = header.program;
             let cell = header.cell;
             let event = match header.kind {
                 kind::OUTPUT => {
@@ -170,9 +180,17 @@ impl Decoder {
                 kind::DONE => DriverEvent::Done { cell, done: Done::decode(&payload)? },
                 kind::EXITED => {
                     // What the dead runner had begun to say will never be whole.
-                    self.partial = None;
-                    self.hold(0);
+                    self.partial.retain(|partial| partial.program != program);
+                    let others = self.held();
+                    self.hold(others);
                     DriverEvent::Exited { cell, exited: Exited::decode(&payload)? }
+                }
+                kind::STARTED => DriverEvent::Started { pid: word(&payload)? },
+                kind::WROTE => DriverEvent::Wrote { bytes: word(&payload)? },
+                kind::FILES_CHANGED => files_changed(cell, &payload)?,
+                // These are of the sandbox, whatever program they name.
+                kind::USAGE | kind::LOG | kind::FILE_ANSWER | kind::PONG if program != 0 => {
+                    return Err(LinkError::Program(program));
                 }
                 kind::USAGE => DriverEvent::Usage(Usage::decode(&payload)?),
                 kind::LOG => DriverEvent::Log(String::from_utf8_lossy(&payload).into_owned()),
@@ -185,8 +203,29 @@ impl Decoder {
                 }
                 other => return Err(LinkError::Unexpected(other)),
             };
-            return Ok(Some(event));
+            return Ok(Some(match program {
+                0 => event,
+                program => DriverEvent::OfProgram { program, event: Box::new(event) },
+            }));
         }
         Ok(None)
     }
+}
+
+/// A payload of one u32.
+fn word(payload: &[u8]) -> Result<u32, WireError> {
+    let word = payload.try_into().map_err(|_| WireError::Payload("a number of 4 bytes"))?;
+    Ok(u32::from_le_bytes(word))
+}
+
+/// Reads the payload of FILES_CHANGED.
+fn files_changed(cell: u32, payload: &[u8]) -> Result<DriverEvent, WireError> {
+    let Some((&more, paths)) = payload.split_first() else {
+        return Err(WireError::Payload("a list of files"));
+    };
+    let paths = paths.split(|&byte| byte == 0).filter(|path| !path.is_empty());
+    let text = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
+    let files: Vec<String> = paths.clone().take(MOST_FILES_CHANGED).map(text).collect();
+    let more = more != 0 || paths.count() > files.len();
+    Ok(DriverEvent::FilesChanged { cell, files, more })
 }

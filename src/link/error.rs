@@ -21,8 +21,8 @@ pub enum LinkError {
     /// A frame that has no place here.
     #[error("the driver sent a frame of kind {0:#04x}, which has no place here")]
     Unexpected(u8),
-    /// A frame of a program that was not opened.
-    #[error("the driver sent a frame of program {0}, which was not opened")]
+    /// A frame of a program that can only be of the sandbox.
+    #[error("the driver sent a frame of program {0} that can only be of the sandbox")]
     Program(u16),
     /// A message in fragments has another one inside.
     #[error("the driver began a message before the one before it was whole")]

@@ -46,6 +46,32 @@ pub enum DriverEvent {
         /// How, and what the cell used.
         exited: Exited,
     },
+    /// A process was started.
+    Started {
+        /// Its number in the sandbox.
+        pid: u32,
+    },
+    /// A process took this many bytes of what was written to it.
+    Wrote {
+        /// Bytes, since the last time.
+        bytes: u32,
+    },
+    /// Files that a cell has made or changed.
+    FilesChanged {
+        /// Number of the cell.
+        cell: u32,
+        /// Paths below the working directory.
+        files: Vec<String>,
+        /// There are more.
+        more: bool,
+    },
+    /// The same of another program than the session's first.
+    OfProgram {
+        /// Its number, which is not 0.
+        program: u16,
+        /// What.
+        event: Box<DriverEvent>,
+    },
     /// What the sandbox uses.
     Usage(Usage),
     /// Answer to a [`DriverCommand::Request`].

@@ -90,7 +90,7 @@ impl Call<'_> {
     /// Stops a cell.
     pub(super) async fn interrupt(&self, arguments: JsonObject) -> Result<CallToolResult, Failure> {
         let Interrupt { session_id, cell } = read(arguments)?;
-        self.tell(&session_id, ClientMessage::Interrupt { id: cell }).await?;
+        self.tell(&session_id, ClientMessage::Interrupt { id: cell, interpreter: None }).await?;
         Ok(said(
             "The code is told to stop; wait_for_cell answers how it ended. Variables stay, unless it \
              ignores this and has to be killed.",
@@ -100,7 +100,7 @@ impl Call<'_> {
     /// Gives the session a fresh interpreter.
     pub(super) async fn restart(&self, arguments: JsonObject) -> Result<CallToolResult, Failure> {
         let OneSession { session_id } = read(arguments)?;
-        self.tell(&session_id, ClientMessage::Restart).await?;
+        self.tell(&session_id, ClientMessage::Restart { interpreter: None }).await?;
         Ok(said("A fresh interpreter is started: variables are gone, files stay."))
     }
 

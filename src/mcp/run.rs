@@ -180,7 +180,7 @@ impl Call<'_> {
             let delivery = tokio::select! {
                 biased;
                 () = self.context.ct.cancelled() => {
-                    let interrupt = ClientMessage::Interrupt { id: Some(cell) };
+                    let interrupt = ClientMessage::Interrupt { id: Some(cell), interpreter: None };
                     // A session that is over has stopped it.
                     seat.send(Ok(interrupt)).await.ok();
                     return Err(cancelled());

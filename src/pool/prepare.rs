@@ -55,6 +55,7 @@ async fn prepare_unbounded(
         link,
         handle: sandbox.handle,
         language: introduction.language,
+        startable: sandbox.startable,
     })
 }
 

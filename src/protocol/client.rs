@@ -9,10 +9,15 @@ use serde_json::value::RawValue;
 use super::comm::{self, Buffers, Comm, CommKind, JsonObject};
 use super::refusal::{ErrorCode, Refusal};
 
+mod programs;
 mod table;
 #[cfg(test)]
 pub(crate) mod typescript;
 
+#[cfg(test)]
+pub(crate) use programs::RawSize;
+pub use programs::{Open, OpenWhat, ProgramAction, signal_name};
+use programs::{RawClose, RawOpen, RawResize, RawSignal, RawWrite};
 use table::RawTable;
 pub use table::{SortKey, TableFormat, TableQuestion, WhichTable};
 
@@ -33,6 +38,8 @@ pub enum ClientMessage {
     Interrupt {
         /// The cell; `None`: the running one.
         id: Option<String>,
+        /// Of which interpreter the running one; `None`: of the session's first.
+        interpreter: Option<String>,
     },
     /// Answer an `input_request`.
     Input {
@@ -42,7 +49,19 @@ pub enum ClientMessage {
         text: Option<String>,
     },
     /// Kill the interpreter and start a fresh one in the same sandbox.
-    Restart,
+    Restart {
+        /// Which one; `None`: the session's first.
+        interpreter: Option<String>,
+    },
+    /// Start a program.
+    Open(Box<Open>),
+    /// Do something with a program.
+    Program {
+        /// Which one.
+        id: String,
+        /// What.
+        action: ProgramAction,
+    },
     /// A question about code, a table, or the variables.
     Query(Query),
     /// Flow control: everything up to this seq has been taken.
@@ -68,6 +87,8 @@ pub struct Execute {
     pub id: Option<String>,
     /// The document's cell that the code is from, repeated in the cell's events.
     pub cell: Option<String>,
+    /// The interpreter that executes it; `None`: the session's first.
+    pub interpreter: Option<String>,
     /// Wall clock bound in milliseconds, at most the template's.
     pub timeout_ms: Option<u64>,
     /// If this cell does not end `ok`, cells queued behind it are cancelled.
@@ -137,12 +158,14 @@ pub struct Query {
     /// Position in `code`, in characters (Unicode scalar values); 0 for all but `complete` and
     /// `inspect`.
     pub cursor: u64,
+    /// The interpreter that is asked; `None`: the session's first.
+    pub interpreter: Option<String>,
 }
 
 impl Query {
     /// A question that is not about code.
-    fn without_code(id: String, kind: QueryKind) -> Query {
-        Query { id, kind, code: String::new(), cursor: 0 }
+    fn without_code(id: String, kind: QueryKind, interpreter: Option<String>) -> Query {
+        Query { id, kind, code: String::new(), cursor: 0, interpreter }
     }
 
     /// Bytes that it holds in memory while it is open. A field more or less: what counts is the
@@ -206,6 +229,9 @@ struct RawExecute {
     /// The id of the document's cell that the code is from, at most 128 bytes; it is repeated in
     /// `queued`, `started` and `done`.
     cell: Option<String>,
+    /// The interpreter that executes it: the id of one that was opened, or one of `ready.languages`, which is opened
+    /// under that id if it is not; the session's first if it is absent.
+    interpreter: Option<String>,
     /// Wall clock for the cell, in milliseconds.
     timeout_ms: Option<u64>,
     /// Whether cells queued behind this one are cancelled if it fails; they are not unless told.
@@ -284,6 +310,15 @@ impl RawComm {
 struct RawInterrupt {
     /// The cell; the one that runs if it is absent.
     id: Option<String>,
+    /// Of which interpreter the one that runs; of the session's first if it is absent.
+    interpreter: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
+struct RawRestart {
+    /// Which interpreter; the session's first if it is absent.
+    interpreter: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -298,7 +333,7 @@ struct RawInput {
 }
 
 #[derive(Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 struct RawQuery {
     /// Repeated in the reply.
     id: String,
@@ -306,22 +341,28 @@ struct RawQuery {
     code: String,
     /// Position in the code, in Unicode characters.
     cursor: u64,
+    /// The interpreter that is asked; the session's first if it is absent.
+    interpreter: Option<String>,
 }
 
 #[derive(Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 struct RawIsComplete {
     /// Repeated in the reply.
     id: String,
     /// What it is about.
     code: String,
+    /// The interpreter that is asked; the session's first if it is absent.
+    interpreter: Option<String>,
 }
 
 #[derive(Deserialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
 struct RawVariables {
     /// Repeated in the reply.
     id: String,
+    /// The interpreter that is asked; the session's first if it is absent.
+    interpreter: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -336,10 +377,11 @@ impl ClientMessage {
     pub fn id(&self) -> Option<&str> {
         match self {
             ClientMessage::Execute(execute) => execute.id.as_deref(),
-            ClientMessage::Interrupt { id } => id.as_deref(),
-            ClientMessage::Input { id, .. } => Some(id),
+            ClientMessage::Interrupt { id, .. } => id.as_deref(),
+            ClientMessage::Input { id, .. } | ClientMessage::Program { id, .. } => Some(id),
+            ClientMessage::Open(open) => Some(&open.id),
             ClientMessage::Query(query) => Some(&query.id),
-            ClientMessage::Restart
+            ClientMessage::Restart { .. }
             | ClientMessage::Ack { .. }
             | ClientMessage::Ping { .. }
             | ClientMessage::End => None,
@@ -423,6 +465,7 @@ fn read(kind: &str, text: &str) -> Result<ClientMessage, Refusal> {
             Refusal::new(ErrorCode::BadMessage, format!("the fields of `{kind}`: {error}"))
         })
     }
+    let bad = |message: String| Refusal::new(ErrorCode::BadMessage, message);
     Ok(match kind {
         "execute" => {
             let raw: RawExecute = fields(kind, text)?;
@@ -444,6 +487,7 @@ fn read(kind: &str, text: &str) -> Result<ClientMessage, Refusal> {
                 code: raw.code,
                 id: raw.id,
                 cell: raw.cell,
+                interpreter: raw.interpreter,
                 timeout_ms: raw.timeout_ms,
                 stop_on_error: raw.stop_on_error.unwrap_or(false),
                 silent: raw.silent.unwrap_or(false),
@@ -463,7 +507,10 @@ fn read(kind: &str, text: &str) -> Result<ClientMessage, Refusal> {
         }
         "comm_msg" => comm_message(fields(kind, text)?, CommKind::CommMsg, None)?,
         "comm_close" => comm_message(fields(kind, text)?, CommKind::CommClose, None)?,
-        "interrupt" => ClientMessage::Interrupt { id: fields::<RawInterrupt>(kind, text)?.id },
+        "interrupt" => {
+            let RawInterrupt { id, interpreter } = fields(kind, text)?;
+            ClientMessage::Interrupt { id, interpreter }
+        }
         "input" => {
             let raw: RawInput = fields(kind, text)?;
             let text = match (raw.text, raw.eof.unwrap_or(false)) {
@@ -476,27 +523,53 @@ fn read(kind: &str, text: &str) -> Result<ClientMessage, Refusal> {
             };
             ClientMessage::Input { id: raw.id, text }
         }
-        "restart" => ClientMessage::Restart,
+        "restart" => {
+            let RawRestart { interpreter } = fields(kind, text)?;
+            ClientMessage::Restart { interpreter }
+        }
+        "open" => {
+            let raw: RawOpen = fields(kind, text)?;
+            ClientMessage::Open(Box::new(raw.checked().map_err(bad)?))
+        }
+        "close" => {
+            let RawClose { id } = fields(kind, text)?;
+            ClientMessage::Program { id, action: ProgramAction::Close }
+        }
+        "signal" => {
+            let raw: RawSignal = fields(kind, text)?;
+            let action = raw.checked().map_err(bad)?;
+            ClientMessage::Program { id: raw.id, action }
+        }
+        "resize" => {
+            let raw: RawResize = fields(kind, text)?;
+            let action = raw.checked().map_err(bad)?;
+            ClientMessage::Program { id: raw.id, action }
+        }
+        "write" => {
+            let (id, action) = fields::<RawWrite>(kind, text)?.checked().map_err(bad)?;
+            ClientMessage::Program { id, action }
+        }
         "complete" | "inspect" => {
             let raw: RawQuery = fields(kind, text)?;
             let kind = if kind == "complete" { QueryKind::Complete } else { QueryKind::Inspect };
-            ClientMessage::Query(Query { id: raw.id, kind, code: raw.code, cursor: raw.cursor })
+            let RawQuery { id, code, cursor, interpreter } = raw;
+            ClientMessage::Query(Query { id, kind, code, cursor, interpreter })
         }
         "is_complete" => {
             let raw: RawIsComplete = fields(kind, text)?;
             let kind = QueryKind::IsComplete;
-            ClientMessage::Query(Query { id: raw.id, kind, code: raw.code, cursor: 0 })
+            let RawIsComplete { id, code, interpreter } = raw;
+            ClientMessage::Query(Query { id, kind, code, cursor: 0, interpreter })
         }
         "table" => {
-            let (id, question) = fields::<RawTable>(kind, text)?
-                .checked()
-                .map_err(|message| Refusal::new(ErrorCode::BadMessage, message))?;
+            let (id, interpreter, question) =
+                fields::<RawTable>(kind, text)?.checked().map_err(bad)?;
             let kind = QueryKind::Table(Box::new(question));
-            ClientMessage::Query(Query::without_code(id, kind))
+            ClientMessage::Query(Query::without_code(id, kind, interpreter))
         }
         "variables" => {
             let raw: RawVariables = fields(kind, text)?;
-            ClientMessage::Query(Query::without_code(raw.id, QueryKind::Variables))
+            ClientMessage::Query(Query::without_code(raw.id, QueryKind::Variables, raw.interpreter))
         }
         "ack" => ClientMessage::Ack { seq: fields::<RawAck>(kind, text)?.seq },
         "ping" => {
@@ -507,7 +580,8 @@ fn read(kind: &str, text: &str) -> Result<ClientMessage, Refusal> {
         "end" => ClientMessage::End,
         _ => {
             let known = "execute, comm_open, comm_msg, comm_close, interrupt, input, restart, \
-                         complete, inspect, is_complete, table, variables, ack, ping, end";
+                         open, close, signal, resize, write, complete, inspect, is_complete, table, variables, \
+                         ack, ping, end";
             let shown: String = kind.chars().take(40).collect();
             let message = format!("there is no message type {shown:?}; there are: {known}");
             return Err(Refusal::new(ErrorCode::UnknownType, message));

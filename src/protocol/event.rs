@@ -41,6 +41,9 @@ pub enum Event {
         /// The document's cell that the code is from, if `execute` named one.
         #[serde(skip_serializing_if = "Option::is_none")]
         cell: Option<Arc<str>>,
+        /// The interpreter that executes it, if it is not the session's first.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        interpreter: Option<Arc<str>>,
     },
     /// A cell began to run.
     Started {
@@ -60,6 +63,9 @@ pub enum Event {
         /// The document's cell that the code is from, if `execute` named one.
         #[serde(skip_serializing_if = "Option::is_none")]
         cell: Option<Arc<str>>,
+        /// The interpreter that executes it, if it is not the session's first.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        interpreter: Option<Arc<str>>,
     },
     /// Text of stdout.
     Stdout(Output),
@@ -170,6 +176,14 @@ pub enum Event {
         /// The document's cell that the code is from, if `execute` named one.
         #[serde(skip_serializing_if = "Option::is_none")]
         cell: Option<Arc<str>>,
+        /// Files below the working directory that were made or changed while it ran, at most 100.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        #[cfg_attr(test, ts(optional, as = "Option<_>"))]
+        files_changed: Vec<String>,
+        /// There are more of them.
+        #[serde(default, skip_serializing_if = "is_false")]
+        #[cfg_attr(test, ts(optional, as = "Option<_>"))]
+        more: bool,
     },
     /// What the sandbox uses; about once a second while a cell runs.
     Usage {
@@ -194,7 +208,38 @@ pub enum Event {
         /// Name of the participant who asked.
         #[serde(skip_serializing_if = "Option::is_none")]
         requested_by: Option<Arc<str>>,
+        /// Which interpreter, if it is not the session's first.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        interpreter: Option<Arc<str>>,
     },
+    /// A program was started.
+    Opened(ProgramInfo),
+    /// A program is no more: it ended, was closed, or could not be started.
+    Exited {
+        /// The program.
+        id: Arc<str>,
+        /// Its exit code, if it was a process that ended by itself.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        code: Option<i32>,
+        /// The signal that ended it, such as `SIGKILL`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        signal: Option<String>,
+        /// One sentence for people.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        detail: Option<String>,
+    },
+    /// Text that a process wrote to its stdout.
+    #[serde(rename(serialize = "stdout"), skip_deserializing)]
+    #[cfg_attr(test, ts(rename = "stdout"))]
+    ProcessStdout(ProcessOutput),
+    /// Text that a process wrote to its stderr.
+    #[serde(rename(serialize = "stderr"), skip_deserializing)]
+    #[cfg_attr(test, ts(rename = "stderr"))]
+    ProcessStderr(ProcessOutput),
+    /// Text that a process wrote to its terminal.
+    #[serde(rename(serialize = "terminal"), skip_deserializing)]
+    #[cfg_attr(test, ts(rename = "terminal"))]
+    ProcessTerminal(ProcessOutput),
     /// Something people should know.
     Notice {
         /// How bad it is.
@@ -226,6 +271,58 @@ pub struct Output {
     #[serde(default, skip_serializing_if = "is_false")]
     #[cfg_attr(test, ts(optional, as = "Option<_>"))]
     pub late: bool,
+}
+
+/// Fields of `stdout` and `stderr` that a process wrote, and of `terminal`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(rename = "ProcessOutputFields"))]
+pub struct ProcessOutput {
+    /// The process.
+    pub program: Arc<str>,
+    /// The text.
+    #[cfg_attr(test, ts(type = "string"))]
+    pub text: ByteString,
+}
+
+/// A program that is open: the fields of `opened`, and an entry of `ready.programs`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
+pub struct ProgramInfo {
+    /// Its id, by which clients name it.
+    pub id: Arc<str>,
+    /// What it is.
+    pub kind: ProgramKind,
+    /// Of an interpreter: what its cells are written in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+    /// Of an interpreter: its version, such as `20.11.1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Of a process: its number in the sandbox.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// Of a process: its file and its arguments, cut after 1 KiB.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(test, ts(optional, as = "Option<_>"))]
+    pub argv: Vec<String>,
+    /// Of a process: it has a terminal.
+    #[serde(default, skip_serializing_if = "is_false")]
+    #[cfg_attr(test, ts(optional, as = "Option<_>"))]
+    pub terminal: bool,
+    /// Name of the participant who opened it; absent if the session has it from its beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Arc<str>>,
+}
+
+/// What a program is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub enum ProgramKind {
+    /// It executes cells.
+    Interpreter,
+    /// A command.
+    Process,
 }
 
 /// Fields of `comm_open`, `comm_msg` and `comm_close`.
@@ -363,7 +460,7 @@ pub struct DoneUsage {
 pub enum SessionState {
     /// Waits for a cell.
     Idle,
-    /// Runs one.
+    /// Runs one, or starts a further interpreter.
     Busy,
     /// A fresh interpreter is being started.
     Restarting,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::event::SessionState;
+use super::event::{ProgramInfo, SessionState};
 use super::refusal::{ErrorCode, Refusal};
 
 mod rights;
@@ -130,6 +130,8 @@ pub struct Ready {
     pub language: LanguageInfo,
     /// What cells may be written in, the default first.
     pub languages: Vec<LanguageInfo>,
+    /// The programs that are open, the session's first interpreter before all others.
+    pub programs: Vec<ProgramInfo>,
     /// What the session does now.
     pub state: SessionState,
     /// Newest seq in the log; 0 if there is none yet.
@@ -159,7 +161,8 @@ pub struct ReadyAllowed {
 pub struct LanguageInfo {
     /// `python`.
     pub name: String,
-    /// Such as `3.11.2`.
+    /// Such as `3.11.2`; of a language that is not the session's first what is known before an interpreter of it was
+    /// started, which may be nothing.
     pub version: String,
     /// What executes cells, where a language has several: `ipython` or `plain`.
     #[serde(skip_serializing_if = "Option::is_none")]

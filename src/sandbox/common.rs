@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   setup        the SETUP message: environment, rlimits, system call filter
+//!   startable    what can be started in a sandbox later
 //!   environment  variables, working directory, host name     rlimits  limits of each process
 //!   policy       allowed system calls                         masked   hidden files of /proc
 //!   cgroup       limits of the whole sandbox                  homes    directories never shown
@@ -20,4 +21,5 @@ pub mod policy;
 pub mod reaper;
 pub(super) mod rlimits;
 pub(super) mod setup;
+pub mod startable;
 pub(super) mod stream;

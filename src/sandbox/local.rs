@@ -21,13 +21,11 @@
 //! As root every sandbox gets a user id of its own; unprivileged, all have the gateway's, and what
 //! the kernel then cannot enforce is named by [`Backend::enforcement`].
 
-use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cellgate_driver::spec::{Cgroup, Spec};
-use cellgate_driver::wire::Setup;
 use futures::future::BoxFuture;
 use tokio::sync::OnceCell;
 
@@ -37,9 +35,10 @@ use super::common::reaper::Reaper;
 use super::common::setup::{self, Found};
 use super::{
     Backend, BackendKind, EnforcementState, Protection, Sandbox, SandboxError, SandboxSpec,
+    Startable,
 };
 use crate::error::Chain;
-use crate::template::{Limits, Template};
+use crate::template::{Limits, PoolSize, Template};
 
 mod enforcement;
 mod handle;
@@ -52,6 +51,7 @@ mod plan;
 use handle::{LivePidfds, LocalHandle, UserId, UserIds};
 use host::Privilege;
 use instance::{IDS_EACH, INSTANCES, Instance, Program};
+use interpreter::Interpreter;
 use jailer::{JailStarted, Jailer};
 
 /// The first user id for sandboxes of a root gateway. systemd's table of ids calls 1879048192 to
@@ -83,18 +83,18 @@ struct Context {
     ids: Option<Arc<UserIds>>,
     filter: Vec<u8>,
     reaper: Reaper,
-    prepared: Mutex<HashMap<PreparedKey, Arc<OnceCell<PreparedTemplate>>>>,
+    prepared: Mutex<Vec<(PreparedKey, Arc<OnceCell<PreparedTemplate>>)>>,
 }
 
-/// What a [`PreparedTemplate`] depends on: language, interpreter, root, working directory, bytes and inodes of the
-/// disk.
-type PreparedKey = (&'static str, Option<PathBuf>, Option<PathBuf>, String, u64, u64);
+/// What a [`PreparedTemplate`] depends on: all of a template but its name and how many of its sandboxes wait.
+type PreparedKey = Template;
 
 /// What is looked up once for a template: its interpreter and what its sandboxes see.
 #[derive(Clone, Debug)]
 struct PreparedTemplate {
     spec: Spec,
     interpreter: String,
+    startable: Arc<Startable>,
 }
 
 impl LocalBackend {
@@ -153,20 +153,20 @@ impl LocalBackend {
 
 impl Context {
     async fn prepared(&self, template: &Template) -> Result<PreparedTemplate, SandboxError> {
-        let limits = &template.limits;
-        let key = (
-            template.language.name,
-            template.interpreter().map(std::path::Path::to_owned),
-            template.root.clone(),
-            template.workdir.clone(),
-            limits.disk_bytes,
-            limits.disk_inodes,
-        );
+        let name = String::new();
+        let key = Template { name, pool: PoolSize::OFF, ..template.clone() };
         let cell = {
             let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
-            prepared.entry(key).or_default().clone()
+            match prepared.iter().find(|(known, _)| *known == key) {
+                Some((_, cell)) => Arc::clone(cell),
+                None => {
+                    let cell = Arc::default();
+                    prepared.push((key, Arc::clone(&cell)));
+                    cell
+                }
+            }
         };
-        cell.get_or_try_init(|| PreparedTemplate::find(template)).await.cloned()
+        cell.get_or_try_init(|| PreparedTemplate::find(self, template)).await.cloned()
     }
 
     /// Builds a sandbox for a session.
@@ -181,7 +181,8 @@ impl Context {
             self.build(&prepared.spec, spec.session.as_str(), &template.limits, theirs).await?;
         Ok(Sandbox {
             link: Box::new(link),
-            setup: self.setup(template, &prepared),
+            setup: setup::setup(template, self.found(&prepared.interpreter)),
+            startable: prepared.startable,
             handle: Box::new(handle),
         })
     }
@@ -240,27 +241,46 @@ impl Context {
         Ok(started)
     }
 
-    fn setup(&self, template: &Template, prepared: &PreparedTemplate) -> Setup {
-        let path = search_path(&prepared.interpreter);
-        let found = Found {
-            interpreter: prepared.interpreter.clone(),
-            variables: vec![("PATH", &path)],
+    /// What SETUP says of an interpreter.
+    fn found(&self, interpreter: &str) -> Found {
+        Found {
+            interpreter: interpreter.to_owned(),
+            variables: vec![("PATH".to_owned(), search_path(interpreter))],
             seccomp: self.filter.clone(),
             memory_is_limited: self.cgroups.controllers().memory,
-        };
-        setup::setup(template, found)
+        }
     }
 }
 
 impl PreparedTemplate {
-    async fn find(template: &Template) -> Result<PreparedTemplate, SandboxError> {
-        let interpreter = interpreter::find(template).await?;
-        let spec = plan::plan(template, &interpreter).map_err(|error| SandboxError::Template {
+    async fn find(
+        context: &Context,
+        template: &Template,
+    ) -> Result<PreparedTemplate, SandboxError> {
+        let mut languages =
+            vec![(template.language, interpreter::find(template, template.language).await?)];
+        let (others, named) = template.other_languages();
+        for language in others {
+            match interpreter::find(template, language).await {
+                // One that nobody named shows nothing more of the machine.
+                Ok(found) if named || found.directories.is_empty() => {
+                    languages.push((language, found));
+                }
+                Err(error) if named => return Err(error),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        let spec = plan::plan(template, &languages).map_err(|error| SandboxError::Template {
             template: template.name.clone(),
             setting: if template.root.is_some() { "root" } else { template.language.host.setting },
             what: format!("cannot look at what its sandboxes would see: {error}"),
         })?;
-        Ok(PreparedTemplate { spec, interpreter: interpreter.path.to_string_lossy().into_owned() })
+        let path = |found: &Interpreter| found.path.to_string_lossy().into_owned();
+        let interpreter = path(&languages[0].1);
+        let languages =
+            languages.into_iter().map(|(language, found)| (language, path(&found), found.version));
+        let startable = Startable::new(template, languages, |path| context.found(path));
+        Ok(PreparedTemplate { spec, interpreter, startable: Arc::new(startable) })
     }
 }
 

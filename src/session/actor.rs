@@ -10,6 +10,7 @@
 //! participants, [`Driver`] the sandbox and the link. What is read from the driver, [`Flow`]
 //! decides.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -35,7 +36,7 @@ use crate::memory::{Account, Charge, Pressure};
 use crate::metrics::Metrics;
 use crate::pool::Prepared;
 use crate::protocol::Reply;
-use crate::protocol::event::{CellStatus, EndReason, Event, SessionState};
+use crate::protocol::event::{CellStatus, EndReason, Event};
 use crate::protocol::reply::LanguageInfo;
 use crate::sandbox::{BackendKind, SandboxHandle};
 use crate::template::Template;
@@ -86,6 +87,7 @@ struct Identity {
     template: Arc<Template>,
     backend: BackendKind,
     language: LanguageInfo,
+    languages: Vec<LanguageInfo>,
 }
 
 /// The sandbox, the link to its driver, and whether that still gives signs of life.
@@ -102,8 +104,8 @@ struct Clock {
     began: Instant,
     /// When a participant last did something or a cell ended.
     last_activity: Instant,
-    /// When the rules are to be asked: the running cell's time is up, or the driver's to answer.
-    timer: Option<Instant>,
+    /// When the rules are to be asked about a program: its cell's time is up, or the driver's to answer.
+    timers: BTreeMap<u16, Instant>,
 }
 
 /// How long an ending may take before the sandbox is left to its dead-man switch.
@@ -133,8 +135,8 @@ enum Turn {
 /// What a session does when a time has come.
 #[derive(Clone, Copy, Debug)]
 enum Deadline {
-    /// The rules are asked.
-    Timer,
+    /// The rules are asked about a program.
+    Timer(u16),
     /// The disk is given up.
     Disk,
     /// The driver is looked after.
@@ -158,12 +160,15 @@ impl Actor {
         metrics: Metrics,
     ) -> Actor {
         let Shared { memory, tokens, document } = shared;
+        let startable = Arc::clone(&prepared.startable);
+        let languages = prepared.languages();
         let limits = &prepared.template.limits;
         let rules = Rules {
             queue: config.queue,
             timeout: limits.timeout,
             output_bytes: limits.output_bytes,
             output_kept_bytes: limits.output_kept_bytes,
+            programs: limits.programs,
             interrupt_grace: limits.interrupt_grace,
             memory_bytes: limits.memory_bytes,
             memory: memory.clone(),
@@ -183,6 +188,7 @@ impl Actor {
                 id: prepared.id,
                 template: prepared.template,
                 backend: prepared.backend,
+                languages,
                 language: prepared.language,
             },
             commands,
@@ -192,12 +198,12 @@ impl Actor {
                 watchdog: Watchdog::new(config.silence_timeout),
                 has_ended: false,
             },
-            state: State::new(rules),
+            state: State::new(rules, startable),
             journal: Journal::new(&config, memory.clone()),
             audience: Audience::new(fanout, tokens, Seats(config.participants)),
             archive,
             transfers: Transfers::new(transfer_left),
-            clock: Clock { began: now, last_activity: now, timer: None },
+            clock: Clock { began: now, last_activity: now, timers: BTreeMap::new() },
             cells: 0,
             summary,
             skips_backlog: false,
@@ -235,9 +241,9 @@ impl Actor {
                 Turn::TransferLeft => self.transfers.sweep(&mut self.driver.link),
                 Turn::Driver(Ok(event)) => self.on_driver(event),
                 Turn::Driver(Err(error)) => self.on_link_lost(error).await,
-                Turn::Deadline(Deadline::Timer) => {
-                    self.clock.timer = None;
-                    self.state.on_timer();
+                Turn::Deadline(Deadline::Timer(program)) => {
+                    self.clock.timers.remove(&program);
+                    self.state.on_timer(program);
                 }
                 Turn::Deadline(Deadline::Silence) => self.check_driver(),
                 Turn::Deadline(Deadline::Disk) => {
@@ -337,11 +343,12 @@ impl Actor {
     fn next_deadline(&self) -> Option<(Instant, Deadline)> {
         let (config, clock) = (&self.config, &self.clock);
         let after = |from: Instant, limit: Option<Duration>| from.checked_add(limit?);
-        let idle = self.state.phase() == SessionState::Idle;
+        let idle = !self.state.is_working();
+        let timer = clock.timers.iter().map(|(program, at)| (*at, *program)).min();
         let full_since = self.journal.full_since();
         let unattended_since = self.audience.unattended_since();
         [
-            (clock.timer, Deadline::Timer),
+            (timer.map(|(at, _)| at), Deadline::Timer(timer.map_or(0, |(_, program)| program))),
             (full_since.and_then(|since| after(since, Some(DISK_DEADLINE))), Deadline::Disk),
             (self.driver.watchdog.due(), Deadline::Silence),
             (self.audience.next_list(), Deadline::List),
@@ -381,8 +388,15 @@ impl Actor {
                     self.skips_backlog |= self.state.is_stopping();
                     self.driver.link.send(&command);
                 }
-                Effect::ArmTimer(after) => self.clock.timer = Instant::now().checked_add(after),
-                Effect::DisarmTimer => self.clock.timer = None,
+                Effect::ArmTimer { program, after } => {
+                    match Instant::now().checked_add(after) {
+                        Some(at) => self.clock.timers.insert(program, at),
+                        None => self.clock.timers.remove(&program),
+                    };
+                }
+                Effect::DisarmTimer { program } => {
+                    self.clock.timers.remove(&program);
+                }
                 Effect::Archive { id, bytes } => self.archive.push(&id, &bytes),
                 Effect::EndArchive { id, omitted } => self.archive.end(&id, omitted),
                 Effect::Log(line) => tracing::debug!(line, "driver"),

@@ -14,7 +14,8 @@ const REMEMBERED: usize = 64 << 10;
 /// The names of a session's cells.
 #[derive(Debug)]
 pub struct Names {
-    by_number: VecDeque<Arc<str>>,
+    /// With the program that each is of.
+    by_number: VecDeque<(Arc<str>, u16)>,
     taken: HashSet<Arc<str>>,
     /// Number of the oldest cell remembered.
     first: u32,
@@ -28,9 +29,9 @@ impl Default for Names {
 }
 
 impl Names {
-    /// Gives the next cell its number, and a name if the client gave none. `None`: the name is
+    /// Gives the next cell, which is of this program, its number, and a name if the client gave none. `None`: the name is
     /// taken.
-    pub fn add(&mut self, wanted: Option<String>) -> Option<(u32, Arc<str>)> {
+    pub fn add(&mut self, wanted: Option<String>, program: u16) -> Option<(u32, Arc<str>)> {
         let number = self.first + self.by_number.len() as u32;
         let name: Arc<str> = match wanted {
             Some(name) if self.taken.contains(name.as_str()) => return None,
@@ -38,9 +39,9 @@ impl Names {
             None => self.invent(number),
         };
         self.taken.insert(Arc::clone(&name));
-        self.by_number.push_back(Arc::clone(&name));
+        self.by_number.push_back((Arc::clone(&name), program));
         if self.by_number.len() > REMEMBERED
-            && let Some(oldest) = self.by_number.pop_front()
+            && let Some((oldest, _)) = self.by_number.pop_front()
         {
             self.taken.remove(&oldest);
             self.first += 1;
@@ -48,10 +49,11 @@ impl Names {
         Some((number, name))
     }
 
-    /// The name of a cell.
-    pub fn name(&self, number: u32) -> Option<&Arc<str>> {
+    /// The name of a cell of this program.
+    pub fn name(&self, number: u32, program: u16) -> Option<&Arc<str>> {
         let at = number.checked_sub(self.first)?;
-        self.by_number.get(at as usize)
+        let (name, of) = self.by_number.get(at as usize)?;
+        (*of == program).then_some(name)
     }
 
     /// Whether a cell of this name was accepted.
@@ -80,15 +82,16 @@ mod tests {
     #[test]
     fn numbers_rise_names_are_unique_and_found_again() {
         let mut names = Names::default();
-        assert_eq!(names.add(Some("a".into())).unwrap().0, 1);
-        assert_eq!(names.add(Some("a".into())), None);
-        assert_eq!(names.add(Some("cell-2".into())).unwrap().0, 2);
-        assert_eq!(names.add(None).unwrap(), (3, "cell-3".into()));
-        assert_eq!(names.add(Some("cell-4-x".into())).unwrap().0, 4);
-        assert_eq!(names.add(Some("cell-6".into())).unwrap().0, 5);
-        assert_eq!(names.add(None).unwrap(), (6, "cell-6-0".into()));
-        assert_eq!(names.name(5).map(|name| &**name), Some("cell-6"));
-        assert_eq!((names.name(0), names.name(7)), (None, None));
+        assert_eq!(names.add(Some("a".into()), 0).unwrap().0, 1);
+        assert_eq!(names.add(Some("a".into()), 0), None);
+        assert_eq!(names.add(Some("cell-2".into()), 0).unwrap().0, 2);
+        assert_eq!(names.add(None, 0).unwrap(), (3, "cell-3".into()));
+        assert_eq!(names.add(Some("cell-4-x".into()), 0).unwrap().0, 4);
+        assert_eq!(names.add(Some("cell-6".into()), 0).unwrap().0, 5);
+        assert_eq!(names.add(None, 0).unwrap(), (6, "cell-6-0".into()));
+        assert_eq!(names.name(5, 0).map(|name| &**name), Some("cell-6"));
+        assert_eq!((names.name(0, 0), names.name(7, 0)), (None, None));
+        assert_eq!(names.name(5, 1), None, "another program's");
         assert!(names.knows("a") && !names.knows("b"));
     }
 
@@ -96,10 +99,10 @@ mod tests {
     fn the_oldest_are_forgotten() {
         let mut names = Names::default();
         for _ in 0..REMEMBERED + 2 {
-            names.add(None).unwrap();
+            names.add(None, 0).unwrap();
         }
-        assert_eq!(names.name(2), None);
-        assert_eq!(names.name(3).map(|name| &**name), Some("cell-3"));
+        assert_eq!(names.name(2, 0), None);
+        assert_eq!(names.name(3, 0).map(|name| &**name), Some("cell-3"));
         assert!(!names.knows("cell-1"));
     }
 }

@@ -1,5 +1,7 @@
 //! The rules of a session. Pure: it takes what happened and answers what is to be done.
 //!
+//! A session has programs: interpreters, of which the first is always there, and processes. Each interpreter
+//! (`interpreter.rs`) does this for itself:
 //! ```text
 //!           execute                 done
 //!   Idle ───────────────────────► Busy ─────────► Idle, or the next cell
@@ -8,41 +10,42 @@
 //!     ready
 //!   any ── link lost, ended ──► Ended
 //! ```
-//! Invariants: one cell runs at a time; each accepted cell gets exactly one `done`; nothing of a
+//! Invariants: an interpreter runs one cell at a time; each accepted cell gets exactly one `done`; nothing of a
 //! cell follows its `done` but output marked `late`; whatever ends an interpreter cancels the
 //! cells behind it, because what they build on is gone.
 
-use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-
-use bytestring::ByteString;
-use serde::Serialize;
 
 use crate::keys::KeyHolder;
 use crate::link::{DriverCommand, DriverEvent};
 use crate::memory::{Account, Charge};
-use crate::protocol::client::{ClientMessage, Execute, Program};
-use crate::protocol::comm::Comm;
-use crate::protocol::event::{
-    CellStatus, DoneUsage, EndReason, Event, NoticeLevel, SessionState, Stream,
-};
+use crate::protocol::client::{ClientMessage, Execute, ProgramAction};
+use crate::protocol::event::{CellStatus, EndReason, Event, NoticeLevel, SessionState};
+use crate::protocol::refusal::{ErrorCode, Refusal};
 use crate::protocol::reply::Reply;
-use crate::session::names::Names;
+use crate::sandbox::Startable;
 use crate::tally::QuotaShare;
 
 mod budget;
 mod commands;
+mod common;
 mod ending;
+mod interpreter;
 mod message;
+mod opening;
+mod processes;
 mod queries;
 mod reports;
 mod running;
+mod usage;
 
 #[cfg(test)]
 mod tests;
 
-use queries::Queries;
+use common::Common;
+use interpreter::Interpreter;
+use processes::Process;
 use running::{Running, Stop};
 
 /// How much longer than the grace an interrupt's answer may take. A supervisor needs milliseconds
@@ -70,6 +73,8 @@ pub struct Rules {
     /// Bytes of a cell's output that are kept where not all of it is shown. A cell that writes more
     /// is stopped.
     pub output_kept_bytes: u64,
+    /// Programs that may be open, interpreters and processes.
+    pub programs: usize,
     /// From interrupt to kill.
     pub interrupt_grace: Duration,
     /// Memory of the sandbox, in bytes.
@@ -110,10 +115,18 @@ pub enum Effect {
         /// Whether some of it was omitted.
         omitted: bool,
     },
-    /// Call [`State::on_timer`] after this time, and not at an earlier one that was asked for.
-    ArmTimer(Duration),
+    /// Call [`State::on_timer`] for a program after this time, and not at an earlier one that was asked for.
+    ArmTimer {
+        /// The program.
+        program: u16,
+        /// How long after.
+        after: Duration,
+    },
     /// Do not.
-    DisarmTimer,
+    DisarmTimer {
+        /// For this program.
+        program: u16,
+    },
     /// Write a line to the operator's log.
     Log(String),
 }
@@ -133,90 +146,121 @@ struct Waiting {
     place: Option<QuotaShare>,
 }
 
+/// The id of a session's first interpreter.
+pub const FIRST: &str = "main";
+
 /// The state of one session.
 #[derive(Debug)]
 pub struct State {
-    rules: Rules,
-    phase: SessionState,
-    names: Names,
-    waiting: VecDeque<Waiting>,
-    running: Option<Running>,
-    execution_count: u32,
-    /// The interpreter that lives, or lived last, has been ready: its end is followed by another.
-    was_ready: bool,
-    /// Why a fresh interpreter is being started, and who asked.
-    restart: Option<(String, Option<Arc<str>>)>,
-    /// Cells that wait for an answer of `input`.
-    asking: HashSet<u32>,
-    queries: Queries,
-    /// Decoders of cells that have ended but still write.
-    late: HashMap<(u32, Stream), crate::session::text::TextDecoder>,
+    common: Common,
+    /// The session's first interpreter before all others.
+    interpreters: Vec<Interpreter>,
+    processes: Vec<Process>,
+    /// What can be opened.
+    startable: Arc<Startable>,
+    /// The number that the newest program was given.
+    last_program: u16,
     /// CPU time at the last USAGE, for the percentage.
     last_cpu_us: Option<u64>,
     /// Memory of the sandbox at the last USAGE, in bytes.
     last_memory: Option<u64>,
     /// People were told that memory runs out.
     memory_warned: bool,
-    /// The gateway shuts down: what was accepted may finish, nothing new is.
-    draining: bool,
-    effects: Vec<Effect>,
 }
 
 impl State {
-    /// A session whose runner is ready.
-    pub fn new(rules: Rules) -> State {
+    /// A session whose first interpreter is ready.
+    pub fn new(rules: Rules, startable: Arc<Startable>) -> State {
+        let language = startable.languages().next().map(|info| info.name.clone());
         State {
-            rules,
-            phase: SessionState::Idle,
-            names: Names::default(),
-            waiting: VecDeque::new(),
-            running: None,
-            execution_count: 0,
-            was_ready: true,
-            restart: None,
-            asking: HashSet::new(),
-            queries: Queries::default(),
-            late: HashMap::new(),
+            common: Common::new(rules),
+            interpreters: vec![Interpreter::first(FIRST.into(), language.unwrap_or_default())],
+            processes: Vec::new(),
+            startable,
+            last_program: 0,
             last_cpu_us: None,
             last_memory: None,
             memory_warned: false,
-            draining: false,
-            effects: Vec::new(),
         }
     }
 
     /// What the session does now.
     pub fn phase(&self) -> SessionState {
-        self.phase
+        self.common.phase
+    }
+
+    /// Whether it does something that is not to be cut off for idleness: it runs a cell, or a command without a
+    /// terminal.
+    pub fn is_working(&self) -> bool {
+        self.phase() != SessionState::Idle || self.processes.iter().any(Process::is_work)
     }
 
     /// Whether the driver has something to do that it will have to tell us about.
     pub fn expects_answer(&self) -> bool {
         use SessionState::{Ended, Idle};
-        !matches!(self.phase, Idle | Ended) || !self.queries.is_empty()
+        !matches!(self.phase(), Idle | Ended)
+            || self.interpreters.iter().any(|one| !one.queries.is_empty())
+            || self.processes.iter().any(Process::expects_answer)
     }
 
     /// Takes what is to be done, in order.
     pub fn take_effects(&mut self) -> Vec<Effect> {
-        std::mem::take(&mut self.effects)
+        std::mem::take(&mut self.common.effects)
     }
 
     /// A participant said something.
     pub fn on_message(&mut self, from: ParticipantId, name: &Arc<str>, message: ClientMessage) {
-        if self.phase == SessionState::Ended {
+        if self.phase() == SessionState::Ended {
             return;
         }
-        let refused = match message {
-            ClientMessage::Execute(execute) => self.on_execute(name, execute),
-            ClientMessage::Interrupt { id } => self.on_interrupt(name, id),
-            ClientMessage::Input { id, text } => self.on_input(id, text),
-            ClientMessage::Restart => {
-                self.on_restart(name);
+        if let Err(refusal) = self.obey(from, name, message) {
+            self.common.effects.push(Effect::Reply(from, refusal.into()));
+        }
+    }
+
+    fn obey(
+        &mut self,
+        from: ParticipantId,
+        by: &Arc<str>,
+        message: ClientMessage,
+    ) -> Result<(), Refusal> {
+        match message {
+            ClientMessage::Execute(execute) => {
+                let at = self.interpreter_for_cell(by, execute.interpreter.as_deref());
+                let at = at.map_err(|refusal| match &execute.id {
+                    Some(id) => refusal.of(id.clone()),
+                    None => refusal,
+                })?;
+                self.interpreters[at].on_execute(&mut self.common, by, execute)
+            }
+            ClientMessage::Interrupt { id: Some(id), .. } => self.interrupt_cell(by, id),
+            ClientMessage::Interrupt { id: None, interpreter } => {
+                let at = self.interpreter_or_first(interpreter.as_deref())?;
+                self.interpreters[at].interrupt(&mut self.common, by);
                 Ok(())
             }
-            ClientMessage::Query(query) => self.on_query(from, query),
+            ClientMessage::Input { id, text } => {
+                let State { interpreters, common, .. } = self;
+                if interpreters.iter_mut().any(|one| one.input(common, &id, &text)) {
+                    return Ok(());
+                }
+                let message = "this cell does not wait for input";
+                Err(Refusal::new(ErrorCode::NotRunning, message).of(id))
+            }
+            ClientMessage::Restart { interpreter } => {
+                let at = self.interpreter_or_first(interpreter.as_deref())?;
+                self.interpreters[at].restart(&mut self.common, by);
+                Ok(())
+            }
+            ClientMessage::Query(query) => {
+                let at = self.interpreter_or_first(query.interpreter.as_deref());
+                let at = at.map_err(|refusal| refusal.of(query.id.clone()))?;
+                self.interpreters[at].on_query(&mut self.common, from, query)
+            }
+            ClientMessage::Open(open) => self.on_open(by, *open),
+            ClientMessage::Program { id, action } => self.act_on_program(by, &id, action),
             ClientMessage::Ping { fields } => {
-                self.effects.push(Effect::Reply(from, Reply::Pong(fields)));
+                self.common.effects.push(Effect::Reply(from, Reply::Pong(fields)));
                 Ok(())
             }
             ClientMessage::End => {
@@ -225,65 +269,195 @@ impl State {
             }
             // Credit is between the socket and its outbox.
             ClientMessage::Ack { .. } => Ok(()),
-        };
-        if let Err(refusal) = refused {
-            self.effects.push(Effect::Reply(from, refusal.into()));
         }
+    }
+
+    fn interrupt_cell(&mut self, by: &Arc<str>, id: String) -> Result<(), Refusal> {
+        let State { interpreters, common, .. } = self;
+        let found = interpreters.iter_mut().any(|one| one.interrupt_cell(common, by, &id));
+        // A cell that has ended: another participant was faster, which is not an error.
+        if found || common.names.knows(&id) {
+            return Ok(());
+        }
+        let message = "no cell of this id was accepted";
+        Err(Refusal::new(ErrorCode::NotRunning, message).of(id))
+    }
+
+    fn act_on_program(
+        &mut self,
+        by: &Arc<str>,
+        id: &str,
+        action: ProgramAction,
+    ) -> Result<(), Refusal> {
+        let common = &mut self.common;
+        if let Some(process) = self.processes.iter_mut().find(|process| *process.info.id == *id) {
+            return process.act(common, by, action);
+        }
+        let refuse = |code, text: &str| Err(Refusal::new(code, text).of(id));
+        let Some(interpreter) = self.interpreters.iter_mut().find(|one| *one.id == *id) else {
+            return refuse(ErrorCode::NotRunning, "no program of this id is open");
+        };
+        match action {
+            ProgramAction::Close if interpreter.program == 0 => {
+                let text = "the session's first interpreter lives as long as the session; restart it, or end the session";
+                refuse(ErrorCode::BadMessage, text)
+            }
+            ProgramAction::Close => {
+                interpreter.close(common, format!("closed by {by}"));
+                Ok(())
+            }
+            _ => refuse(
+                ErrorCode::BadMessage,
+                "this is an interpreter; send it cells with `execute`",
+            ),
+        }
+    }
+
+    /// The place of an interpreter in the list.
+    fn interpreter_of(&self, id: &str) -> Option<usize> {
+        self.interpreters.iter().position(|one| *one.id == *id)
+    }
+
+    fn interpreter_or_first(&self, id: Option<&str>) -> Result<usize, Refusal> {
+        let Some(id) = id else { return Ok(0) };
+        self.interpreter_of(id).ok_or_else(|| self.no_interpreter(id))
+    }
+
+    /// The number of the program of this id.
+    fn program_of(&self, id: &str) -> Option<u16> {
+        let process = self.processes.iter().find(|process| *process.info.id == *id);
+        let interpreter = || self.interpreters.iter().find(|one| *one.id == *id);
+        process.map(|process| process.program).or_else(|| interpreter().map(|one| one.program))
     }
 
     /// The driver said something.
     pub fn on_driver(&mut self, event: DriverEvent) {
-        if self.phase == SessionState::Ended {
+        if self.phase() == SessionState::Ended {
             return;
         }
         match event {
-            DriverEvent::Output { cell: 0, bytes, .. } => {
-                let text = String::from_utf8_lossy(&bytes).into_owned();
-                self.effects.push(Effect::Log(format!("output of no cell: {text}")));
-            }
-            DriverEvent::Output { cell, stream, bytes } => self.on_output(cell, stream, bytes),
-            DriverEvent::Message { cell: 0, json } => self.on_rich_of_no_cell(&json),
-            DriverEvent::Message { cell, json } => self.on_rich(cell, &json),
-            DriverEvent::Refused { cell } => self.on_refused(cell),
-            DriverEvent::Done { cell, done } => self.on_done(cell, done),
-            DriverEvent::Exited { cell, exited } => self.on_exited(cell, &exited),
-            DriverEvent::Ready(_) => self.on_ready(),
+            DriverEvent::OfProgram { program, event } => self.on_program(program, *event),
             DriverEvent::Usage(usage) => self.on_usage(usage),
-            DriverEvent::Reply { number, json } => {
-                self.queries.on_reply(number, json.as_deref(), &mut self.effects);
-            }
             // The actor hands these to the transfer that waits for them; they change nothing here.
             DriverEvent::File { .. } => {}
-            DriverEvent::Log(line) => self.effects.push(Effect::Log(line)),
+            DriverEvent::Log(line) => self.common.log(line),
+            event => self.on_program(0, event),
         }
+        self.end_if_drained();
+    }
+
+    fn on_program(&mut self, program: u16, event: DriverEvent) {
+        let common = &mut self.common;
+        if let Some(at) = self.processes.iter().position(|process| process.program == program) {
+            if self.processes[at].on_driver(common, event) {
+                self.processes.remove(at);
+            }
+            return;
+        }
+        let found = self.interpreters.iter().position(|one| one.program == program);
+        let Some(at) = found else {
+            // One that has just been forgotten: what it said last was on its way.
+            common.log(format!("an event of program {program}, which is not open"));
+            return;
+        };
+        let interpreter = &mut self.interpreters[at];
+        match event {
+            DriverEvent::Output { cell: 0, bytes, .. } => {
+                let text = String::from_utf8_lossy(&bytes).into_owned();
+                common.log(format!("output of no cell: {text}"));
+            }
+            DriverEvent::Output { cell, stream, bytes } => {
+                interpreter.on_output(common, cell, stream, bytes);
+            }
+            DriverEvent::Message { cell: 0, json } => interpreter.on_rich_of_no_cell(common, &json),
+            DriverEvent::Message { cell, json } => interpreter.on_rich(common, cell, &json),
+            DriverEvent::Refused { cell } => interpreter.on_refused(common, cell),
+            DriverEvent::FilesChanged { cell, files, more } => {
+                interpreter.on_files_changed(cell, files, more);
+            }
+            DriverEvent::Done { cell, done } => interpreter.on_done(common, cell, done),
+            DriverEvent::Exited { cell, exited } => {
+                self.last_cpu_us = None;
+                if let Some(why) = interpreter.on_exited(common, cell, &exited) {
+                    self.give_up_interpreter(at, why);
+                }
+            }
+            DriverEvent::Ready(introduction) => interpreter.on_ready(common, &introduction),
+            DriverEvent::Reply { number, json } => {
+                interpreter.queries.on_reply(number, json.as_deref(), &mut common.effects);
+            }
+            DriverEvent::Started { .. } | DriverEvent::Wrote { .. } => {
+                common.log(format!("an event that is none of interpreter {}", interpreter.id));
+            }
+            DriverEvent::OfProgram { .. }
+            | DriverEvent::Usage(_)
+            | DriverEvent::File { .. }
+            | DriverEvent::Log(_) => {}
+        }
+    }
+
+    /// An interpreter ended and is not replaced: without its first one the session is over.
+    fn give_up_interpreter(&mut self, at: usize, why: String) {
+        if at == 0 {
+            self.end(EndReason::InterpreterFailed, &why);
+            return;
+        }
+        let mut interpreter = self.interpreters.remove(at);
+        let common = &mut self.common;
+        interpreter.cancel_waiting(common, &why);
+        interpreter.disarm_timer(common);
+        let program = interpreter.program;
+        // The driver keeps the number of one that could not be started, until it is told.
+        if interpreter.closing.is_none() {
+            common.send(program, DriverCommand::Close);
+        }
+        let (id, detail) = (Arc::clone(&interpreter.id), Some(why));
+        common.emit(Event::Exited { id, code: None, signal: None, detail });
+        common.forget_phase(program);
     }
 
     /// The gateway shuts down: the session ends when the cells it has accepted have.
     pub fn on_drain(&mut self) {
-        if self.phase == SessionState::Ended || std::mem::replace(&mut self.draining, true) {
+        if self.phase() == SessionState::Ended || std::mem::replace(&mut self.common.draining, true)
+        {
             return;
         }
-        if self.phase == SessionState::Idle {
+        if self.phase() == SessionState::Idle {
             self.end(EndReason::Draining, DRAINED);
             return;
         }
         let text = "the gateway shuts down; cells that were accepted may still finish".to_owned();
-        self.emit(Event::Notice { level: NoticeLevel::Warning, code: "draining".into(), text });
+        let (level, code) = (NoticeLevel::Warning, "draining".into());
+        self.common.emit(Event::Notice { level, code, text });
     }
 
-    /// The time of [`Effect::ArmTimer`] has come: the running cell's wall clock ran out, or what
-    /// the driver owes did not come.
-    pub fn on_timer(&mut self) {
-        let text = match (&self.running, self.phase) {
-            (_, SessionState::Restarting) => {
+    fn end_if_drained(&mut self) {
+        let over = self.common.draining && self.common.all_idle();
+        if over && self.phase() != SessionState::Ended {
+            self.end(EndReason::Draining, DRAINED);
+        }
+    }
+
+    /// The time of [`Effect::ArmTimer`] has come: the wall clock of a cell ran out, or what the driver owes did not
+    /// come.
+    pub fn on_timer(&mut self, program: u16) {
+        let found = self.interpreters.iter_mut().find(|one| one.program == program);
+        let text = match found {
+            Some(one) if one.phase == SessionState::Restarting => {
                 let limit = RESTART_TIME.as_secs();
-                format!("the sandbox did not start a fresh interpreter within {limit} s")
+                let what = if one.closing.is_some() { "end an" } else { "start a fresh" };
+                format!("the sandbox did not {what} interpreter within {limit} s")
             }
-            (Some(Running { stop: Some(_), .. }), _) => {
-                let limit = (self.rules.interrupt_grace + ANSWER_TIME).as_secs();
+            Some(Interpreter { running: Some(Running { stop: Some(_), .. }), .. }) => {
+                let limit = (self.common.rules.interrupt_grace + ANSWER_TIME).as_secs();
                 format!("the sandbox did not answer an interrupt within {limit} s")
             }
-            _ => return self.stop_running(Stop::Timeout),
+            Some(one) => return one.stop_running(&mut self.common, Stop::Timeout),
+            None if self.processes.iter().any(|process| process.program == program) => {
+                let limit = RESTART_TIME.as_secs();
+                format!("the sandbox did not start or end a process within {limit} s")
+            }
+            None => return,
         };
         self.end(EndReason::SandboxLost, &format!("{text} and was ended"));
     }
@@ -291,12 +465,16 @@ impl State {
     /// Whether the driver owes an answer that must not wait behind output that no participant
     /// takes.
     pub fn awaits_answer(&self) -> bool {
-        self.is_stopping() || self.phase == SessionState::Restarting
+        let restarts = |one: &Interpreter| one.phase == SessionState::Restarting;
+        self.is_stopping()
+            || self.interpreters.iter().any(restarts)
+            || self.processes.iter().any(Process::expects_answer)
     }
 
-    /// Whether the running cell was told to stop.
+    /// Whether a running cell was told to stop.
     pub fn is_stopping(&self) -> bool {
-        self.running.as_ref().is_some_and(|running| running.stop.is_some())
+        let running = self.interpreters.iter().filter_map(|one| one.running.as_ref());
+        running.into_iter().any(|running| running.stop.is_some())
     }
 
     /// The sandbox, or the way to it, is gone.
@@ -306,200 +484,18 @@ impl State {
 
     /// Ends the session: every cell gets its `done`, and `ended` is the last event.
     pub fn end(&mut self, reason: EndReason, detail: &str) {
-        if self.phase == SessionState::Ended {
+        if self.phase() == SessionState::Ended {
             return;
         }
         let status = match reason {
             EndReason::SandboxLost | EndReason::InterpreterFailed => CellStatus::Lost,
             _ => CellStatus::Interrupted,
         };
-        if let Some(running) = self.running.take() {
-            self.finish(running, status, DoneUsage::default(), 0, false, Some(detail.to_owned()));
+        let common = &mut self.common;
+        for interpreter in &mut self.interpreters {
+            interpreter.end(common, status, detail);
         }
-        self.cancel_waiting("the session ended before the cell's turn came");
-        self.queries.give_up(&mut self.effects);
-        self.enter(SessionState::Ended);
-        self.emit(Event::Ended { reason, detail: detail.to_owned() });
-    }
-
-    /// Starts the cell that has waited longest, if the interpreter is there.
-    fn start_next(&mut self) {
-        if self.phase != SessionState::Restarting {
-            self.run_next();
-        }
-    }
-
-    fn run_next(&mut self) {
-        if self.running.is_some() {
-            // It was on its way while the interpreter before it ended, and runs in this one.
-            self.enter(SessionState::Busy);
-            return;
-        }
-        let Some(cell) = self.waiting.pop_front() else {
-            if self.draining {
-                self.end(EndReason::Draining, DRAINED);
-            } else {
-                self.enter(SessionState::Idle);
-            }
-            return;
-        };
-        self.enter(SessionState::Busy);
-        let execution_count = cell.execute.is_counted().then(|| {
-            self.execution_count += 1;
-            self.execution_count
-        });
-        let limits = [self.rules.timeout, cell.execute.timeout_ms.map(Duration::from_millis)];
-        let timeout = limits.into_iter().flatten().min();
-        if let Some(timeout) = timeout {
-            self.effects.push(Effect::ArmTimer(timeout));
-        }
-        #[derive(Serialize)]
-        struct Order<'a> {
-            id: &'a str,
-            code: &'a str,
-            execution_count: Option<u32>,
-            silent: bool,
-            allow_input: bool,
-            #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
-            env: &'a std::collections::BTreeMap<String, String>,
-            #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
-            user_expressions: &'a std::collections::BTreeMap<String, String>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            program: Option<&'a Program>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            comm: Option<&'a Comm>,
-        }
-        let order = Order {
-            id: &cell.id,
-            code: &cell.execute.code,
-            execution_count,
-            silent: cell.execute.silent,
-            allow_input: cell.execute.allow_input,
-            env: &cell.execute.env,
-            user_expressions: &cell.execute.user_expressions,
-            program: cell.execute.program.as_ref(),
-            comm: cell.execute.comm.as_deref(),
-        };
-        let number = cell.number;
-        self.send_json(&order, |json| DriverCommand::Execute { cell: number, json });
-        let code = ByteString::from(cell.execute.code);
-        let (id, by) = (Arc::clone(&cell.id), cell.by);
-        let comm_id = cell.execute.comm.map(|comm| comm.comm_id);
-        let of_document = cell.cell.clone();
-        self.emit(Event::Started { id, code, execution_count, by, comm_id, cell: of_document });
-        let mut running = Running::new(
-            number,
-            cell.id,
-            execution_count,
-            timeout,
-            cell.execute.stop_on_error,
-            self.rules.output_bytes,
-        );
-        running.place = cell.place;
-        running.cell = cell.cell;
-        self.running = Some(running);
-    }
-
-    fn stop_running(&mut self, stop: Stop) {
-        let Some(running) = &mut self.running else { return };
-        if running.stop.is_some() {
-            return;
-        }
-        running.stop = Some(stop);
-        let grace = self.rules.interrupt_grace;
-        let command = DriverCommand::Interrupt { cell: running.number, grace };
-        self.effects.push(Effect::Send(command));
-        // An interpreter that is not ready yet has its own time; after it comes the cell's.
-        if self.phase != SessionState::Restarting {
-            self.effects.push(Effect::ArmTimer(grace + ANSWER_TIME));
-        }
-    }
-
-    fn finish(
-        &mut self,
-        mut running: Running,
-        status: CellStatus,
-        usage: DoneUsage,
-        duration_us: u64,
-        state_kept: bool,
-        detail: Option<String>,
-    ) {
-        // A fresh interpreter that is on its way has the timer.
-        let has_timer = running.timeout.is_some() || running.stop.is_some();
-        if has_timer && self.phase != SessionState::Restarting {
-            self.effects.push(Effect::DisarmTimer);
-        }
-        let (omitted, rest) = running.take_rest();
-        for stream in [Stream::Stdout, Stream::Stderr] {
-            let omitted_bytes = omitted[stream as usize];
-            if omitted_bytes > 0 {
-                let id = Arc::clone(&running.id);
-                self.emit(Event::Truncated { id, stream, omitted_bytes });
-            }
-        }
-        for (stream, text) in rest {
-            self.emit_text(Arc::clone(&running.id), stream, text, false);
-        }
-        if self.rules.output_bytes.is_some() {
-            let (id, omitted) = (Arc::clone(&running.id), omitted != [0; 2]);
-            self.effects.push(Effect::EndArchive { id, omitted });
-        }
-        self.asking.remove(&running.number);
-        // Its memory is given back after the event has been made, which is charged by itself.
-        let values = running.user_expressions.take().filter(|_| status == CellStatus::Ok);
-        let (user_expressions, _charge) = values.unzip();
-        self.emit(Event::Done {
-            id: running.id,
-            status,
-            execution_count: running.execution_count,
-            duration_ms: duration_us as f64 / 1000.0,
-            state_kept,
-            usage,
-            detail,
-            user_expressions,
-            cell: running.cell,
-        });
-    }
-
-    fn cancel_waiting(&mut self, why: &str) {
-        while let Some(cell) = self.waiting.pop_front() {
-            self.cancel(cell, why);
-        }
-    }
-
-    fn cancel(&mut self, cell: Waiting, why: &str) {
-        self.emit(Event::Done {
-            id: cell.id,
-            status: CellStatus::Cancelled,
-            execution_count: None,
-            duration_ms: 0.0,
-            state_kept: true,
-            usage: DoneUsage::default(),
-            detail: Some(why.to_owned()),
-            user_expressions: None,
-            cell: cell.cell,
-        });
-    }
-
-    fn enter(&mut self, phase: SessionState) {
-        if self.phase != phase {
-            self.phase = phase;
-            self.emit(Event::Status { state: phase });
-        }
-    }
-
-    fn emit(&mut self, event: Event) {
-        self.effects.push(Effect::Emit(event));
-    }
-
-    fn send_json(
-        &mut self,
-        value: &impl Serialize,
-        command: impl FnOnce(Vec<u8>) -> DriverCommand,
-    ) {
-        match serde_json::to_vec(value) {
-            Ok(json) => self.effects.push(Effect::Send(command(json))),
-            Err(error) => self.effects.push(Effect::Log(format!("cannot encode: {error}"))),
-        }
+        common.enter(SessionState::Ended);
+        common.emit(Event::Ended { reason, detail: detail.to_owned() });
     }
 }

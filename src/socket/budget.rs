@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     fn interrupt() -> Said {
-        Ok(ClientMessage::Interrupt { id: None })
+        Ok(ClientMessage::Interrupt { id: None, interpreter: None })
     }
 
     fn nonsense() -> Said {

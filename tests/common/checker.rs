@@ -3,7 +3,7 @@
 //! ```text
 //!   ready ─► (queued ─► [started ─► output…] ─► done ─► late output…)* ─► [ended]
 //! ```
-//! `seq` rises by one; each accepted cell is done exactly once; one cell runs at a time; nothing
+//! `seq` rises by one; each accepted cell is done exactly once; an interpreter runs one cell at a time; nothing
 //! of a cell follows its `done` but what is marked `late`; nothing follows `ended`.
 
 use std::collections::HashMap;
@@ -40,6 +40,8 @@ pub(crate) struct Checker {
     /// The connection saw the session's first event, so no cell is unknown to it.
     whole: bool,
     cells: HashMap<String, Stage>,
+    /// Which interpreter each cell is of, the session's first for all others.
+    interpreters: HashMap<String, String>,
     state: Option<String>,
     over: bool,
 }
@@ -83,7 +85,11 @@ impl Checker {
                 assert!(self.open().is_empty(), "ended before the done of {:?}", self.open());
                 self.over = true;
             }
-            "usage" | "restarted" | "notice" => {}
+            "usage" | "restarted" | "notice" | "opened" | "exited" => {}
+            _ if message.get("program").is_some() => {
+                assert_ne!(message["text"], "", "no text: {message}");
+                assert!(message.get("id").is_none(), "of a process and of a cell: {message}");
+            }
             // Of user code that goes on between cells.
             "comm_open" | "comm_msg" | "comm_close" if message.get("id").is_none() => {}
             _ => self.take_of_cell(kind, message),
@@ -131,13 +137,19 @@ impl Checker {
             }
             known => known,
         };
+        if let Some(interpreter) = message["interpreter"].as_str() {
+            self.interpreters.insert(id.clone(), interpreter.to_owned());
+        }
+        let interpreter = self.interpreters.get(&id);
         let next = match (kind, stage) {
             ("queued", None) => Stage::Queued,
             // A comm's message runs like a cell, and is not told of when it is queued.
             ("started", None) if message.get("comm_id").is_some() => Stage::Running,
             ("done", None) if message["status"] == "cancelled" => Stage::Done,
             ("started", Some(Stage::Queued)) => {
-                let other = self.cells.iter().find(|(_, stage)| **stage == Stage::Running);
+                let other = self.cells.iter().find(|(other, stage)| {
+                    **stage == Stage::Running && self.interpreters.get(*other) == interpreter
+                });
                 assert!(other.is_none(), "{other:?} runs already: {message}");
                 Stage::Running
             }

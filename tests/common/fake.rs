@@ -152,7 +152,8 @@ impl FakeBackend {
         // Ends with the link, or when the test lets it die.
         tokio::spawn(drive(ScriptedDriver { stream: theirs }, moods));
         let handle = Box::new(FakeHandle { cause: EndCause::Unknown, ended });
-        Ok(Sandbox { link: Box::new(ours), setup: Setup::default(), handle })
+        let startable = Arc::default();
+        Ok(Sandbox { link: Box::new(ours), setup: Setup::default(), startable, handle })
     }
 }
 

@@ -94,6 +94,7 @@ pub(crate) async fn breakable(
         link: link.unwrap(),
         handle: Box::new(FakeHandle { cause, ended: Arc::clone(&ended) }),
         language: LanguageInfo { name: "python".into(), version: "3.11.2".into(), shell: None },
+        startable: Arc::default(),
     };
     (prepared, driver, ended, switch)
 }

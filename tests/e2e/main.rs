@@ -28,6 +28,7 @@ mod javascript;
 mod lifecycle;
 mod limits;
 mod output;
+mod programs;
 mod protocol;
 mod queries;
 mod resume;
@@ -54,6 +55,7 @@ fn main() -> std::process::ExitCode {
         (exits::CASES, ALL),
         (javascript::CASES, &[LocalUser]),
         (bash::CASES, &[LocalUser]),
+        (programs::CASES, BUT_STDIO),
         (spoil::CASES, BUT_STDIO),
         (limits::CASES, BUT_STDIO),
         (flood::CASES, BUT_ROOT),

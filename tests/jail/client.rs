@@ -50,7 +50,7 @@ pub(crate) async fn open(backend: &LocalBackend) -> Client {
 pub(crate) async fn open_with(backend: &LocalBackend, template: Template) -> Client {
     let spec = spec(template);
     let started = std::time::Instant::now();
-    let Sandbox { link, setup, handle } = backend.create(&spec).await.unwrap_or_else(|error| {
+    let Sandbox { link, setup, handle, .. } = backend.create(&spec).await.unwrap_or_else(|error| {
         panic!("{error}: {:?}", std::error::Error::source(&error).map(ToString::to_string))
     });
     let mut client = Client {

@@ -18,7 +18,7 @@ async fn a_client_that_reads_nothing_stops_the_driver_and_an_interrupt_still_pas
         sent += page.len();
         assert!(sent < 1 << 20, "nothing holds the driver back");
     }
-    client.seat.send(Ok(ClientMessage::Interrupt { id: None })).await.unwrap();
+    client.seat.send(Ok(ClientMessage::Interrupt { id: None, interpreter: None })).await.unwrap();
     assert_eq!(driver.expect(kind::INTERRUPT).await, cell);
     // A client that reads again gets every byte that was sent.
     let mut received = 0;
@@ -147,12 +147,15 @@ async fn the_cell_never_waits_for_a_viewer_who_is_told_what_it_missed() {
 
 #[tokio::test(start_paused = true)]
 async fn the_end_of_a_stopped_cell_overtakes_the_output_that_waits() {
-    let interrupt = |id: Option<&str>| ClientMessage::Interrupt { id: id.map(str::to_owned) };
+    let interrupt = |id: Option<&str>| ClientMessage::Interrupt {
+        id: id.map(str::to_owned),
+        interpreter: None,
+    };
     for stops in [
         vec![interrupt(None)],
         // A cell that leaves the queue meanwhile is not the one that everybody waits for.
         vec![interrupt(None), interrupt(Some("b"))],
-        vec![ClientMessage::Restart],
+        vec![ClientMessage::Restart { interpreter: None }],
     ] {
         stopped_cell_overtakes(stops).await;
     }

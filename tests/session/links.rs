@@ -124,7 +124,12 @@ async fn a_link_that_goes_dead_under_an_interrupt() {
     broken.driver.send(kind::OUTPUT, 0, cell, b"alive").await;
     broken.client.until("stdout").await;
     broken.switch.go_dead();
-    broken.client.seat.send(Ok(ClientMessage::Interrupt { id: None })).await.unwrap();
+    broken
+        .client
+        .seat
+        .send(Ok(ClientMessage::Interrupt { id: None, interpreter: None }))
+        .await
+        .unwrap();
     let began = Instant::now();
     let limit = Limits::default().interrupt_grace + ANSWER_TIME;
     let detail = broken.lost(&[("a", "lost")]).await;
@@ -137,7 +142,7 @@ async fn a_link_that_goes_dead_under_a_restart() {
     let mut broken = open().await;
     broken.run("a").await;
     broken.switch.go_dead();
-    broken.client.seat.send(Ok(ClientMessage::Restart)).await.unwrap();
+    broken.client.seat.send(Ok(ClientMessage::Restart { interpreter: None })).await.unwrap();
     let began = Instant::now();
     let detail = broken.lost(&[("a", "lost")]).await;
     within(began, patience() / 2, 2 * patience());
@@ -227,7 +232,12 @@ async fn a_link_that_takes_nothing_and_goes_on_talking_is_found_by_an_interrupt(
     let mut broken = open().await;
     let cell = broken.run("a").await;
     broken.switch.take_nothing();
-    broken.client.seat.send(Ok(ClientMessage::Interrupt { id: None })).await.unwrap();
+    broken
+        .client
+        .seat
+        .send(Ok(ClientMessage::Interrupt { id: None, interpreter: None }))
+        .await
+        .unwrap();
     let began = Instant::now();
     let mut driver = std::mem::replace(&mut broken.driver, nobody());
     let talk = async {

@@ -246,9 +246,9 @@ impl Play {
                     ..Execute::default()
                 })
             }
-            Said::Interrupt(id) => ClientMessage::Interrupt { id },
+            Said::Interrupt(id) => ClientMessage::Interrupt { id, interpreter: None },
             Said::Input(id) => ClientMessage::Input { id, text: Some("y".into()) },
-            Said::Restart => ClientMessage::Restart,
+            Said::Restart => ClientMessage::Restart { interpreter: None },
             Said::Ping => ClientMessage::Ping { fields: Default::default() },
             Said::End => ClientMessage::End,
         };

@@ -411,7 +411,7 @@ impl Play {
                 self.send(who, ClientMessage::Execute(cell)).await;
             }
             Step::Interrupt(who) if self.interrupts => {
-                self.send(who, ClientMessage::Interrupt { id: None }).await;
+                self.send(who, ClientMessage::Interrupt { id: None, interpreter: None }).await;
             }
             Step::Interrupt(_) => return,
             Step::Write(is_stderr, bytes) => {

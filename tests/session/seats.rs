@@ -54,7 +54,7 @@ async fn a_viewer_only_watches_and_an_editor_may_neither_end_nor_restart() {
     viewer.seat.send(Ok(ClientMessage::Ping { fields: Default::default() })).await.unwrap();
     viewer.until("pong").await;
     let mut editor = Client::seated(&handle, role(&handle, "ed", Role::Editor)).await;
-    for owners in [ClientMessage::End, ClientMessage::Restart] {
+    for owners in [ClientMessage::End, ClientMessage::Restart { interpreter: None }] {
         editor.seat.send(Ok(owners)).await.unwrap();
         assert_eq!(editor.until("protocol_error").await["code"], "forbidden");
     }
@@ -204,7 +204,7 @@ async fn a_viewer_becomes_an_owner_and_the_creator_a_viewer_but_never_the_last_o
     let cell = driver.expect(kind::EXECUTE).await;
     driver.done(cell, Outcome::Ok).await;
     vera.until("done").await;
-    vera.seat.send(Ok(ClientMessage::Restart)).await.unwrap();
+    vera.seat.send(Ok(ClientMessage::Restart { interpreter: None })).await.unwrap();
     driver.expect(kind::RESTART).await;
     handle.change_rights(&Credential::Gateway, first, to_viewer).await.unwrap();
     let before = serde_json::json!({"id": first, "name": "ada", "role": "owner"});

@@ -48,7 +48,7 @@ async fn an_interpreter_that_does_not_come_ends_the_session() {
         client.execute("a").await;
         let cell = driver.expect(kind::EXECUTE).await;
         client.until("started").await;
-        client.seat.send(Ok(ClientMessage::Restart)).await.unwrap();
+        client.seat.send(Ok(ClientMessage::Restart { interpreter: None })).await.unwrap();
         driver.expect(kind::RESTART).await;
         let began = Instant::now();
         match crossing {

@@ -75,6 +75,7 @@ export class Output {
     switch (event.type) {
       case "stdout":
       case "stderr":
+        if ("program" in event) return; // of a process, which is no cell's
         this.#beforeOutput();
         if (event.late) this.#lateText().write(event.text, event.type);
         else (this.#text ??= this.#newText()).write(event.text, event.type);

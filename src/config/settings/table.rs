@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use cellgate_driver::wire::MOST_PROGRAMS;
+
 use crate::config::check;
 use crate::config::codec::{
-    Address, Choice, Codec, Count, Cpus, Form, List, Location, Maybe, Secret, Size, Switch, Text,
-    Time, Variables, Word,
+    Address, Choice, Codec, Count, Cpus, Form, List, Location, Maybe, Secret, Several, Size,
+    Switch, Text, Time, Variables, Word,
 };
 use crate::config::model::{BackendChoice, Config, LogFormat};
 use crate::keys::KeyConfig;
@@ -266,6 +268,15 @@ pub(crate) const SECTIONS: &[Section] = &[
                 }),
             },
             setting!(
+                "other_languages",
+                Some("other-language"),
+                Template.other_languages,
+                Maybe { word: "auto", some: Several { each: WHICH_LANGUAGE } },
+                "Languages of which sessions may open further interpreters, beside the one of `language`, such as \
+                 [\"javascript\", \"bash\"]. One that is named has to be there; auto offers those that the machine \
+                 has below /usr, or that the project's own image has"
+            ),
+            setting!(
                 "python",
                 Some("python"),
                 Template.interpreters.python,
@@ -342,6 +353,13 @@ pub(crate) const SECTIONS: &[Section] = &[
                 Template.limits.processes,
                 Count { min: 4, max: 1 << 22 }, // 2^22: the kernel's own limit of process ids
                 "Processes and threads, the supervisor included"
+            ),
+            setting!(
+                "limits.programs",
+                Some("programs"),
+                Template.limits.programs,
+                Count { min: 1, max: MOST_PROGRAMS },
+                "Programs that may be open: interpreters, the first included, and processes that clients start"
             ),
             setting!(
                 "limits.open_files",

@@ -99,11 +99,13 @@ pub(super) struct RawTable {
     filter: Option<String>,
     /// Whether rows or CSV are answered; rows if it is absent.
     format: Option<TableFormat>,
+    /// The interpreter that is asked; the session's first if it is absent.
+    interpreter: Option<String>,
 }
 
 impl RawTable {
-    /// The question's id and the question, or what is wrong with it.
-    pub(super) fn checked(self) -> Result<(String, TableQuestion), String> {
+    /// The question's id, whom it asks and the question, or what is wrong with it.
+    pub(super) fn checked(self) -> Result<(String, Option<String>, TableQuestion), String> {
         let which = match (self.table, self.variable) {
             (Some(table), None) => WhichTable::Table(table),
             (None, Some(variable)) => WhichTable::Variable(variable),
@@ -126,7 +128,7 @@ impl RawTable {
             return Err(format!("`filter` has {} bytes, of at most {FILTER_BYTES}", filter.len()));
         }
         let (from, format) = (self.from.unwrap_or(0), self.format.unwrap_or_default());
-        Ok((self.id, TableQuestion { which, from, count, sort, filter, format }))
+        Ok((self.id, self.interpreter, TableQuestion { which, from, count, sort, filter, format }))
     }
 }
 
@@ -139,7 +141,10 @@ mod tests {
         let check = |fields: serde_json::Value| {
             let mut message = serde_json::json!({"id": "q", "table": "t"});
             message.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
-            serde_json::from_value::<RawTable>(message).unwrap().checked().map(|(_, asked)| asked)
+            serde_json::from_value::<RawTable>(message)
+                .unwrap()
+                .checked()
+                .map(|(_, _, asked)| asked)
         };
         let long = |bytes: usize| "x".repeat(bytes);
         let keys = |count: usize| vec![SortKey { column: 0, descending: false }; count];

@@ -34,6 +34,8 @@ pub(super) fn decode(kind: EventKind, json: &str) -> Result<Event, Error> {
                 detail,
                 user_expressions,
                 cell,
+                files_changed,
+                more,
             } = serde_json::from_str(json)?;
             Event::Done {
                 id,
@@ -45,8 +47,13 @@ pub(super) fn decode(kind: EventKind, json: &str) -> Result<Event, Error> {
                 detail,
                 user_expressions,
                 cell,
+                files_changed,
+                more,
             }
         }
+        EventKind::ProcessStdout => Event::ProcessStdout(serde_json::from_str(json)?),
+        EventKind::ProcessStderr => Event::ProcessStderr(serde_json::from_str(json)?),
+        EventKind::ProcessTerminal => Event::ProcessTerminal(serde_json::from_str(json)?),
         EventKind::CommOpen => Event::CommOpen(serde_json::from_str(json)?),
         EventKind::CommMsg => Event::CommMsg(serde_json::from_str(json)?),
         EventKind::CommClose => Event::CommClose(serde_json::from_str(json)?),
@@ -66,6 +73,10 @@ struct Done {
     detail: Option<String>,
     user_expressions: Option<JsonObject>,
     cell: Option<Arc<str>>,
+    #[serde(default)]
+    files_changed: Vec<String>,
+    #[serde(default)]
+    more: bool,
 }
 
 /// Fields of `result` and `display`. By themselves, because serde cannot read raw JSON in an

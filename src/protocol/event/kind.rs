@@ -43,13 +43,23 @@ pub enum EventKind {
     Restarted,
     /// Something people should know.
     Notice,
+    /// A program was started.
+    Opened,
+    /// A program is no more.
+    Exited,
+    /// A process wrote to its stdout.
+    ProcessStdout,
+    /// A process wrote to its stderr.
+    ProcessStderr,
+    /// A process wrote to its terminal.
+    ProcessTerminal,
     /// The session is over.
     Ended,
 }
 
 impl EventKind {
     /// All, each at the place of its number.
-    pub const ALL: [EventKind; 19] = [
+    pub const ALL: [EventKind; 24] = [
         EventKind::Queued,
         EventKind::Started,
         EventKind::Stdout,
@@ -68,18 +78,26 @@ impl EventKind {
         EventKind::Status,
         EventKind::Restarted,
         EventKind::Notice,
+        EventKind::Opened,
+        EventKind::Exited,
+        EventKind::ProcessStdout,
+        EventKind::ProcessStderr,
+        EventKind::ProcessTerminal,
         EventKind::Ended,
     ];
 
     /// Whether it is text of stdout or stderr.
     pub fn is_output(self) -> bool {
-        matches!(self, EventKind::Stdout | EventKind::Stderr)
+        use EventKind::{ProcessStderr, ProcessStdout, ProcessTerminal, Stderr, Stdout};
+        matches!(self, Stdout | Stderr | ProcessStdout | ProcessStderr | ProcessTerminal)
     }
 
     /// Whether it changes nothing that is shown of a cell's output.
     pub fn shows_nothing(self) -> bool {
-        use EventKind::{CommClose, CommMsg, CommOpen, Queued, Status, Usage};
-        matches!(self, Usage | Status | Queued | CommOpen | CommMsg | CommClose)
+        use EventKind::{CommClose, CommMsg, CommOpen, Exited, Opened, Queued, Status, Usage};
+        use EventKind::{ProcessStderr, ProcessStdout, ProcessTerminal};
+        matches!(self, Usage | Status | Queued | CommOpen | CommMsg | CommClose | Opened | Exited)
+            || matches!(self, ProcessStdout | ProcessStderr | ProcessTerminal)
     }
 }
 
@@ -105,6 +123,11 @@ impl Event {
             Event::Status { .. } => EventKind::Status,
             Event::Restarted { .. } => EventKind::Restarted,
             Event::Notice { .. } => EventKind::Notice,
+            Event::Opened(_) => EventKind::Opened,
+            Event::Exited { .. } => EventKind::Exited,
+            Event::ProcessStdout(_) => EventKind::ProcessStdout,
+            Event::ProcessStderr(_) => EventKind::ProcessStderr,
+            Event::ProcessTerminal(_) => EventKind::ProcessTerminal,
             Event::Ended { .. } => EventKind::Ended,
         }
     }

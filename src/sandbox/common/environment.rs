@@ -52,13 +52,17 @@ fn of_user_code(template: &Template) -> Vec<(&'static str, String)> {
 /// `NAME=VALUE` of all variables of user code: those that a backend found, those that every sandbox
 /// has, the template's, and the one that tells the runner which shell the template has, each
 /// replacing those of the same name before it.
-pub(in crate::sandbox) fn variables(found: Vec<(&str, &str)>, template: &Template) -> Vec<Vec<u8>> {
+pub(in crate::sandbox) fn variables(
+    found: &[(String, String)],
+    template: &Template,
+) -> Vec<Vec<u8>> {
     let ours = of_user_code(template);
     let ours = ours.iter().map(|(name, value)| (*name, value.as_str()));
     let given = template.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let shell = template.shell.filter(|shell| template.language.shells.contains(shell));
     let shell = shell.map(|shell| (SHELL_VARIABLE, shell));
-    encode(found.into_iter().chain(ours).chain(given).chain(shell))
+    let found = found.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    encode(found.chain(ours).chain(given).chain(shell))
 }
 
 /// `NAME=VALUE` for each name, with its last value.
@@ -96,7 +100,7 @@ mod tests {
         let mut template = Template::new("t", language::DEFAULT);
         template.env = vec![(SHELL_VARIABLE.into(), "mine".into())];
         let told = |template: &Template| {
-            let all = variables(Vec::new(), template);
+            let all = variables(&[], template);
             let mut all = all.into_iter().filter(|one| one.starts_with(b"CELLGATE_SHELL="));
             (all.next().map(|one| String::from_utf8(one).unwrap()), all.next())
         };

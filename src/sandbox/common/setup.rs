@@ -11,11 +11,11 @@ use crate::template::Template;
 const USAGE_INTERVAL_MS: u32 = 1000;
 
 /// The values of SETUP that a backend finds out itself.
-pub(in crate::sandbox) struct Found<'a> {
+pub(in crate::sandbox) struct Found {
     /// The interpreter's path or name in the sandbox.
     pub(in crate::sandbox) interpreter: String,
     /// Variables that every other source of variables may replace, PATH among them.
-    pub(in crate::sandbox) variables: Vec<(&'a str, &'a str)>,
+    pub(in crate::sandbox) variables: Vec<(String, String)>,
     /// The filter for system calls of user code, see [`super::policy::runner_filter`].
     pub(in crate::sandbox) seccomp: Vec<u8>,
     /// Whether a cgroup limits the sandbox's memory; if not, the supervisor watches it.
@@ -23,12 +23,12 @@ pub(in crate::sandbox) struct Found<'a> {
 }
 
 /// The message for a sandbox of `template`.
-pub(in crate::sandbox) fn setup(template: &Template, found: Found<'_>) -> Setup {
+pub(in crate::sandbox) fn setup(template: &Template, found: Found) -> Setup {
     let limits = &template.limits;
     Setup {
         language: template.language.name.to_owned(),
         interpreter: found.interpreter,
-        env: environment::variables(found.variables, template),
+        env: environment::variables(&found.variables, template),
         workdir: template.workdir.clone(),
         rlimits: rlimits::of_runner(limits, found.memory_is_limited),
         seccomp: found.seccomp,

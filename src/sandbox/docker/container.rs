@@ -13,7 +13,9 @@ use bollard::models::{
 use cellgate_driver::wire::Setup;
 
 use super::facts::Facts;
+use crate::language::Language;
 use crate::sandbox::SandboxError;
+use crate::sandbox::Startable;
 use crate::sandbox::common::environment;
 use crate::sandbox::common::masked::PROC_MASKED;
 use crate::sandbox::common::setup::{self, Found};
@@ -251,34 +253,43 @@ fn ulimits(limits: &Limits, facts: &Facts) -> Vec<ResourcesUlimits> {
     table.into_iter().filter_map(ulimit).collect()
 }
 
-/// The SETUP message. `image_env` is the image's own environment, `NAME=value` each.
+/// The SETUP message, and what can be started later. `image_env` is the image's own environment, `NAME=value` each.
 pub(super) fn setup(
     template: &Template,
     image_env: &[String],
     facts: &Facts,
-) -> Result<Setup, SandboxError> {
+) -> Result<(Setup, Startable), SandboxError> {
     let seccomp = policy::runner_filter().map_err(|error| SandboxError::Step {
         operation: "make the filter for system calls".into(),
         cause: error.into(),
     })?;
-    let interpreter = match template.interpreter() {
+    let interpreter = |language: &Language| match template.interpreters.of(language) {
         Some(path) => path.to_string_lossy().into_owned(),
-        None => template.language.image_command.to_owned(),
+        None => language.image_command.to_owned(),
     };
-    let found = Found {
-        interpreter,
+    let found = |interpreter: &str| Found {
+        interpreter: interpreter.to_owned(),
         variables: variables(image_env),
-        seccomp,
+        seccomp: seccomp.clone(),
         memory_is_limited: facts.memory_is_enforced(),
     };
-    Ok(setup::setup(template, found))
+    let (mut others, named) = template.other_languages();
+    // What an image has cannot be seen from here, but of the project's own.
+    let brought = template.language.image_brings;
+    let is_ours = template.image == template.language.image;
+    others.retain(|other| named || (is_ours && brought.contains(&other.name)));
+    let languages = std::iter::once(template.language).chain(others);
+    let languages = languages.map(|language| (language, interpreter(language), String::new()));
+    let startable = Startable::new(template, languages, found);
+    Ok((setup::setup(template, found(&interpreter(template.language))), startable))
 }
 
 /// The image's variables, and a PATH for images that have none.
-fn variables(image: &[String]) -> Vec<(&str, &str)> {
+fn variables(image: &[String]) -> Vec<(String, String)> {
     let usual_path = ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     let image = image.iter().filter_map(|entry| entry.split_once('='));
-    [usual_path].into_iter().chain(image).collect()
+    let all = [usual_path].into_iter().chain(image);
+    all.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 #[cfg(test)]
@@ -313,7 +324,7 @@ mod tests {
     #[test]
     fn the_template_has_the_last_word_on_the_environment() {
         let image = ["PATH=/image/bin".to_owned(), "LANG=en".to_owned(), "odd".to_owned()];
-        let env = setup(&template(), &image, &facts()).unwrap().env;
+        let env = setup(&template(), &image, &facts()).unwrap().0.env;
         let env: Vec<String> = env.into_iter().map(|v| String::from_utf8(v).unwrap()).collect();
         for expected in ["PATH=/opt/bin", "A=1", "LANG=C.UTF-8", "HOME=/work"] {
             assert!(env.contains(&expected.to_owned()), "{expected} in {env:?}");
@@ -340,8 +351,8 @@ mod tests {
         let host = host_config(&template(), USER, &bare, &placement(LinkSource::Stdio));
         assert_eq!((host.memory, host.nano_cpus, host.pids_limit), (None, None, None));
         assert_eq!(host.security_opt.unwrap(), ["no-new-privileges:true"]);
-        assert!(setup(&template(), &[], &bare).unwrap().watch_memory);
-        assert!(!setup(&template(), &[], &facts()).unwrap().watch_memory);
+        assert!(setup(&template(), &[], &bare).unwrap().0.watch_memory);
+        assert!(!setup(&template(), &[], &facts()).unwrap().0.watch_memory);
     }
 
     #[test]
@@ -361,7 +372,7 @@ mod tests {
         }
         assert_eq!(names.len(), 11);
         // What the runtime set before is what the supervisor sets again.
-        let inside = setup(&template(), &[], &facts()).unwrap().rlimits;
+        let inside = setup(&template(), &[], &facts()).unwrap().0.rlimits;
         let outside: Vec<_> = ulimits.iter().filter_map(|one| one.hard).collect();
         assert_eq!(inside.iter().map(|one| one.value as i64).collect::<Vec<_>>(), outside);
     }

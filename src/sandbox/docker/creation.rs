@@ -188,8 +188,8 @@ async fn attempt(
     if cancelled.is_cancelled() {
         return Err(cancelled_error());
     }
-    let setup = container::setup(template, &image.env, facts)?;
-    Ok(Sandbox { link, setup, handle: Box::new(handle) })
+    let (setup, startable) = container::setup(template, &image.env, facts)?;
+    Ok(Sandbox { link, setup, startable: Arc::new(startable), handle: Box::new(handle) })
 }
 
 async fn start(client: &bollard::Docker, name: &str) -> Result<(), CallError> {

@@ -36,6 +36,8 @@ pub(super) struct Interpreter {
     pub(super) path: PathBuf,
     /// Directories outside the system's that it needs, none below another.
     pub(super) directories: Vec<PathBuf>,
+    /// Its version, such as `3.11`; empty where it was not asked.
+    pub(super) version: String,
 }
 
 /// What an interpreter prints about itself, see [`Host::describe`].
@@ -46,24 +48,27 @@ struct Description {
     paths: Vec<PathBuf>,
 }
 
-/// Finds the interpreter of `template`.
-pub(super) async fn find(template: &Template) -> Result<Interpreter, SandboxError> {
+/// Finds the interpreter of `template` for a language.
+pub(super) async fn find(
+    template: &Template,
+    language: &'static Language,
+) -> Result<Interpreter, SandboxError> {
     let wrong_in = |setting, what: String| SandboxError::Template {
         template: template.name.clone(),
         setting,
         what,
     };
-    let (language, host) = (template.language, &template.language.host);
+    let (host, named) = (&language.host, template.interpreters.of(language));
     let homes = homes::of_people();
     if let Some(root) = &template.root {
         if let Some(home) = homes::shown_by(root, &homes) {
             return Err(wrong_in("root", shows_home(host, root, home)));
         }
-        let setting = if template.interpreter().is_some() { host.setting } else { "root" };
-        return in_root(host, root, template.interpreter()).map_err(|what| wrong_in(setting, what));
+        let setting = if named.is_some() { host.setting } else { "root" };
+        return in_root(host, root, named).map_err(|what| wrong_in(setting, what));
     }
     let wrong = |what| wrong_in(host.setting, what);
-    if let Some(named) = template.interpreter() {
+    if let Some(named) = named {
         let path = std::path::absolute(named)
             .map_err(|error| wrong(format!("{}: {error}", named.display())))?;
         let description = describe(host, &path).await.map_err(&wrong)?;
@@ -111,7 +116,8 @@ fn in_root(host: &Host, root: &Path, named: Option<&Path>) -> Result<Interpreter
         let Ok(inner) = candidate.strip_prefix("/") else { continue };
         // A link in the tree may point to another path of the tree, so it is not followed.
         if root.join(inner).symlink_metadata().is_ok() {
-            return Ok(Interpreter { path: candidate.to_path_buf(), directories: Vec::new() });
+            let (path, directories) = (candidate.to_path_buf(), Vec::new());
+            return Ok(Interpreter { path, directories, version: String::new() });
         }
     }
     let names: Vec<String> = candidates.iter().map(|path| path.display().to_string()).collect();
@@ -199,7 +205,8 @@ fn check(
     if !visible(&interpreter, &directories) {
         return Err(format!("{shown} is outside of its own prefix, so a sandbox cannot see it"));
     }
-    Ok(Interpreter { path: interpreter, directories })
+    let (major, minor) = description.version;
+    Ok(Interpreter { path: interpreter, directories, version: format!("{major}.{minor}") })
 }
 
 /// Says why a sandbox must not see `path`, and what to do.
@@ -322,7 +329,7 @@ mod tests {
             },
             ..crate::sandbox::local::test_template()
         };
-        let error = find(&template).await.unwrap_err().to_string();
+        let error = find(&template, DEFAULT).await.unwrap_err().to_string();
         assert!(error.contains("/bin/true is not a Python 3"), "{error}");
     }
 }

@@ -11,6 +11,7 @@
 //! ```
 //! Nothing else of the host is visible inside: not /home, /root, /var, /run, /srv, /mnt, /opt.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ use std::path::{Path, PathBuf};
 use cellgate_driver::spec::{Access, INSIDE_ID, Spec, Step};
 
 use super::interpreter::Interpreter;
-use crate::language;
+use crate::language::{self, Language};
 use crate::sandbox::common::environment::{self, HOSTNAME};
 use crate::sandbox::common::masked::{PROC_MASKED, PROC_READ_ONLY};
 use crate::template::Template;
@@ -60,10 +61,13 @@ const ETC: [&str; 21] = [
 ];
 
 /// The part of a spec that is the same for every session of a template.
-pub(super) fn plan(template: &Template, interpreter: &Interpreter) -> io::Result<Spec> {
+pub(super) fn plan(
+    template: &Template,
+    languages: &[(&'static Language, Interpreter)],
+) -> io::Result<Spec> {
     let mut steps = match &template.root {
         Some(root) => tree(root, &template.workdir)?,
-        None => host(template)?,
+        None => host(template, languages)?,
     };
     // An empty /sys, which also serves as the mount over masked directories of /proc.
     steps.push(Step::Dir("sys".into()));
@@ -74,7 +78,9 @@ pub(super) fn plan(template: &Template, interpreter: &Interpreter) -> io::Result
         targets: scratch(template).collect(),
     });
     // After the scratch places: an environment below /tmp or /work stays visible in them.
-    steps.extend(interpreter.directories.iter().map(|path| bind(path, false)));
+    let directories: BTreeSet<&PathBuf> =
+        languages.iter().flat_map(|(_, interpreter)| &interpreter.directories).collect();
+    steps.extend(directories.into_iter().map(|path| bind(path, false)));
     steps.push(Step::Proc("proc".into()));
     steps.extend(PROC_READ_ONLY.map(|name| Step::ReadOnly(format!("proc/{name}"))));
     steps.extend(PROC_MASKED.map(|name| Step::Mask(format!("proc/{name}"))));
@@ -102,8 +108,7 @@ pub(super) fn plan(template: &Template, interpreter: &Interpreter) -> io::Result
 /// A plan of the host without an interpreter, to try whether sandboxes can be made at all.
 pub(super) fn probe() -> io::Result<Spec> {
     let template = Template::new("probe", language::DEFAULT);
-    let none = Interpreter { path: PathBuf::new(), directories: Vec::new() };
-    Ok(Spec { probe: true, ..plan(&template, &none)? })
+    Ok(Spec { probe: true, ..plan(&template, &[])? })
 }
 
 /// What Landlock allows: to read all the root shows, to write scratch, devices and terminals.
@@ -122,8 +127,12 @@ fn scratch(template: &Template) -> impl Iterator<Item = String> {
     std::iter::once(workdir).chain(SCRATCH.map(str::to_owned))
 }
 
-fn host(template: &Template) -> io::Result<Vec<Step>> {
-    let (language, workdir) = (template.language, &template.workdir);
+fn host(
+    template: &Template,
+    languages: &[(&'static Language, Interpreter)],
+) -> io::Result<Vec<Step>> {
+    let workdir = &template.workdir;
+    let of_languages = || languages.iter().map(|(language, _)| &language.host);
     let mut steps = Vec::new();
     for name in SYSTEM {
         steps.extend(entry(Path::new("/"), name)?);
@@ -141,11 +150,13 @@ fn host(template: &Template) -> io::Result<Vec<Step>> {
         ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n".to_owned()),
     ];
     steps.extend(ours.map(|(name, text)| Step::File(format!("etc/{name}"), text.into_bytes())));
-    for name in ETC.iter().chain(language.host.etc) {
+    for name in ETC.iter().chain(of_languages().flat_map(|host| host.etc)) {
         steps.extend(entry(Path::new("/"), &format!("etc/{name}"))?);
     }
-    let of_language =
-        |name: &str| language.host.etc_prefixes.iter().any(|prefix| name.starts_with(prefix));
+    let of_language = |name: &str| {
+        let mut prefixes = of_languages().flat_map(|host| host.etc_prefixes);
+        prefixes.any(|prefix| name.starts_with(prefix))
+    };
     for found in fs::read_dir("/etc")?.flatten() {
         let name = found.file_name();
         if let Some(name) = name.to_str().filter(|name| of_language(name)) {
@@ -198,6 +209,10 @@ fn bind(path: &Path, optional: bool) -> Step {
 mod tests {
     use super::*;
 
+    fn python(directories: Vec<PathBuf>) -> Interpreter {
+        Interpreter { path: "/usr/bin/python3".into(), directories, version: "3.11".into() }
+    }
+
     fn bound(spec: &Spec) -> Vec<&str> {
         let mut sources = Vec::new();
         for step in &spec.steps {
@@ -210,8 +225,9 @@ mod tests {
 
     #[test]
     fn the_host_shows_its_system_and_nothing_private() {
-        let python = Interpreter { path: "/usr/bin/python3".into(), directories: Vec::new() };
-        let spec = plan(&crate::sandbox::local::test_template(), &python).unwrap();
+        let python = python(Vec::new());
+        let spec =
+            plan(&crate::sandbox::local::test_template(), &[(language::DEFAULT, python)]).unwrap();
         let bound = bound(&spec);
         assert!(bound.contains(&"/usr"));
         for private in ["/", "/etc", "/home", "/root", "/var", "/run", "/opt", "/etc/shadow"] {
@@ -227,10 +243,10 @@ mod tests {
             fs::create_dir(root.path().join(name)).unwrap();
         }
         std::os::unix::fs::symlink("usr/bin", root.path().join("bin")).unwrap();
-        let python = Interpreter { path: "/usr/bin/python3".into(), directories: Vec::new() };
+        let python = python(Vec::new());
         let template =
             Template { root: Some(root.path().into()), ..crate::sandbox::local::test_template() };
-        let spec = plan(&template, &python).unwrap();
+        let spec = plan(&template, &[(language::DEFAULT, python)]).unwrap();
         let own = root.path().to_str().unwrap();
         for source in bound(&spec) {
             assert!(source.starts_with(own) || source.starts_with("/dev/"), "{source}");
@@ -241,11 +257,10 @@ mod tests {
 
     #[test]
     fn an_interpreters_prefix_comes_after_the_scratch_places() {
-        let python = Interpreter {
-            path: "/tmp/venv/bin/python".into(),
-            directories: vec!["/tmp/venv".into()],
-        };
-        let spec = plan(&crate::sandbox::local::test_template(), &python).unwrap();
+        let python =
+            Interpreter { path: "/tmp/venv/bin/python".into(), ..python(vec!["/tmp/venv".into()]) };
+        let spec =
+            plan(&crate::sandbox::local::test_template(), &[(language::DEFAULT, python)]).unwrap();
         let at = |wanted: fn(&Step) -> bool| spec.steps.iter().position(wanted).unwrap();
         let scratch = at(|step| matches!(step, Step::Scratch { .. }));
         let prefix = at(|step| matches!(step, Step::Bind { target, .. } if target == "tmp/venv"));

@@ -34,10 +34,14 @@ impl Actor {
                 let name = Arc::clone(&participant.name);
                 match message.and_then(|message| permitted(participant.rights, message)) {
                     Ok(mut message) => {
-                        if let ClientMessage::Execute(execute) = &mut message {
+                        let env = match &mut message {
+                            ClientMessage::Execute(execute) => Some(&mut execute.env),
+                            ClientMessage::Open(open) => Some(&mut open.env),
+                            _ => None,
+                        };
+                        if let Some(env) = env {
                             for (name, value) in &self.config.env {
-                                let own = execute.env.entry(name.clone());
-                                own.or_insert_with(|| value.clone());
+                                env.entry(name.clone()).or_insert_with(|| value.clone());
                             }
                         }
                         // A page's heartbeat is no activity, nor is a message that was refused.
@@ -124,7 +128,8 @@ impl Actor {
             rights: own.info.rights,
             template: self.about.template.name.clone(),
             language: self.about.language.clone(),
-            languages: vec![self.about.language.clone()],
+            languages: self.about.languages.clone(),
+            programs: self.state.programs(),
             state: self.state.phase(),
             seq: self.journal.log().newest(),
             limits: ReadyLimits {
@@ -155,9 +160,11 @@ fn permitted(rights: Rights, message: ClientMessage) -> Result<ClientMessage, Re
         ClientMessage::Query(_) => (Role::Editor, false),
         ClientMessage::Execute(_)
         | ClientMessage::Interrupt { .. }
-        | ClientMessage::Input { .. } => (Role::Editor, true),
+        | ClientMessage::Input { .. }
+        | ClientMessage::Open(_)
+        | ClientMessage::Program { .. } => (Role::Editor, true),
         // These take the variables of all participants.
-        ClientMessage::Restart | ClientMessage::End => (Role::Owner, true),
+        ClientMessage::Restart { .. } | ClientMessage::End => (Role::Owner, true),
     };
     let held = rights.role;
     let text = if !held.covers(least) {

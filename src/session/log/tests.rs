@@ -299,6 +299,7 @@ fn the_first_frame_of_a_cell_is_overwritten_like_any_other() {
         by: "x".into(),
         comm_id: None,
         cell: None,
+        interpreter: None,
     };
     let status = Event::Status { state: SessionState::Busy };
     let mut log = EventLog::new(64 << 10, 0);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use cellgate_driver::wire::{CellUsage, Done, ExitCause, Exited, Outcome};
 
 use super::running::{Running, Stop};
+use crate::protocol::client::signal_name;
 use crate::protocol::event::{CellStatus, DoneUsage};
 
 /// A cell ended and its interpreter lives.
@@ -68,6 +69,14 @@ pub(super) fn of_exit(running: Option<&Running>, exited: &Exited) -> (CellStatus
             (CellStatus::Interrupted, text)
         }
         (ExitCause::Own, ..) => (CellStatus::Exited, by_itself(exited)),
+    }
+}
+
+/// What there is to say of a process's end beside its exit code or signal.
+pub(super) fn of_process(exited: &Exited) -> Option<String> {
+    match exited.cause {
+        ExitCause::Memory => Some(out_of_memory(exited)),
+        _ => Some(exited.detail.clone()).filter(|detail| !detail.is_empty()),
     }
 }
 
@@ -135,27 +144,4 @@ fn by_itself(exited: &Exited) -> String {
 
 fn with_place(text: String, exited: &Exited) -> String {
     if exited.detail.is_empty() { text } else { format!("{text}; it hung at:\n{}", exited.detail) }
-}
-
-/// The names of the signals that end an interpreter; numbers as on Linux (signal(7)).
-fn signal_name(signal: i32) -> Option<&'static str> {
-    Some(match signal {
-        1 => "SIGHUP",
-        2 => "SIGINT",
-        3 => "SIGQUIT",
-        4 => "SIGILL",
-        5 => "SIGTRAP",
-        6 => "SIGABRT",
-        7 => "SIGBUS",
-        8 => "SIGFPE",
-        9 => "SIGKILL",
-        11 => "SIGSEGV",
-        13 => "SIGPIPE",
-        14 => "SIGALRM",
-        15 => "SIGTERM",
-        24 => "SIGXCPU",
-        25 => "SIGXFSZ",
-        31 => "SIGSYS",
-        _ => return None,
-    })
 }

@@ -53,6 +53,7 @@ impl Queries {
         &mut self,
         from: ParticipantId,
         query: Query,
+        program: u16,
         phase: SessionState,
         memory: &Account,
         effects: &mut Vec<Effect>,
@@ -78,7 +79,7 @@ impl Queries {
             return Ok(());
         }
         self.last = self.last.wrapping_add(1).max(1);
-        effects.extend(request(self.last, &query));
+        effects.extend(request(program, self.last, &query));
         self.open.insert(self.last, Open { from, query, charge });
         Ok(())
     }
@@ -108,7 +109,7 @@ impl Queries {
     }
 }
 
-fn request(number: u32, query: &Query) -> Option<Effect> {
+fn request(program: u16, number: u32, query: &Query) -> Option<Effect> {
     #[derive(Serialize)]
     struct AboutCode<'a> {
         op: &'static str,
@@ -132,7 +133,7 @@ fn request(number: u32, query: &Query) -> Option<Effect> {
         }
     };
     let json = json.ok()?;
-    Some(Effect::Send(DriverCommand::Request { number, json }))
+    Some(Effect::Send(DriverCommand::Request { number, json }.of(program)))
 }
 
 fn answer(query: Query, json: &[u8]) -> Result<Reply, (Query, String)> {

@@ -41,6 +41,9 @@ pub(super) struct Running {
     pub(super) detail: Option<String>,
     /// The document's cell that it is from.
     pub(super) cell: Option<Arc<str>>,
+    /// Files that it has made or changed, and whether there are more of them.
+    pub(super) files_changed: Vec<String>,
+    pub(super) more_files_changed: bool,
     /// Its place among the cells of a publishable key, given back when it has ended.
     pub(super) place: Option<QuotaShare>,
     decoders: [TextDecoder; 2],
@@ -69,6 +72,8 @@ impl Running {
             user_expressions: None,
             detail: None,
             cell: None,
+            files_changed: Vec::new(),
+            more_files_changed: false,
             place: None,
             decoders: Default::default(),
             budget: budget.map(Budget::new),

@@ -8,6 +8,9 @@ use super::*;
 use crate::keys::{KeyConfig, PublishableKey};
 use crate::protocol::client::{Query, QueryKind};
 use crate::protocol::comm::JsonObject;
+use crate::protocol::event::Stream;
+
+mod programs;
 
 fn rules() -> Rules {
     Rules {
@@ -16,6 +19,7 @@ fn rules() -> Rules {
         output_bytes: None,
         output_kept_bytes: 0,
         interrupt_grace: Duration::from_secs(2),
+        programs: 4,
         memory_bytes: 512 << 20,
         memory: crate::memory::Budget::new(64 << 20).account(),
         key_holder: None,
@@ -72,7 +76,7 @@ struct Story(State);
 
 impl Story {
     fn new(rules: Rules) -> Story {
-        Story(State::new(rules))
+        Story(State::new(rules, Arc::new(Startable::default())))
     }
 
     fn send(&mut self, message: ClientMessage) -> Vec<String> {
@@ -97,16 +101,13 @@ impl Story {
                 format!("complete {:?} busy={}", answer.status, answer.busy)
             }
             Effect::Reply(_, reply) => serde_json::to_string(reply).unwrap(),
-            Effect::Send(DriverCommand::Execute { cell, .. }) => format!("→execute {cell}"),
-            Effect::Send(DriverCommand::Interrupt { cell, .. }) => format!("→interrupt {cell}"),
-            Effect::Send(DriverCommand::Input { cell, json }) => {
-                format!("→input {cell} {}", String::from_utf8_lossy(json))
+            Effect::Send(command) => tell_command(command),
+            Effect::ArmTimer { program: 0, after } => format!("arm {}", after.as_millis()),
+            Effect::ArmTimer { program, after } => {
+                format!("arm {} of {program}", after.as_millis())
             }
-            Effect::Send(DriverCommand::Request { number, .. }) => format!("→request {number}"),
-            Effect::Send(DriverCommand::File { .. }) => "→file".to_owned(),
-            Effect::Send(DriverCommand::Restart) => "→restart".to_owned(),
-            Effect::ArmTimer(after) => format!("arm {}", after.as_millis()),
-            Effect::DisarmTimer => "disarm".to_owned(),
+            Effect::DisarmTimer { program: 0 } => "disarm".to_owned(),
+            Effect::DisarmTimer { program } => format!("disarm {program}"),
             Effect::Archive { id, bytes } => {
                 format!("keep {id} {:?}", String::from_utf8_lossy(bytes))
             }
@@ -119,6 +120,28 @@ impl Story {
     }
 }
 
+fn tell_command(command: &DriverCommand) -> String {
+    match command {
+        DriverCommand::Execute { cell, .. } => format!("→execute {cell}"),
+        DriverCommand::Interrupt { cell, .. } => format!("→interrupt {cell}"),
+        DriverCommand::Input { cell, json } => {
+            format!("→input {cell} {}", String::from_utf8_lossy(json))
+        }
+        DriverCommand::Request { number, .. } => format!("→request {number}"),
+        DriverCommand::File { .. } => "→file".to_owned(),
+        DriverCommand::Restart => "→restart".to_owned(),
+        DriverCommand::Open(_) => "→open".to_owned(),
+        DriverCommand::Close => "→close".to_owned(),
+        DriverCommand::Write(bytes) if bytes.is_empty() => "→end of input".to_owned(),
+        DriverCommand::Write(bytes) => format!("→write {}", bytes.len()),
+        DriverCommand::Signal(number) => format!("→signal {number}"),
+        DriverCommand::Resize(size) => format!("→resize {}x{}", size.columns, size.rows),
+        DriverCommand::OfProgram { program, command } => {
+            format!("{} of {program}", tell_command(command))
+        }
+    }
+}
+
 fn tell_event(event: &Event) -> String {
     match event {
         Event::Queued { id, position, .. } => format!("queued {id} {position}"),
@@ -127,6 +150,13 @@ fn tell_event(event: &Event) -> String {
             Some(count) => format!("started {id} [{count}]"),
             None => format!("started {id}"),
         },
+        Event::Opened(program) => {
+            format!("opened {} {}", program.id, program.language.as_deref().unwrap_or("process"))
+        }
+        Event::Exited { id, code: Some(code), .. } => format!("exited {id} with {code}"),
+        Event::Exited { id, signal, .. } => format!("exited {id} by {signal:?}"),
+        Event::ProcessStdout(out) => format!("{} said {:?}", out.program, &*out.text),
+        Event::ProcessTerminal(out) => format!("{} shows {:?}", out.program, &*out.text),
         Event::Stdout(out) if out.late => format!("late {} {:?}", out.id, &*out.text),
         Event::Stdout(out) => format!("stdout {} {:?}", out.id, &*out.text),
         Event::Done { id, status, state_kept, .. } => {
@@ -162,7 +192,7 @@ fn a_message_on_a_comm_runs_like_a_silent_cell() {
     const SAID: &str = r#"{"type": "comm_msg", "comm_id": "w", "data": {"a": 1}}"#;
     let mut story = Story::new(rules());
     story.0.on_message(1, &by(), comm("m"));
-    let order = story.0.effects.iter().find_map(|effect| match effect {
+    let order = story.0.common.effects.iter().find_map(|effect| match effect {
         Effect::Send(DriverCommand::Execute { json, .. }) => Some(String::from_utf8_lossy(json)),
         _ => None,
     });
@@ -186,7 +216,7 @@ fn messages_on_comms_wait_with_the_cells() {
     }
     assert_eq!(story.send(comm("p")), ["refused QueueFull"]);
     assert_eq!(story.send(execute("b")), ["refused QueueFull"]);
-    let interrupt = |id: &str| ClientMessage::Interrupt { id: Some(id.into()) };
+    let interrupt = |id: &str| ClientMessage::Interrupt { id: Some(id.into()), interpreter: None };
     assert_eq!(story.send(interrupt("n")), ["done n Cancelled"]);
     assert_eq!(story.hear(done(1, Outcome::Ok, 5)), ["done a Ok", "→execute 2", "started m on w"]);
     assert_eq!(story.send(interrupt("m")), ["→interrupt 2", "arm 32000"]);
@@ -195,7 +225,7 @@ fn messages_on_comms_wait_with_the_cells() {
         ["disarm", "done m Interrupted", "→execute 4", "started o on w"]
     );
     story.send(comm("q"));
-    let restarted = story.send(ClientMessage::Restart);
+    let restarted = story.send(ClientMessage::Restart { interpreter: None });
     assert_eq!(restarted, ["done q Cancelled", "→restart", "arm 60000", "restarting"]);
     let ended = story.hear(exited(4, ExitCause::Restart, true, 9));
     assert_eq!(ended[0], "done o Interrupted state lost");
@@ -229,7 +259,11 @@ fn the_documents_cell_is_told_with_all_that_becomes_of_a_run() {
     let begun = [("queued", first), ("started", first), ("queued", first), ("queued", None)];
     assert_eq!(cells_of_document(&mut story), told(&begun));
     // One that is cancelled and one that runs, and one that is of no cell.
-    story.0.on_message(1, &by(), ClientMessage::Interrupt { id: Some("b".into()) });
+    story.0.on_message(
+        1,
+        &by(),
+        ClientMessage::Interrupt { id: Some("b".into()), interpreter: None },
+    );
     story.0.on_driver(done(1, Outcome::Ok, 5));
     let ended = [("done", first), ("done", first), ("started", None)];
     assert_eq!(cells_of_document(&mut story), told(&ended));
@@ -243,11 +277,11 @@ fn values_of_expressions_are_told_with_the_end_of_a_cell_that_is_ok() {
         json: format!(r#"{{"type": "user_expressions", "values": {values}}}"#).into(),
     };
     let mut story = Story::new(rules());
-    let used = story.0.rules.memory.clone();
+    let used = story.0.common.rules.memory.clone();
     for (cell, outcome) in [(1, Outcome::Ok), (2, Outcome::Error)] {
         let message = r#"{"code": "1", "user_expressions": {"a": "1.50"}}"#;
         story.0.on_message(1, &by(), ClientMessage::parse(message).unwrap());
-        let order = story.0.effects.iter().find_map(|effect| match effect {
+        let order = story.0.common.effects.iter().find_map(|effect| match effect {
             Effect::Send(DriverCommand::Execute { json, .. }) => {
                 Some(String::from_utf8_lossy(json))
             }
@@ -258,7 +292,7 @@ fn values_of_expressions_are_told_with_the_end_of_a_cell_that_is_ok() {
         assert_eq!(story.hear(evaluated(cell)), [""; 0]);
         assert!(used.used() >= values.len());
         story.0.on_driver(done(cell, outcome, 5));
-        let told = story.0.effects.iter().find_map(|effect| match effect {
+        let told = story.0.common.effects.iter().find_map(|effect| match effect {
             Effect::Emit(Event::Done { user_expressions, .. }) => Some(user_expressions.clone()),
             _ => None,
         });
@@ -334,7 +368,10 @@ fn a_silent_cell_counts_nothing() {
 #[test]
 fn interrupting_is_idempotent_and_cancels_what_waits() {
     let mut story = Story::new(rules());
-    let interrupt = |id: Option<&str>| ClientMessage::Interrupt { id: id.map(str::to_owned) };
+    let interrupt = |id: Option<&str>| ClientMessage::Interrupt {
+        id: id.map(str::to_owned),
+        interpreter: None,
+    };
     assert_eq!(story.send(interrupt(None)), Vec::<String>::new(), "nothing runs");
     assert_eq!(story.send(interrupt(Some("a"))), ["refused NotRunning"]);
     story.send(execute("a"));
@@ -354,12 +391,12 @@ fn every_end_of_a_cell_has_its_status() {
     let timeout = Some(Duration::from_millis(100));
     type Stop = fn(&mut Story);
     let none: Stop = |_| {};
-    let time_out: Stop = |story| story.0.on_timer();
+    let time_out: Stop = |story| story.0.on_timer(0);
     let interrupt: Stop = |story| {
-        story.send(ClientMessage::Interrupt { id: None });
+        story.send(ClientMessage::Interrupt { id: None, interpreter: None });
     };
     let restart: Stop = |story| {
-        story.send(ClientMessage::Restart);
+        story.send(ClientMessage::Restart { interpreter: None });
     };
     for (stop, end, expected) in [
         (none, done(1, Outcome::Ok, 1), "done a Ok"),
@@ -453,7 +490,7 @@ fn an_interpreter_that_cannot_start_for_lack_of_memory_ends_the_session_too() {
 #[test]
 fn an_interpreter_that_ends_while_a_restart_is_on_its_way_ends_nothing_else() {
     let mut story = Story::new(rules());
-    story.send(ClientMessage::Restart);
+    story.send(ClientMessage::Restart { interpreter: None });
     // It ended by itself before the RESTART came, and had been ready: another follows.
     assert!(!story.hear(exited(0, ExitCause::Own, false, 1)).contains(&"ended".to_owned()));
     assert!(!story.hear(exited(0, ExitCause::Restart, true, 9)).contains(&"ended".to_owned()));
@@ -466,10 +503,10 @@ fn a_restart_cancels_the_queue_and_says_who_asked() {
     story.send(execute("a"));
     story.send(execute("b"));
     assert_eq!(
-        story.send(ClientMessage::Restart),
+        story.send(ClientMessage::Restart { interpreter: None }),
         ["done b Cancelled", "→restart", "arm 60000", "restarting"]
     );
-    assert_eq!(story.send(ClientMessage::Restart), Vec::<String>::new());
+    assert_eq!(story.send(ClientMessage::Restart { interpreter: None }), Vec::<String>::new());
     assert_eq!(
         story.hear(exited(1, ExitCause::Restart, true, 9)),
         ["done a Interrupted state lost", "arm 60000"]
@@ -482,17 +519,23 @@ fn a_restart_cancels_the_queue_and_says_who_asked() {
 fn an_end_that_crosses_a_restart_or_an_interrupt_in_it_leaves_the_restart_its_deadline() {
     let mut story = Story::new(rules());
     story.send(execute("a"));
-    story.send(ClientMessage::Restart);
+    story.send(ClientMessage::Restart { interpreter: None });
     // The driver said so before it heard of the restart. Nothing but EXITED takes the deadline
     // away.
     assert_eq!(story.hear(done(1, Outcome::Ok, 5)), ["done a Ok"]);
-    assert_eq!(story.send(ClientMessage::Interrupt { id: None }), Vec::<String>::new());
+    assert_eq!(
+        story.send(ClientMessage::Interrupt { id: None, interpreter: None }),
+        Vec::<String>::new()
+    );
     story.hear(exited(0, ExitCause::Restart, true, 9));
     story.hear(DriverEvent::Ready(Bytes::new()));
     // A cell on its way to an interpreter that ends, and its interrupt: its own time begins later.
     story.send(execute("b"));
     story.hear(exited(0, ExitCause::Own, false, 1));
-    assert_eq!(story.send(ClientMessage::Interrupt { id: None }), ["→interrupt 2"]);
+    assert_eq!(
+        story.send(ClientMessage::Interrupt { id: None, interpreter: None }),
+        ["→interrupt 2"]
+    );
     let told = story.hear(DriverEvent::Ready(Bytes::new()));
     assert_eq!(told, ["arm 32000", "restarted by None", "busy"]);
 }
@@ -590,7 +633,8 @@ fn input_goes_to_the_cell_that_asked_and_to_no_other() {
 fn questions_are_passed_on_or_answered_busy() {
     let mut story = Story::new(rules());
     let ask = |kind| {
-        let query = Query { id: "q".into(), kind, code: "pri".into(), cursor: 3 };
+        let query =
+            Query { id: "q".into(), kind, code: "pri".into(), cursor: 3, interpreter: None };
         ClientMessage::Query(query)
     };
     assert_eq!(story.send(ask(QueryKind::Complete)), ["→request 1"]);
@@ -730,15 +774,15 @@ fn a_driver_that_owes_an_answer_is_given_up() {
     let mut story = Story::new(rules());
     story.send(execute("a"));
     assert!(!story.0.awaits_answer());
-    story.send(ClientMessage::Interrupt { id: None });
+    story.send(ClientMessage::Interrupt { id: None, interpreter: None });
     assert!(story.0.awaits_answer());
-    story.0.on_timer();
+    story.0.on_timer(0);
     assert_eq!(story.read(), ["disarm", "done a Lost state lost", "ended", gone]);
 
     let mut story = Story::new(rules());
-    story.send(ClientMessage::Restart);
+    story.send(ClientMessage::Restart { interpreter: None });
     assert!(story.0.awaits_answer());
-    story.0.on_timer();
+    story.0.on_timer(0);
     assert_eq!(story.read(), ["ended", gone]);
 }
 
@@ -813,7 +857,7 @@ fn a_cell_of_a_key_has_its_place_from_its_acceptance_to_its_end() {
     assert_eq!(story.send(execute("c")), refused);
     assert_eq!(other.send(execute("d")), refused, "sessions of one key share its cells");
     // The id of a cell that was refused is not used up.
-    story.send(ClientMessage::Interrupt { id: Some("b".into()) });
+    story.send(ClientMessage::Interrupt { id: Some("b".into()), interpreter: None });
     assert_eq!(other.send(execute("d"))[0], "queued d 0");
     assert_eq!(story.send(execute("b2")), refused);
     // A session that ends gives the places of all its cells back.
@@ -830,7 +874,7 @@ fn a_restart_gives_the_places_of_cells_back() {
     let mut story = Story::new(bounded(&holder));
     story.send(execute("a"));
     story.send(execute("b"));
-    story.send(ClientMessage::Restart);
+    story.send(ClientMessage::Restart { interpreter: None });
     let _of_the_one_that_waited = holder.take_cell().unwrap();
     assert!(
         holder.take_cell().is_err(),

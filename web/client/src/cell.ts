@@ -132,6 +132,8 @@ export class PendingCell {
 
   /** Takes one event of this cell in; says whether it was the last. */
   take(event: SessionEvent): boolean {
+    // A program may have the id of a cell.
+    if ("program" in event || event.type === "opened" || event.type === "exited") return false;
     const options = this.options;
     this.accepted = true;
     switch (event.type) {

@@ -63,7 +63,13 @@ export type Queued = Heard<"queued">;
 /** A cell began to run. */
 export type Started = Heard<"started">;
 /** Text of a stream. */
-export type Output = Heard<"stdout" | "stderr">;
+export type Output = Exclude<Heard<"stdout" | "stderr">, { program: string }>;
+/** Text that a process wrote, to a stream or its terminal. */
+export type ProcessOutput = Extract<Heard<"stdout" | "stderr" | "terminal">, { program: string }>;
+/** A program was started. */
+export type Opened = Heard<"opened">;
+/** A program is no more. */
+export type Exited = Heard<"exited">;
 /** The value of the last expression. */
 export type Result = Heard<"result">;
 /** Something was shown. */

@@ -25,6 +25,8 @@ export type ClientMessage = { type: "execute",
   id?: string,
   /** The id of the document's cell that the code is from, at most 128 bytes; it is repeated in `queued`, `started` and `done`. */
   cell?: string,
+  /** The interpreter that executes it: the id of one that was opened, or one of `ready.languages`, which is opened under that id if it is not; the session's first if it is absent. */
+  interpreter?: string,
   /** Wall clock for the cell, in milliseconds. */
   timeout_ms?: number,
   /** Whether cells queued behind this one are cancelled if it fails; they are not unless told. */
@@ -77,6 +79,8 @@ export type ClientMessage = { type: "execute",
 } | { type: "interrupt",
   /** The cell; the one that runs if it is absent. */
   id?: string,
+  /** Of which interpreter the one that runs; of the session's first if it is absent. */
+  interpreter?: string,
 } | { type: "input",
   /** The cell that asked. */
   id: string,
@@ -84,13 +88,61 @@ export type ClientMessage = { type: "execute",
   text?: string,
   /** In the place of a line: the end of the input. */
   eof?: boolean,
-} | { type: "restart" } | { type: "complete",
+} | { type: "restart",
+  /** Which interpreter; the session's first if it is absent. */
+  interpreter?: string,
+} | { type: "open",
+  /** The client's name for the program, which no other that is open has. */
+  id: string,
+  /** An interpreter executes cells, a process is a command. */
+  kind: ProgramKind,
+  /** Of an interpreter: what its cells are written in, one of `ready.languages`. */
+  language?: string,
+  /** Of a process: its file, looked up in PATH unless it is a path, and its arguments. */
+  argv?: Array<string>,
+  /** Of a process, in the place of `argv`: a command for `/bin/sh`. With a terminal both may be absent: a shell. */
+  command?: string,
+  /** Variables added to its environment. */
+  env?: { [key in string]: string },
+  /** Where it starts; the working directory if it is absent. */
+  cwd?: string,
+  /** Of a process: it gets a terminal of this size, and pipes if this is absent. */
+  terminal?: TerminalSize,
+  /** Of a process with pipes: whether `write` reaches its input, which is empty unless told. */
+  stdin?: boolean,
+} | { type: "close",
+  /** The program. */
+  id: string,
+} | { type: "signal",
+  /** The process. */
+  id: string,
+  /** Such as `SIGINT`. */
+  signal: string,
+} | { type: "resize",
+  /** The process. */
+  id: string,
+  /** Characters in a line, 1 to 1000. */
+  cols: number,
+  /** Lines, 1 to 1000. */
+  rows: number,
+} | { type: "write",
+  /** The process. */
+  id: string,
+  /** What to write: text, */
+  text?: string,
+  /** or bytes, in base64. */
+  data?: string,
+  /** Whether its input ends after that. */
+  eof?: boolean,
+} | { type: "complete",
   /** Repeated in the reply. */
   id: string,
   /** What it is about. */
   code: string,
   /** Position in the code, in Unicode characters. */
   cursor: number,
+  /** The interpreter that is asked; the session's first if it is absent. */
+  interpreter?: string,
 } | { type: "inspect",
   /** Repeated in the reply. */
   id: string,
@@ -98,11 +150,15 @@ export type ClientMessage = { type: "execute",
   code: string,
   /** Position in the code, in Unicode characters. */
   cursor: number,
+  /** The interpreter that is asked; the session's first if it is absent. */
+  interpreter?: string,
 } | { type: "is_complete",
   /** Repeated in the reply. */
   id: string,
   /** What it is about. */
   code: string,
+  /** The interpreter that is asked; the session's first if it is absent. */
+  interpreter?: string,
 } | { type: "table",
   /** Repeated in the reply. */
   id: string,
@@ -120,9 +176,13 @@ export type ClientMessage = { type: "execute",
   filter?: string,
   /** Whether rows or CSV are answered; rows if it is absent. */
   format?: TableFormat,
+  /** The interpreter that is asked; the session's first if it is absent. */
+  interpreter?: string,
 } | { type: "variables",
   /** Repeated in the reply. */
   id: string,
+  /** The interpreter that is asked; the session's first if it is absent. */
+  interpreter?: string,
 } | { type: "ack",
   /** Everything up to it was taken in. */
   seq: number,
@@ -143,6 +203,8 @@ export type SessionEvent = {
     by: string,
     /** The document's cell that the code is from, if `execute` named one. */
     cell?: string,
+    /** The interpreter that executes it, if it is not the session's first. */
+    interpreter?: string,
   } | { type: "started",
     /** The cell. */
     id: string,
@@ -156,6 +218,8 @@ export type SessionEvent = {
     comm_id?: string,
     /** The document's cell that the code is from, if `execute` named one. */
     cell?: string,
+    /** The interpreter that executes it, if it is not the session's first. */
+    interpreter?: string,
   } | { type: "stdout" } & OutputFields | { type: "stderr" } & OutputFields | { type: "result",
     /** The cell. */
     id: string,
@@ -227,6 +291,10 @@ export type SessionEvent = {
     user_expressions?: Record<string, ExpressionValue>,
     /** The document's cell that the code is from, if `execute` named one. */
     cell?: string,
+    /** Files below the working directory that were made or changed while it ran, at most 100. */
+    files_changed?: Array<string>,
+    /** There are more of them. */
+    more?: boolean,
   } | { type: "usage",
     /** Memory charged to it, in bytes. */
     memory_bytes: number,
@@ -244,7 +312,18 @@ export type SessionEvent = {
     reason: string,
     /** Name of the participant who asked. */
     requested_by?: string,
-  } | { type: "notice",
+    /** Which interpreter, if it is not the session's first. */
+    interpreter?: string,
+  } | { type: "opened" } & ProgramInfo | { type: "exited",
+    /** The program. */
+    id: string,
+    /** Its exit code, if it was a process that ended by itself. */
+    code?: number,
+    /** The signal that ended it, such as `SIGKILL`. */
+    signal?: string,
+    /** One sentence for people. */
+    detail?: string,
+  } | { type: "stdout" } & ProcessOutputFields | { type: "stderr" } & ProcessOutputFields | { type: "terminal" } & ProcessOutputFields | { type: "notice",
     /** How bad it is. */
     level: NoticeLevel,
     /** For programs. */
@@ -266,6 +345,45 @@ export type OutputFields = {
   text: string,
   /** The cell had already ended. */
   late?: boolean,
+};
+
+/** Fields of `stdout` and `stderr` that a process wrote, and of `terminal`. */
+export type ProcessOutputFields = {
+  /** The process. */
+  program: string,
+  /** The text. */
+  text: string,
+};
+
+/** A program that is open: the fields of `opened`, and an entry of `ready.programs`. */
+export type ProgramInfo = {
+  /** Its id, by which clients name it. */
+  id: string,
+  /** What it is. */
+  kind: ProgramKind,
+  /** Of an interpreter: what its cells are written in. */
+  language?: string,
+  /** Of an interpreter: its version, such as `20.11.1`. */
+  version?: string,
+  /** Of a process: its number in the sandbox. */
+  pid?: number,
+  /** Of a process: its file and its arguments, cut after 1 KiB. */
+  argv?: Array<string>,
+  /** Of a process: it has a terminal. */
+  terminal?: boolean,
+  /** Name of the participant who opened it; absent if the session has it from its beginning. */
+  by?: string,
+};
+
+/** What a program is. */
+export type ProgramKind = "interpreter" | "process";
+
+
+export type TerminalSize = {
+  /** Characters in a line, 1 to 1000. */
+  cols: number,
+  /** Lines, 1 to 1000. */
+  rows: number,
 };
 
 /** Fields of `comm_open`, `comm_msg` and `comm_close`. */
@@ -453,6 +571,8 @@ export type ReadyFields = {
   language: LanguageInfo,
   /** What cells may be written in, the default first. */
   languages: Array<LanguageInfo>,
+  /** The programs that are open, the session's first interpreter before all others. */
+  programs: Array<ProgramInfo>,
   /** What the session does now. */
   state: SessionState,
   /** Newest seq in the log; 0 if there is none yet. */
@@ -475,7 +595,7 @@ export type ReadyFields = {
 export type LanguageInfo = {
   /** `python`. */
   name: string,
-  /** Such as `3.11.2`. */
+  /** Such as `3.11.2`; of a language that is not the session's first what is known before an interpreter of it was started, which may be nothing. */
   version: string,
   /** What executes cells, where a language has several: `ipython` or `plain`. */
   shell?: string,

@@ -37,6 +37,7 @@ class Queued(CellEvent):
     position: int = 0
     by: str = ""
     cell: Optional[str] = None
+    interpreter: Optional[str] = None
 
 
 @dataclass
@@ -48,6 +49,7 @@ class Started(CellEvent):
     by: str = ""
     comm_id: Optional[str] = None
     cell: Optional[str] = None
+    interpreter: Optional[str] = None
 
 
 @dataclass
@@ -124,7 +126,10 @@ class Truncated(CellEvent):
 
 @dataclass
 class Done(CellEvent):
-    """A cell ended. The last event of a cell but output marked `late`."""
+    """A cell ended. The last event of a cell but output marked `late`.
+
+    `files_changed` are paths that it made or changed, at most 100; `more` if there are more.
+    """
 
     status: str = ""
     execution_count: Optional[int] = None
@@ -134,6 +139,8 @@ class Done(CellEvent):
     detail: Optional[str] = None
     user_expressions: Optional[Json] = None
     cell: Optional[str] = None
+    files_changed: List[str] = field(default_factory=list)
+    more: bool = False
 
 
 @dataclass
@@ -171,6 +178,39 @@ class Restarted(Event):
 
     reason: str = ""
     requested_by: Optional[str] = None
+    interpreter: Optional[str] = None
+
+
+@dataclass
+class Opened(Event):
+    """The program `id` was started: `kind` is `interpreter` or `process`."""
+
+    id: str = ""
+    kind: str = ""
+    language: Optional[str] = None
+    version: Optional[str] = None
+    pid: Optional[int] = None
+    argv: List[str] = field(default_factory=list)
+    terminal: bool = False
+    by: Optional[str] = None
+
+
+@dataclass
+class Exited(Event):
+    """The program `id` is no more: by its exit `code`, or a `signal` such as `SIGKILL`."""
+
+    id: str = ""
+    code: Optional[int] = None
+    signal: Optional[str] = None
+    detail: Optional[str] = None
+
+
+@dataclass
+class ProcessOutput(Event):
+    """Text that the process `program` wrote; `type` is `stdout`, `stderr` or `terminal`."""
+
+    program: str = ""
+    text: str = ""
 
 
 @dataclass
@@ -227,6 +267,9 @@ _TYPES: Dict[str, Type[Event]] = {
     "usage": Usage,
     "status": Status,
     "restarted": Restarted,
+    "opened": Opened,
+    "exited": Exited,
+    "terminal": ProcessOutput,
     "notice": Notice,
     "ended": Ended,
 }
@@ -234,13 +277,13 @@ _TYPES: Dict[str, Type[Event]] = {
 # Names of each type's fields, looked up once.
 _FIELDS: Dict[Type[Any], Tuple[str, ...]] = {
     kind: tuple(one.name for one in fields(kind) if one.name != "raw")
-    for kind in {*_TYPES.values(), Event, Participant}
+    for kind in {*_TYPES.values(), Event, ProcessOutput, Participant}
 }
 
 
 def event_of(message: Json) -> Event:
     """Makes an event from a message that has a `seq`."""
-    kind = _TYPES.get(message["type"], Event)
+    kind = ProcessOutput if "program" in message else _TYPES.get(message["type"], Event)
     return kind(raw=message, **known(kind, message))
 
 
