@@ -214,7 +214,8 @@ print(json.dumps({{
     assert_eq!(
         found["dev"],
         serde_json::json!([
-            "fd", "full", "null", "random", "shm", "stderr", "stdin", "stdout", "urandom", "zero"
+            "fd", "full", "null", "ptmx", "pts", "random", "shm", "stderr", "stdin", "stdout",
+            "tty", "urandom", "zero"
         ])
     );
     // What the interpreter holds is its own: no directory, no file of the host.

@@ -17,6 +17,9 @@
 //! Between two fragments of a message may stand what the supervisor says by itself in one frame (OUTPUT, USAGE,
 //! PONG, LOG, FILE_ANSWER, a busy REPLY), and frames of other programs. Two messages of one program in fragments
 //! never interleave.
+//! A process may end while a WRITE, SIGNAL, RESIZE or CLOSE for it is under way. These frames are ignored for a number
+//! that a process had, until it is opened again. Other frames of a number that no program has, and frames of processes
+//! to an interpreter or the other way round, break the rules.
 //! EXITED voids the message it cuts off. A frame that breaks a rule of this file ends the link:
 //! its sender is either broken or hostile.
 //!
@@ -80,12 +83,14 @@ pub mod kind {
     /// interpreter, `language` and `interpreter` count, for a process `process`. READY, STARTED or EXITED says what
     /// came of it.
     pub const OPEN: u8 = 0x09;
-    /// Kill the program's processes and forget it; not program 0. EXITED says when that is done.
+    /// Kill the program's processes and forget it; not program 0. EXITED says when that is done. Of a process these
+    /// are it, its descendants, and what is in its session.
     pub const CLOSE: u8 = 0x0A;
     /// Bytes for the standard input of a process, or for its terminal; none: its end. WROTE says when they were
-    /// taken, and no more than [`super::MOST_UNWRITTEN`] may be under way to one process.
+    /// taken, and no more than [`super::MOST_UNWRITTEN`] may be under way to one process: those that no WROTE told of.
+    /// On a terminal the end is the character that its process has set for it, mostly Ctrl-D, and more may follow.
     pub const WRITE: u8 = 0x0B;
-    /// Send the signal of this number, a u8, to a process and all of its process group; with a terminal, to the
+    /// Send the signal of this number, a u8 from 1 to 64, to a process and all of its process group; with a terminal, to the
     /// group in its foreground.
     pub const SIGNAL: u8 = 0x0C;
     /// The size of a process's terminal: u16 of columns, u16 of rows.
@@ -118,8 +123,9 @@ pub mod kind {
     /// if nothing is left that could write to the cell's pipes, so that they may serve the next.
     pub const DONE: u8 = 0x85;
     /// The runner ended: [`super::Exited`]. Stands for DONE if `cell` is not 0. A fresh READY
-    /// follows, unless this runner never was ready. Or a process ended, or could not be started, and all of its
-    /// output is told: its number is free.
+    /// follows, unless this runner never was ready. Or a process ended and what it had written is told, or it could
+    /// not be started (exit code 127: its file was not found, 126: anything else): its number is free, and WRITEs
+    /// that no WROTE told of are lost.
     pub const EXITED: u8 = 0x86;
     /// About once a second while a cell runs: [`super::Usage`].
     pub const USAGE: u8 = 0x87;
@@ -131,13 +137,13 @@ pub mod kind {
     pub const LOG: u8 = 0x8A;
     /// Answer to FILE, with the transfer's number in `cell`: [`super::files::FileAnswer`].
     pub const FILE_ANSWER: u8 = 0x8B;
-    /// A process was started: u32, its number in the sandbox.
+    /// A process was started: u32, its number in the sandbox. Its first frame.
     pub const STARTED: u8 = 0x8C;
     /// A process, or its terminal, took this many bytes of WRITE since the last WROTE, a u32. What can never be
     /// taken, as the process has closed its input, counts as taken.
     pub const WROTE: u8 = 0x8D;
-    /// Before a cell's DONE: files below the working directory that were made or changed while it ran. u8, 1 if
-    /// there are more, then the paths, each ended by a zero.
+    /// Before a cell's DONE: files below the working directory of SETUP that were made or changed while it ran. u8, 1
+    /// if there may be more, then the paths, each ended by a zero: 1 to 100 of them, in one frame.
     pub const FILES_CHANGED: u8 = 0x8E;
     /// Runner to supervisor: no payload, always with [`super::flag::SYNC`]: "acknowledge when
     /// all output written before this is on the link".

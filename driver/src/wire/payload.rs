@@ -100,7 +100,7 @@ pub enum ExitCause {
     Own = 0,
     /// It did not yield to an interrupt in time and was killed.
     Stubborn = 1,
-    /// RESTART asked for it.
+    /// RESTART or CLOSE asked for it.
     Restart = 2,
     /// The kernel, or the supervisor's own watch, ended it at the memory limit.
     Memory = 3,
@@ -120,7 +120,7 @@ pub struct Exited {
     pub status: i32,
     /// The memory limit in force, 0 if none is known.
     pub memory_limit_bytes: u64,
-    /// What the running cell used; zeros if none ran.
+    /// What the running cell used; zeros if none ran. Of a process what it used from its start on, without memory.
     pub usage: CellUsage,
     /// What else is known, for people: where a stubborn cell hung, what the interpreter said.
     pub detail: String,
