@@ -21,6 +21,7 @@
 //! A pipe that was read rests for [`REST`] unless it was at least half full, so a loop of small
 //! prints costs one wake-up for many. Its first byte after a silence is read at once.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -148,12 +149,14 @@ pub(crate) struct Pipes {
     program: u16,
     /// Oldest first.
     pairs: Vec<Pair>,
+    /// Once the runner is dead: what of which pipe is still to be carried.
+    last_output: Option<VecDeque<(u32, Stream, Due)>>,
 }
 
 impl Pipes {
     /// Those of a runner that has none yet.
     pub(crate) fn of(program: u16) -> Pipes {
-        Pipes { program, pairs: Vec::new() }
+        Pipes { program, pairs: Vec::new(), last_output: None }
     }
 
     /// Ended cells whose pipes are kept open for children that outlive them.
@@ -351,21 +354,25 @@ impl Pipes {
         }
     }
 
-    /// Carries everything to the link. Meant for when all writers are dead. Answers the bytes
-    /// of `cell`, and whether the link took all there was.
+    /// Carries to the link what is in the pipes when it is first called: everything, if all writers are dead. One that
+    /// has left its program may write on and holds nothing back. Answers the bytes of `cell`, and whether the link took
+    /// all there was; else this is called again.
     pub(crate) fn drain_all(&mut self, cell: u32, link: &mut Link) -> io::Result<(usize, bool)> {
         let mut total = 0;
-        let open: Vec<u32> = self.pairs.iter().map(|pair| pair.cell).collect();
-        for (of, stream) in open.iter().flat_map(|&of| Stream::ALL.map(|stream| (of, stream))) {
-            loop {
-                match self.pull(of, stream, MAX_PAYLOAD, link)? {
-                    Pull::Took { bytes, .. } if of == cell => total += bytes,
-                    Pull::Took { .. } => {}
-                    Pull::Empty | Pull::Closed => break,
-                    Pull::Blocked => return Ok((total, false)),
-                }
+        let mut left = self.last_output.take().unwrap_or_else(|| {
+            let each = |pair: &Pair| Stream::ALL.map(|stream| (pair.cell, stream, Due::All));
+            self.pairs.iter().flat_map(each).collect()
+        });
+        while let Some((of, stream, due)) = left.front_mut() {
+            let bytes = self.drain(*of, *stream, due, link)?;
+            total += if *of == cell { bytes } else { 0 };
+            if *due != Due::Nothing {
+                self.last_output = Some(left);
+                return Ok((total, false));
             }
+            left.pop_front();
         }
+        self.last_output = Some(left);
         Ok((total, true))
     }
 

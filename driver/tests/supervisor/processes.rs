@@ -456,6 +456,19 @@ fn restarts_and_ends_of_others_leave_a_process_alone() {
 }
 
 #[test]
+fn what_has_left_its_program_and_writes_on_does_not_hold_back_a_restart() {
+    let mut session = Session::start();
+    session.open(5, &STDIN, &["cat"]);
+    let code = "if os.fork() == 0:\n os.setsid()\n if os.fork() == 0:\n  while True: os.write(1, b'z' * 65536)\n os._exit(0)\n\
+                os.wait()";
+    session.cell(1, code);
+    session.gateway.send(kind::RESTART, 0, b"");
+    while session.take().kind != kind::EXITED {}
+    while session.take().kind != kind::READY {}
+    session.gateway.run(2, "pass");
+}
+
+#[test]
 fn commands_that_cross_the_end_of_a_process_are_ignored() {
     let mut session = Session::start();
     session.open(5, &STDIN, &["true"]);
