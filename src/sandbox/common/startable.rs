@@ -64,8 +64,7 @@ impl Startable {
         let Some((_, first)) = self.languages.first() else { return Setup::default() };
         let unfit = |variable: &[u8]| {
             let named = |name: &&str| variable.starts_with(name.as_bytes());
-            COLOURS.iter().any(|name| named(&name))
-                || (terminal && PAGERS.iter().any(|name| named(&name)))
+            COLOURS.iter().any(named) || (terminal && PAGERS.iter().any(named))
         };
         let env = first.env.iter().filter(|variable| !unfit(variable)).cloned().collect();
         Setup { env, workdir: first.workdir.clone(), ..Setup::default() }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::common::Common;
-use super::interpreter::{Interpreter, cancel};
+use super::interpreter::{CellEnd, Interpreter, cancel};
 use super::running::Stop;
 use super::{ParticipantId, RESTART_TIME, Waiting};
 use crate::keys::KeyHolder;
@@ -161,8 +161,10 @@ impl Interpreter {
     /// The session is over: each of its cells gets its `done`.
     pub(super) fn end(&mut self, common: &mut Common, status: CellStatus, detail: &str) {
         if let Some(running) = self.running.take() {
+            let detail = Some(detail.to_owned());
             let usage = DoneUsage::default();
-            self.finish(common, running, status, usage, 0, false, Some(detail.to_owned()));
+            let end = CellEnd { status, usage, duration_us: 0, state_kept: false, detail };
+            self.finish(common, running, end);
         }
         self.cancel_waiting(common, "the session ended before the cell's turn came");
         self.queries.give_up(&mut common.effects);

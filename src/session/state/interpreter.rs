@@ -17,6 +17,15 @@ use crate::protocol::comm::Comm;
 use crate::protocol::event::{CellStatus, DoneUsage, Event, SessionState, Stream};
 use crate::session::text::TextDecoder;
 
+/// How a cell ended.
+pub(super) struct CellEnd {
+    pub(super) status: CellStatus,
+    pub(super) usage: DoneUsage,
+    pub(super) duration_us: u64,
+    pub(super) state_kept: bool,
+    pub(super) detail: Option<String>,
+}
+
 /// An interpreter of a session.
 #[derive(Debug)]
 pub(super) struct Interpreter {
@@ -197,16 +206,9 @@ impl Interpreter {
         }
     }
 
-    pub(super) fn finish(
-        &mut self,
-        common: &mut Common,
-        mut running: Running,
-        status: CellStatus,
-        usage: DoneUsage,
-        duration_us: u64,
-        state_kept: bool,
-        detail: Option<String>,
-    ) {
+    /// Tells that a cell has ended.
+    pub(super) fn finish(&mut self, common: &mut Common, mut running: Running, end: CellEnd) {
+        let CellEnd { status, usage, duration_us, state_kept, detail } = end;
         // A fresh interpreter that is on its way has the timer.
         let has_timer = running.timeout.is_some() || running.stop.is_some();
         if has_timer && self.phase != SessionState::Restarting {

@@ -6,7 +6,7 @@ use bytestring::ByteString;
 use cellgate_driver::wire::{Done, ExitCause, Exited};
 
 use super::common::Common;
-use super::interpreter::Interpreter;
+use super::interpreter::{CellEnd, Interpreter};
 use super::message::Message;
 use super::running::Stop;
 use super::{ANSWER_TIME, Effect, RESTART_TIME, ending, message};
@@ -179,7 +179,9 @@ impl Interpreter {
         }
         let failed = status != CellStatus::Ok && running.stop_on_error;
         let usage = ending::usage(&done.usage);
-        self.finish(common, running, status, usage, done.usage.duration_us, true, detail);
+        let duration_us = done.usage.duration_us;
+        let end = CellEnd { status, usage, duration_us, state_kept: true, detail };
+        self.finish(common, running, end);
         if failed {
             self.cancel_waiting(common, "an earlier cell with stop_on_error did not end ok");
         }
@@ -198,8 +200,9 @@ impl Interpreter {
         let detail = shorten(detail, DETAIL_BYTES);
         if let Some(running) = self.running.take_if(|running| running.number == cell) {
             let usage = ending::usage(&exited.usage);
-            let duration = exited.usage.duration_us;
-            self.finish(common, running, status, usage, duration, false, Some(detail.clone()));
+            let (duration_us, detail) = (exited.usage.duration_us, Some(detail.clone()));
+            let end = CellEnd { status, usage, duration_us, state_kept: false, detail };
+            self.finish(common, running, end);
         }
         self.late.clear();
         self.execution_count = 0;
