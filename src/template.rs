@@ -23,6 +23,8 @@ pub struct Template {
     pub image: String,
     /// What executes cells: one of [`Language::shells`]. Means nothing where the language has none.
     pub shell: Option<&'static str>,
+    /// The kernel of Jupyter that executes cells, by the name of its directory. Means nothing in other languages.
+    pub kernel: Option<String>,
     /// The working directory of its sessions, and their home: an absolute path.
     pub workdir: String,
     /// Variables added to the runner's environment.
@@ -43,6 +45,7 @@ impl Template {
             root: None,
             image: language.image.to_owned(),
             shell: language.shells.first().copied(),
+            kernel: None,
             workdir: WORKDIR.to_owned(),
             env: Vec::new(),
             limits: Limits::of(language),

@@ -52,6 +52,7 @@ mod plan;
 use handle::{LivePidfds, LocalHandle, UserId, UserIds};
 use host::Privilege;
 use instance::{IDS_EACH, INSTANCES, Instance, Program};
+use interpreter::KernelSearch;
 use jailer::{JailStarted, Jailer};
 
 /// The first user id for sandboxes of a root gateway. systemd's table of ids calls 1879048192 to
@@ -86,9 +87,10 @@ struct Context {
     prepared: Mutex<HashMap<PreparedKey, Arc<OnceCell<PreparedTemplate>>>>,
 }
 
-/// What a [`PreparedTemplate`] depends on: language, interpreter, root, working directory, bytes and inodes of the
+/// What a [`PreparedTemplate`] depends on: language, interpreter, kernel, root, working directory, bytes and inodes of the
 /// disk.
-type PreparedKey = (&'static str, Option<PathBuf>, Option<PathBuf>, String, u64, u64);
+type PreparedKey =
+    (&'static str, Option<PathBuf>, KernelSearch, Option<PathBuf>, String, u64, u64);
 
 /// What is looked up once for a template: its interpreter and what its sandboxes see.
 #[derive(Clone, Debug)]
@@ -157,6 +159,7 @@ impl Context {
         let key = (
             template.language.name,
             template.interpreter().map(std::path::Path::to_owned),
+            KernelSearch::of(template),
             template.root.clone(),
             template.workdir.clone(),
             limits.disk_bytes,

@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::process::Command;
 
-use crate::language::{Host, Language};
+use crate::language::{Host, KERNEL_VARIABLE, Language};
 use crate::sandbox::SandboxError;
 use crate::sandbox::common::homes;
 use crate::template::Template;
@@ -22,6 +22,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Where a sandbox's system directories are; what is below them is visible anyway.
 const SYSTEM: [&str; 6] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64"];
+
+/// The variable with further directories of kernels of Jupyter; the gateway's own is not the sandbox's.
+const JUPYTER_PATH: &str = "JUPYTER_PATH";
 
 /// Directories no prefix may be: showing them would show what is not the interpreter's.
 const NEVER_SHOWN: [&str; 16] = [
@@ -36,6 +39,23 @@ pub(super) struct Interpreter {
     pub(super) path: PathBuf,
     /// Directories outside the system's that it needs, none below another.
     pub(super) directories: Vec<PathBuf>,
+}
+
+/// The kernel of Jupyter that a template names, and where it has kernels looked for beside the usual places.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct KernelSearch {
+    name: Option<String>,
+    path: Option<String>,
+}
+
+impl KernelSearch {
+    pub(super) fn of(template: &Template) -> KernelSearch {
+        let path = template.env.iter().rfind(|(name, _)| name == JUPYTER_PATH);
+        KernelSearch {
+            name: template.kernel.clone(),
+            path: path.map(|(_, value)| value.clone()),
+        }
+    }
 }
 
 /// What an interpreter prints about itself, see [`Host::describe`].
@@ -54,6 +74,7 @@ pub(super) async fn find(template: &Template) -> Result<Interpreter, SandboxErro
         what,
     };
     let (language, host) = (template.language, &template.language.host);
+    let kernel = KernelSearch::of(template);
     let homes = homes::of_people();
     if let Some(root) = &template.root {
         if let Some(home) = homes::shown_by(root, &homes) {
@@ -66,12 +87,12 @@ pub(super) async fn find(template: &Template) -> Result<Interpreter, SandboxErro
     if let Some(named) = template.interpreter() {
         let path = std::path::absolute(named)
             .map_err(|error| wrong(format!("{}: {error}", named.display())))?;
-        let description = describe(host, &path).await.map_err(&wrong)?;
+        let description = describe(host, &path, &kernel).await.map_err(&wrong)?;
         return check(language, description, Some(path), &homes).map_err(wrong);
     }
     let mut refused = Vec::new();
     for candidate in candidates(host, std::env::var_os("PATH")) {
-        let found = match describe(host, &candidate).await {
+        let found = match describe(host, &candidate, &kernel).await {
             Ok(description) => check(language, description, None, &homes),
             Err(why) => Err(why),
         };
@@ -123,9 +144,19 @@ fn in_root(host: &Host, root: &Path, named: Option<&Path>) -> Result<Interpreter
     ))
 }
 
-/// Runs an interpreter that describes itself.
-async fn describe(host: &Host, interpreter: &Path) -> Result<Description, String> {
+/// Runs an interpreter that describes itself; the bridge to a kernel of Jupyter looks for that as well.
+async fn describe(
+    host: &Host,
+    interpreter: &Path,
+    kernel: &KernelSearch,
+) -> Result<Description, String> {
     let mut command = Command::new(interpreter);
+    for (variable, value) in [(KERNEL_VARIABLE, &kernel.name), (JUPYTER_PATH, &kernel.path)] {
+        match value {
+            Some(value) => command.env(variable, value),
+            None => command.env_remove(variable),
+        };
+    }
     command.args(host.describe).stdin(std::process::Stdio::null()).kill_on_drop(true);
     let shown = interpreter.display();
     let output = tokio::time::timeout(ANSWER_TIMEOUT, command.output())
@@ -244,7 +275,7 @@ mod tests {
         let written = std::process::Command::new("sh").args(["-c", write]).arg(&path).status();
         assert!(written.unwrap().success());
         let began = tokio::time::Instant::now();
-        let error = describe(&DEFAULT.host, &path).await.err().unwrap();
+        let error = describe(&DEFAULT.host, &path, &KernelSearch::default()).await.err().unwrap();
         assert!(error.contains("does not answer within 20 s"), "{error}");
         assert_eq!(began.elapsed().as_secs(), ANSWER_TIMEOUT.as_secs());
     }
