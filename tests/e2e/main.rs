@@ -25,6 +25,7 @@ mod flood;
 mod input;
 mod ipython;
 mod javascript;
+mod kernel;
 mod lifecycle;
 mod limits;
 mod output;
@@ -54,6 +55,7 @@ fn main() -> std::process::ExitCode {
         (exits::CASES, ALL),
         (javascript::CASES, &[LocalUser]),
         (bash::CASES, &[LocalUser]),
+        (kernel::CASES, &[LocalUser]),
         (spoil::CASES, BUT_STDIO),
         (limits::CASES, BUT_STDIO),
         (flood::CASES, BUT_ROOT),

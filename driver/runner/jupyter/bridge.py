@@ -54,6 +54,7 @@ class Bridge:
         self.is_stopped = False
         self.is_ready = False
         self.has_ended = False  # the kernel
+        self.copies = set()  # streams of the kernel's process that it publishes itself
         self.leaves = False  # the kernel was asked to end by the code of a cell
         # Both ends are kept: a signal would be written into whatever got the number of one that is closed.
         self.wakeups, self.wakeups_end = socket.socketpair()
@@ -93,6 +94,7 @@ class Bridge:
             "shell": kernel.title,
         }  # fmt: skip
         self.is_ready = True
+        self.copies = {stream for stream in kernel.raw if kernel.captures(stream)}
         self.outgoing.send(wire.READY, 0, wire.dumps({"language": told}))
 
     # The loop.
@@ -352,9 +354,9 @@ class Bridge:
                 continue
             if data and self.cells.newest is None:
                 os.write(stream, data)  # to the operator's log
-            elif data:
+            elif data and stream not in self.copies:
                 self.outgoing.write(self.cells.newest, stream, data)
-            elif not self.is_stopped:
+            elif not data and not self.is_stopped:
                 os.close(fd)
                 del self.kernel.raw[stream]
             taken = taken or bool(data)

@@ -127,6 +127,15 @@ class Kernel:
         except OSError:
             pass  # it has ended, which SIGCHLD tells
 
+    def captures(self, stream):
+        """Whether the kernel has put something of its own in the place of its stdout (1) or stderr (2). Then it
+        publishes what is written there, and what still comes is a copy."""
+        try:
+            there = os.stat("/proc/%d/fd/%d" % (self.process.pid, stream))
+            return there.st_ino != os.fstat(self.raw[stream]).st_ino
+        except (OSError, KeyError):
+            return False  # it cannot be told
+
     def wait_for_last_messages(self):
         """After the kernel's end: returns when all that it has published can be received."""
         self._monitor.poll(_LAST_MESSAGES_MS)
