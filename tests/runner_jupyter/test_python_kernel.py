@@ -85,10 +85,13 @@ class Python(KernelTest):
         self.assertEqual(values["a"]["data"]["text/plain"], "5")
         self.assertEqual(values["b"]["ename"], "NameError")
 
-    def test_variables_of_one_cell_are_refused(self):
-        cell = self.run_error("1", "Unsupported", env={"A": "1"})
-        self.assertIn("set them for the template", cell.error["value"])
-        self.assertEqual(self.run_ok("2").text, "2")
+    def test_variables_of_a_session_are_the_kernels_and_others_are_refused(self):
+        code = "import os; os.environ.get('A')"
+        self.assertEqual(self.run_ok(code, env={"A": "1"}).text, "'1'")
+        self.assertEqual(self.run_ok(code, env={"A": "1"}).text, "'1'")
+        cell = self.run_error(code, "Unsupported", env={"A": "2"})
+        self.assertIn("set them for the session", cell.error["value"])
+        self.assertEqual(self.run_ok(code).text, "'1'")
 
     def test_comms_go_both_ways(self):
         self.run_ok(

@@ -53,6 +53,7 @@ class Bridge:
         self.give_up_at = None  # when a cell ends whose end the kernel does not tell
         self.is_stopped = False
         self.is_ready = False
+        self.language = {}  # what READY says of it
         self.has_ended = False  # the kernel
         self.copies = set()  # streams of the kernel's process that it publishes itself
         self.leaves = False  # the kernel was asked to end by the code of a cell
@@ -67,6 +68,7 @@ class Bridge:
     def run(self):
         """Serves until the supervisor or the kernel has ended."""
         self._wait_until_ready()
+        self.outgoing.send(wire.READY, 0, wire.dumps({"language": self.language}))
         while True:
             self._serve(self._next_deadline())
 
@@ -79,7 +81,7 @@ class Bridge:
             if time.monotonic() >= ask_at:
                 kernel.send(kernel.shell, "kernel_info_request", {})
                 ask_at = time.monotonic() + _ASK_AGAIN_SECONDS
-            ready = self._poll((kernel.shell, kernel.iopub), ask_at)
+            ready = self._poll((kernel.shell, kernel.iopub, self.wakeups.fileno()), ask_at)
             self._take_signals(ready)
             self._take_raw()
             found = kernel.receive(kernel.shell)
@@ -88,22 +90,19 @@ class Bridge:
             while kernel.receive(kernel.iopub) is not None:
                 subscribed = True
         language = reply.get("language_info") or {}
-        told = {
+        self.language = {
             "name": str(language.get("name") or kernel.spec.get("language") or "unknown"),
             "version": str(language.get("version") or ""),
             "shell": kernel.title,
         }  # fmt: skip
         self.is_ready = True
         self.copies = {stream for stream in kernel.raw if kernel.captures(stream)}
-        self.outgoing.send(wire.READY, 0, wire.dumps({"language": told}))
 
     # The loop.
 
     def _poll(self, sockets, until):
         """Waits until one of the descriptors or of the kernel's sockets has something, or the time has come."""
         poller = zmq.Poller()
-        for fd in (_CONTROL_FD, _SIDE_FD, self.wakeups.fileno()):
-            poller.register(fd, zmq.POLLIN)
         for entry in sockets:
             poller.register(entry, zmq.POLLIN)
         if not self.is_stopped:
@@ -111,14 +110,14 @@ class Bridge:
                 poller.register(fd, zmq.POLLIN)
         blocked = self.outgoing.waits_for()
         if blocked is not None:
-            known = zmq.POLLIN if blocked == _CONTROL_FD else 0
+            known = zmq.POLLIN if blocked in sockets else 0
             poller.register(blocked, known | zmq.POLLOUT)
         wait = None if until is None else max(0, (until - time.monotonic()) * 1000 + 1)
         return dict(poller.poll(wait))
 
     def _serve(self, until):
         kernel = self.kernel
-        sockets = [kernel.shell, kernel.stdin, kernel.control]
+        sockets = [_CONTROL_FD, _SIDE_FD, self.wakeups.fileno(), kernel.shell, kernel.stdin, kernel.control]
         if not self.is_stopped:
             sockets.append(kernel.iopub)
         ready = self._poll(sockets, until)
@@ -195,6 +194,11 @@ class Bridge:
         cell = cells.Cell(number, job, pipes)
         kernel, comm = self.kernel, job.get("comm")
         self.give_up_at = None
+        variables = job.get("env") or {}
+        if self.cells.newest is None and variables:
+            kernel.start_anew(variables)  # those of a session come with each of its cells, so with the first
+            self._wait_until_ready()
+        is_refused = comm is None and any(kernel.variables.get(name) != value for name, value in variables.items())
         if comm is not None:
             fields = {"metadata": comm.get("metadata"), "buffers": _buffers(comm)}
             content = {"comm_id": comm["comm_id"], "data": comm.get("data") or {}}
@@ -202,7 +206,7 @@ class Bridge:
                 content["target_name"] = comm.get("target_name")
             cell.request = kernel.send(kernel.shell, comm["type"], content, **fields)
             self.give_up_at = time.monotonic() + _REPLY_SECONDS
-        elif job.get("env"):
+        elif is_refused:
             cell.request = ""
         else:
             cell.request = kernel.send(kernel.shell, "execute_request", {
@@ -214,14 +218,14 @@ class Bridge:
         if oldest is not None:
             self.outgoing.drop_output(oldest)
             oldest.close()
-        if job.get("env") and comm is None:
+        if is_refused:
             self._refuse_variables(cell)
         self._look_for_interrupt()
 
     def _refuse_variables(self, cell):
         value = (
-            "a kernel of Jupyter cannot be given variables for one cell: set them for the template (`env`), or in "
-            "the code"
+            "a kernel of Jupyter that has run a cell takes no other variables: set them for the session or the "
+            "template (`env`), or in the code"
         )
         self.published.error(cell, {"ename": "Unsupported", "evalue": value})
         cell.reply = {"status": "error"}
@@ -287,7 +291,7 @@ class Bridge:
             os.write(2, b"cellgate: the kernel has ended before it was ready\n")
         self.outgoing.flush()
         while self.outgoing.bytes:
-            if _CONTROL_FD in self._poll((), None):
+            if _CONTROL_FD in self._poll((_CONTROL_FD,), None):
                 for kind, _, number, payload in self.control.messages():
                     if kind == wire.ACK:
                         self._on_frame(kind, number, payload)

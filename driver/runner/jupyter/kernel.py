@@ -28,21 +28,27 @@ _LAST_MESSAGES_MS = 1000  # how long what a dead kernel has sent may take; a pro
 
 
 class Kernel:
-    """One kernel that was started."""
+    """One kernel, from its start on."""
 
     def __init__(self, name, directory):
+        self.name = name
+        self.spec_directory = directory
         self.spec = kernel_specs.read(directory)
         self.title = str(self.spec.get("display_name") or name)
         self.by_message = self.spec.get("interrupt_mode") == "message"
+        self.context = zmq.Context()
+        self._start({})
+
+    def _start(self, variables):
+        self.variables = variables  # that it has beside those of the sandbox
         key = uuid.uuid4().hex
         self.session = messages.Session(key)
         self.directory = _own_directory()
-        self.context = zmq.Context()
         prefix = os.path.join(self.directory, "s")
         ports = {channel: at for at, channel in enumerate(_CHANNELS, 1)}
         connection = {
             "transport": "ipc", "ip": prefix, "key": key, "signature_scheme": "hmac-sha256",
-            "kernel_name": name, **{channel + "_port": port for channel, port in ports.items()},
+            "kernel_name": self.name, **{channel + "_port": port for channel, port in ports.items()},
         }  # fmt: skip
         file = os.path.join(self.directory, "connection.json")
         with open(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600), "w") as writer:
@@ -51,7 +57,7 @@ class Kernel:
         err, err_end = os.pipe()
         self.raw = {1: out, 2: err}  # what it writes by itself, past the messages
         self.process = subprocess.Popen(
-            self._arguments(file, directory), env=self._environment(), stdin=subprocess.DEVNULL,
+            self._arguments(file), env=self._environment(), stdin=subprocess.DEVNULL,
             stdout=out_end, stderr=err_end, start_new_session=True,
         )  # fmt: skip
         for fd in (out_end, err_end):
@@ -67,8 +73,19 @@ class Kernel:
         self.iopub.setsockopt(zmq.SUBSCRIBE, b"")
         self._monitor = self.iopub.get_monitor_socket(zmq.EVENT_DISCONNECTED)
 
-    def _arguments(self, file, directory):
-        given = {"connection_file": file, "resource_dir": directory, "prefix": sys.prefix}
+    def start_anew(self, variables):
+        """Ends it, and starts it with these variables in its environment."""
+        self.end()
+        self.process.wait()
+        self.iopub.disable_monitor()
+        for entry in (self._monitor, self.iopub, self.shell, self.control, self.stdin):
+            entry.close()
+        for fd in self.raw.values():
+            os.close(fd)
+        self._start(variables)
+
+    def _arguments(self, file):
+        given = {"connection_file": file, "resource_dir": self.spec_directory, "prefix": sys.prefix}
         arguments = [str(argument) for argument in self.spec["argv"]]
         if arguments[0] in _PYTHONS:
             arguments[0] = sys.executable  # the one that the kernel is installed for
@@ -81,6 +98,7 @@ class Kernel:
         environment.pop(kernel_specs.VARIABLE, None)
         for name, value in (self.spec.get("env") or {}).items():
             environment[name] = string.Template(str(value)).safe_substitute(environment)
+        environment.update(self.variables)
         environment["JPY_PARENT_PID"] = str(os.getpid())  # kernels in Python end with that process
         return environment
 
