@@ -89,8 +89,7 @@ struct Context {
 
 /// What a [`PreparedTemplate`] depends on: language, interpreter, kernel, root, working directory, bytes and inodes of the
 /// disk.
-type PreparedKey =
-    (&'static str, Option<PathBuf>, KernelSearch, Option<PathBuf>, String, u64, u64);
+type PreparedKey = (&'static str, Option<PathBuf>, KernelSearch, Option<PathBuf>, String, u64, u64);
 
 /// What is looked up once for a template: its interpreter and what its sandboxes see.
 #[derive(Clone, Debug)]

@@ -1,4 +1,5 @@
-//! Cells in kernels of Jupyter: a template for each, with the kernels that `scripts/ci-packages` installs.
+//! Cells in kernels of Jupyter: a template for each, with R's, from Debian, and ipykernel, which `scripts/ci-packages` installs.
+//! Not bash_kernel: it needs terminals, and sandboxes of the local backend have none.
 
 use std::path::PathBuf;
 
@@ -18,36 +19,43 @@ cases![
     a_killed_kernel_is_told_and_a_fresh_one_comes,
 ];
 
-/// A gateway with a template for bash_kernel and one for ipykernel, if they are installed.
+/// A gateway with a template for R's kernel and one for ipykernel, if they are installed.
 fn gateway(stage: &Stage) -> Result<Gateway, Missing> {
     let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-    let notebook = PathBuf::from(target).join("notebook");
-    let python = std::path::absolute(notebook.join("bin/python")).unwrap_or_default();
-    let there = notebook.join("share/jupyter/kernels/bash/kernel.json").exists();
-    if !there {
-        return Err(Missing::new("jupyter", "run scripts/ci-packages, which installs bash_kernel"));
+    let notebook = std::path::absolute(PathBuf::from(target).join("notebook")).unwrap_or_default();
+    let python = notebook.join("bin/python");
+    let needed = [
+        notebook.join("share/jupyter/kernels/python3/kernel.json"),
+        "/usr/share/jupyter/kernels/ir/kernel.json".into(),
+        "/usr/lib/python3/dist-packages/zmq".into(),
+    ];
+    if let Some(missing) = needed.iter().find(|path| !path.exists()) {
+        let reason = format!("there is no {}: run scripts/ci-packages", missing.display());
+        return Err(Missing::new("jupyter", reason));
     }
-    let template = |name: &str, kernel: &str| {
-        format!(
-            "[templates.{name}]\nlanguage = \"jupyter\"\npython = {python:?}\nkernel = \"{kernel}\"\n"
-        )
-    };
-    let settings = template("shell", "bash") + &template("notebook", "python3");
+    let settings = format!(
+        "[templates.r]\nlanguage = \"jupyter\"\nkernel = \"ir\"\n\
+         [templates.notebook]\nlanguage = \"jupyter\"\npython = {python:?}\nkernel = \"python3\"\n"
+    );
     Ok(Gateway::with_settings(stage.backend, &settings, &[]))
 }
 
 async fn a_session_says_its_language_and_keeps_its_state(stage: &Stage) -> Result<(), Missing> {
     let gateway = gateway(stage)?;
-    let mut client = Client::create(&gateway, "shell").await;
+    let mut client = Client::create(&gateway, "r").await;
     let language = &client.ready["language"];
-    assert_eq!((text(language, "name"), text(language, "shell")), ("bash", "Bash"));
-    client.run("x=5; mkdir -p d && cd d").await.expect("ok", true);
-    assert_eq!(client.run("echo $x; pwd").await.stdout(), "5\n/work/d\n");
-    let cell = client.run("ls /home /root 2>/dev/null | head -1; : > /etc/x").await;
-    assert!(cell.stdout().contains("/etc/x"), "{}", cell.stdout());
-    let cell = client.run("(exit 3)").await;
+    assert_eq!((text(language, "name"), text(language, "shell")), ("R", "R"));
+    client.run("x <- c(1, 2); dir.create('d'); setwd('d')").await.expect("ok", true);
+    let cell = client.run("cat(sum(x), getwd()); message('told'); x").await;
+    assert_eq!((cell.stdout(), cell.stderr().trim_end()), ("3 /work/d".into(), "told"));
+    assert_eq!(text(&cell.one("display")["data"], "text/plain"), "[1] 1 2");
+    let cell = client.run("stop('bad')").await;
     cell.expect("error", true);
-    assert_eq!(text(cell.one("error"), "value"), "3");
+    assert!(text(cell.one("error"), "value").contains("bad"), "{:?}", cell.events);
+    let cell = client.run("plot(x)").await;
+    assert!(cell.one("display")["data"]["image/png"].is_string(), "{:?}", cell.events);
+    let cell = client.run("system('echo from a child; ls /home /root 2>/dev/null')").await;
+    assert_eq!(cell.stdout(), "from a child\n");
     client.end().await;
     Ok(())
 }
@@ -55,11 +63,19 @@ async fn a_session_says_its_language_and_keeps_its_state(stage: &Stage) -> Resul
 async fn output_streams_and_an_interrupt_keeps_the_state(stage: &Stage) -> Result<(), Missing> {
     let gateway = gateway(stage)?;
     for (template, set, get, loops) in [
-        ("shell", "x=kept", "echo $x", ["echo begun; sleep 20", "echo begun; while :; do :; done"]),
+        (
+            "r",
+            "x <- 'kept'",
+            "cat(x)",
+            [
+                "cat('begun'); flush.console(); Sys.sleep(20)",
+                "cat('begun'); flush.console(); repeat {}",
+            ],
+        ),
         (
             "notebook",
             "x = 'kept'",
-            "print(x)",
+            "print(x, end='')",
             [
                 "print('begun', flush=True); import time; time.sleep(20)",
                 "print('begun', flush=True)\nwhile True: pass",
@@ -73,7 +89,7 @@ async fn output_streams_and_an_interrupt_keeps_the_state(stage: &Stage) -> Resul
             client.until_text(&id, "begun").await;
             client.send(json!({"type": "interrupt", "id": id})).await;
             client.finish(&id).await.expect("interrupted", true);
-            assert_eq!(client.run(get).await.stdout(), "kept\n", "{code}");
+            assert_eq!(client.run(get).await.stdout(), "kept", "{code}");
         }
         client.end().await;
     }
@@ -103,11 +119,12 @@ async fn values_input_and_errors_are_those_of_other_languages(
 
 async fn questions_are_answered(stage: &Stage) -> Result<(), Missing> {
     let gateway = gateway(stage)?;
-    let mut client = Client::create(&gateway, "shell").await;
-    client.run("alphabet=abc").await.expect("ok", true);
-    client.send(json!({"type": "complete", "id": "c", "code": "echo $alph", "cursor": 10})).await;
+    let mut client = Client::create(&gateway, "r").await;
+    client.run("alphabet <- 'abc'").await.expect("ok", true);
+    client.send(json!({"type": "complete", "id": "c", "code": "'é'; alphab", "cursor": 11})).await;
     let reply = client.until("complete_reply").await;
-    assert_eq!(reply["matches"], json!(["$alphabet"]));
+    assert_eq!(reply["matches"], json!(["alphabet"]));
+    assert_eq!((&reply["start"], &reply["end"]), (&json!(5), &json!(11)));
     client.send(json!({"type": "variables", "id": "v"})).await;
     let reply = client.until("variables_reply").await;
     assert!(text(&reply, "error").contains("cannot be listed"), "{reply}");
@@ -118,7 +135,10 @@ async fn questions_are_answered(stage: &Stage) -> Result<(), Missing> {
 async fn every_byte_of_8_mib_arrives(stage: &Stage) -> Result<(), Missing> {
     let gateway = gateway(stage)?;
     for (template, code) in [
-        ("shell", "seq -f '%01023.0f' 0 8191"),
+        (
+            "r",
+            "for (i in 0:8191) cat(formatC(i, width = 1023, flag = '0', format = 'd'), '\\n', sep = '')",
+        ),
         ("notebook", "for i in range(8192): print(str(i).zfill(1023))"),
     ] {
         let mut client = Client::create(&gateway, template).await;
@@ -138,7 +158,8 @@ async fn a_killed_kernel_is_told_and_a_fresh_one_comes(stage: &Stage) -> Result<
     let gateway = gateway(stage)?;
     let mut client = Client::create(&gateway, "notebook").await;
     client.run("x = 1").await.expect("ok", true);
-    let cell = client.run("print('last words', flush=True); import os; os.kill(os.getpid(), 9)").await;
+    let cell =
+        client.run("print('last words', flush=True); import os; os.kill(os.getpid(), 9)").await;
     cell.expect("exited", false);
     assert_eq!(cell.stdout(), "last words\n");
     client.until("restarted").await;

@@ -24,7 +24,7 @@ mod python;
 include!(concat!(env!("OUT_DIR"), "/runners.rs"));
 
 /// Every language there is a runner for.
-const LANGUAGES: &[&Language] = 
+const LANGUAGES: &[&Language] =
     &[&python::PYTHON, &javascript::JAVASCRIPT, &bash::BASH, &jupyter::JUPYTER];
 
 /// How the interpreter gets the pipes that its cells write to.

@@ -51,10 +51,7 @@ pub(super) struct KernelSearch {
 impl KernelSearch {
     pub(super) fn of(template: &Template) -> KernelSearch {
         let path = template.env.iter().rfind(|(name, _)| name == JUPYTER_PATH);
-        KernelSearch {
-            name: template.kernel.clone(),
-            path: path.map(|(_, value)| value.clone()),
-        }
+        KernelSearch { name: template.kernel.clone(), path: path.map(|(_, value)| value.clone()) }
     }
 }
 
