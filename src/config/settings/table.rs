@@ -270,7 +270,8 @@ pub(crate) const SECTIONS: &[Section] = &[
                 Some("python"),
                 Template.interpreters.python,
                 Maybe { word: "auto", some: Location { metavar: "PATH" } },
-                "Local backend: the interpreter of Python cells, a virtual environment's too; auto finds one"
+                "Local backend: the interpreter of Python cells, a virtual environment's too, and of the bridge to kernels of \
+                 Jupyter; auto finds one"
             ),
             setting!(
                 "node",
