@@ -11,7 +11,8 @@ if sys.version_info >= (3, 9):
     exec(sys.argv[1], specs)
     problem = specs['problem']()
     if problem:
-        sys.exit(problem)
+        print(problem, file=sys.stderr)
+        sys.exit(78)  # EX_CONFIG
 exec(sys.argv[2])";
 
 /// The row of Jupyter's kernels.

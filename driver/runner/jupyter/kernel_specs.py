@@ -16,7 +16,7 @@ def directories():
     if not sys.flags.isolated:  # the gateway's own home is none of the sandbox's
         places.append(os.path.expanduser("~/.local/share/jupyter"))
     places += [os.path.join(sys.prefix, "share/jupyter"), "/usr/local/share/jupyter", "/usr/share/jupyter"]
-    return [os.path.join(place, "kernels") for place in places if place]
+    return [os.path.join(place, "kernels") for place in dict.fromkeys(places) if place]
 
 
 def found():

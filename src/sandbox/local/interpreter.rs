@@ -20,6 +20,9 @@ use crate::template::Template;
 /// How long an interpreter may take to answer. A cold disk needs seconds.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// With what an interpreter ends that has said why it is of no use (sysexits.h).
+const EX_CONFIG: i32 = 78;
+
 /// Where a sandbox's system directories are; what is below them is visible anyway.
 const SYSTEM: [&str; 6] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64"];
 
@@ -163,6 +166,9 @@ async fn describe(
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         let last = said.lines().last().unwrap_or_default().to_owned();
+        if output.status.code() == Some(EX_CONFIG) {
+            return Err(format!("{shown}: {last}"));
+        }
         return Err(format!("{shown} ends with {}: {last}", output.status));
     }
     serde_json::from_slice(&output.stdout).map_err(|_| format!("{shown} is not {}", host.kind))
