@@ -1,5 +1,6 @@
 """What the kernel publishes (its socket iopub), as output and events of cells."""
 
+import os
 import re
 from binascii import b2a_base64
 
@@ -29,7 +30,11 @@ class Published:
         if handler is None:
             return
         if message.kind.startswith("comm_") or cell is not None:
-            handler(cell, message, message.content)
+            try:
+                handler(cell, message, message.content)
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                # Content that is not what the protocol says: the others are shown all the same.
+                os.write(2, b"cellgate: a message of the kernel cannot be read: %a\n" % (error,))
 
     def error(self, cell, content):
         """Tells an error of a cell, as a message or a reply of the kernel has it."""
