@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 
 mod bash;
 mod javascript;
+mod jupyter;
 mod python;
 
 /// Every language, the default first.
-pub const LANGUAGES: &[&Language] = &[DEFAULT, JAVASCRIPT, BASH];
+pub const LANGUAGES: &[&Language] = &[DEFAULT, JAVASCRIPT, BASH, JUPYTER];
 
 /// The names of all, in the same order.
-pub const NAMES: &[&str; 3] = &[DEFAULT.name, JAVASCRIPT.name, BASH.name];
+pub const NAMES: &[&str; 4] = &[DEFAULT.name, JAVASCRIPT.name, BASH.name, JUPYTER.name];
 
 /// The language of templates that name none.
 pub const DEFAULT: &Language = &python::PYTHON;
@@ -26,10 +27,13 @@ pub const JAVASCRIPT: &Language = &javascript::JAVASCRIPT;
 /// Bash.
 pub const BASH: &Language = &bash::BASH;
 
+/// Any kernel of Jupyter, over a bridge.
+pub const JUPYTER: &Language = &jupyter::JUPYTER;
+
 /// The interpreters that a template names, one for each language. `None`: the language's usual one.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Interpreters {
-    /// That of Python, as of a virtual environment.
+    /// That of Python, as of a virtual environment. The bridge to kernels of Jupyter runs in it as well.
     pub python: Option<PathBuf>,
     /// That of JavaScript.
     pub node: Option<PathBuf>,
@@ -51,6 +55,9 @@ impl Interpreters {
 
 /// The variable in which a runner finds the setting `shell` of its template.
 pub const SHELL_VARIABLE: &str = "CELLGATE_SHELL";
+
+/// The variable in which the bridge to kernels of Jupyter finds the setting `kernel` of its template.
+pub const KERNEL_VARIABLE: &str = "CELLGATE_KERNEL";
 
 /// One language.
 pub struct Language {

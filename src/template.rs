@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cellgate_driver::wire::MOST_PROGRAMS;
 
-use crate::language::{self, Interpreters, LANGUAGES, Language};
+use crate::language::{self, Interpreters, JUPYTER, LANGUAGES, Language};
 
 /// The working directory of templates that name none.
 pub const WORKDIR: &str = "/work";
@@ -27,6 +27,8 @@ pub struct Template {
     pub image: String,
     /// What executes cells: one of [`Language::shells`]. Means nothing where the language has none.
     pub shell: Option<&'static str>,
+    /// The kernel of Jupyter that executes cells, by the name of its directory. Means nothing in other languages.
+    pub kernel: Option<String>,
     /// The working directory of its sessions, and their home: an absolute path.
     pub workdir: String,
     /// Variables added to the runner's environment.
@@ -48,6 +50,7 @@ impl Template {
             root: None,
             image: language.image.to_owned(),
             shell: language.shells.first().copied(),
+            kernel: None,
             workdir: WORKDIR.to_owned(),
             env: Vec::new(),
             limits: Limits::of(language),
@@ -63,8 +66,9 @@ impl Template {
     /// The languages, other than its first, that its sessions may have, and whether they are named: one that is named
     /// has to be there.
     pub fn other_languages(&self) -> (Vec<&'static Language>, bool) {
-        let all = || LANGUAGES.to_vec();
-        let mut others = self.other_languages.clone().unwrap_or_else(all);
+        let has_kernel = self.kernel.is_some();
+        let usual = LANGUAGES.iter().copied().filter(|other| has_kernel || *other != JUPYTER);
+        let mut others = self.other_languages.clone().unwrap_or_else(|| usual.collect());
         others.retain(|other| *other != self.language);
         (others, self.other_languages.is_some())
     }

@@ -73,6 +73,15 @@ pub(super) fn image(text: &str) -> Result<String, String> {
     }
 }
 
+/// The name of a kernel of Jupyter, which is that of a directory.
+pub(super) fn kernel(text: &str) -> Result<String, String> {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    match !text.is_empty() && !text.starts_with('.') && text.bytes().all(fits) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("{text:?} is not the name of a kernel: write one such as \"ir\"")),
+    }
+}
+
 /// An OCI runtime's name, or its path.
 pub(super) fn runtime(text: &str) -> Result<String, String> {
     let fits = |b: u8| b.is_ascii_alphanumeric() || b"._-/".contains(&b);

@@ -3,7 +3,7 @@
 use super::{Host, Language};
 
 /// Prints a description of the interpreter; works on every Python 3.
-const DESCRIBE: &str = "\
+pub(super) const DESCRIBE: &str = "\
 import json, os, sys
 print(json.dumps({
     'version': list(sys.version_info[:2]),

@@ -25,6 +25,7 @@ mod flood;
 mod input;
 mod ipython;
 mod javascript;
+mod kernel;
 mod lifecycle;
 mod limits;
 mod output;
@@ -56,6 +57,7 @@ fn main() -> std::process::ExitCode {
         (javascript::CASES, &[LocalUser]),
         (bash::CASES, &[LocalUser]),
         (programs::CASES, BUT_STDIO),
+        (kernel::CASES, &[LocalUser]),
         (spoil::CASES, BUT_STDIO),
         (limits::CASES, BUT_STDIO),
         (flood::CASES, BUT_ROOT),

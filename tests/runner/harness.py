@@ -48,10 +48,10 @@ def load_wire():
     return module
 
 
-def bundle(sources=SOURCES, wanted=".py"):
-    """The modules of a runner as the supervisor packs them."""
+def bundle(sources=SOURCES, wanted=".py", files=None):
+    """The modules of a runner as the supervisor packs them; with `files`, only those."""
     parts = []
-    for file in sorted(os.listdir(sources)):
+    for file in sorted(files or os.listdir(sources)):
         name, extension = os.path.splitext(file)
         if extension != wanted or name == "boot":
             continue

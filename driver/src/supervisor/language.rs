@@ -18,12 +18,14 @@ use crate::sys;
 
 mod bash;
 mod javascript;
+mod jupyter;
 mod python;
 
 include!(concat!(env!("OUT_DIR"), "/runners.rs"));
 
 /// Every language there is a runner for.
-const LANGUAGES: &[&Language] = &[&python::PYTHON, &javascript::JAVASCRIPT, &bash::BASH];
+const LANGUAGES: &[&Language] =
+    &[&python::PYTHON, &javascript::JAVASCRIPT, &bash::BASH, &jupyter::JUPYTER];
 
 /// How the interpreter gets the pipes that its cells write to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

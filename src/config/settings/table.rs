@@ -61,9 +61,9 @@ const LIFE: Time = Time { min: SECOND, max: Duration::from_secs(365 * 24 * 60 * 
 pub(crate) const LANGUAGE: &str = "language";
 
 /// One of the languages.
-const WHICH_LANGUAGE: Choice<&'static Language, 3> = Choice {
+const WHICH_LANGUAGE: Choice<&'static Language, 4> = Choice {
     words: language::NAMES,
-    values: [language::DEFAULT, language::JAVASCRIPT, language::BASH],
+    values: [language::DEFAULT, language::JAVASCRIPT, language::BASH, language::JUPYTER],
 };
 
 /// Every setting there is.
@@ -281,7 +281,8 @@ pub(crate) const SECTIONS: &[Section] = &[
                 Some("python"),
                 Template.interpreters.python,
                 Maybe { word: "auto", some: Location { metavar: "PATH" } },
-                "Local backend: the interpreter of Python cells, a virtual environment's too; auto finds one"
+                "Local backend: the interpreter of Python cells, a virtual environment's too, and of the bridge to kernels of \
+                 Jupyter; auto finds one"
             ),
             setting!(
                 "node",
@@ -318,6 +319,14 @@ pub(crate) const SECTIONS: &[Section] = &[
                 Word { words: language::DEFAULT.shells },
                 "What executes cells: IPython, with its magics, or the runner's plain Python; auto takes \
                  IPython where the interpreter has it"
+            ),
+            setting!(
+                "kernel",
+                Some("kernel"),
+                Template.kernel,
+                Maybe { word: "none", some: Text { metavar: "NAME", check: check::kernel } },
+                "The kernel of Jupyter that executes the cells of a template in the language jupyter: the name of its \
+                 directory in share/jupyter/kernels, such as ir"
             ),
             setting!(
                 "env",

@@ -1,6 +1,6 @@
 //! The environment of user code: one table for every backend.
 
-use crate::language::SHELL_VARIABLE;
+use crate::language::{self, KERNEL_VARIABLE, SHELL_VARIABLE};
 use crate::template::Template;
 
 /// The host name in a sandbox.
@@ -50,8 +50,8 @@ fn of_user_code(template: &Template) -> Vec<(&'static str, String)> {
 }
 
 /// `NAME=VALUE` of all variables of user code: those that a backend found, those that every sandbox
-/// has, the template's, and the one that tells the runner which shell the template has, each
-/// replacing those of the same name before it.
+/// has, the template's, and those that tell the runner which shell and which kernel the template has,
+/// each replacing those of the same name before it.
 pub(in crate::sandbox) fn variables(
     found: &[(String, String)],
     template: &Template,
@@ -61,8 +61,10 @@ pub(in crate::sandbox) fn variables(
     let given = template.env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let shell = template.shell.filter(|shell| template.language.shells.contains(shell));
     let shell = shell.map(|shell| (SHELL_VARIABLE, shell));
+    let kernel = template.kernel.as_deref().filter(|_| template.language == language::JUPYTER);
+    let kernel = kernel.map(|kernel| (KERNEL_VARIABLE, kernel));
     let found = found.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    encode(found.chain(ours).chain(given).chain(shell))
+    encode(found.chain(ours).chain(given).chain(shell).chain(kernel))
 }
 
 /// `NAME=VALUE` for each name, with its last value.

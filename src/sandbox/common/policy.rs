@@ -11,7 +11,7 @@
 //!
 //! Verdicts: listed → allowed · clone3, asynchronous I/O and numbers newer than the list → ENOSYS,
 //! so that libc and runtimes fall back to calls whose arguments a filter can check · other sockets
-//! → EAFNOSUPPORT · anything else → EPERM · calls of another architecture (i386, x32 as far as the
+//! → EOPNOTSUPP · anything else → EPERM · calls of another architecture (i386, x32 as far as the
 //! kernel has it) → the process is killed, or ENOSYS for x32's numbers.
 //!
 //! Own compiler rather than the `seccompiler` crate: that has two verdicts a filter and compares
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn sockets_are_unix_ones_and_those_of_tcp_and_udp() {
         use libc::*;
-        let refused = SECCOMP_RET_ERRNO | EAFNOSUPPORT as u32;
+        let refused = SECCOMP_RET_ERRNO | EOPNOTSUPP as u32;
         let verdict_of = |nr, family: c_int, kind: c_int, protocol: c_int| {
             verdict(nr, [family as u64, kind as u64, protocol as u64, 0, 0, 0])
         };

@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::process::Command;
 
-use crate::language::{Host, Language};
+use crate::language::{Host, KERNEL_VARIABLE, Language};
 use crate::sandbox::SandboxError;
 use crate::sandbox::common::homes;
 use crate::template::Template;
@@ -20,8 +20,14 @@ use crate::template::Template;
 /// How long an interpreter may take to answer. A cold disk needs seconds.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// With what an interpreter ends that has said why it is of no use (sysexits.h).
+const EX_CONFIG: i32 = 78;
+
 /// Where a sandbox's system directories are; what is below them is visible anyway.
 const SYSTEM: [&str; 6] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64"];
+
+/// The variable with further directories of kernels of Jupyter; the gateway's own is not the sandbox's.
+const JUPYTER_PATH: &str = "JUPYTER_PATH";
 
 /// Directories no prefix may be: showing them would show what is not the interpreter's.
 const NEVER_SHOWN: [&str; 16] = [
@@ -38,6 +44,20 @@ pub(super) struct Interpreter {
     pub(super) directories: Vec<PathBuf>,
     /// Its version, such as `3.11`; empty where it was not asked.
     pub(super) version: String,
+}
+
+/// The kernel of Jupyter that a template names, and where it has kernels looked for beside the usual places.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct KernelSearch {
+    name: Option<String>,
+    path: Option<String>,
+}
+
+impl KernelSearch {
+    pub(super) fn of(template: &Template) -> KernelSearch {
+        let path = template.env.iter().rfind(|(name, _)| name == JUPYTER_PATH);
+        KernelSearch { name: template.kernel.clone(), path: path.map(|(_, value)| value.clone()) }
+    }
 }
 
 /// What an interpreter prints about itself, see [`Host::describe`].
@@ -59,6 +79,7 @@ pub(super) async fn find(
         what,
     };
     let (host, named) = (&language.host, template.interpreters.of(language));
+    let kernel = KernelSearch::of(template);
     let homes = homes::of_people();
     if let Some(root) = &template.root {
         if let Some(home) = homes::shown_by(root, &homes) {
@@ -71,12 +92,12 @@ pub(super) async fn find(
     if let Some(named) = named {
         let path = std::path::absolute(named)
             .map_err(|error| wrong(format!("{}: {error}", named.display())))?;
-        let description = describe(host, &path).await.map_err(&wrong)?;
+        let description = describe(host, &path, &kernel).await.map_err(&wrong)?;
         return check(language, description, Some(path), &homes).map_err(wrong);
     }
     let mut refused = Vec::new();
     for candidate in candidates(host, std::env::var_os("PATH")) {
-        let found = match describe(host, &candidate).await {
+        let found = match describe(host, &candidate, &kernel).await {
             Ok(description) => check(language, description, None, &homes),
             Err(why) => Err(why),
         };
@@ -129,9 +150,19 @@ fn in_root(host: &Host, root: &Path, named: Option<&Path>) -> Result<Interpreter
     ))
 }
 
-/// Runs an interpreter that describes itself.
-async fn describe(host: &Host, interpreter: &Path) -> Result<Description, String> {
+/// Runs an interpreter that describes itself; the bridge to a kernel of Jupyter looks for that as well.
+async fn describe(
+    host: &Host,
+    interpreter: &Path,
+    kernel: &KernelSearch,
+) -> Result<Description, String> {
     let mut command = Command::new(interpreter);
+    for (variable, value) in [(KERNEL_VARIABLE, &kernel.name), (JUPYTER_PATH, &kernel.path)] {
+        match value {
+            Some(value) => command.env(variable, value),
+            None => command.env_remove(variable),
+        };
+    }
     command.args(host.describe).stdin(std::process::Stdio::null()).kill_on_drop(true);
     let shown = interpreter.display();
     let output = tokio::time::timeout(ANSWER_TIMEOUT, command.output())
@@ -141,6 +172,9 @@ async fn describe(host: &Host, interpreter: &Path) -> Result<Description, String
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         let last = said.lines().last().unwrap_or_default().to_owned();
+        if output.status.code() == Some(EX_CONFIG) {
+            return Err(format!("{shown}: {last}"));
+        }
         return Err(format!("{shown} ends with {}: {last}", output.status));
     }
     serde_json::from_slice(&output.stdout).map_err(|_| format!("{shown} is not {}", host.kind))
@@ -251,7 +285,7 @@ mod tests {
         let written = std::process::Command::new("sh").args(["-c", write]).arg(&path).status();
         assert!(written.unwrap().success());
         let began = tokio::time::Instant::now();
-        let error = describe(&DEFAULT.host, &path).await.err().unwrap();
+        let error = describe(&DEFAULT.host, &path, &KernelSearch::default()).await.err().unwrap();
         assert!(error.contains("does not answer within 20 s"), "{error}");
         assert_eq!(began.elapsed().as_secs(), ANSWER_TIMEOUT.as_secs());
     }

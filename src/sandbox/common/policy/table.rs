@@ -105,9 +105,11 @@ const SOCKETS: [&[Condition]; 11] = [
 /// How many of [`SOCKETS`], from the first on, are of the family that has pairs.
 const PAIRS: usize = 3;
 
-/// What a refused call answers, where programs look for something else than EPERM.
+/// What a refused call answers, where programs look for something else than EPERM. Not EAFNOSUPPORT for sockets: ZeroMQ,
+/// which asks `getifaddrs` for each address that it listens on, takes EOPNOTSUPP for a system without that, and ends the
+/// process after any other error.
 pub(super) const REFUSALS: &[(i64, c_int)] =
-    &[(SYS_socket, EAFNOSUPPORT), (SYS_socketpair, EAFNOSUPPORT)];
+    &[(SYS_socket, EOPNOTSUPP), (SYS_socketpair, EOPNOTSUPP)];
 
 /// `shmget`'s flag for huge pages, which `libc` has as a signed number.
 const SHM_HUGE: u32 = 0o4000;
