@@ -33,7 +33,7 @@ use crate::{supervisor, sys};
 mod commands;
 mod questions;
 
-use commands::{as_program, quoted, report_command};
+use commands::{as_program, quoted, reads_on_command, report_command};
 use questions::{Completion, Question};
 
 /// What the supervisor starts a runner with: control, side, sources, stacks, interrupted.
@@ -48,9 +48,17 @@ const CODE: i32 = 25;
 /// Begins a line that says how a cell ended, which no other line on that descriptor begins with by chance.
 const REPORT: &str = "\u{1}cell ";
 
+/// Begins a line that says that bash reads commands again after a cell that was interrupted.
+const READS_ON: &str = "\u{1}reads on after ";
+
 /// An interrupt may be lost: on a command that bash was just starting, or with the command that runs or reports the cell,
-/// if bash was reading that. After so long, both are given once more; the report then after twice as long each time.
+/// if bash was reading that. After so long the command's is given once more, and twice as long after that bash's too; the
+/// report is asked for again each time.
 const AGAIN: Duration = Duration::from_millis(250);
+
+/// An interrupt that meets bash between fork and exec of a command ends the cell and not the command, for which bash then
+/// waits before it reads on. After so long the command is interrupted by itself.
+const READS_ON_AGAIN: Duration = Duration::from_millis(20);
 
 /// Exit codes of this process, from sysexits.h and the shell's own.
 const EX_SOFTWARE: c_int = 70;
@@ -63,6 +71,8 @@ struct Running {
     program: bool,
     /// What came of an interrupt that was meant for it.
     interrupted: Option<Interrupted>,
+    /// Its exit status, if it was interrupted, has ended, and bash has not read on yet.
+    ended: Option<i32>,
 }
 
 /// An interrupt of the running cell.
@@ -274,16 +284,55 @@ impl<'a> Runner<'a> {
         if interrupted.again_at > Instant::now() {
             return Ok(());
         }
-        if interrupted.waited == AGAIN {
-            let bash = self.bash.id() as i32;
-            for pid in supervisor::descendants(bash).into_iter().chain([bash]) {
-                // It may be gone.
-                let _ = sys::kill(pid, libc::SIGINT);
+        let bash = self.bash.id() as i32;
+        // Commands in the background ignore SIGINT: bash starts them so. What was lost is nearly always the command's, and a
+        // bash that is reading does not bear one well.
+        let targets = match running.ended {
+            None if interrupted.waited == 2 * AGAIN => {
+                supervisor::descendants(bash).into_iter().chain([bash]).collect()
             }
+            None if interrupted.waited > 2 * AGAIN => Vec::new(),
+            _ => supervisor::descendants(bash),
+        };
+        for pid in targets {
+            // It may be gone.
+            let _ = sys::kill(pid, libc::SIGINT);
         }
         interrupted.waited *= 2;
         interrupted.again_at = Instant::now() + interrupted.waited;
-        self.commands.write_all(report_command(running.number).as_bytes())
+        let command = match running.ended {
+            Some(_) => reads_on_command(running.number),
+            None => report_command(running.number),
+        };
+        self.commands.write_all(command.as_bytes())
+    }
+
+    /// Bash says how the running cell ended. One that was interrupted is over when bash has read on.
+    fn on_report(&mut self, number: u32, status: i32) -> io::Result<()> {
+        // The signal itself may still be on its way to this process.
+        let meant = self.interrupted_cell() == Some(number);
+        // A report that was asked for twice comes twice.
+        let Some(running) = self.running.as_mut().filter(|running| running.number == number) else {
+            return Ok(());
+        };
+        if running.ended.is_some() {
+            return Ok(());
+        }
+        if running.interrupted.is_none() && !meant {
+            return self.finish(number, status);
+        }
+        running.ended = Some(status);
+        let again_at = Instant::now() + READS_ON_AGAIN;
+        running.interrupted = Some(Interrupted { again_at, waited: READS_ON_AGAIN });
+        self.commands.write_all(reads_on_command(number).as_bytes())
+    }
+
+    fn on_reads_on(&mut self, number: u32) -> io::Result<()> {
+        let running = self.running.as_ref().filter(|running| running.number == number);
+        match running.and_then(|running| running.ended) {
+            Some(status) => self.finish(number, status),
+            None => Ok(()),
+        }
     }
 
     /// Reads one of the sockets once, and does what it says. False: it is closed.
@@ -321,7 +370,7 @@ impl<'a> Runner<'a> {
     fn execute(&mut self, number: u32, payload: &[u8]) -> io::Result<()> {
         let order: serde_json::Value = serde_json::from_slice(payload)?;
         let program = order.get("program").is_some();
-        self.running = Some(Running { number, program, interrupted: None });
+        self.running = Some(Running { number, program, interrupted: None, ended: None });
         if order.get("comm").is_some() {
             return self.finish(number, 0); // bash has no widgets
         }
@@ -357,14 +406,13 @@ impl<'a> Runner<'a> {
                 continue;
             }
             let line = String::from_utf8_lossy(&std::mem::take(&mut self.line)).into_owned();
+            if let Some(number) = line.strip_prefix(READS_ON) {
+                self.on_reads_on(number.parse().unwrap_or_default())?;
+                continue;
+            }
             let report = line.strip_prefix(REPORT).and_then(|report| report.split_once(' '));
             match report.map(|(cell, status)| (cell.parse(), status.parse())) {
-                Some((Ok(cell), Ok(status))) => {
-                    // A report that was asked for twice comes twice.
-                    if self.running.as_ref().is_some_and(|running| running.number == cell) {
-                        self.finish(cell, status)?;
-                    }
-                }
+                Some((Ok(cell), Ok(status))) => self.on_report(cell, status)?,
                 _ => self.on_completion(line)?,
             }
         }
@@ -375,11 +423,9 @@ impl<'a> Runner<'a> {
         let Some(running) = self.running.take() else { return Ok(()) };
         self.status = status;
         let mut frames = Vec::new();
-        // The signal itself may still be on its way to this process.
-        let interrupted = running.interrupted.is_some() || self.interrupted_cell() == Some(number);
         let outcome = match status {
             0 => Outcome::Ok,
-            _ if interrupted => Outcome::Interrupted,
+            _ if running.ended.is_some() => Outcome::Interrupted,
             _ if running.program => Outcome::Error,
             _ => Outcome::Ok,
         };

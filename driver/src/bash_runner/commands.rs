@@ -1,10 +1,15 @@
 //! The lines that bash is given to execute.
 
-use super::{REPORT, REPORTS};
+use super::{READS_ON, REPORT, REPORTS};
 
 /// The command with which bash says how a cell ended; `$?` is the cell's.
 pub(super) fn report_command(number: u32) -> String {
     format!("builtin printf '{REPORT}%d %d\\n' {number} \"$?\" >&{REPORTS}\n")
+}
+
+/// The command with which bash says that it reads on after an interrupted cell.
+pub(super) fn reads_on_command(number: u32) -> String {
+    format!("builtin printf '{READS_ON}%d\\n' {number} >&{REPORTS}\n")
 }
 
 /// The command that runs the code in a bash of its own, with the variables and the arguments of a program.
