@@ -5,22 +5,27 @@
 #   docker build --target gateway -t cellgate .             the gateway, built from source
 #
 # BASE, RUST and NODE are given as arguments where images come from a mirror or are made by hand, as
-# scripts/ci-engine does. Without a Node the gateway carries the plain console: any image will do as
-# NODE then, with REQUIRE empty.
+# scripts/ci-engine does. Without a Node the gateway carries the plain console, and the image of Python runs no
+# JavaScript: any image will do as NODE then, with REQUIRE empty.
 #
 # How a program that is there already gets into the image: scripts/image/prebuilt.Dockerfile.
 ARG BASE=debian:bookworm-slim
 ARG RUST=rust:1.90-slim-bookworm
 ARG NODE=node:22-bookworm-slim
 
+FROM ${NODE} AS node
+
 # --- The sandbox ---------------------------------------------------------------------------------
 # Any image with a Python 3.9 or newer works: the driver is put in when a sandbox starts. This one
-# has what people expect of a playground.
+# has what people expect of a playground, and a Node and a bash for cells in JavaScript and bash.
 FROM ${BASE} AS python
 RUN apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
       python3 python3-numpy python3-pandas python3-matplotlib python3-pil python3-pip \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/*
+# The interpreter alone: its package managers would find no network.
+COPY --from=node /usr/local/bin/ /usr/local/bin/
+RUN find /usr/local/bin -xtype l -delete
 # matplotlib's search for fonts is done here, once, and not before the first plot of every session.
 # It wants a directory that it may write, and a sandbox's system is read-only: the directory is in
 # /tmp, and Python puts a link to the list of fonts into it when it first starts.
@@ -58,8 +63,6 @@ EXPOSE 8080
 USER 65532:65532
 ENTRYPOINT ["/usr/local/bin/cellgate"]
 CMD ["serve"]
-
-FROM ${NODE} AS node
 
 # What a session of a template with `language = "javascript"` runs in. Any image with a Node 20 or newer works.
 FROM node AS javascript

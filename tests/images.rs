@@ -97,7 +97,7 @@ fn what_runs_is_nobody_in_particular() {
         let own = stage.instructions.iter().rev().find(|(name, _)| name == "USER");
         users.insert(&stage.name, own.map(|(_, user)| user.as_str()).or(inherited));
     }
-    for name in ["python", "gateway"] {
+    for name in ["python", "javascript", "gateway"] {
         let user = users[name].unwrap_or_else(|| panic!("{name} runs as root"));
         let (uid, gid) = user.split_once(':').unwrap();
         assert!(uid.parse::<u32>().unwrap() > 0 && gid.parse::<u32>().unwrap() > 0, "{user}");

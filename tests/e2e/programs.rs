@@ -28,7 +28,7 @@ fn gateway(stage: &Stage) -> Result<Gateway, Missing> {
         return Err(Missing::new("node", "install Node 20 or newer in /usr/bin or /usr/local/bin"));
     }
     let settings = "other_languages = [\"javascript\", \"bash\"]\n";
-    Ok(Gateway::with_settings(stage.backend, settings, &[]))
+    Ok(Gateway::with_settings(stage.backend, settings, &["--memory", "1GiB"]))
 }
 
 /// Opens a program and waits until it is there.
@@ -147,7 +147,8 @@ async fn a_command_streams_and_tells_its_exit(stage: &Stage) -> Result<(), Missi
     let (out, err, end) = exited(&mut client, "p").await;
     assert_eq!((&*out, &*err, &end["code"]), ("out\n/work\n", "err\n", &json!(3)));
     // While a cell runs, and beside it; its input is written and ended.
-    let cell = client.execute("import time\ntime.sleep(600)").await;
+    let cell = client.execute("import time\nprint('begun')\ntime.sleep(600)").await;
+    client.until_text(&cell, "begun").await;
     open(&mut client, json!({"id": "cat", "kind": "process", "argv": ["cat"], "stdin": true}))
         .await;
     client.send(json!({"type": "write", "id": "cat", "text": "one\n"})).await;
@@ -203,6 +204,7 @@ async fn a_terminal_is_resized_interrupted_and_survives_a_reconnection(
     let mut client = Client::create(&gateway, "python").await;
     let terminal = json!({"id": "t", "kind": "process", "terminal": {"cols": 80, "rows": 24}});
     open(&mut client, terminal).await;
+    until_said(&mut client, "t", "$ ").await;
     let say = |line: &str| json!({"type": "write", "id": "t", "text": line});
     client.send(say("PS1=; stty -echo; tty; echo rea''dy\r")).await;
     let said = until_said(&mut client, "t", "ready").await;
@@ -210,7 +212,8 @@ async fn a_terminal_is_resized_interrupted_and_survives_a_reconnection(
     client.send(json!({"type": "resize", "id": "t", "cols": 101, "rows": 33})).await;
     client.send(say("stty size\r")).await;
     until_said(&mut client, "t", "33 101").await;
-    client.send(say("sleep 600; echo not this\r")).await;
+    client.send(say("sh -c 'echo go\"\"ing; sleep 600; echo not this'\r")).await;
+    until_said(&mut client, "t", "going").await;
     client.send(say("\u{3}")).await;
     client.send(say("echo st''ill\r")).await;
     let said = until_said(&mut client, "t", "still").await;

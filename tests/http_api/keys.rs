@@ -262,6 +262,8 @@ fn messages() -> Vec<(Value, &'static str)> {
     let comm = |kind: &str, id: &str| json!({"type": kind, "id": id, "comm_id": "w", "data": {}});
     let mut open = comm("comm_open", "m1");
     open["target_name"] = json!("nothing");
+    let cat =
+        || json!({"type": "open", "id": "p", "kind": "process", "argv": ["cat"], "stdin": true});
     vec![
         (json!({"type": "ping", "n": 1}), "pong"),
         (json!({"type": "ack", "seq": 1}), ""),
@@ -281,6 +283,19 @@ fn messages() -> Vec<(Value, &'static str)> {
         (open, "done"),
         (comm("comm_msg", "m2"), "done"),
         (comm("comm_close", "m3"), "done"),
+        (
+            json!({"type": "open", "id": "p", "kind": "process", "argv": ["ls"], "env": {"A": "1"}}),
+            "protocol_error forbidden",
+        ),
+        (cat(), "opened"),
+        (json!({"type": "write", "id": "p", "text": "x"}), "stdout"),
+        (
+            json!({"type": "resize", "id": "p", "cols": 80, "rows": 24}),
+            "protocol_error bad_message",
+        ),
+        (json!({"type": "signal", "id": "p", "signal": "SIGTERM"}), "exited"),
+        (cat(), "opened"),
+        (json!({"type": "close", "id": "p"}), "exited"),
         (json!({"type": "restart"}), "restarted"),
         (json!({"type": "end"}), "ended"),
     ]

@@ -144,10 +144,7 @@ fn child(
         }
         Program::Function(function) => {
             // What exec would close, the report to the parent among it.
-            // SAFETY: no pointers; nothing here uses any of them again.
-            unsafe {
-                libc::close_range(launch.descriptors.len() as libc::c_uint, libc::c_uint::MAX, 0)
-            };
+            close_from(launch.descriptors.len() as libc::c_uint);
             let code = function();
             // SAFETY: ends the process.
             unsafe { libc::_exit(code) }
@@ -159,6 +156,22 @@ fn child(
     unsafe {
         libc::write(tell.as_raw_fd(), [step as u8, a, b, c, d].as_ptr().cast(), 5);
         libc::_exit(127)
+    }
+}
+
+/// Closes all descriptors from this number on, which nothing may use again.
+fn close_from(first: libc::c_uint) {
+    // SAFETY: no pointers, and by this function's contract nothing has any of them.
+    if unsafe { libc::close_range(first, libc::c_uint::MAX, 0) } == 0 {
+        return;
+    }
+    // A kernel before 5.9, and gVisor of its time.
+    let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+    let open: Vec<c_int> =
+        open.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    for number in open.into_iter().filter(|number| *number >= first as c_int) {
+        // SAFETY: as above. The list's own is closed already.
+        unsafe { libc::close(number) };
     }
 }
 

@@ -150,7 +150,9 @@ fn host(
         ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n".to_owned()),
     ];
     steps.extend(ours.map(|(name, text)| Step::File(format!("etc/{name}"), text.into_bytes())));
-    for name in ETC.iter().chain(of_languages().flat_map(|host| host.etc)) {
+    let of_etc: BTreeSet<&str> =
+        ETC.iter().chain(of_languages().flat_map(|host| host.etc)).copied().collect();
+    for name in of_etc {
         steps.extend(entry(Path::new("/"), &format!("etc/{name}"))?);
     }
     let of_language = |name: &str| {
