@@ -38,14 +38,15 @@ fn checked(message: &ClientMessage) {
             assert_eq!(ClientMessage::parse(&written(execute)).as_ref(), Ok(message));
             execute.id.as_deref()
         }
-        ClientMessage::Interrupt { id, interpreter: None } => id.as_deref(),
-        ClientMessage::Input { id, .. } => Some(&**id),
+        ClientMessage::Interrupt { id, .. } => id.as_deref(),
+        ClientMessage::Input { id, .. } | ClientMessage::Program { id, .. } => Some(&**id),
+        ClientMessage::Open(open) => Some(&*open.id),
         ClientMessage::Query(query) => Some(&*query.id),
         ClientMessage::Ping { fields } => {
             assert!(!fields.contains_key("type"));
             None
         }
-        ClientMessage::Restart { interpreter: None } | ClientMessage::Ack { .. } | ClientMessage::End => None,
+        ClientMessage::Restart { .. } | ClientMessage::Ack { .. } | ClientMessage::End => None,
     };
     assert!(id.is_none_or(|id| !id.is_empty() && id.len() <= MAX_ID_BYTES));
 }
@@ -63,6 +64,8 @@ fn written(cell: &Execute) -> String {
         "type": "execute",
         "code": cell.code,
         "id": cell.id,
+        "cell": cell.cell,
+        "interpreter": cell.interpreter,
         "timeout_ms": cell.timeout_ms,
         "stop_on_error": cell.stop_on_error,
         "silent": cell.silent,
