@@ -80,8 +80,18 @@ const libraries = {
   })),
 };
 
+/** Gives the languages' packages the stub of the one that completes. */
+const withoutCompletion = {
+  name: "without completion",
+  setup({ onResolve }) {
+    onResolve({ filter: /^@codemirror\/autocomplete$/ }, ({ importer }) =>
+      (/@codemirror[\\/]lang-/.test(importer) ? { path: join(web, "stubs/autocomplete.js"), sideEffects: false } : undefined));
+  },
+};
+
 const page = await build({
   ...common,
+  plugins: [withoutCompletion],
   entryPoints: { console: "src/main.ts", style: "src/style/page.css" },
   outdir: join(out, "assets"),
   entryNames: "[name]-[hash]",

@@ -14,6 +14,7 @@ import { closePopup, popup } from "./popup.js";
 import type { Entry } from "./popup.js";
 import { references } from "./pure/comms.js";
 import { newDocument, titleOf, toPython } from "./pure/document.js";
+import { languageOf } from "./pure/languages.js";
 import { toNotebook } from "./pure/notebook.js";
 import { bytes, count } from "./pure/words.js";
 import { chooseTheme, chosenTheme } from "./theme.js";
@@ -43,7 +44,7 @@ function content(console: Console, button: HTMLElement, item: Entry): TemplateRe
     ${item("Clear all outputs", () => console.clearAll())}
     ${item("Copy all outputs as Markdown", () => copyAll(console))}
     <hr role="separator">
-    ${item("New document", () => console.open(newDocument([""])))}
+    ${item("New document", () => console.open(newDocument([""], "", console.newLanguage())))}
     ${item("Open a file …", () => openFile(console))}
     ${item("Home: documents and sessions …", () => showHome(console))}
     ${item("Examples …", () => showExamples(console))}
@@ -83,7 +84,7 @@ function copyAll(console: Console): void {
   const text = console.cells.all.filter((cell) => cell.editor.code.trim() !== "").map((cell) => {
     if (cell.kind !== "code") return cell.editor.code;
     const output = cell.output.markdown();
-    return `\`\`\`python\n${cell.editor.code}\n\`\`\`${output ? `\n\n${output}` : ""}`;
+    return `\`\`\`${languageOf(cell.language, console.languages())}\n${cell.editor.code}\n\`\`\`${output ? `\n\n${output}` : ""}`;
   }).join("\n\n");
   navigator.clipboard.writeText(text).then(() => toast("Code and outputs copied as Markdown."), () => toast("The browser did not allow copying."));
 }

@@ -2,6 +2,7 @@
 // it is first asked for. More files would be more requests, and would divide the page's own script.
 
 export { showKeys, showPeople, showRename, showShare, showExamples } from "./dialogs.js";
+export { showCellMenu } from "./cellmenu.js";
 export { showFiles } from "./files.js";
 export { showFind } from "./find.js";
 export { showHome } from "./home.js";

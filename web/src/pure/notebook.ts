@@ -39,6 +39,7 @@ export function toNotebook(document: Document, outputOf: (cell: CellSource) => C
     const metadata = { ...cell.notebook?.metadata };
     // Where Jupyter keeps that a cell's output is hidden.
     if (cell.collapsed || "collapsed" in metadata) metadata.collapsed = cell.collapsed ?? false;
+    if (cell.kind === "code" && (cell.language !== undefined || "language" in metadata)) metadata.language = cell.language;
     return {
       cell_type: cell.kind,
       id: cell.id,
@@ -70,18 +71,26 @@ export function fromNotebook(text: string, title: string): Document {
     id: newId(),
     title: typeof metadata.title === "string" && metadata.title ? metadata.title : title,
     updated: Date.now(),
-    cells: cells.length > 0 ? cells.map(readCell) : [{ id: newId(), kind: "code", code: "" }],
+    cells: cells.length > 0 ? cells.map((cell, at) => readCell(cell, at, languageOf(metadata))) : [{ id: newId(), kind: "code", code: "" }],
     notebook: { metadata },
   };
 }
 
-function readCell(cell: unknown, at: number): CellSource {
+/** The language of a notebook's cells; nothing for Python, which is what a notebook is of unless it says otherwise. */
+function languageOf({ language_info: info, kernelspec }: Record<string, unknown>): string | undefined {
+  const name = isRecord(info) && typeof info.name === "string" ? info.name : isRecord(kernelspec) ? kernelspec.language : undefined;
+  return typeof name === "string" && name.toLowerCase() !== "python" ? name.toLowerCase() : undefined;
+}
+
+function readCell(cell: unknown, at: number, ofNotebook?: string): CellSource {
   if (!isRecord(cell)) throw new Error(`cell ${at + 1} of the notebook is not an object`);
   const kind = (KINDS.has(cell.cell_type as string) ? cell.cell_type : "raw") as CellKind;
   const metadata = isRecord(cell.metadata) ? cell.metadata : {};
   const attachments = isRecord(cell.attachments) ? cell.attachments as Attachments : undefined;
   const source: CellSource = { id: newId(), kind, code: joined(cell.source), notebook: { metadata, ...(attachments && { attachments }) } };
   if (kind !== "code") return source;
+  const language = typeof metadata.language === "string" && metadata.language ? metadata.language : ofNotebook;
+  if (language !== undefined) source.language = language;
   if (typeof metadata.collapsed === "boolean") source.collapsed = metadata.collapsed;
   const outputs = (Array.isArray(cell.outputs) ? cell.outputs : []).filter((output): output is NotebookOutput => isRecord(output) && typeof output.output_type === "string");
   const count = typeof cell.execution_count === "number" ? cell.execution_count : null;
