@@ -40,7 +40,7 @@ import type { Stopping } from "./runs.js";
 import type { Consent } from "./rich/consent.js";
 import type { Rich } from "./rich/rich.js";
 import { documentOf, forgetRecent, rememberSession } from "./recent.js";
-import { ofBrowser } from "./storage.js";
+import { ofBrowser, ofTab } from "./storage.js";
 import { Store } from "./store.js";
 import { Tables } from "./tables.js";
 import { askTabs } from "./tabs.js";
@@ -336,6 +336,7 @@ export class Console implements CellHost {
     this.programs.begin(ready, resumed);
     for (const cell of this.cells.known) cell.languagesChanged();
     if (!resumed) this.#sayMissing(ready);
+    if (!resumed && !this.arrival.embed && ofTab.getItem("cellgate.terminal") !== null) void import("./terminal/terminal.js").then(({ reopenTerminal }) => reopenTerminal(this), () => {}); // it opens by its button
     this.#trust.enter(ready.session);
     this.#remember();
     this.#rightsChanged();
@@ -664,6 +665,12 @@ export class Console implements CellHost {
       // A lost connection shows itself.
       this.#latency = null;
     });
+  }
+
+  /** Opens the panel of the terminal, or closes it. */
+  toggleTerminal(): void {
+    if (this.arrival.embed) return;
+    import("./terminal/terminal.js").then(({ toggleTerminal }) => toggleTerminal(this), () => toast("The terminal could not be loaded. Try again once the gateway can be reached."));
   }
 
   /** Once a second: what shows seconds is drawn again. */

@@ -22,9 +22,10 @@ export interface Extras {
 export const EXTRAS: Extras = {
   all: [highlightSelectionMatches(), keymap.of([{ key: "Mod-d", run: selectNextOccurrence, preventDefault: true }])],
   code: (complete) => [
+    // Before the keys of `autocompletion`, by which Escape would stop there.
+    Prec.highest(keymap.of([{ key: "Escape", run: closeShown }])),
     closeBrackets(),
     autocompletion({ override: [complete], icons: false, maxRenderedOptions: 60, activateOnTypingDelay: 150 }),
-    Prec.highest(keymap.of([{ key: "Escape", run: closeShown }])),
     keymap.of([{ key: "Tab", run: acceptCompletion }, { key: "Tab", run: completeAfterWord }, ...closeBracketsKeymap]),
   ],
   completes: (state) => completionStatus(state) !== null,

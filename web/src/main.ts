@@ -128,6 +128,11 @@ function listen(console: Console): void {
     event.preventDefault();
     obey(console, command);
   });
+  addEventListener("keydown", (event) => {
+    if (!event.ctrlKey || event.code !== "Backquote" || console.arrival.embed) return;
+    event.preventDefault();
+    console.toggleTerminal();
+  });
   const carriesFiles = (event: DragEvent) => event.dataTransfer?.types.includes("Files") ?? false;
   addEventListener("dragover", (event) => { if (carriesFiles(event)) { event.preventDefault(); document.documentElement.dataset.drop = ""; } });
   addEventListener("dragleave", (event) => { if (!event.relatedTarget) delete document.documentElement.dataset.drop; });
@@ -164,6 +169,7 @@ function obey(console: Console, command: Command): void {
     case "collapse": return console.act(cell, "collapse");
     case "line-numbers": return console.toggleLineNumbers();
     case "copy": return console.act(cell, "copy");
+    case "terminal": return console.toggleTerminal();
     case "find": return void more().then(({ showFind }) => showFind(console));
   }
   if (single || !console.canEdit()) return;

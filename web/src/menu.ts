@@ -17,6 +17,7 @@ import { newDocument, titleOf, toPython } from "./pure/document.js";
 import { languageOf } from "./pure/languages.js";
 import { toNotebook } from "./pure/notebook.js";
 import { bytes, count } from "./pure/words.js";
+import { showProcesses } from "./processes.js";
 import { chooseTheme, chosenTheme } from "./theme.js";
 import type { Theme } from "./theme.js";
 import { showVariables } from "./variables.js";
@@ -49,6 +50,8 @@ function content(console: Console, button: HTMLElement, item: Entry): TemplateRe
     ${item("Home: documents and sessions …", () => showHome(console))}
     ${item("Examples …", () => showExamples(console))}
     ${item("Variables …", () => showVariables(console), { shown: online })}
+    ${item("Processes …", () => showProcesses(console), { shown: link.kind === "open" })}
+    ${item("Terminal", () => console.toggleTerminal(), { keys: "T" })}
     ${item("Files in the session …", () => showFiles(console), { shown: canFiles && online })}
     <hr role="separator">
     ${item("Save as notebook (.ipynb)", () => saveNotebook(console))}

@@ -9,4 +9,5 @@ export { showHome } from "./home.js";
 export { showMenu } from "./menu.js";
 export { importFile, openFile } from "./openfile.js";
 export { showOutline } from "./outline.js";
+export { showProcesses } from "./processes.js";
 export { showVariables } from "./variables.js";

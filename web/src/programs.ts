@@ -7,6 +7,9 @@
 
 import type { ProgramInfo, Ready, SessionEvent } from "../client/src/core.js";
 
+/** The id of the terminal that the page opens. */
+export const TERMINAL = "terminal";
+
 /** How much of a terminal's output is kept to be shown when the panel opens, in UTF-16 units. */
 const KEPT_UNITS = 1 << 20;
 
