@@ -32,7 +32,7 @@ import type { Document } from "./pure/document.js";
 import { staleness, textsAbove } from "./pure/stale.js";
 import type { Place } from "./pure/traceback.js";
 import { bytes, outcome, restarted, sentence } from "./pure/words.js";
-import { Programs } from "./programs.js";
+import { Programs } from "./pure/programs.js";
 import { interpreterFor, languageTitle } from "./pure/languages.js";
 import type { Offered } from "./pure/languages.js";
 import { Runs } from "./runs.js";

@@ -7,7 +7,7 @@ import type { Console } from "./console.js";
 import { commandOf } from "./pure/command.js";
 import { languageTitle } from "./pure/languages.js";
 import { count } from "./pure/words.js";
-import { TERMINAL } from "./programs.js";
+import { TERMINAL } from "./pure/programs.js";
 import { openSide } from "./side.js";
 
 export function showProcesses(console: Console): void {

@@ -5,7 +5,7 @@
 //
 // Events up to the seq of `ready` are replayed: `ready.programs` says already which programs they led to.
 
-import type { ProgramInfo, Ready, SessionEvent } from "../client/src/core.js";
+import type { ProgramInfo, Ready, SessionEvent } from "../../client/src/core.js";
 
 /** The id of the terminal that the page opens. */
 export const TERMINAL = "terminal";
