@@ -39,6 +39,7 @@ import { Runs } from "./runs.js";
 import type { Stopping } from "./runs.js";
 import type { Consent } from "./rich/consent.js";
 import type { Rich } from "./rich/rich.js";
+import type { TableHost } from "./rich/table.js";
 import { documentOf, forgetRecent, rememberSession } from "./recent.js";
 import { ofBrowser, ofTab } from "./storage.js";
 import { Store } from "./store.js";
@@ -785,6 +786,11 @@ export class Console implements CellHost {
   updateDisplay(run: string, displayId: string, data: Record<string, unknown>, metadata: Record<string, unknown>): void {
     this.widgets.updateDisplay(displayId, data, metadata);
     for (const cell of this.cells.all) cell.output.update(run, displayId, data, metadata);
+  }
+
+  tablesOf(run: string): TableHost {
+    const interpreter = this.cells.find(this.#cellNamed(run))?.interpreter;
+    return interpreter === undefined ? this.tables : this.tables.of(interpreter);
   }
 
   consent(shown: string): Consent | null {

@@ -82,6 +82,17 @@ test("completions and documentation come from the cell's own interpreter", gatew
   await console_.cell(2).locator(".cm-tooltip-autocomplete").getByText("findLastIndex").first().waitFor();
 });
 
+test("the panel of variables shows those of the cell's language, and of others on request", gatewayOnly, async () => {
+  const console_ = await fresh();
+  await twoLanguages(console_);
+  await menu(console_, "Variables");
+  const list = console_.page.getByRole("list", { name: "Variables" });
+  await list.getByText("[ 1, 2, 3 ]").waitFor();
+  await console_.page.locator("#side").getByRole("combobox").selectOption({ label: "Python" });
+  await list.getByText("int").waitFor();
+  await accessible(console_.page, "variables of several languages");
+});
+
 test("a JavaScript loop is stopped, and Python goes on", gatewayOnly, async () => {
   const console_ = await fresh();
   await twoLanguages(console_);
