@@ -32,7 +32,7 @@ import type { Document } from "./pure/document.js";
 import { staleness, textsAbove } from "./pure/stale.js";
 import type { Place } from "./pure/traceback.js";
 import { bytes, outcome, restarted, sentence } from "./pure/words.js";
-import { Programs } from "./pure/programs.js";
+import { Programs, TERMINAL_SHOWN } from "./pure/programs.js";
 import { interpreterFor, languageTitle } from "./pure/languages.js";
 import type { Offered } from "./pure/languages.js";
 import { Runs } from "./runs.js";
@@ -317,6 +317,7 @@ export class Console implements CellHost {
     if (state.kind === "waiting" || state.kind === "unavailable") this.widgets.disconnected();
     if (state.kind === "over" || state.kind === "connecting") {
       this.widgets.reset();
+      this.programs.over();
       for (const cell of this.cells.known) cell.forget(state.kind === "over" ? "The session ended before this cell did." : "");
       this.#usage = null;
       this.#endShared();
@@ -337,7 +338,9 @@ export class Console implements CellHost {
     this.programs.begin(ready, resumed);
     for (const cell of this.cells.known) cell.languagesChanged();
     if (!resumed) this.#sayMissing(ready);
-    if (!resumed && !this.arrival.embed && ofTab.getItem("cellgate.terminal") !== null) void import("./terminal/terminal.js").then(({ reopenTerminal }) => reopenTerminal(this), () => {}); // it opens by its button
+    if (!resumed && !this.arrival.embed && ofTab.getItem(TERMINAL_SHOWN) !== null) {
+      import("./terminal/terminal.js").then(({ reopenTerminal }) => reopenTerminal(this), () => {}); // its button tries again
+    }
     this.#trust.enter(ready.session);
     this.#remember();
     this.#rightsChanged();
@@ -447,6 +450,7 @@ export class Console implements CellHost {
   }
 
   #onRefused(error: ProtocolError): void {
+    if (error.id !== undefined) this.programs.refused(error.id);
     if (this.widgets.refused(error) || error.code === "not_running") return; // what was to be stopped had ended already
     toast(sentence(error.message));
   }

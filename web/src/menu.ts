@@ -14,6 +14,7 @@ import { closePopup, popup } from "./popup.js";
 import type { Entry } from "./popup.js";
 import { references } from "./pure/comms.js";
 import { newDocument, titleOf, toPython } from "./pure/document.js";
+import type { Document } from "./pure/document.js";
 import { languageOf } from "./pure/languages.js";
 import { toNotebook } from "./pure/notebook.js";
 import { bytes, count } from "./pure/words.js";
@@ -55,7 +56,7 @@ function content(console: Console, button: HTMLElement, item: Entry): TemplateRe
     ${item("Files in the session …", () => showFiles(console), { shown: canFiles && online })}
     <hr role="separator">
     ${item("Save as notebook (.ipynb)", () => saveNotebook(console))}
-    ${item("Save as Python (.py)", () => download(`${fileName(console)}.py`, toPython(console.document), "text/x-python"))}
+    ${item("Save as Python (.py)", () => download(`${fileName(console)}.py`, toPython(withLanguages(console)), "text/x-python"))}
     ${item("Copy a link with the code", () => copyCodeLink(console))}
     <hr role="separator">
     ${item("Contents …", () => showOutline(console))}
@@ -66,6 +67,13 @@ function content(console: Console, button: HTMLElement, item: Entry): TemplateRe
     <hr role="separator">
     ${item("Start a new session", () => console.link.startNew())}
     ${item("End the session", () => { if (confirm("End this session for everybody? Its variables will be gone.")) void console.link.session?.end(); }, { shown: online && console.rights.role === "owner" })}`;
+}
+
+/** The document, of whose code cells each says its language: files do not know which one is the session's first. */
+function withLanguages(console: Console): Document {
+  const { document } = console;
+  const offered = console.languages();
+  return { ...document, cells: document.cells.map((cell) => (cell.kind === "code" ? { ...cell, language: languageOf(cell.language, offered) } : cell)) };
 }
 
 function fileName(console: Console): string {

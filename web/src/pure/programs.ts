@@ -9,6 +9,8 @@ import type { ProgramInfo, Ready, SessionEvent } from "../../client/src/core.js"
 
 /** The id of the terminal that the page opens. */
 export const TERMINAL = "terminal";
+/** In the storage of the tab: the panel of the terminal is open. */
+export const TERMINAL_SHOWN = "cellgate.terminal";
 
 /** How much of a terminal's output is kept to be shown when the panel opens, in UTF-16 units. */
 const KEPT_UNITS = 1 << 20;
@@ -23,6 +25,8 @@ export interface Screen {
   begin(): void;
   /** The program has ended. */
   exited(text: string): void;
+  /** The gateway has refused to open the program, which the page says elsewhere. */
+  refused(): void;
 }
 
 interface Kept { parts: Part[]; units: number; screen: Screen | null; cut: boolean; ended: string | null }
@@ -65,6 +69,15 @@ export class Programs {
     }
     this.#tell();
   }
+
+  /** The session is over, and so are its programs. */
+  over(): void {
+    this.#open.clear();
+    this.#tell();
+  }
+
+  /** A message that named this program was refused. */
+  refused(id: string): void { this.#terminals.get(id)?.screen?.refused(); }
 
   /** Takes an event that is about a program; says whether it was one. */
   take(event: SessionEvent): boolean {

@@ -11,9 +11,10 @@ import { Terminal } from "@xterm/xterm";
 import xtermSheet from "@xterm/xterm/css/xterm.css" with { type: "text" };
 import { html, nothing, render } from "lit-html";
 import type { Console } from "../console.js";
+import { onChange } from "../dialog.js";
 import { copy, h, icon } from "../dom.js";
 import type { Part, Screen } from "../pure/programs.js";
-import { TERMINAL } from "../pure/programs.js";
+import { TERMINAL, TERMINAL_SHOWN } from "../pure/programs.js";
 import { ofTab } from "../storage.js";
 import { THEME_CHANGED } from "../theme.js";
 import { coloursOf } from "./colours.js";
@@ -82,6 +83,7 @@ class TerminalPanel implements Screen {
     addEventListener(THEME_CHANGED, () => { this.#terminal.options.theme = coloursOf(this.#element); });
     console.programs.attach(TERMINAL, this);
     console.programs.onChange(() => this.#changed());
+    onChange(() => this.#draw());
     this.#changed();
   }
 
@@ -96,7 +98,7 @@ class TerminalPanel implements Screen {
     this.#before = document.activeElement;
     this.shown = true;
     this.#place();
-    ofTab.setItem(SHOWN, "yes");
+    ofTab.setItem(TERMINAL_SHOWN, "yes");
     this.#fitNow();
     if (fresh) {
       if (!this.#open) this.#start();
@@ -110,7 +112,7 @@ class TerminalPanel implements Screen {
     this.shown = false;
     this.#element.remove();
     delete document.documentElement.dataset.terminal;
-    ofTab.removeItem(SHOWN);
+    ofTab.removeItem(TERMINAL_SHOWN);
     this.#console.redraw();
     if (hadFocus && this.#before instanceof HTMLElement) this.#before.focus();
   }
@@ -143,11 +145,16 @@ class TerminalPanel implements Screen {
     this.#terminal.write("\x1b[?1049l\x1b[?25h\r\n");
   }
 
+  refused(): void {
+    this.#opening = false;
+    this.#draw();
+  }
+
   // --- what the user does ------------------------------------------------------------------------
 
   #start(): void {
-    const { canRun, link } = { canRun: this.#console.canRun(), link: this.#console.link };
-    if (!canRun || link.state.kind !== "open") return;
+    const { link } = this.#console;
+    if (!this.#console.canRun() || link.state.kind !== "open") return;
     const { cols, rows } = this.#terminal;
     this.#opening = true;
     this.#console.runs.ask(() => link.session?.toProgram({ type: "open", id: TERMINAL, kind: "process", terminal: { cols, rows } }));
@@ -207,22 +214,20 @@ class TerminalPanel implements Screen {
 
   #status(): string {
     if (this.#open) return this.#console.canRun() ? "" : "You see what others type.";
+    if (this.#console.link.state.kind === "over") return "The session has ended.";
     if (this.#opening) return "Starting …";
     if (this.#ended !== null) return `The shell has ended: ${this.#ended}.`;
     return this.#console.canRun() ? "No shell runs." : "No shell runs. Who may run code can start one.";
   }
 
   #draw(): void {
-    const canStart = !this.#open && !this.#opening && this.#console.canRun();
+    const canStart = !this.#open && !this.#opening && this.#console.canRun() && this.#console.link.state.kind === "open";
     render(html`<h2>Terminal</h2><span class="how" role="status">${this.#status()}</span>
       ${canStart ? html`<button type="button" @click=${() => { this.#start(); this.#terminal.focus(); }}>Start a shell</button>` : nothing}
       ${this.#open && this.#console.canRun() ? html`<button type="button" title="End the shell and what runs in it" @click=${() => this.#end()}>End</button>` : nothing}
       <button type="button" class="bare" aria-label="Close the panel" title="Close the panel; the shell runs on (Ctrl+\`)" @click=${() => this.hide()}>${icon("close")}</button>`, this.#bar);
   }
 }
-
-/** In the storage of the tab: the panel is open. */
-const SHOWN = "cellgate.terminal";
 
 function adopt(css: string): void {
   const sheet = new CSSStyleSheet();

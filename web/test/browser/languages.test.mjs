@@ -156,6 +156,27 @@ test("?language=javascript is a JavaScript playground with examples of its own",
   assert.match((await lines(console_, 2)).join(""), /written by JavaScript/);
 });
 
+test("every example in JavaScript and bash runs", gatewayOnly, async () => {
+  const console_ = await fresh();
+  const dialog = console_.page.getByRole("dialog", { name: "Examples" });
+  for (const language of ["JavaScript", "bash"]) {
+    await menu(console_, "Examples");
+    const list = dialog.locator("h3", { hasText: language }).locator("xpath=following-sibling::ul[1]");
+    const titles = await list.locator("strong").allTextContents();
+    assert.ok(titles.length >= 3, titles.join(", "));
+    await console_.page.keyboard.press("Escape");
+    for (const title of titles) {
+      await menu(console_, "New document");
+      await menu(console_, "Examples");
+      await list.getByRole("button", { name: title }).click();
+      await console_.page.locator(".title", { hasText: title }).waitFor();
+      const cells = await console_.page.locator(".cell").count();
+      await console_.page.getByRole("button", { name: "Run all" }).click();
+      for (let cell = 1; cell <= cells; cell += 1) await console_.phase(cell, title === "Error" ? "error" : "ok");
+    }
+  }
+});
+
 test("a language that the session does not run is said so", gatewayOnly, async () => {
   const console_ = await fresh({ query: "?language=cobol" });
   await console_.page.locator("#toasts").getByText("run no Cobol").waitFor();

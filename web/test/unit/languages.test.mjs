@@ -46,9 +46,12 @@ test("notebooks keep languages in the metadata of cells, and say their own", () 
   const document = newDocument(["x", { kind: "code", code: "ls", language: "bash" }]);
   const text = toNotebook(document, nothing, { name: "python", version: "3.11" });
   assert.deepEqual(JSON.parse(text).cells.map((cell) => cell.metadata), [{}, { language: "bash" }]);
-  assert.deepEqual(fromNotebook(text, "n").cells.map((cell) => cell.language), [undefined, "bash"]);
+  assert.deepEqual(fromNotebook(text, "n").cells.map((cell) => cell.language), ["python", "bash"]);
   const node = { nbformat: 4, nbformat_minor: 5, metadata: { kernelspec: { name: "deno", language: "typescript" } }, cells: [{ cell_type: "code", metadata: {}, source: "1", outputs: [] }, { cell_type: "markdown", metadata: {}, source: "t" }] };
   assert.deepEqual(fromNotebook(JSON.stringify(node), "n").cells.map((cell) => cell.language), ["typescript", undefined]);
+  // What is read is written again.
+  assert.deepEqual(JSON.parse(toNotebook(fromNotebook(text, "n"), nothing, { name: "bash", version: "5" })).cells.map((cell) => cell.metadata), [{}, { language: "bash" }]);
+  assert.equal(JSON.parse(toNotebook(newDocument(["1"]), nothing, { name: "javascript", version: "20" })).metadata.kernelspec.display_name, "JavaScript");
 });
 
 test("what stands above in another language makes no output stale; another language does", () => {

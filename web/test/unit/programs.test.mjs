@@ -16,6 +16,7 @@ function screenOf() {
     write: (part, shown) => { told.push(part.text); waiting.push(shown); },
     begin: () => told.push("begin"),
     exited: (text) => told.push(`exited: ${text}`),
+    refused: () => told.push("refused"),
   };
 }
 
@@ -104,5 +105,9 @@ test("another shell under the same id, and another session, begin with an empty 
   assert.deepEqual(screen.told, ["begin", "a", "exited: ended with the code 3", "begin", "b"]);
   programs.begin({ programs: [MAIN], seq: 0 }, false);
   assert.equal(screen.told.at(-1), "begin");
+  programs.refused("terminal");
+  assert.equal(screen.told.at(-1), "refused");
+  programs.over();
+  assert.deepEqual(programs.all, []);
   assert.equal(programs.shownUpTo(1), 1);
 });
