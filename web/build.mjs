@@ -80,8 +80,28 @@ const libraries = {
   })),
 };
 
+/** Gives the languages' packages the stub of the one that completes. */
+const withoutCompletion = {
+  name: "without completion",
+  setup({ onResolve }) {
+    onResolve({ filter: /^@codemirror\/autocomplete$/ }, ({ importer }) =>
+      (/@codemirror[\\/]lang-/.test(importer) ? { path: join(web, "stubs/autocomplete.js"), sideEffects: false } : undefined));
+  },
+};
+
+/** xterm.js sets inline styles, which the page's policy forbids: it makes its elements by a document that does it otherwise. */
+const withoutInlineStyles = {
+  name: "without inline styles",
+  setup({ onLoad }) {
+    onLoad({ filter: /@xterm[\\/]xterm[\\/]lib[\\/]xterm\.mjs$/ }, ({ path }) => ({
+      contents: `import { strictDocument as document } from ${JSON.stringify(join(web, "src/terminal/styles.ts"))};\n${readFileSync(path, "utf8")}`,
+    }));
+  },
+};
+
 const page = await build({
   ...common,
+  plugins: [withoutCompletion, withoutInlineStyles],
   entryPoints: { console: "src/main.ts", style: "src/style/page.css" },
   outdir: join(out, "assets"),
   entryNames: "[name]-[hash]",

@@ -44,13 +44,13 @@ function stop(console: Console, cell: CellView): void {
   const session = console.link.session;
   if (cell.planned) runs.skip(cell);
   if (cell.next) runs.ask(() => session?.interrupt(cell.next!.run));
-  if (cell.phase.phase === "running") runs.interrupt();
+  if (cell.phase.phase === "running") runs.interrupt(cell);
   else if (cell.active && cell.run) runs.ask(() => session?.interrupt(cell.run));
 }
 
 function take(cell: CellView): void {
   try {
-    ofBrowser.setItem(CLIPBOARD, JSON.stringify({ kind: cell.kind, code: cell.editor.code }));
+    ofBrowser.setItem(CLIPBOARD, JSON.stringify({ kind: cell.kind, code: cell.editor.code, language: cell.language }));
   } catch {
     toast("The browser's storage is full: the cell is not copied.");
   }
@@ -59,12 +59,12 @@ function take(cell: CellView): void {
 function paste(console: Console, cell: CellView): void {
   const taken = copied();
   if (!taken) return toast("No cell was cut or copied yet.");
-  console.cells.show(console.cells.insertNear(cell, "below", newCell(taken.code, taken.kind)));
+  console.cells.show(console.cells.insertNear(cell, "below", newCell(taken.code, taken.kind, taken.language)));
 }
 
-function copied(): { kind: CellKind; code: string } | null {
+function copied(): { kind: CellKind; code: string; language?: string } | null {
   try {
-    const read = JSON.parse(ofBrowser.getItem(CLIPBOARD) ?? "null") as { kind: CellKind; code: string } | null;
+    const read = JSON.parse(ofBrowser.getItem(CLIPBOARD) ?? "null") as ReturnType<typeof copied>;
     return typeof read?.code === "string" ? read : null;
   } catch {
     return null; // written by something else

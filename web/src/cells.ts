@@ -16,6 +16,8 @@ export interface ListWatcher {
   /** Gives a cell another kind in its place. */
   convert(cell: CellView, kind: CellKind): CellView;
   selected(cell: CellView): void;
+  /** A cell has another language. */
+  languageChanged(cell: CellView): void;
   /** Does several things that others see as one. */
   together(change: () => void): void;
 }
@@ -124,7 +126,20 @@ export class Cells {
     else change();
   }
 
-  insertNear(cell: CellView, where: "above" | "below", source = newCell()): CellView {
+  /** A new cell for a place in the list: code has the language of the nearest code above it. */
+  blank(at: number, kind: CellKind = "code", code = ""): CellSource {
+    const above = this.#list.slice(0, at).findLast((cell) => cell.kind === "code");
+    return newCell(code, kind, above ? above.language : this.#host.newLanguage());
+  }
+
+  /** Gives a cell another language. */
+  setLanguage(cell: CellView, language: string): void {
+    cell.setLanguage(language);
+    this.watcher?.languageChanged(cell);
+    this.#changed();
+  }
+
+  insertNear(cell: CellView, where: "above" | "below", source = this.blank(this.#list.indexOf(cell) + (where === "below" ? 1 : 0))): CellView {
     const at = this.#list.indexOf(cell) + (where === "below" ? 1 : 0);
     const made = this.insert(source, at);
     this.select(made);
@@ -141,7 +156,7 @@ export class Cells {
     this.#keepRemoved(cell, at);
     this.#together(() => {
       this.watcher?.removed(cell);
-      if (this.#list.length === 0) this.insert(newCell(), 0);
+      if (this.#list.length === 0) this.insert(this.blank(0), 0);
     });
     this.#renumber();
     const next = this.#list[Math.min(at, this.#list.length - 1)]!;
@@ -159,7 +174,7 @@ export class Cells {
       return made;
     }
     const at = this.#list.indexOf(cell);
-    const made = this.insert(newCell(cell.editor.code, kind), at);
+    const made = this.insert(this.blank(at, kind, cell.editor.code), at);
     this.#dismiss(cell);
     this.select(made);
     made.element.focus();
@@ -170,7 +185,7 @@ export class Cells {
   split(cell: CellView, offset: number): void {
     const { code } = cell.editor;
     const rest = code.slice(offset).replace(/^\n/, "");
-    const made = newCell(rest, cell.kind);
+    const made = newCell(rest, cell.kind, cell.language);
     this.#together(() => {
       cell.editor.setCode(code.slice(0, offset).replace(/\n$/, ""));
       this.insertNear(cell, "below", made);
@@ -184,6 +199,7 @@ export class Cells {
     const next = this.#list[this.#list.indexOf(cell) + 1];
     if (!next) return toast("There is no cell below to join.");
     if (next.kind !== cell.kind) return toast("Only cells of one kind can be joined.");
+    if (next.interpreter !== cell.interpreter) return toast("Only cells of one language can be joined.");
     this.#together(() => {
       cell.editor.setCode([cell.editor.code, next.editor.code].filter((text) => text !== "").join("\n"));
       this.#dismiss(next);
@@ -278,8 +294,8 @@ export function beginnings(actions: Record<"examples" | "file" | "documents", ()
   const offer = (text: string, run: () => unknown) => h("button", { type: "button", textContent: text, onclick: () => void run() });
   return h("div", { className: "beginnings" },
     h("p", {},
-      h("span", { className: "keys-hint", textContent: "Write Python above and press Ctrl+Enter. Outside of the text, ? lists all keys." }),
-      h("span", { className: "touch", textContent: "Write Python above; the arrow beside it runs it." })),
+      h("span", { className: "keys-hint", textContent: "Write code above and press Ctrl+Enter. Outside of the text, ? lists all keys." }),
+      h("span", { className: "touch", textContent: "Write code above; the arrow beside it runs it." })),
     h("div", { className: "offers" }, offer("Try an example", actions.examples), offer("Open a notebook", actions.file), offer("Earlier documents", actions.documents)));
 }
 

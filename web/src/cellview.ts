@@ -16,6 +16,8 @@ import type { EditorHost } from "./editor.js";
 import { Output } from "./output.js";
 import type { OutputHost } from "./outputitem.js";
 import { newId } from "./pure/document.js";
+import { choices, interpreterFor, languageOf, languageTitle } from "./pure/languages.js";
+import type { Offered } from "./pure/languages.js";
 import type { CellKind, CellSource, KeptRun } from "./pure/document.js";
 import type { CellOutputs, NotebookCell } from "./pure/notebook.js";
 import { textHash } from "./pure/stale.js";
@@ -43,7 +45,6 @@ export type CellAction =
   | "insert-above" | "insert" | "up" | "down" | "remove" | "cut" | "copy" | "paste" | "split" | "join"
   | "to-markdown" | "to-code" | "edit" | "collapse" | "copy-text" | "copy-markdown";
 
-const LANGUAGES = { code: "python", markdown: "markdown", raw: "text" } as const;
 const LABELS: Record<CellKind, string> = { code: "Code", markdown: "Markdown", raw: "Raw text" };
 
 export interface CellHost extends OutputHost {
@@ -55,6 +56,12 @@ export interface CellHost extends OutputHost {
   /** The user lets scripts of a run's output run. */
   allowScripts(run: string): void;
   editorHost(cell: CellView): EditorHost;
+  /** What cells of the session may be written in, the first one being what they are in unless they say otherwise. */
+  languages(): readonly Offered[];
+  /** What a cell is written in that no other cell stands above; `undefined`: the session's first language. */
+  newLanguage(): string | undefined;
+  /** The user gives a cell another language. */
+  changeLanguage(cell: CellView, language: string): void;
   memoryLimit(): number | undefined;
   /** Whether this participant may run cells. */
   canRun(): boolean;
@@ -87,6 +94,10 @@ export class CellView {
   changed: number | undefined;
   /** What stood above it when its newest run began (`textsAbove`). */
   above: number | undefined;
+  /** What its code is written in; `undefined`: the session's first language. */
+  language: string | undefined;
+  /** What it was in when its newest run began. */
+  #ranIn: string | undefined;
   collapsed: boolean;
   /** Of a shared document: as in `CellSource`. */
   shared: string | undefined;
@@ -125,13 +136,14 @@ export class CellView {
     this.shared = source.shared;
     this.unsent = source.unsent ?? false;
     this.foreign = source.foreign ?? false;
+    this.language = this.#ranIn = source.language;
     this.collapsed = source.collapsed ?? false;
     this.#kept = source.kept;
     this.#keptAbove = { run: source.run, above: source.kept?.above };
     this.#notebook = source.notebook;
     this.#host = host;
     this.output = new Output(host, `output-${source.id}`);
-    this.editor = new Editor(source.code, LABELS[source.kind], host.editorHost(this), LANGUAGES[source.kind]);
+    this.editor = new Editor(source.code, LABELS[source.kind], host.editorHost(this), this.#textLanguage);
     if (host.lineNumbers()) this.editor.setLineNumbers(true);
     const box = h("div", { className: "box" }, this.editor.element, this.#tools);
     this.element = h("section", { className: "cell", tabIndex: -1 }, this.#side, h("div", { className: "body" }, box, this.#foot, this.output.element));
@@ -157,11 +169,37 @@ export class CellView {
   get source(): CellSource {
     const run = this.next?.run ?? this.run;
     return {
-      id: this.id, kind: this.kind, code: this.editor.code,
+      id: this.id, kind: this.kind, code: this.editor.code, ...(this.language !== undefined && { language: this.language }),
       ...(run !== undefined && { run }), ...(this.draft !== undefined && { draft: this.draft }),
       ...(this.shared !== undefined && { shared: this.shared }), ...(this.unsent && { unsent: true }), ...(this.foreign && { foreign: true }),
       ...(this.collapsed && { collapsed: true }), ...(this.#notebook && { notebook: this.#notebook }),
     };
+  }
+
+  /** The interpreter that executes it; `undefined`: the session's first. */
+  get interpreter(): string | undefined { return interpreterFor(this.language, this.#host.languages()); }
+
+  get #textLanguage(): string {
+    if (this.kind !== "code") return this.kind === "markdown" ? "markdown" : "text";
+    return languageOf(this.language, this.#host.languages());
+  }
+
+  /** Gives its code another language. What it shows stays, and is said to be of what ran. */
+  setLanguage(language: string | undefined): void {
+    this.language = language;
+    this.languagesChanged();
+  }
+
+  /** Its language, or what the session offers, has changed. */
+  languagesChanged(): void {
+    this.editor.setLanguage(this.#textLanguage);
+    this.draw();
+  }
+
+  /** Whether it is in another language than the code that it shows the output of. */
+  get #otherLanguage(): boolean {
+    const offered = this.#host.languages();
+    return this.ranCode !== undefined && interpreterFor(this.#ranIn, offered) !== interpreterFor(this.language, offered);
   }
 
   /** Whether it has code that could run. */
@@ -175,7 +213,7 @@ export class CellView {
     const { outputs, execution_count: count } = this.shown();
     return {
       outputs: outputs as KeptRun["outputs"], count, code: this.ranCode, at: phase.at, status: phase.status, text: phase.text, ms: phase.ms, own,
-      ...(this.above !== undefined && { above: this.above }),
+      ...(this.above !== undefined && { above: this.above }), ...(this.#ranIn !== undefined && { language: this.#ranIn }),
     };
   }
 
@@ -193,6 +231,8 @@ export class CellView {
     if (!kept || this.phase.phase !== "fresh") return;
     this.#kept = undefined;
     this.ranCode = kept.code;
+    // What comes from a file is in the language that the file gives the cell.
+    this.#ranIn = kept.at === null ? this.language : kept.language;
     this.above = kept.above;
     this.author = "";
     const run = `kept-${this.id}.${newId()}`;
@@ -208,7 +248,10 @@ export class CellView {
     const code = this.kind === "code" ? this.editor.code : "";
     // While the text stays, the editor answers with the same string: comparing it costs nothing.
     if (this.#hashed.code !== code) this.#hashed = { code, hash: textHash(code) };
-    return { code, hash: this.#hashed.hash, ran, ranCode: this.ranCode, order: this.order, changed: this.changed, above: this.above };
+    return {
+      code, hash: this.#hashed.hash, interpreter: this.interpreter, ran, ranCode: this.ranCode, otherLanguage: this.#otherLanguage,
+      order: this.order, changed: this.changed, above: this.above,
+    };
   }
 
   /** What stood above a run of before the page was loaded, where that was kept. */
@@ -265,7 +308,7 @@ export class CellView {
     const ran = phase.phase === "running" || phase.phase === "kept" || (phase.phase === "ended" && phase.status !== "cancelled");
     const { code } = this.editor;
     // Of a new code that waits already it is said that it waits.
-    return ran && this.ranCode !== undefined && this.ranCode !== code && this.next?.code !== code;
+    return ran && this.ranCode !== undefined && (this.ranCode !== code || this.#otherLanguage) && this.next?.code !== code;
   }
 
   /** Whether the text is newer than a run that is replayed: the document knows that run, or one after it. */
@@ -325,6 +368,7 @@ export class CellView {
   /** A run begins: what the last one left is gone. Of somebody else's the code comes when it starts. */
   begin(run: string, code?: string): void {
     this.run = run;
+    this.#ranIn = this.language;
     if (this.next?.run === run) this.next = null;
     if (code !== undefined) this.ranCode = code;
     this.#keepRoom();
@@ -419,7 +463,11 @@ export class CellView {
     this.element.dataset.phase = phase.phase === "ended" ? phase.status : phase.phase;
     this.element.dataset.collapsed = this.collapsed && !this.output.empty ? "" : "no";
     this.#drawFoot();
-    render(html`
+    const languages = this.kind === "code" ? choices(this.language, this.#host.languages()) : [];
+    render(html`${languages.length === 0 ? nothing : html`
+      <select class="language" aria-label=${`Language of cell ${this.#number}`} title="Language" ?disabled=${!this.#host.canEdit()}
+        @change=${(event: Event) => this.#host.changeLanguage(this, (event.target as HTMLSelectElement).value)}>${languages.map((name) => html`
+        <option value=${name} .selected=${name === this.#textLanguage}>${languageTitle(name)}</option>`)}</select>`}
       <button type="button" class="bare" aria-haspopup="menu" aria-label=${`Actions for cell ${this.#number}`} title="Actions for this cell"
         @click=${(event: Event) => this.#host.menu(this, event.currentTarget as HTMLElement)}>${icon("more")}</button>`, this.#tools);
   }

@@ -13,7 +13,6 @@ import type { Done, Gap, Participant, ProtocolError, Ready, Role, Session, Sessi
 import { Banner } from "./banner.js";
 import { Cells } from "./cells.js";
 import { act } from "./cellactions.js";
-import { showCellMenu } from "./cellmenu.js";
 import type { CellAction, CellHost, CellView } from "./cellview.js";
 import type { SharedDocument } from "./collab/shareddocument.js";
 import { keepSession, keptSession, ownName } from "./credentials.js";
@@ -33,12 +32,16 @@ import type { Document } from "./pure/document.js";
 import { staleness, textsAbove } from "./pure/stale.js";
 import type { Place } from "./pure/traceback.js";
 import { bytes, outcome, restarted, sentence } from "./pure/words.js";
+import { Programs, TERMINAL_SHOWN } from "./pure/programs.js";
+import { interpreterFor, languageTitle } from "./pure/languages.js";
+import type { Offered } from "./pure/languages.js";
 import { Runs } from "./runs.js";
 import type { Stopping } from "./runs.js";
 import type { Consent } from "./rich/consent.js";
 import type { Rich } from "./rich/rich.js";
+import type { TableHost } from "./rich/table.js";
 import { documentOf, forgetRecent, rememberSession } from "./recent.js";
-import { ofBrowser } from "./storage.js";
+import { ofBrowser, ofTab } from "./storage.js";
 import { Store } from "./store.js";
 import { Tables } from "./tables.js";
 import { askTabs } from "./tabs.js";
@@ -74,8 +77,10 @@ const LINE_NUMBERS = "cellgate.lineNumbers";
 const REPLAY_MS = 1500;
 
 export class Console implements CellHost {
+  /** The programs that are open in the session, and what its terminals show. */
+  readonly programs = new Programs(() => this.frames.request());
   readonly frames = new Frames(() => {
-    this.#link.session?.acknowledge(this.#seq);
+    this.#link.session?.acknowledge(this.programs.shownUpTo(this.#seq));
     this.#follow.look();
     if (this.#staleUnknown) this.#drawStale();
   });
@@ -141,6 +146,7 @@ export class Console implements CellHost {
       get session() { return link.session; },
       get role() { return console.rights.role; },
       get all() { return cells.all; },
+      get beside() { return console.programs.interpreters; },
       changed,
       sent: () => this.#edited(),
     }, this.#trust);
@@ -239,7 +245,7 @@ export class Console implements CellHost {
     const codes = document.cells.filter((cell) => cell.kind === "code");
     const [first, ...others] = codes;
     // A playground has one editor.
-    const one = first && others.length === 0 ? first : { ...(first ?? newCell()), code: codes.map((cell) => cell.code).join("\n\n") };
+    const one = first && others.length === 0 ? first : { ...(first ?? newCell("", "code", this.newLanguage())), code: codes.map((cell) => cell.code).join("\n\n") };
     this.cells.load(single ? [one] : document.cells);
     for (const cell of this.cells.all) cell.editor.setReadOnly(!this.canEdit());
     this.#loading = false;
@@ -311,6 +317,7 @@ export class Console implements CellHost {
     if (state.kind === "waiting" || state.kind === "unavailable") this.widgets.disconnected();
     if (state.kind === "over" || state.kind === "connecting") {
       this.widgets.reset();
+      this.programs.over();
       for (const cell of this.cells.known) cell.forget(state.kind === "over" ? "The session ended before this cell did." : "");
       this.#usage = null;
       this.#endShared();
@@ -328,6 +335,12 @@ export class Console implements CellHost {
   #onReady(ready: Ready, resumed: boolean): void {
     if (!resumed) this.#holdsText = this.#link.made || documentOf(ready.session) === this.#document.id;
     this.#ready = ready;
+    this.programs.begin(ready, resumed);
+    for (const cell of this.cells.known) cell.languagesChanged();
+    if (!resumed) this.#sayMissing(ready);
+    if (!resumed && !this.arrival.embed && ofTab.getItem(TERMINAL_SHOWN) !== null) {
+      import("./terminal/terminal.js").then(({ reopenTerminal }) => reopenTerminal(this), () => {}); // its button tries again
+    }
     this.#trust.enter(ready.session);
     this.#remember();
     this.#rightsChanged();
@@ -345,6 +358,19 @@ export class Console implements CellHost {
     } else announce("Reconnected.");
     this.#changed();
   }
+
+  /** Says that the session has no interpreter for the language that the address of the page asks for. */
+  #sayMissing({ languages, template }: Ready): void {
+    const { language } = this.arrival;
+    if (language === null || languages.some(({ name }) => name === language)) return;
+    toast(`Sessions of the template ${template} run no ${languageTitle(language)}; they run ${languages.map(({ name }) => languageTitle(name)).join(", ")}.`);
+  }
+
+  languages(): readonly Offered[] { return this.#ready?.languages ?? []; }
+
+  newLanguage(): string | undefined { return this.arrival.language ?? undefined; }
+
+  changeLanguage(cell: CellView, language: string): void { this.cells.setLanguage(cell, language); }
 
   #onParticipants(list: readonly Participant[], hasDocument: boolean): void {
     const before = JSON.stringify(this.rights);
@@ -424,6 +450,7 @@ export class Console implements CellHost {
   }
 
   #onRefused(error: ProtocolError): void {
+    if (error.id !== undefined) this.programs.refused(error.id);
     if (this.widgets.refused(error) || error.code === "not_running") return; // what was to be stopped had ended already
     toast(sentence(error.message));
   }
@@ -440,6 +467,11 @@ export class Console implements CellHost {
   }
 
   #take(event: SessionEvent): void {
+    if (this.programs.take(event)) {
+      // An interpreter that ended takes its variables along.
+      if (event.type === "exited") this.#outlived(event.id);
+      return this.#changed();
+    }
     if (this.widgets.take(event)) {
       if (event.type === "done") this.#commEnded(event);
       return;
@@ -455,11 +487,12 @@ export class Console implements CellHost {
         this.tick();
         break;
       case "restarted":
-        this.runs.stopped();
-        this.#ran = false;
-        for (const cell of this.cells.known) if (!cell.busy) cell.outlived();
+        this.runs.stopped(event.interpreter);
+        if (event.interpreter === undefined) this.#ran = false;
+        this.#outlived(event.interpreter);
         // Beside a cell that took its interpreter along, it is said already.
-        if (!this.#lossSaid) toast(restarted(event.requested_by));
+        // One beside the first restarts together with it, or because its cell was stopped by force, if somebody asked.
+        if (!this.#lossSaid && (event.interpreter === undefined || event.requested_by === undefined)) toast(restarted(event.requested_by, this.#titleOf(event.interpreter)));
         this.#lossSaid = false;
         break;
       case "notice":
@@ -467,6 +500,21 @@ export class Console implements CellHost {
         break;
     }
     this.#changed();
+  }
+
+  /** What cells of that interpreter show is of an earlier one. */
+  #outlived(interpreter: string | undefined): void {
+    for (const cell of this.cells.known) if (!cell.busy && cell.interpreter === interpreter) cell.outlived();
+  }
+
+  /** The language of an interpreter beside the first, for people. */
+  #titleOf(interpreter: string | undefined): string | undefined {
+    return interpreter === undefined ? undefined : languageTitle(this.#languageOf(interpreter)!);
+  }
+
+  /** The language that an interpreter executes; `undefined`: the session's first. */
+  #languageOf(interpreter: string | undefined): string | undefined {
+    return interpreter === undefined ? undefined : this.programs.info(interpreter)?.language ?? interpreter;
   }
 
   /** A message of a widget was handled. */
@@ -502,7 +550,7 @@ export class Console implements CellHost {
     }
     // What other frames of a page run in the session that they share is theirs to show.
     if (!cell && event.type === "started" && !this.arrival.embed) {
-      cell = this.#arrived(event.id, event.code);
+      cell = this.#arrived(event.id, event.code, this.#languageOf(event.interpreter));
     }
     if (!cell) return;
     const own = this.runs.isOwn(event.id);
@@ -521,6 +569,9 @@ export class Console implements CellHost {
     else if (cell.run !== event.id) return;
     if (event.type === "started") {
       this.#ran = true;
+      // Somebody else may have run it in another language.
+      const language = this.#languageOf(event.interpreter);
+      if (!own && !this.#shared?.open && interpreterFor(language, this.languages()) !== cell.interpreter) cell.setLanguage(language);
       this.#began(cell, event.id, event.code, event.seq);
       this.#showCode(cell, event.id, event.code, event.seq, own);
     }
@@ -558,11 +609,11 @@ export class Console implements CellHost {
   }
 
   /** A cell that is not in this document: somebody else wrote it. */
-  #arrived(run: string, code: string): CellView {
+  #arrived(run: string, code: string, language: string | undefined): CellView {
     const only = this.cells.all[0];
     // An untouched page shows what it was sent instead of an empty cell above it.
     if (this.cells.all.length === 1 && only && only.editor.code === "" && only.run === undefined) this.#loading = true;
-    const cell = this.cells.showForeign({ id: this.#cellNamed(run), kind: "code", code, run });
+    const cell = this.cells.showForeign({ id: this.#cellNamed(run), kind: "code", code, run, ...(language !== undefined && { language }) });
     if (this.#loading && only) {
       this.cells.remove(only);
       this.#loading = false;
@@ -576,7 +627,7 @@ export class Console implements CellHost {
     this.#keep(cell);
     this.#staleUnknown = true;
     this.#lossSaid = !done.state_kept && done.status !== "interrupted" && done.status !== "cancelled";
-    this.runs.ended(done.id, done.status === "ok");
+    this.runs.ended(done.id, done.status === "ok", cell.interpreter);
     if (cell !== this.cells.aside) announce(`Cell ${cell.number} ${outcome(done, cell.output.lineCount)}`);
     if (this.runs.isOwn(done.id)) this.#follow.end();
   }
@@ -603,7 +654,9 @@ export class Console implements CellHost {
   /** Restarts the interpreter, and asks first where that would lose something. */
   async restart(runAll = false): Promise<void> {
     const lost = this.#ran || this.cells.all.some((cell) => cell.busy);
-    if (this.runs.canRestart && lost && !await ask("Restart the interpreter?", "Its variables will be gone, and what runs or waits ends. Code, output and files stay.", "Restart")) return;
+    const others = this.programs.interpreters.map((id) => this.#titleOf(id)!);
+    const what = others.length === 0 ? "Its variables" : `The variables of all its languages, ${others.join(" and ")} too,`;
+    if (this.runs.canRestart && lost && !await ask("Restart the interpreter?", `${what} will be gone, and what runs or waits ends. Code, output and files stay.`, "Restart")) return;
     return runAll ? this.runs.restartAndRunAll() : this.runs.restart();
   }
 
@@ -619,6 +672,12 @@ export class Console implements CellHost {
     });
   }
 
+  /** Opens the panel of the terminal, or closes it. */
+  toggleTerminal(): void {
+    if (this.arrival.embed) return;
+    import("./terminal/terminal.js").then(({ toggleTerminal }) => toggleTerminal(this), () => toast("The terminal could not be loaded. Try again once the gateway can be reached."));
+  }
+
   /** Once a second: what shows seconds is drawn again. */
   tick(): void {
     for (const cell of this.cells.all) if (cell.phase.phase === "running") cell.draw();
@@ -632,7 +691,7 @@ export class Console implements CellHost {
     act(this, cell, action, () => this.#edited());
   }
 
-  menu(cell: CellView, button: HTMLElement): void { showCellMenu(this, cell, button, this.arrival.layout === "single"); }
+  menu(cell: CellView, button: HTMLElement): void { void import("./more.js").then(({ showCellMenu }) => showCellMenu(this, cell, button, this.arrival.layout === "single")); }
 
   allowScripts(run: string): void { this.#trust.allow(run); }
 
@@ -676,12 +735,12 @@ export class Console implements CellHost {
       complete: async (code, cursor) => {
         const session = this.#link.session;
         if (!session || this.#link.state.kind !== "open") return null;
-        return session.complete(code, cursor).catch(() => null);
+        return session.complete(code, cursor, cell.interpreter).catch(() => null);
       },
       inspect: async (code, cursor) => {
         const session = this.#link.session;
         if (!session || this.#link.state.kind !== "open") return null;
-        const reply = await session.inspect(code, cursor).catch(() => null);
+        const reply = await session.inspect(code, cursor, cell.interpreter).catch(() => null);
         return reply?.found ? asText(reply.data["text/plain"] ?? "") : null;
       },
     };
@@ -731,6 +790,11 @@ export class Console implements CellHost {
   updateDisplay(run: string, displayId: string, data: Record<string, unknown>, metadata: Record<string, unknown>): void {
     this.widgets.updateDisplay(displayId, data, metadata);
     for (const cell of this.cells.all) cell.output.update(run, displayId, data, metadata);
+  }
+
+  tablesOf(run: string): TableHost {
+    const interpreter = this.cells.find(this.#cellNamed(run))?.interpreter;
+    return interpreter === undefined ? this.tables : this.tables.of(interpreter);
   }
 
   consent(shown: string): Consent | null {

@@ -3,6 +3,7 @@
 //   /#token=…              a gateway token: makes sessions         (also /?token=…)
 //   /?embed=1&key=pk_…     a publishable key, which makes sessions too and is no secret: it stays in the address
 //   /#session=…&token=…    a link somebody shared: one session, one role
+//   /?language=javascript  new cells are JavaScript
 //   /#code=…               code to begin with
 //   /?embed=1&…            a part of another page, which docs/embedding.md describes
 //
@@ -32,6 +33,8 @@ export interface Arrival {
   key: string | null;
   /** What a new session is made from; nothing: what the token's first template is. */
   template: string | null;
+  /** What new cells are written in, and the code that comes with the address; nothing: the session's first language. */
+  language: string | null;
   /** Of an embedded page: code that runs before the first cell, out of sight. */
   setup: string | null;
   /** The cells can be run and not changed. */
@@ -79,6 +82,7 @@ export function arrive(): Arrival {
     embed,
     key,
     template: query.get("template"),
+    language: query.get("language"),
     setup: embed ? setup : null,
     readOnly: embed && query.get("readonly") === "1",
     // A link is not to run something with a token that lies in this tab.

@@ -6,9 +6,10 @@ import type { Console, Offer, ShareLink } from "./console.js";
 import { keepName } from "./credentials.js";
 import { openDialog } from "./dialog.js";
 import { copy } from "./dom.js";
-import { EXAMPLES } from "./examples.js";
+import { examplesIn } from "./examples.js";
 import { HELP } from "./keys.js";
 import { Publish } from "./publish.js";
+import { interpreterFor, languageOf, languageTitle } from "./pure/languages.js";
 import { newDocument, toFragment, written } from "./pure/document.js";
 import { moment, ROLE_WORDS, sentence } from "./pure/words.js";
 
@@ -171,9 +172,14 @@ export async function copyCodeLink(console: Console): Promise<void> {
 }
 
 export function showExamples(console: Console): void {
-  openDialog("Examples", (_, close) => html`<ul class="list">${EXAMPLES.map(({ title, about, codes }) => html`<li>
-    <button type="button" class="item" @click=${() => { void console.open(newDocument(codes, title)); close(); }}>
-      <strong>${title}</strong><span>${about}</span></button></li>`)}</ul>
+  const offered = console.languages();
+  // That of the page first, then what else the session runs.
+  const languages = [...new Set([languageOf(console.newLanguage(), offered), ...offered.map(({ name }) => name)])].filter((name) => examplesIn(name).length > 0);
+  openDialog("Examples", (_, close) => html`${languages.map((language) => html`
+    ${languages.length > 1 ? html`<h3>${languageTitle(language)}</h3>` : nothing}
+    <ul class="list">${examplesIn(language).map(({ title, about, codes }) => html`<li>
+    <button type="button" class="item" @click=${() => { void console.open(newDocument(codes, title, interpreterFor(language, offered))); close(); }}>
+      <strong>${title}</strong><span>${about}</span></button></li>`)}</ul>`)}
     <p class="hint">They open as a new document; what you have now is kept.</p>`);
 }
 

@@ -1,4 +1,4 @@
-// The editor of one cell: CodeMirror with Python, completion and documentation from the session.
+// The editor of one cell: CodeMirror with the colours of its language, completion and documentation from the session.
 //
 // It lives in a shadow root: there CodeMirror puts its styles into constructed style sheets, which
 // a strict Content-Security-Policy allows, where it would make a <style> element in a document.
@@ -6,7 +6,6 @@
 // An editor far from the window is its text alone (`Still`): CodeMirror is made for it when it comes near, when it gets
 // the focus, or when a line is to be shown. So a document of hundreds of cells opens as fast as one of a few.
 
-import { acceptCompletion, autocompletion, closeBrackets, closeBracketsKeymap, closeCompletion, completionStatus, startCompletion } from "@codemirror/autocomplete";
 import type { CompletionContext, CompletionResult } from "@codemirror/autocomplete";
 import { defaultKeymap, history, historyKeymap, indentLess, indentMore } from "@codemirror/commands";
 import { pythonLanguage } from "@codemirror/lang-python";
@@ -18,7 +17,9 @@ import type { DecorationSet, Tooltip } from "@codemirror/view";
 import { tags } from "@lezer/highlight";
 import type { Completions } from "../client/src/core.js";
 import { h } from "./dom.js";
+import type { Extras } from "./editorextras.js";
 import { closeDocs, docs, docsOpen, help, showDocs } from "./editordocs.js";
+import { languageTitle } from "./pure/languages.js";
 import { difference } from "./pure/merge.js";
 import { stripEscapes } from "./pure/screen.js";
 
@@ -86,14 +87,14 @@ const found = StateField.define<DecorationSet>({
 });
 
 /** What editors get a moment after the page has come: it is not needed to write and run. */
-let extras: Extension = [];
+let extras: Extras | null = null;
 const extra = new Compartment();
-const views = new Set<EditorView>();
+const awake = new Set<Editor>();
 
 /** Loads it, for the editors there are and those to come. */
 export async function loadExtras(): Promise<void> {
-  extras = (await import("./editorextras.js")).extras;
-  for (const view of views) view.dispatch({ effects: extra.reconfigure(extras) });
+  extras = (await import("./editorextras.js")).EXTRAS;
+  for (const editor of awake) editor.takeExtras();
 }
 
 const highlighting = HighlightStyle.define([
@@ -140,10 +141,21 @@ const theme = EditorView.theme({
   ".docs": { fontFamily: "var(--mono)", fontSize: "12.5px", lineHeight: "1.5", whiteSpace: "pre-wrap", maxWidth: "44rem", maxHeight: "var(--docs-height)", overflow: "auto", padding: "8px 12px", margin: "0" },
 });
 
-/** What the text is: it decides how it is coloured, and what is completed. */
-export type EditorLanguage = "python" | "markdown" | "text";
+const PROSE: Record<string, string> = { markdown: "Markdown", text: "Text" };
+const INDENT: Record<string, string> = { python: "    " };
 
-const NAMES: Record<EditorLanguage, string> = { python: "Python", markdown: "Markdown", text: "Text" };
+/** What an empty text of that language shows. */
+const nameOf = (language: string) => PROSE[language] ?? languageTitle(language);
+
+/** The grammars of languages other than Python, as far as they are loaded. */
+const grammars = new Map<string, Extension>();
+
+/** How a language is coloured and indented; nothing for one whose grammar has yet to be loaded. */
+function grammarOf(language: string): Extension {
+  // The parser alone: word lists of the language would hide what the session knows.
+  const grammar = language === "python" ? new LanguageSupport(pythonLanguage) : grammars.get(language) ?? [];
+  return [grammar, indentUnit.of(INDENT[language] ?? "  "), placeholder(nameOf(language))];
+}
 const NEAR = "1000px"; // to the window, above and below: about a screen
 const STILL_SHEET = new CSSStyleSheet();
 STILL_SHEET.replaceSync(`.still { padding: 10px 14px; min-height: 1lh; font: 13.5px/1.55 var(--mono); white-space: break-spaces; overflow-wrap: anywhere; overflow: hidden; max-height: var(--editor-height); color: var(--ink); }
@@ -171,7 +183,9 @@ export class Editor {
   readonly element = h("div", { className: "editor" });
   readonly #root = this.element.attachShadow({ mode: "open" });
   readonly #host: EditorHost;
-  readonly #language: EditorLanguage;
+  /** Of code its language, else `markdown` or `text`: it decides how the text is coloured, and what is completed. */
+  #language: string;
+  readonly #grammar = new Compartment();
   readonly #editable = new Compartment();
   readonly #numbers = new Compartment();
   readonly #undo = new Compartment();
@@ -186,14 +200,14 @@ export class Editor {
   #numbered = false;
   #tabStop = true;
 
-  constructor(code: string, label: string, host: EditorHost, language: EditorLanguage = "python") {
+  constructor(code: string, label: string, host: EditorHost, language: string) {
     this.#host = host;
     this.#code = code;
     this.#label = label;
     this.#language = language;
     this.#root.adoptedStyleSheets = [STILL_SHEET];
     this.#still = h("div", { className: "still", tabIndex: 0, role: "textbox", textContent: code, aria: { multiline: "true", label } });
-    this.#still.dataset.placeholder = NAMES[language];
+    this.#still.dataset.placeholder = nameOf(language);
     this.#still.addEventListener("focus", () => this.focus());
     this.#still.addEventListener("pointerdown", (event) => {
       const { view } = this;
@@ -223,9 +237,31 @@ export class Editor {
       state: EditorState.create({ doc: Text.of(this.#code.split(this.#shared ? "\n" : /\r\n?|\n/)), extensions: this.#extensions(this.#label) }),
     });
     this.#still.remove();
-    views.add(this.#view);
+    awake.add(this);
     this.#view.contentDOM.tabIndex = this.#tabStop ? 0 : -1;
+    this.#loadGrammar();
   }
+
+  /** Of code: gives it another language. */
+  setLanguage(language: string): void {
+    if (language === this.#language) return;
+    this.#language = language;
+    this.#still.dataset.placeholder = nameOf(language);
+    this.#view?.dispatch({ effects: this.#grammar.reconfigure(grammarOf(language)) });
+    this.#loadGrammar();
+  }
+
+  /** Loads the grammar of a language, when it is the first text of it that is edited. */
+  #loadGrammar(): void {
+    const language = this.#language;
+    if (!this.#view || !this.#isCode || language === "python" || grammars.has(language)) return;
+    import("./grammars.js").then(({ loadGrammar }) => loadGrammar(language)).then((grammar) => {
+      grammars.set(language, grammar);
+      if (this.#language === language) this.#view?.dispatch({ effects: this.#grammar.reconfigure(grammarOf(language)) });
+    }, () => {}); // without its colours it can be written all the same
+  }
+
+  get #isCode(): boolean { return !(this.#language in PROSE); }
 
   /** Whether it is its text alone. */
   get isStill(): boolean { return this.#view === null; }
@@ -317,9 +353,17 @@ export class Editor {
     this.view.dispatch({ effects: setFound.of(places) });
   }
 
+  /** What is loaded after the page is there. */
+  takeExtras(): void { this.#view?.dispatch({ effects: extra.reconfigure(this.#extras()) }); }
+
+  #extras(): Extension {
+    if (!extras) return [];
+    return this.#isCode ? [extras.all, extras.code((context) => this.#complete(context))] : extras.all;
+  }
+
   /** The cell is gone. */
   forget(): void {
-    if (this.#view) views.delete(this.#view);
+    awake.delete(this);
   }
 
   /** Shows a place of the text; the focus stays where it is. */
@@ -364,6 +408,8 @@ export class Editor {
       return main.empty && outside && host.step(direction);
     };
     return [
+      // First, as its keys go before those of the same name.
+      extra.of(this.#extras()),
       Prec.highest(keymap.of([
         { key: "Mod-Enter", run: run("stay") },
         { key: "Ctrl-Enter", run: run("stay") },
@@ -373,36 +419,29 @@ export class Editor {
         { key: "Ctrl-Shift-_", run: split },
         // Escape closes what is open in the editor first, and leaves it only then.
         { key: "Escape", run: (view) => {
-          if (completionStatus(view.state) === "active") return false;
           if (docsOpen(view.state)) return closeDocs(view);
-          closeCompletion(view); // one that was still being asked for
           host.leave();
           return true;
         } },
       ])),
       keymap.of([
-        { key: "Tab", run: acceptCompletion },
-        { key: "Tab", run: completeAfterWord },
         { key: "Tab", run: indentMore, shift: (view) => this.#showDocs(view) || indentLess(view) },
         { key: "Mod-f", run: () => host.find() },
-        ...closeBracketsKeymap,
         { key: "ArrowUp", run: step(-1) },
         { key: "ArrowDown", run: step(1) },
         ...defaultKeymap,
       ]),
       this.#undo.of(this.#shared?.extension() ?? OWN_UNDO),
       drawSelection(),
-      indentUnit.of("    "),
       EditorState.tabSize.of(4),
       found,
-      extra.of(extras),
-      ...(this.#language === "python" ? this.#python() : []),
+      this.#grammar.of(grammarOf(this.#language)),
+      ...(this.#isCode ? this.#codeExtensions() : []),
       markedLine,
       theme,
       EditorView.lineWrapping,
       this.#editable.of(EditorState.readOnly.of(this.#readOnly)),
       this.#numbers.of(this.#numbered ? lineNumbers() : []),
-      placeholder(NAMES[this.#language]),
       EditorView.contentAttributes.of({ "aria-label": label, "aria-description": "Escape, then Tab, leaves the editor" }),
       EditorView.updateListener.of((update) => {
         if (update.docChanged) host.changed(update.transactions.some((one) => one.annotation(Transaction.userEvent) !== undefined));
@@ -411,16 +450,12 @@ export class Editor {
     ];
   }
 
-  /** What only code has: colours, completion, documentation. */
-  #python() {
+  /** What only code has: colours and documentation. */
+  #codeExtensions() {
     return [
       indentOnInput(),
       bracketMatching(),
-      closeBrackets(),
-      // The parser alone: word lists of the language would hide what the session knows.
-      new LanguageSupport(pythonLanguage),
       syntaxHighlighting(highlighting),
-      autocompletion({ override: [(context) => this.#complete(context)], icons: false, maxRenderedOptions: 60, activateOnTypingDelay: 150 }),
       hoverTooltip((view, position) => this.#inspect(view, position), { hoverTime: 500 }),
       docs,
       help((code, cursor) => this.#host.inspect(code, cursor)),
@@ -431,13 +466,13 @@ export class Editor {
   #showDocs(view: EditorView): boolean {
     const { main } = view.state.selection;
     const line = view.state.doc.lineAt(main.head);
-    if (this.#language !== "python" || !main.empty || line.text.slice(0, main.head - line.from).trim() === "") return false;
+    if (!this.#isCode || !main.empty || line.text.slice(0, main.head - line.from).trim() === "") return false;
     void showDocs(view, main.head, (code, cursor) => this.#host.inspect(code, cursor));
     return true;
   }
 
   async #complete(context: CompletionContext): Promise<CompletionResult | null> {
-    const before = context.matchBefore(/[\w.]+$/);
+    const before = context.matchBefore(/[\w.$]+$/);
     if (!context.explicit && !before) return null;
     if (!context.explicit && before && /^\d/.test(before.text)) return null;
     const reply = await this.#host.complete(context.state.doc.toString(), context.pos);
@@ -446,13 +481,13 @@ export class Editor {
       from: reply.start,
       to: reply.end,
       options: reply.matches.map((label, at) => ({ label, ...(reply.types?.[at] && { detail: reply.types[at] }) })),
-      validFor: /^\w*$/,
+      validFor: /^[\w$]*$/,
     };
   }
 
   async #inspect(view: EditorView, position: number): Promise<Tooltip | null> {
     const word = view.state.wordAt(position);
-    if (!word || completionStatus(view.state)) return null;
+    if (!word || extras?.completes(view.state)) return null;
     const text = await this.#host.inspect(view.state.doc.toString(), word.to);
     if (!text) return null;
     return {
@@ -462,12 +497,4 @@ export class Editor {
       create: () => ({ dom: h("pre", { className: "docs", textContent: stripEscapes(text).trim() }) }),
     };
   }
-}
-
-/** Tab completes after a word or a dot, and indents elsewhere. */
-function completeAfterWord(view: EditorView): boolean {
-  const { main } = view.state.selection;
-  if (!main.empty || view.state.readOnly) return false;
-  const line = view.state.doc.lineAt(main.head);
-  return /[\w.]$/.test(line.text.slice(0, main.head - line.from)) && startCompletion(view);
 }

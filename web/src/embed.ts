@@ -43,7 +43,7 @@ export class Embed {
     const { arrival, link, cells, runs } = console;
     this.#shared = arrival.page ? new SharedSession(arrival.page) : null;
     link.shared = this.#shared;
-    this.#setup = arrival.setup ? parts.makeCell({ ...newCell(arrival.setup), id: `setup-${digest(arrival.setup)}` }) : null;
+    this.#setup = arrival.setup ? parts.makeCell({ ...newCell(arrival.setup, "code", arrival.language ?? undefined), id: `setup-${digest(arrival.setup)}` }) : null;
     if (this.#setup) {
       this.#setup.editor.setReadOnly(true);
       this.#setup.element.classList.add("setup");
@@ -105,7 +105,7 @@ export class Embed {
     const { key, template } = this.#console.arrival;
     for (const [name, value] of Object.entries({ key, template })) if (value) url.searchParams.set(name, value);
     const cells: Written[] = this.#console.document.cells.map(written);
-    url.hash = `code=${await toFragment(this.#setup ? [this.#setup.editor.code, ...cells] : cells)}`;
+    url.hash = `code=${await toFragment(this.#setup ? [written(this.#setup.source), ...cells] : cells)}`;
     if (!opened) return void open(url.href, "_blank", "noopener");
     opened.opener = null;
     opened.location.replace(url.href);

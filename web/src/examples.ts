@@ -1,9 +1,16 @@
 // What a newcomer can try, each showing something else of the product. Only the standard library,
 // so that every template runs them.
 
+import { OTHER_EXAMPLES } from "./otherexamples.js";
+
 export interface Example { title: string; about: string; codes: string[] }
 
-export const EXAMPLES: Example[] = [
+/** The examples in a language; none for a language that has none. */
+export function examplesIn(language: string): readonly Example[] {
+  return language === "python" ? EXAMPLES : OTHER_EXAMPLES[language] ?? [];
+}
+
+const EXAMPLES: Example[] = [
   {
     title: "Streaming",
     about: "output as it is written, child processes too",

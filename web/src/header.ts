@@ -105,6 +105,8 @@ export function drawHeader(console: Console, actions: HeaderActions): void {
       ${overview.faces ?? nothing}${console.arrival.embed ? nothing : people(overview, actions.people)}
       ${!console.canRun() ? nothing : controls(console, overview, actions)}
       ${console.arrival.embed ? nothing : html`
+        <button type="button" class="bare terminal" aria-label="Terminal" title="Terminal (Ctrl+\`)" aria-pressed=${"terminal" in document.documentElement.dataset ? "true" : "false"}
+          @click=${() => console.toggleTerminal()}>${icon("terminal")}</button>
         <button type="button" class="bare" ?disabled=${overview.link.kind !== "open"} aria-label="Share" title="Share" @click=${actions.share}>${icon("share")}</button>
         <button type="button" class="bare" aria-label="Menu" aria-haspopup="menu" title="Menu"
           @click=${(event: Event) => actions.menu(event.currentTarget as HTMLElement)}>${icon("more")}</button>`}

@@ -3,7 +3,7 @@
 export type Command =
   | "edit" | "next" | "previous" | "above" | "below" | "remove" | "undo" | "stop" | "restart" | "help"
   | "run" | "run-advance" | "run-insert" | "move-up" | "move-down" | "first" | "last"
-  | "cut" | "copy" | "paste" | "join" | "to-markdown" | "to-code" | "collapse" | "line-numbers" | "find";
+  | "cut" | "copy" | "paste" | "join" | "to-markdown" | "to-code" | "collapse" | "line-numbers" | "find" | "terminal";
 
 export interface KeyHelp { keys: string; does: string }
 
@@ -14,6 +14,7 @@ export const HELP: { title: string; keys: KeyHelp[] }[] = [
       { keys: "Ctrl Enter", does: "Run, stay" },
       { keys: "Shift Enter", does: "Run, go to the next cell" },
       { keys: "Alt Enter", does: "Run, insert a cell below" },
+      { keys: "Ctrl `", does: "Open or close the terminal" },
     ],
   },
   {
@@ -42,6 +43,7 @@ export const HELP: { title: string; keys: KeyHelp[] }[] = [
       { keys: "O", does: "Hide or show the output" },
       { keys: "L", does: "Line numbers" },
       { keys: "F", does: "Find and replace" },
+      { keys: "T", does: "Open or close the terminal" },
       { keys: "I I", does: "Stop what runs" },
       { keys: "0 0", does: "Restart the interpreter" },
       { keys: "?", does: "This list" },
@@ -51,7 +53,7 @@ export const HELP: { title: string; keys: KeyHelp[] }[] = [
 
 const SINGLE: Record<string, Command> = {
   Enter: "edit", j: "next", ArrowDown: "next", k: "previous", ArrowUp: "previous", a: "above", b: "below", z: "undo",
-  x: "cut", c: "copy", v: "paste", M: "join", m: "to-markdown", y: "to-code", o: "collapse", l: "line-numbers", f: "find",
+  x: "cut", c: "copy", v: "paste", M: "join", m: "to-markdown", y: "to-code", o: "collapse", l: "line-numbers", f: "find", t: "terminal",
   "?": "help", J: "move-down", K: "move-up", Home: "first", End: "last",
 };
 const DOUBLE: Record<string, Command> = { d: "remove", i: "stop", "0": "restart" };

@@ -10,10 +10,10 @@ import { loadExtras } from "./editor.js";
 import { drawHeader, headline } from "./header.js";
 import { Keys } from "./keys.js";
 import type { Command } from "./keys.js";
-import { fromFragment, newCell, newDocument } from "./pure/document.js";
+import { fromFragment, newDocument } from "./pure/document.js";
 import type { Document } from "./pure/document.js";
 import { sessionOf } from "./recent.js";
-import { blankDocument, Store } from "./store.js";
+import { Store } from "./store.js";
 import { tellTabs } from "./tabs.js";
 import type { Embed } from "./embed.js";
 import { applyTheme, wantTheme } from "./theme.js";
@@ -21,26 +21,38 @@ import { applyTheme, wantTheme } from "./theme.js";
 const PING_MS = 15_000;
 const REST_MS = 1500; // after which what is not needed at first is loaded, so that it is there without the gateway too
 
-/** What an untouched page begins with: it shows at once that output streams. */
-const FIRST = `import time
+/** What an untouched page begins with, by language: it shows at once that output streams. */
+const FIRST: Record<string, string> = {
+  python: `import time
 
 for step in range(1, 6):
     print(f"step {step} of 5")
-    time.sleep(0.5)`;
+    time.sleep(0.5)`,
+  javascript: `for (let step = 1; step <= 5; step += 1) {
+  console.log("step", step, "of 5");
+  await new Promise((done) => setTimeout(done, 500));
+}`,
+  bash: `for step in 1 2 3 4 5; do
+  echo "step $step of 5"
+  sleep 0.5
+done`,
+};
 
 const more = () => import("./more.js");
 
 async function firstDocument(store: Store, arrival: ReturnType<typeof arrive>): Promise<Document> {
+  const language = arrival.language ?? undefined;
   if (arrival.code !== null) {
     try {
-      return await store.adopt(newDocument(await fromFragment(arrival.code)));
+      return await store.adopt(newDocument(await fromFragment(arrival.code), "", language));
     } catch (error) {
       toast(`The code in the link cannot be read: ${(error as Error).message}`);
     }
   }
   // What somebody shares is not mixed with what this browser keeps.
-  if (arrival.shared || arrival.embed) return store.adopt(blankDocument());
-  return store.openCurrent(() => newDocument([FIRST]));
+  if (arrival.shared || arrival.embed) return store.adopt(newDocument([""], "", language));
+  return store.openCurrent(() => newDocument([FIRST[language ?? "python"] ?? ""], "", language), (document) =>
+    language === undefined || document.cells.some((cell) => cell.language === language));
 }
 
 async function begin(): Promise<void> {
@@ -88,7 +100,7 @@ async function begin(): Promise<void> {
   if (arrival.layout === "list" && !arrival.readOnly) {
     byId("after").append(addRow((kind) => {
       const last = console_.cells.all.at(-1);
-      if (last) console_.cells.insertNear(last, "below", newCell("", kind)).edit();
+      if (last) console_.cells.insertNear(last, "below", console_.cells.blank(console_.cells.all.length, kind)).edit();
     }), beginnings({
       examples: async () => (await more()).showExamples(console_),
       file: async () => (await more()).openFile(console_),
@@ -97,7 +109,8 @@ async function begin(): Promise<void> {
   }
   listen(console_);
   console_.connect();
-  setTimeout(() => void Promise.all([more(), loadExtras()]).catch(() => {}), REST_MS); // asked for again when it is needed
+  const tried = loadExtras().catch(() => null);
+  setTimeout(() => void Promise.all([more(), tried.then((failed) => (failed === null ? loadExtras() : undefined))]).catch(() => {}), REST_MS); // asked for again when it is needed
   setInterval(() => console_.tick(), 1000);
   setInterval(() => { if (!document.hidden) console_.measure(); }, PING_MS);
   // Not in a frame, where it would take the focus of the page around it, nor where it would bring
@@ -114,6 +127,11 @@ function listen(console: Console): void {
     if (!command) return;
     event.preventDefault();
     obey(console, command);
+  });
+  addEventListener("keydown", (event) => {
+    if (!event.ctrlKey || event.code !== "Backquote" || console.arrival.embed) return;
+    event.preventDefault();
+    console.toggleTerminal();
   });
   const carriesFiles = (event: DragEvent) => event.dataTransfer?.types.includes("Files") ?? false;
   addEventListener("dragover", (event) => { if (carriesFiles(event)) { event.preventDefault(); document.documentElement.dataset.drop = ""; } });
@@ -151,6 +169,7 @@ function obey(console: Console, command: Command): void {
     case "collapse": return console.act(cell, "collapse");
     case "line-numbers": return console.toggleLineNumbers();
     case "copy": return console.act(cell, "copy");
+    case "terminal": return console.toggleTerminal();
     case "find": return void more().then(({ showFind }) => showFind(console));
   }
   if (single || !console.canEdit()) return;

@@ -14,8 +14,11 @@ import { closePopup, popup } from "./popup.js";
 import type { Entry } from "./popup.js";
 import { references } from "./pure/comms.js";
 import { newDocument, titleOf, toPython } from "./pure/document.js";
+import type { Document } from "./pure/document.js";
+import { languageOf } from "./pure/languages.js";
 import { toNotebook } from "./pure/notebook.js";
 import { bytes, count } from "./pure/words.js";
+import { showProcesses } from "./processes.js";
 import { chooseTheme, chosenTheme } from "./theme.js";
 import type { Theme } from "./theme.js";
 import { showVariables } from "./variables.js";
@@ -43,15 +46,17 @@ function content(console: Console, button: HTMLElement, item: Entry): TemplateRe
     ${item("Clear all outputs", () => console.clearAll())}
     ${item("Copy all outputs as Markdown", () => copyAll(console))}
     <hr role="separator">
-    ${item("New document", () => console.open(newDocument([""])))}
+    ${item("New document", () => console.open(newDocument([""], "", console.newLanguage())))}
     ${item("Open a file …", () => openFile(console))}
     ${item("Home: documents and sessions …", () => showHome(console))}
     ${item("Examples …", () => showExamples(console))}
     ${item("Variables …", () => showVariables(console), { shown: online })}
+    ${item("Processes …", () => showProcesses(console), { shown: link.kind === "open" })}
+    ${item("Terminal", () => console.toggleTerminal(), { keys: "T" })}
     ${item("Files in the session …", () => showFiles(console), { shown: canFiles && online })}
     <hr role="separator">
     ${item("Save as notebook (.ipynb)", () => saveNotebook(console))}
-    ${item("Save as Python (.py)", () => download(`${fileName(console)}.py`, toPython(console.document), "text/x-python"))}
+    ${item("Save as Python (.py)", () => download(`${fileName(console)}.py`, toPython(withLanguages(console)), "text/x-python"))}
     ${item("Copy a link with the code", () => copyCodeLink(console))}
     <hr role="separator">
     ${item("Contents …", () => showOutline(console))}
@@ -62,6 +67,13 @@ function content(console: Console, button: HTMLElement, item: Entry): TemplateRe
     <hr role="separator">
     ${item("Start a new session", () => console.link.startNew())}
     ${item("End the session", () => { if (confirm("End this session for everybody? Its variables will be gone.")) void console.link.session?.end(); }, { shown: online && console.rights.role === "owner" })}`;
+}
+
+/** The document, of whose code cells each says its language: files do not know which one is the session's first. */
+function withLanguages(console: Console): Document {
+  const { document } = console;
+  const offered = console.languages();
+  return { ...document, cells: document.cells.map((cell) => (cell.kind === "code" ? { ...cell, language: languageOf(cell.language, offered) } : cell)) };
 }
 
 function fileName(console: Console): string {
@@ -83,7 +95,7 @@ function copyAll(console: Console): void {
   const text = console.cells.all.filter((cell) => cell.editor.code.trim() !== "").map((cell) => {
     if (cell.kind !== "code") return cell.editor.code;
     const output = cell.output.markdown();
-    return `\`\`\`python\n${cell.editor.code}\n\`\`\`${output ? `\n\n${output}` : ""}`;
+    return `\`\`\`${languageOf(cell.language, console.languages())}\n${cell.editor.code}\n\`\`\`${output ? `\n\n${output}` : ""}`;
   }).join("\n\n");
   navigator.clipboard.writeText(text).then(() => toast("Code and outputs copied as Markdown."), () => toast("The browser did not allow copying."));
 }

@@ -174,7 +174,7 @@ export class Output {
   #value(
     run: string, data: Record<string, unknown>, metadata: Record<string, unknown>, kind: "execute_result" | "display_data", displayId?: string,
   ): Display {
-    const { element, plain, markdown } = this.#host.widget(run, data, metadata) ?? renderRich(data, metadata, this.#host.consent(run), this.#host.tables);
+    const { element, plain, markdown } = this.#host.widget(run, data, metadata) ?? renderRich(data, metadata, this.#host.consent(run), this.#host.tablesOf(run));
     return {
       element,
       ...(displayId !== undefined && { displayId }),

@@ -21,8 +21,8 @@ export interface Item {
 
 export interface OutputHost {
   frames: Frames;
-  /** Whom tables ask for their other rows. */
-  tables: TableHost;
+  /** Whom the tables that a run shows ask for their other rows. */
+  tablesOf(run: string): TableHost;
   /** Leads to a line of a cell. */
   goTo(place: Place): void;
   /** What to call that place, or nothing if the cell is not here any more. */

@@ -6,6 +6,7 @@ import type { Console } from "./console.js";
 import { gatewayToken } from "./credentials.js";
 import { copy } from "./dom.js";
 import { newId, titleOf, toFragment } from "./pure/document.js";
+import { interpreterFor } from "./pure/languages.js";
 import { snippetOfCells, snippetOfFrame } from "./pure/snippet.js";
 
 interface Key { name: string; key: string; templates: string[]; origins: string[]; sharing: boolean }
@@ -94,13 +95,16 @@ export class Publish {
     const { key, templates, sharing } = this.#chosen!;
     const { document, overview } = this.#console;
     const template = overview.ready?.template;
-    const codes = document.cells.filter(({ kind, code }) => kind === "code" && code.trim() !== "").map(({ code }) => code);
+    const codes = document.cells.filter(({ kind, code }) => kind === "code" && code.trim() !== "").map(({ code, language }) => {
+      const interpreter = interpreterFor(language, this.#console.languages());
+      return { code, ...(interpreter !== undefined && { language: interpreter }) };
+    });
     const what = {
       gateway: location.href.replace(/[^/]*([?#].*)?$/, ""), key, title: titleOf(document),
       // The first is the key's default.
       template: template && templates.indexOf(template) > 0 ? template : null,
     };
-    this.#snippet = this.#form === "cells" ? snippetOfCells(codes, what, sharing) : snippetOfFrame(await toFragment(codes), codes.length, what);
+    this.#snippet = this.#form === "cells" ? snippetOfCells(codes, what, sharing) : snippetOfFrame(await toFragment(codes.map(({ code, language }) => (language === undefined ? code : { kind: "code", code, language }))), codes.length, what);
     this.#redraw();
   }
 }

@@ -26,6 +26,8 @@ export interface RunsHost {
   readonly role: Role;
   /** The cells, in their order. */
   readonly all: readonly CellView[];
+  /** The interpreters that are open beside the session's first. */
+  readonly beside: readonly string[];
   changed(): void;
   /** A cell was sent; the document knows its run now. */
   sent(): void;
@@ -38,6 +40,8 @@ export class Runs {
   /** The run of "run all" whose end the next one waits for. */
   #ahead: string | null = null;
   #stopping: Stopping = "no";
+  /** The interpreters that were asked to stop; the session's first is `undefined`. */
+  #asked = new Set<string | undefined>();
   /** Called before a cell is sent. */
   before: ((cell: CellView) => void) | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -73,7 +77,7 @@ export class Runs {
     else cell.begin(run, code);
     if (older !== undefined && this.isOwn(older)) this.ask(() => session.interrupt(older));
     this.#host.sent();
-    session.runCode(code, { id: run, cell: cell.id, allowInput: true, keepCharacters: 0, ...options }).then((outcome) => this.#over(run, outcome.status === "ok"), (error: unknown) => {
+    session.runCode(code, { id: run, cell: cell.id, ...(cell.interpreter !== undefined && { interpreter: cell.interpreter }), allowInput: true, keepCharacters: 0, ...options }).then((outcome) => this.#over(run, outcome.status === "ok"), (error: unknown) => {
       if (error instanceof Refused) this.#trust.refused(run);
       const why = error instanceof Refused ? sentence(`Not run: ${error.message}`) : "The session ended before this cell did.";
       if (cell.next?.run === run) {
@@ -106,13 +110,22 @@ export class Runs {
     this.#setBacklog(this.#backlog.filter((other) => other !== cell));
   }
 
-  /** Asks for a stop; once that has been in vain for a while, stops by force. */
-  interrupt(): void {
+  /** Asks for a stop of a cell, or of all that runs; once that has been in vain for a while, stops by force. */
+  interrupt(cell?: CellView): void {
     this.#setBacklog([]);
     const { session } = this.#host;
     if (!session) return;
-    if (this.#stopping === "stubborn") return this.restart();
-    this.ask(() => session.interrupt());
+    if (this.#stopping === "stubborn") return this.#restartSome([...this.#asked]);
+    for (const one of cell ? [cell] : this.#host.all) {
+      if (one.interpreter === undefined || one.phase.phase !== "running") continue;
+      this.#asked.add(one.interpreter);
+      this.ask(() => session.interrupt(one.run));
+    }
+    if (!cell || cell.interpreter === undefined) {
+      // Whatever the first interpreter runs: it may be no cell of this page.
+      this.#asked.add(undefined);
+      this.ask(() => session.interrupt());
+    }
     if (this.#stopping === "no") {
       this.#stopping = "asked";
       // For others the gateway's own grace is what ends a cell that does not yield.
@@ -124,17 +137,26 @@ export class Runs {
     this.#host.changed();
   }
 
-  restart(): void {
+  /** Restarts all interpreters of the session. */
+  restart(): void { this.#restartSome([undefined, ...this.#host.beside]); }
+
+  #restartSome(interpreters: readonly (string | undefined)[]): void {
     if (this.#host.session && !this.canRestart) return toast("Only the owner of this session may restart it.");
     this.#setBacklog([]);
-    this.ask(() => this.#host.session?.restart());
+    this.ask(() => { for (const one of interpreters) this.#host.session?.restart(one); });
   }
 
   async restartAndRunAll(): Promise<void> {
     const { session } = this.#host;
     if (!session || !this.canRestart) return this.restart();
+    const left = new Set([undefined, ...this.#host.beside]);
     const restarted = new Promise<void>((resolve) => {
-      const stop = session.listen({ event(event) { if (event.type === "restarted") { stop(); resolve(); } } });
+      const stop = session.listen({ event(event) {
+        // One that ends instead is opened anew by its next cell.
+        if (event.type === "restarted") left.delete(event.interpreter);
+        else if (event.type === "exited") left.delete(event.id);
+        if (left.size === 0) { stop(); resolve(); }
+      } });
     });
     this.restart();
     await restarted;
@@ -142,8 +164,8 @@ export class Runs {
   }
 
   /** A run ended: the next of "run all" may follow. */
-  ended(run: string, ok: boolean): void {
-    this.stopped();
+  ended(run: string, ok: boolean, interpreter?: string): void {
+    this.stopped(interpreter);
     this.#over(run, ok);
   }
 
@@ -164,8 +186,12 @@ export class Runs {
     for (const cell of cells) cell.setPlanned(true);
   }
 
-  /** Nothing is asked to stop any more. */
-  stopped(): void {
+  /** That interpreter is not asked to stop any more. */
+  stopped(interpreter?: string): void {
+    this.#asked.delete(interpreter);
+    // The first one is asked together with others, whether it runs something or not.
+    if (this.#host.all.some((cell) => this.#asked.has(cell.interpreter) && cell.phase.phase === "running")) return;
+    this.#asked.clear();
     this.#stopping = "no";
     clearTimeout(this.#timer);
   }

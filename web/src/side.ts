@@ -33,7 +33,7 @@ export function openSide(title: string, closed: () => void): Side {
   });
   // In front of the page on a phone, what is behind it cannot be reached.
   const narrow = matchMedia(NARROW);
-  const cover = () => { for (const behind of document.querySelectorAll<HTMLElement>("body > header, body > main, body > .skip")) behind.inert = current === side && narrow.matches; };
+  const cover = () => { for (const behind of document.querySelectorAll<HTMLElement>("body > header, body > main, body > #terminal, body > .skip")) behind.inert = current === side && narrow.matches; };
   const side: Side = {
     content,
     setTitle: (text) => { heading.textContent = text; },

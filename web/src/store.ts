@@ -28,13 +28,13 @@ export class Store {
     document.addEventListener("visibilitychange", () => { if (document.hidden) this.flush(); });
   }
 
-  /** What this tab had open, else the newest that no other tab has open, else a new one. */
-  async openCurrent(fresh: () => Document): Promise<Document> {
+  /** What this tab had open, else the newest that `fits` and that no other tab has open, else a new one. */
+  async openCurrent(fresh: () => Document, fits: (document: Document) => boolean): Promise<Document> {
     const current = ofTab.getItem(CURRENT);
     const candidates = [...(current ? [current] : []), ...this.list().map((kept) => kept.id)];
     for (const id of candidates) {
       const kept = this.read(id);
-      if (kept && await this.#claim(id)) return this.kept.fill(kept);
+      if (kept && (id === current || fits(kept)) && await this.#claim(id)) return this.kept.fill(kept);
     }
     return this.adopt(fresh());
   }

@@ -5,6 +5,7 @@
 import { Refused } from "../client/src/core.js";
 import type { Session, TableQuestion, TableReply, VariablesReply } from "../client/src/core.js";
 import type { LinkState } from "./link.js";
+import type { TableHost } from "./rich/table.js";
 
 export interface TablesHost {
   readonly link: { readonly session: Session | null; readonly state: LinkState };
@@ -38,9 +39,18 @@ export class Tables {
     return this.#ask((session) => session.table(question));
   }
 
-  /** Asks for the variables. Rejects with a sentence where that cannot be. */
-  variables(): Promise<VariablesReply> {
-    return this.#ask((session) => session.variables());
+  /** Asks an interpreter other than the session's first. */
+  of(interpreter: string): TableHost {
+    return {
+      problem: () => this.problem(),
+      table: (question) => this.table({ ...question, interpreter }),
+      whenIdle: (again) => this.whenIdle(again),
+    };
+  }
+
+  /** Asks an interpreter for its variables, the session's first unless another is named. Rejects with a sentence where that cannot be. */
+  variables(interpreter?: string): Promise<VariablesReply> {
+    return this.#ask((session) => session.variables(interpreter));
   }
 
   async #ask<Answer>(put: (session: Session) => Promise<Answer>): Promise<Answer> {

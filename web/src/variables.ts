@@ -5,8 +5,10 @@ import type { TemplateResult } from "lit-html";
 import type { TableReply, Variable } from "../client/src/core.js";
 import type { Console } from "./console.js";
 import { readTable } from "./pure/table.js";
+import { languageOf, languageTitle } from "./pure/languages.js";
 import { bytes, count, sentence } from "./pure/words.js";
 import { tableView } from "./rich/table.js";
+import type { TableHost } from "./rich/table.js";
 import { openSide } from "./side.js";
 import type { Side } from "./side.js";
 
@@ -22,6 +24,8 @@ class VariablesPanel {
   #variables: Variable[] | null = null;
   #more = false;
   #wanted = "";
+  /** The interpreter that is asked; `undefined`: the session's first. */
+  #interpreter: string | undefined;
   #note = "Asking the interpreter …";
   /** The variable that is open as a table. */
   #opened: string | null = null;
@@ -30,6 +34,7 @@ class VariablesPanel {
 
   constructor(console: Console) {
     this.#console = console;
+    this.#interpreter = this.#interpreters.find((one) => one === console.cells.selected?.interpreter);
     const stop = console.tables.onIdle(() => {
       clearTimeout(this.#timer);
       this.#timer = setTimeout(() => void this.#look(), this.#looks === 0 ? 0 : PAUSE_MS);
@@ -43,11 +48,14 @@ class VariablesPanel {
     void this.#look();
   }
 
+  /** The interpreters that are open, the session's first as `undefined`. */
+  get #interpreters(): (string | undefined)[] { return [undefined, ...this.#console.programs.interpreters]; }
+
   /** Asks anew. What is open as a table stays: it asks for itself. */
   async #look(): Promise<void> {
     const look = ++this.#looks;
     try {
-      const reply = await this.#console.tables.variables();
+      const reply = await this.#console.tables.variables(this.#interpreter);
       if (look !== this.#looks) return;
       if (reply.busy) this.#note = "Waiting for the cell that runs.";
       else if (reply.error !== undefined) this.#note = reply.error;
@@ -70,11 +78,23 @@ class VariablesPanel {
     const said = this.#note || (all.length === 0 ? "Nothing is defined yet."
       : shown.length === 0 ? "No name has that in it."
       : `${count(shown.length, "variable")}${this.#more ? "; there are more" : ""}.`);
-    render(html`
+    const interpreters = this.#interpreters;
+    const first = languageOf(undefined, this.#console.languages());
+    render(html`${interpreters.length < 2 ? nothing : html`
+      <label class="field">Language <select @change=${(event: Event) => this.#choose(interpreters[(event.target as HTMLSelectElement).selectedIndex])}>${interpreters.map((one) => html`
+        <option .selected=${one === this.#interpreter}>${languageTitle(this.#console.programs.info(one ?? "")?.language ?? one ?? first)}</option>`)}</select></label>`}
       <label class="field">Filter by name <input type="search" maxlength="100" .value=${this.#wanted}
         @input=${(event: Event) => { this.#wanted = (event.target as HTMLInputElement).value; this.#draw(); }}></label>
       <p class="hint" role="status">${said}</p>
       ${shown.length === 0 ? nothing : html`<ul class="variables" aria-label="Variables">${shown.map((one) => this.#entry(one))}</ul>`}`, this.#side.content);
+  }
+
+  #choose(interpreter: string | undefined): void {
+    this.#interpreter = interpreter;
+    this.#variables = null;
+    this.#note = "Asking the interpreter …";
+    this.#draw();
+    void this.#look();
   }
 
   #entry(one: Variable): TemplateResult {
@@ -102,15 +122,16 @@ class VariablesPanel {
     show(html`<p class="hint" role="status">Asking the interpreter …</p>`);
     this.#side.content.querySelector<HTMLElement>(".back")?.focus();
     const { tables } = this.#console;
+    const host = this.#interpreter === undefined ? tables : tables.of(this.#interpreter);
     let shown: unknown;
     try {
-      const reply = await tables.table({ variable: name, count: 200 });
+      const reply = await host.table({ variable: name, count: 200 });
       if (this.#opened !== name) return;
       if (reply.busy) {
         shown = html`<p class="hint" role="status">Waiting for the cell that runs.</p>`;
         tables.whenIdle(() => { if (this.#opened === name && this.#looks >= 0) void this.#open(name); });
       } else {
-        shown = this.#tableOf(name, reply);
+        shown = this.#tableOf(name, reply, host);
       }
     } catch (error) {
       if (this.#opened !== name) return;
@@ -119,10 +140,10 @@ class VariablesPanel {
     show(shown);
   }
 
-  #tableOf(name: string, reply: TableReply): HTMLElement {
+  #tableOf(name: string, reply: TableReply, host: TableHost): HTMLElement {
     const { fields, keys, rows, table: id, ...told } = reply;
     const table = rows && readTable({ schema: { fields, primaryKey: keys ?? [] }, data: rows }, { ...told, table: id });
     if (!table) throw new Error(reply.error ?? "there was no answer");
-    return tableView(table, this.#console.tables, name).element;
+    return tableView(table, host, name).element;
   }
 }

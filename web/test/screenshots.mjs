@@ -1,6 +1,7 @@
 // Takes the README's pictures of the page against a real gateway whose Python has numpy, pandas,
 // matplotlib and pillow: `npm run screenshots`, with CELLGATE_URL and CELLGATE_TOKEN. A session of
-// that gateway makes them small.
+// that gateway makes them small. `node test/screenshots.mjs languages terminal` takes those alone; of
+// them the second wants `top` and `vim` in the sandbox.
 
 import { writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
@@ -28,6 +29,13 @@ for done in range(101):
 const SMALL = `from PIL import Image
 Image.open("in.png").convert("RGB").quantize(192, dither=Image.Dither.NONE).save("out.png", optimize=True)`;
 
+const VIM = `function greet(name) {
+  // The same file that the cells see.
+  return "hello, " + name;
+}
+
+module.exports = { greet };`;
+
 /** Takes a picture of a page, and saves it small. */
 async function save(page, name) {
   await session.files.put("in.png", await page.screenshot({ caret: "initial" }));
@@ -54,9 +62,57 @@ async function takeChat() {
   remove();
 }
 
-const browser = await startBrowser();
-const session = await Session.connect({ url, token, WebSocket: globalThis.WebSocket ?? WebSocket });
-try {
+/** Cells in three languages that share files. */
+async function takeLanguages() {
+  const console_ = await ConsolePage.open(browser, { url, token }, { colorScheme: "light", viewport: { width: 1000, height: 640 } });
+  const { page } = console_;
+  await console_.ready();
+  await console_.runTo(1, `import json\n\nrivers = {"Aare": 288, "Limmat": 36, "Inn": 518}\njson.dump(rivers, open("rivers.json", "w"))`);
+  for (const [at, language, code] of [
+    [2, "JavaScript", `const rivers = require("./rivers.json");\n\n// Longest first.\nObject.entries(rivers).sort(([, a], [, b]) => b - a)\n  .map(([name, km]) => \`\${name}: \${km} km\`)`],
+    [3, "bash", `for name in Inn Aare; do\n  echo "$name is in $(grep -l "$name" *.json)"\ndone`],
+  ]) {
+    await page.locator(".add").click();
+    await page.getByRole("combobox", { name: `Language of cell ${at}` }).selectOption({ label: language });
+    await console_.runTo(at, code);
+  }
+  await page.evaluate(() => { document.activeElement.blur(); scrollTo(0, 0); });
+  await save(page, "languages.png");
+  await console_.close();
+}
+
+/** `top` and `vim` in the terminal. */
+async function takeTerminal() {
+  const console_ = await ConsolePage.open(browser, { url, token }, { colorScheme: "dark", viewport: { width: 1000, height: 640 } });
+  const { page } = console_;
+  await console_.ready();
+  const shows = (text) => page.locator("#terminal .xterm-rows").getByText(text).first().waitFor();
+  await console_.run(1, "total = 0\nwhile True:\n    total += 1");
+  await page.getByRole("button", { name: "Terminal", exact: true }).click();
+  await shows("$");
+  await page.keyboard.type("top -d 1");
+  await page.keyboard.press("Enter");
+  await shows("python3");
+  await page.locator(".state", { hasText: "Running · 4 s" }).waitFor();
+  await save(page, "terminal-top.png");
+  await page.keyboard.press("q");
+  await page.getByRole("button", { name: "Stop", exact: true }).click();
+  await console_.phase(1, "interrupted");
+  await page.locator(".xterm-helper-textarea").focus();
+  await page.keyboard.type("clear; vim -u NONE -c 'syntax on | set number ruler' greet.js");
+  await page.keyboard.press("Enter");
+  await shows("~");
+  await page.keyboard.type(`i${VIM}`);
+  await page.keyboard.press("Escape");
+  await page.keyboard.type(":w");
+  await page.keyboard.press("Enter");
+  await shows("written");
+  await save(page, "terminal-vim.png");
+  await console_.close();
+}
+
+/** The console with a plot, a table and a progress bar, in both themes. */
+async function takeConsole() {
   for (const colorScheme of ["light", "dark"]) {
     const console_ = await ConsolePage.open(browser, { url, token }, { colorScheme, viewport: { width: 1100, height: 1010 } });
     const { page } = console_;
@@ -80,7 +136,15 @@ try {
     await save(page, `console-${colorScheme}.png`);
     await console_.close();
   }
-  await takeChat();
+}
+
+const PICTURES = { console: takeConsole, chat: takeChat, languages: takeLanguages, terminal: takeTerminal };
+const wanted = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(PICTURES);
+
+const browser = await startBrowser();
+const session = await Session.connect({ url, token, WebSocket: globalThis.WebSocket ?? WebSocket });
+try {
+  for (const name of wanted) await PICTURES[name]();
 } finally {
   await session.end();
   await browser.close();

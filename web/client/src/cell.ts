@@ -33,6 +33,8 @@ export interface RunOptions {
   signal?: AbortSignal;
   /** The id of the document's cell that the code is from, repeated in `queued`, `started` and `done`. */
   cell?: string;
+  /** The interpreter that executes it: the id of an open one, or one of `ready.languages`; by default the session's first. */
+  interpreter?: string;
   /** Wall clock for the cell, in milliseconds. */
   timeoutMs?: number;
   /** Cancels the cells behind this one if it fails. */
@@ -92,6 +94,7 @@ export function executeMessage(id: string, code: string, options: RunOptions): E
     code,
     id,
     ...(options.cell !== undefined && { cell: options.cell }),
+    ...(options.interpreter !== undefined && { interpreter: options.interpreter }),
     ...(options.timeoutMs !== undefined && { timeout_ms: options.timeoutMs }),
     ...(options.stopOnError && { stop_on_error: true }),
     ...(options.silent && { silent: true }),

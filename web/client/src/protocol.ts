@@ -8,7 +8,7 @@ import type {
 export { BEARER_SUBPROTOCOL, CloseCode, PROTOCOL, SUBPROTOCOL } from "./wire.js";
 export type {
   CellStatus, ClientMessage, Completeness, Directory, DirectoryEntry, DoneUsage, EndReason, EntryKind, ErrorCode, Frame,
-  LanguageInfo, Limits, Metadata, MimeBundle, NoticeLevel, ParticipantInfo, Reply, Role, SessionEvent, SessionState,
+  LanguageInfo, Limits, Metadata, MimeBundle, NoticeLevel, ParticipantInfo, ProgramInfo, Reply, Role, SessionEvent, SessionState,
   SortKey, Stream, TableField, TableFormat, Variable,
 } from "./wire.js";
 
@@ -39,6 +39,8 @@ export type Interrupt = Sent<"interrupt">;
 export type Input = Sent<"input">;
 /** Replaces the interpreter by a fresh one. */
 export type Restart = Sent<"restart">;
+/** What is said to programs: opens one, ends it, and reaches a process. */
+export type ToProgram = Sent<"open" | "close" | "signal" | "resize" | "write">;
 /** Asks for completions. */
 export type Complete = Sent<"complete">;
 /** Asks for a signature and documentation. */

@@ -19,7 +19,7 @@ import { Files } from "./files.js";
 import { randomId } from "./id.js";
 import type {
   AskTable, ClientMessage, Execute, Gap, InspectReply, IsCompleteReply, Participant, ProtocolError, Ready, Reply, Role,
-  SendComm, ServerMessage, SessionEvent, SessionState, TableReply, VariablesReply,
+  SendComm, ServerMessage, SessionEvent, SessionState, TableReply, ToProgram, VariablesReply,
 } from "./protocol.js";
 import { charactersToUnits, unitsToCharacters } from "./text.js";
 
@@ -55,6 +55,9 @@ export interface Completions {
 export type TableQuestion = Omit<AskTable, "type" | "id">;
 
 interface Call { resolve(reply: Reply): void; reject(error: Error): void }
+
+/** Names the interpreter that a message is for, unless it is the session's first. */
+const of = (interpreter?: string) => (interpreter === undefined ? {} : { interpreter });
 
 /** What is told when the session is ready, or never will be. */
 export interface Opened { resolve(session: BasicSession): void; reject(error: Error): void }
@@ -236,15 +239,20 @@ export class BasicSession implements AsyncIterable<SessionEvent | Gap> {
     this.#send(message);
   }
 
-  /** Replaces the interpreter by a fresh one. */
-  restart(): void {
-    this.#send({ type: "restart" });
+  /** Replaces an interpreter by a fresh one; the session's first unless another is named. */
+  restart(interpreter?: string): void {
+    this.#send({ type: "restart", ...of(interpreter) });
+  }
+
+  /** Opens a program or says something to it. A refusal is told to listeners. */
+  toProgram(message: ToProgram): void {
+    this.#send(message);
   }
 
   /** Completions at `cursor`, counted in UTF-16 units. */
-  async complete(code: string, cursor: number): Promise<Completions> {
+  async complete(code: string, cursor: number, interpreter?: string): Promise<Completions> {
     const reply = await this.#call((id) => ({
-      type: "complete", id, code, cursor: unitsToCharacters(code, cursor),
+      type: "complete", id, code, cursor: unitsToCharacters(code, cursor), ...of(interpreter),
     }));
     if (reply.type !== "complete_reply") throw new CellgateError(`complete was answered by ${reply.type}`);
     return {
@@ -257,17 +265,17 @@ export class BasicSession implements AsyncIterable<SessionEvent | Gap> {
   }
 
   /** Signature and documentation at `cursor`, counted in UTF-16 units. */
-  async inspect(code: string, cursor: number): Promise<InspectReply> {
+  async inspect(code: string, cursor: number, interpreter?: string): Promise<InspectReply> {
     const reply = await this.#call((id) => ({
-      type: "inspect", id, code, cursor: unitsToCharacters(code, cursor),
+      type: "inspect", id, code, cursor: unitsToCharacters(code, cursor), ...of(interpreter),
     }));
     if (reply.type !== "inspect_reply") throw new CellgateError(`inspect was answered by ${reply.type}`);
     return reply;
   }
 
   /** Whether the code is a whole statement. */
-  async isComplete(code: string): Promise<IsCompleteReply> {
-    const reply = await this.#call((id) => ({ type: "is_complete", id, code }));
+  async isComplete(code: string, interpreter?: string): Promise<IsCompleteReply> {
+    const reply = await this.#call((id) => ({ type: "is_complete", id, code, ...of(interpreter) }));
     if (reply.type !== "is_complete_reply") throw new CellgateError(`is_complete was answered by ${reply.type}`);
     return reply;
   }
@@ -280,8 +288,8 @@ export class BasicSession implements AsyncIterable<SessionEvent | Gap> {
   }
 
   /** What the code has defined. `busy`: ask again when the session is idle. */
-  async variables(): Promise<VariablesReply> {
-    const reply = await this.#call((id) => ({ type: "variables", id }));
+  async variables(interpreter?: string): Promise<VariablesReply> {
+    const reply = await this.#call((id) => ({ type: "variables", id, ...of(interpreter) }));
     if (reply.type !== "variables_reply") throw new CellgateError(`variables was answered by ${reply.type}`);
     return reply;
   }

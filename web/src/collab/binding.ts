@@ -42,6 +42,12 @@ export function textOf(cell: SharedCell): Y.Text | null {
   return source instanceof Y.Text ? source : null;
 }
 
+/** The language of a shared cell; nothing where it is the session's first, or another client has put something else there. */
+function languageOf(cell: SharedCell): string | undefined {
+  const language = cell.get("language");
+  return typeof language === "string" && language ? language : undefined;
+}
+
 export class Binding implements ListWatcher {
   readonly #doc: Y.Doc;
   readonly #list: Y.Array<SharedCell>;
@@ -155,6 +161,12 @@ export class Binding implements ListWatcher {
   }
 
   selected(cell: CellView): void { this.#host.selected(cell); }
+
+  languageChanged(cell: CellView): void {
+    const map = this.#bound.get(cell.id);
+    if (!map || !this.#host.canEdit()) return;
+    this.together(() => (cell.language === undefined ? map.delete("language") : map.set("language", cell.language)));
+  }
 
   together(change: () => void): void { this.#doc.transact(change, this.#origin); }
 
@@ -288,7 +300,8 @@ export class Binding implements ListWatcher {
       // A deleted cell that comes back comes with its output.
       const before = there ? undefined : cells.find(id);
       if (before?.kind === kind) return before;
-      return this.#host.makeCell({ id, kind, code: textOf(map)!.toString() });
+      const language = languageOf(map);
+      return this.#host.makeCell({ id, kind, code: textOf(map)!.toString(), ...(language !== undefined && { language }) });
     });
     const known = new Set(wanted.map((cell) => cell.id));
     const foreign = cells.all.filter((cell) => cell.foreign && !known.has(cell.id));
@@ -301,7 +314,12 @@ export class Binding implements ListWatcher {
       this.#bound.delete(cell.id);
     }
     cells.arrange([...wanted, ...foreign]);
-    for (const [at, { map }] of entries.entries()) this.#bind(wanted[at]!, map);
+    for (const [at, { map }] of entries.entries()) {
+      const cell = wanted[at]!;
+      const language = languageOf(map);
+      if (cell.kind === "code" && cell.language !== language) cell.setLanguage(language);
+      this.#bind(cell, map);
+    }
     this.#arranging = false;
     for (const cell of writing) this.#host.deleted(cell);
     this.#host.arranged();
@@ -345,10 +363,11 @@ function change(text: Y.Text, to: string): void {
   if (found.insert) text.insert(found.from, found.insert);
 }
 
-function made({ id, kind, code }: CellSource, position: string): SharedCell {
+function made({ id, kind, code, language }: CellSource, position: string): SharedCell {
   const map: SharedCell = new Y.Map();
   map.set("id", id);
   map.set("kind", kind);
+  if (language !== undefined) map.set("language", language);
   map.set("source", new Y.Text(code.replace(/\r\n?/g, "\n")));
   map.set("position", position);
   return map;

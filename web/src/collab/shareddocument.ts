@@ -118,7 +118,7 @@ export class SharedDocument {
   /** Asks the gateway to make the document of what this page shows, unless it has cells. */
   async #seed(): Promise<"there" | "wait" | "again" | "never"> {
     const cells = this.#console.cells.all.filter((cell) => cell !== this.#console.cells.aside);
-    const seeds = cells.map((cell): SeedCell => ({ id: cell.id, kind: cell.kind, source: cell.editor.code.replace(/\r\n?/g, "\n") }));
+    const seeds = cells.map((cell): SeedCell => ({ id: cell.id, kind: cell.kind, ...(cell.language !== undefined && { language: cell.language }), source: cell.editor.code.replace(/\r\n?/g, "\n") }));
     const { title } = this.#console.document;
     try {
       const response = await fetch(new URL(`v1/sessions/${this.#session}/document`, document.baseURI), {

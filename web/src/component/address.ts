@@ -4,6 +4,8 @@ export interface Wanted {
   gateway: string;
   key: string;
   template: string | null;
+  /** What the code is written in; nothing: the first language of the template. */
+  language: string | null;
   theme: string | null;
   readOnly: boolean;
   code: string;
@@ -12,9 +14,9 @@ export interface Wanted {
   page: string | null;
 }
 
-export async function address({ gateway, key, template, theme, readOnly, code, setup, page }: Wanted): Promise<string> {
+export async function address({ gateway, key, template, language, theme, readOnly, code, setup, page }: Wanted): Promise<string> {
   const url = new URL(gateway);
-  const query = { embed: "1", fit: "1", key, template, theme, readonly: readOnly ? "1" : null };
+  const query = { embed: "1", fit: "1", key, template, language, theme, readonly: readOnly ? "1" : null };
   for (const [name, value] of Object.entries(query)) if (value) url.searchParams.set(name, value);
   const fragment = new URLSearchParams({ code: await packed(code) });
   if (setup) fragment.set("setup", setup);

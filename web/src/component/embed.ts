@@ -6,14 +6,14 @@
 //        └────────────── why, and what to do ◄────────────────┘
 
 import { address } from "./address.js";
-import { coloured, dedent } from "./python.js";
+import { coloured, dedent, titleOf } from "./code.js";
 import { SHEET } from "./sheet.js";
 
 const HERE = new URL(".", import.meta.url).href;
 const SILENT_MS = 10_000; // after it has loaded, a frame that says nothing is no page of the gateway
 const LOAD_MS = 60_000;
 const TALLEST = 100_000; // pixels
-const ATTRIBUTES = ["key", "template", "session", "setup", "gateway", "theme", "label", "readonly", "run"];
+const ATTRIBUTES = ["key", "template", "language", "session", "setup", "gateway", "theme", "label", "readonly", "run"];
 
 let sheet: CSSStyleSheet | undefined;
 /** The random words of the sessions that cells of this page share. */
@@ -96,7 +96,7 @@ export class CellgateCell extends HTMLElement {
   }
 
   #written(): string {
-    const inner = this.querySelector("script[type='text/python'], pre");
+    const inner = this.querySelector("script[type='text/python'], script[type='text/plain'], pre");
     return dedent((inner ?? this).textContent ?? "");
   }
 
@@ -113,9 +113,9 @@ export class CellgateCell extends HTMLElement {
   }
 
   #draw(): void {
-    const label = this.getAttribute("label") ?? "Python code";
+    const label = this.getAttribute("label") ?? `${titleOf(this.#language)} code`;
     this.#text.setAttribute("aria-label", label);
-    this.#text.replaceChildren(...coloured(this.code));
+    this.#text.replaceChildren(...coloured(this.code, this.#language));
     this.#edit.hidden = this.readOnly;
   }
 
@@ -137,12 +137,12 @@ export class CellgateCell extends HTMLElement {
     this.#run.disabled = this.#edit.disabled = true;
     this.#show("Starting …");
     const frame = document.createElement("iframe");
-    frame.title = this.getAttribute("label") ?? "Python cell";
+    frame.title = this.getAttribute("label") ?? `${titleOf(this.#language)} cell`;
     frame.allow = "clipboard-write";
     frame.className = "loading";
     frame.src = await address({
       gateway, key, readOnly: this.readOnly, code: this.#written(), setup: this.#setup(),
-      template: this.getAttribute("template"), theme: this.getAttribute("theme"), page: this.#page(gateway, key),
+      template: this.getAttribute("template"), language: this.getAttribute("language"), theme: this.getAttribute("theme"), page: this.#page(gateway, key),
     });
     const spoke = new Promise<boolean>((resolve) => {
       this.#spoke = () => resolve(true);
@@ -189,6 +189,8 @@ export class CellgateCell extends HTMLElement {
     pages.set(name, random);
     return random;
   }
+
+  get #language(): string { return this.getAttribute("language") ?? "python"; }
 
   get #gateway(): string { return new URL(this.getAttribute("gateway") ?? HERE, location.href).href.replace(/\/?$/, "/"); }
 

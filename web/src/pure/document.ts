@@ -12,6 +12,8 @@ export interface CellSource {
   kind: CellKind;
   /** The text, in whatever language its kind says. */
   code: string;
+  /** What its code is written in; absent: the first language of whatever session it runs in. */
+  language?: string;
   /** The id of the newest run, with which its output is found again after a reload. */
   run?: string;
   /** What was being written here when another participant ran other code in this cell. */
@@ -49,6 +51,8 @@ export interface KeptRun {
   cut?: boolean;
   /** What stood above it when it ran (see `stale.ts`). */
   above?: number;
+  /** The cell's language when it ran, as `CellSource.language` has it. */
+  language?: string;
 }
 
 /** An output of a Jupyter notebook, format 4. */
@@ -60,21 +64,23 @@ export function newId(): string {
   return Array.from(crypto.getRandomValues(new Uint8Array(6)), (b) => b.toString(16).padStart(2, "0")).join("");
 }
 
-/** A cell as it is written in a file or a link: its text, and its kind unless it is code. */
-export type Written = string | { kind: CellKind; code: string };
+/** A cell as it is written in a file or a link: its text alone, unless it is something else than code or has a language of its own. */
+export type Written = string | { kind: CellKind; code: string; language?: string };
 
-export function newCell(code = "", kind: CellKind = "code"): CellSource {
-  return { id: newId(), kind, code };
+export function newCell(code = "", kind: CellKind = "code", language?: string): CellSource {
+  return { id: newId(), kind, code, ...(kind === "code" && language !== undefined && { language }) };
 }
 
-export function newDocument(cells: Written[] = [""], title = ""): Document {
-  const sources = cells.map((cell) => (typeof cell === "string" ? newCell(cell) : newCell(cell.code, cell.kind)));
+/** `language`: of the code cells that name none. */
+export function newDocument(cells: Written[] = [""], title = "", language?: string): Document {
+  const sources = cells.map((cell) => (typeof cell === "string" ? newCell(cell, "code", language) : newCell(cell.code, cell.kind, cell.language ?? language)));
   return { id: newId(), title, updated: Date.now(), cells: sources };
 }
 
 /** A cell without its outputs, as links and Python files hold it. */
-export function written({ kind, code }: CellSource): Written {
-  return kind === "code" ? code : { kind, code };
+export function written({ kind, code, language }: CellSource): Written {
+  if (kind !== "code") return { kind, code };
+  return language === undefined ? code : { kind, code, language };
 }
 
 /** The cell that a run belongs to: run ids are `<cell>.<n>`. */
@@ -98,14 +104,16 @@ export function isBlank(document: Document): boolean {
 
 // --- Python files: cells are divided by `# %%`, as editors do -------------------------------------
 
-/** Text cells become comments, as Jupytext and editors write them: `# %% [markdown]`. */
+/** Text and code in other languages become comments, as Jupytext writes them: `# %% [markdown]`, `# %% language="bash"`. */
 export function toPython(document: Document): string {
-  return document.cells.map(({ kind, code }) => {
+  return document.cells.map(({ kind, code, language = PYTHON }) => {
     const ended = code.replace(/\n*$/, "\n");
-    if (kind === "code") return `# %%\n${ended}`;
-    return `# %% [${kind}]\n${ended.replace(/^(?!$).*|^(?=\n)/gm, (line) => (line === "" ? "#" : `# ${line}`))}`;
+    if (kind === "code" && language === PYTHON) return `# %%\n${ended}`;
+    return `# %% ${kind === "code" ? `language="${language}"` : `[${kind}]`}\n${ended.replace(/^(?!$).*|^(?=\n)/gm, (line) => (line === "" ? "#" : `# ${line}`))}`;
   }).join("\n");
 }
+
+const PYTHON = "python";
 
 export function fromPython(text: string): Written[] {
   const parts = text.replace(/\r\n?/g, "\n").split(/^(# ?%%.*)$\n?/m);
@@ -114,8 +122,10 @@ export function fromPython(text: string): Written[] {
     const code = parts[at]!.replace(/^\n+|\s+$/g, "");
     if (at === 0 && code === "" && parts.length > 1) continue;
     const kind = /\[(markdown|md|raw)\]/.exec(parts[at - 1] ?? "")?.[1];
-    if (!kind) cells.push(code);
-    else cells.push({ kind: kind === "raw" ? "raw" : "markdown", code: code.replace(/^# ?/gm, "") });
+    const language = /\blanguage="([\w+-]+)"/.exec(parts[at - 1] ?? "")?.[1];
+    const text = code.replace(/^# ?/gm, "");
+    if (kind) cells.push({ kind: kind === "raw" ? "raw" : "markdown", code: text });
+    else cells.push(language && language !== PYTHON ? { kind: "code", code: text, language } : code);
   }
   return cells;
 }
@@ -142,8 +152,8 @@ export async function fromFragment(fragment: string): Promise<Written[]> {
 
 function isWritten(cell: unknown): cell is Written {
   if (typeof cell === "string") return true;
-  const { kind, code } = (cell ?? {}) as { kind?: unknown; code?: unknown };
-  return (kind === "code" || kind === "markdown" || kind === "raw") && typeof code === "string";
+  const { kind, code, language } = (cell ?? {}) as { kind?: unknown; code?: unknown; language?: unknown };
+  return (kind === "code" || kind === "markdown" || kind === "raw") && typeof code === "string" && (language === undefined || typeof language === "string");
 }
 
 async function pipe(bytes: Uint8Array<ArrayBuffer>, through: GenericTransformStream): Promise<Uint8Array> {

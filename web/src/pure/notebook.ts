@@ -2,6 +2,7 @@
 
 import type { CellKind, CellSource, Document, KeptRun, NotebookOutput } from "./document.js";
 import { newId } from "./document.js";
+import { languageTitle } from "./languages.js";
 import { isRecord, joined } from "./notebookoutput.js";
 
 /** What a notebook says of a cell besides its text and its outputs; written again as it was read. */
@@ -27,7 +28,8 @@ const lines = (text: string) => (text === "" ? [] : text.split(/(?<=\n)/));
  */
 export function toNotebook(document: Document, outputOf: (cell: CellSource) => CellOutputs, language: { name: string; version: string }, widgets: object = {}): string {
   const kept = document.notebook?.metadata ?? {
-    kernelspec: { name: "python3", display_name: "Python 3", language: language.name },
+    kernelspec: language.name === "python" ? { name: "python3", display_name: "Python 3", language: "python" }
+      : { name: language.name, display_name: languageTitle(language.name), language: language.name },
     language_info: { name: language.name, version: language.version },
   };
   const metadata = {
@@ -35,10 +37,15 @@ export function toNotebook(document: Document, outputOf: (cell: CellSource) => C
     ...(document.title && (!document.notebook || "title" in kept) && { title: document.title }),
     ...(Object.keys(widgets).length > 0 && { widgets: { "application/vnd.jupyter.widget-state+json": { version_major: 2, version_minor: 0, state: widgets } } }),
   };
+  const own = languageOf(kept);
   const cells = document.cells.map((cell) => {
     const metadata = { ...cell.notebook?.metadata };
     // Where Jupyter keeps that a cell's output is hidden.
     if (cell.collapsed || "collapsed" in metadata) metadata.collapsed = cell.collapsed ?? false;
+    if (cell.kind === "code") {
+      if (cell.language !== undefined && cell.language !== own) metadata.language = cell.language;
+      else delete metadata.language;
+    }
     return {
       cell_type: cell.kind,
       id: cell.id,
@@ -70,18 +77,26 @@ export function fromNotebook(text: string, title: string): Document {
     id: newId(),
     title: typeof metadata.title === "string" && metadata.title ? metadata.title : title,
     updated: Date.now(),
-    cells: cells.length > 0 ? cells.map(readCell) : [{ id: newId(), kind: "code", code: "" }],
+    cells: cells.length > 0 ? cells.map((cell, at) => readCell(cell, at, languageOf(metadata))) : [{ id: newId(), kind: "code", code: "" }],
     notebook: { metadata },
   };
 }
 
-function readCell(cell: unknown, at: number): CellSource {
+/** The language of a notebook's cells, if it says it. */
+function languageOf({ language_info: info, kernelspec }: Record<string, unknown>): string | undefined {
+  const name = isRecord(info) && typeof info.name === "string" ? info.name : isRecord(kernelspec) ? kernelspec.language : undefined;
+  return typeof name === "string" && name ? name.toLowerCase() : undefined;
+}
+
+function readCell(cell: unknown, at: number, ofNotebook?: string): CellSource {
   if (!isRecord(cell)) throw new Error(`cell ${at + 1} of the notebook is not an object`);
   const kind = (KINDS.has(cell.cell_type as string) ? cell.cell_type : "raw") as CellKind;
   const metadata = isRecord(cell.metadata) ? cell.metadata : {};
   const attachments = isRecord(cell.attachments) ? cell.attachments as Attachments : undefined;
   const source: CellSource = { id: newId(), kind, code: joined(cell.source), notebook: { metadata, ...(attachments && { attachments }) } };
   if (kind !== "code") return source;
+  const language = typeof metadata.language === "string" && metadata.language ? metadata.language : ofNotebook;
+  if (language !== undefined) source.language = language;
   if (typeof metadata.collapsed === "boolean") source.collapsed = metadata.collapsed;
   const outputs = (Array.isArray(cell.outputs) ? cell.outputs : []).filter((output): output is NotebookOutput => isRecord(output) && typeof output.output_type === "string");
   const count = typeof cell.execution_count === "number" ? cell.execution_count : null;

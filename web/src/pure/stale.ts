@@ -6,6 +6,10 @@ export interface Step {
   code: string;
   /** The hash of that text (`textHash`). */
   hash: number;
+  /** The interpreter that executes it: cells of others leave what it knows as it is. Absent: the session's first. */
+  interpreter?: string | undefined;
+  /** It has another language now than when it ran. */
+  otherLanguage?: boolean;
   /** Whether the run that it shows has ended in a way that its output can be about. */
   ran: boolean;
   /** The code that ran. */
@@ -18,7 +22,7 @@ export interface Step {
   above: number | undefined;
 }
 
-/** `edited`: its text is not the code that ran. `above`: what stands above it is not what it was, or ran later. */
+/** `edited`: its text, or its language, is not what ran. `above`: what stands above it is not what it was, or ran later. */
 export type Staleness = "edited" | "above" | null;
 
 const EMPTY = 0x811c9dc5;
@@ -39,12 +43,12 @@ export function textHash(code: string): number {
   return (mix(hash, text.length) >>> 0) || 1;
 }
 
-/** For each cell a number that stands for the texts of the cells above it that are not blank. */
-export function textsAbove(steps: readonly Pick<Step, "hash">[]): number[] {
-  let above = EMPTY;
-  return steps.map(({ hash }) => {
-    const before = above;
-    if (hash !== BLANK) above = mix(above, hash) >>> 0;
+/** For each cell a number that stands for the texts of the cells above it, of the same interpreter, that are not blank. */
+export function textsAbove(steps: readonly Pick<Step, "hash" | "interpreter">[]): number[] {
+  const above = new Map<string | undefined, number>();
+  return steps.map(({ hash, interpreter }) => {
+    const before = above.get(interpreter) ?? EMPTY;
+    if (hash !== BLANK) above.set(interpreter, mix(before, hash) >>> 0);
     return before;
   });
 }
@@ -52,12 +56,12 @@ export function textsAbove(steps: readonly Pick<Step, "hash">[]): number[] {
 /** What each cell's output is to be told of, from the first to the last. */
 export function staleness(steps: readonly Step[]): Staleness[] {
   const above = textsAbove(steps);
-  let latest = -1; // when something above last began to be something else
+  const latest = new Map<string | undefined, number>(); // when something above last began to be something else, by interpreter
   return steps.map((step, at) => {
-    const before = latest;
-    if (step.changed !== undefined) latest = Math.max(latest, step.changed);
+    const before = latest.get(step.interpreter) ?? -1;
+    if (step.changed !== undefined) latest.set(step.interpreter, Math.max(before, step.changed));
     if (!step.ran || step.ranCode === undefined) return null;
-    if (step.ranCode !== step.code) return "edited";
+    if (step.ranCode !== step.code || step.otherLanguage) return "edited";
     if (step.above !== undefined && step.above !== above[at]) return "above";
     return step.order !== undefined && before > step.order ? "above" : null;
   });

@@ -81,9 +81,9 @@ export const STATE_WORDS: Record<SessionState, string> = {
 /** What somebody may do, in a word. */
 export const ROLE_WORDS: Record<Role, string> = { owner: "owner", editor: "editor", viewer: "viewer" };
 
-/** An interpreter was replaced. Why it ended is said beside the cell that it ended with. */
-export function restarted(by: string | undefined): string {
-  return by === undefined ? "A fresh interpreter took over: the variables are gone." : "Restarted: the variables are gone.";
+/** An interpreter was replaced. Why it ended is said beside the cell that it ended with. `language`: of one that is not the session's first. */
+export function restarted(by: string | undefined, language?: string): string {
+  return by === undefined ? `A fresh ${language ? `${language} ` : ""}interpreter took over: ${language ? "its" : "the"} variables are gone.` : "Restarted: the variables are gone.";
 }
 
 /** How a cell ended, for those who hear the page: "finished in 2.1 s, 14 lines." */

@@ -227,6 +227,19 @@ test("set-up code runs before the first cell, out of sight, and again in a fresh
   assert.equal(await run(page), "ok");
 });
 
+test("a cell of another language has its colours and its name, and the frame is told", async () => {
+  const page = await visit(cellHtml("const text = 'a'; // note", 'language="javascript"'));
+  const cell = page.locator("cellgate-cell");
+  const text = cell.getByRole("group", { name: "JavaScript code" });
+  assert.deepEqual(await text.locator("span").evaluateAll((spans) => spans.map((span) => [span.className, span.textContent])),
+    [["keyword", "const"], ["string", "'a'"], ["comment", "// note"]]);
+  await cell.getByRole("button", { name: "Edit" }).click();
+  await framed(page).locator(".cm-content").waitFor();
+  const address = new URL(await cell.locator("iframe").getAttribute("src"));
+  assert.equal(address.searchParams.get("language"), "javascript");
+  await framed(page).locator(".cm-line span", { hasText: /^const$/ }).waitFor();
+});
+
 test("set-up code that fails shows why, and the cell does not run", async () => {
   const page = await visit(`<script type="text/python" id="before">raise SystemError('set-up')</script>${cellHtml(PROGRAMS.hello.code, 'setup="#before"')}`);
   assert.equal(await run(page), "error");

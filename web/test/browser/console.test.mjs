@@ -446,7 +446,10 @@ test("the keys of a notebook work, and deleted cells come back", async () => {
   await keyboard.press("Escape");
   await keyboard.press("Tab");
   await keyboard.press("Tab");
-  assert.equal(await console_.page.evaluate(() => document.activeElement.getAttribute("aria-label")), "Actions for cell 1");
+  const focused = () => console_.page.evaluate(() => document.activeElement.getAttribute("aria-label"));
+  // Where the session has several languages, their choice comes first.
+  if (await focused() === "Language of cell 1") await keyboard.press("Tab");
+  assert.equal(await focused(), "Actions for cell 1");
 });
 
 test("running on advances and makes cells, and all run in order", async () => {

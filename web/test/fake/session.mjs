@@ -3,6 +3,7 @@
 import { randomBytes } from "node:crypto";
 import { FakeDocument } from "./document.mjs";
 
+const PYTHON = { name: "python", version: "3.11.2" };
 const USAGE = { cpu_ms: 3, peak_memory_bytes: 24 << 20, output_bytes: 0 };
 
 /** Thrown into a script when its cell is interrupted. */
@@ -136,7 +137,7 @@ export class FakeSession {
     }
     socket.reply({
       type: "ready", protocol: 1, session: this.id, token: socket.token, participant: socket.id, ...this.rightsOf(socket.token),
-      template: "python", language: { name: "python", version: "3.11.2" }, state: this.state, seq: this.seq,
+      template: "python", language: PYTHON, languages: [PYTHON], programs: [{ id: "main", kind: "interpreter", language: "python" }], state: this.state, seq: this.seq,
       limits: {
         message_bytes: 1 << 20, queue: 64, output_bytes: null, timeout_ms: null, memory_bytes: 256 << 20,
         window_bytes: this.gateway.options.windowBytes,

@@ -145,13 +145,17 @@ test("sizes, times and counts read well", () => {
 
 test("code in the HTML for a web page ends no element, and cells stay apart where they may share a session", () => {
   const site = { gateway: "https://play.example/", key: 'pk_a"b', template: null, title: "T" };
-  const hostile = snippetOfCells(["print('</script><img src=x>')"], site, true);
+  const hostile = snippetOfCells([{ code: "print('</script><img src=x>')" }], site, true);
   assert.match(hostile, /<pre>\nprint\('&lt;\/script&gt;&lt;img src=x&gt;'\)\n<\/pre>/);
   assert.ok(hostile.includes('key="pk_a&quot;b"') && hostile.includes('src="https://play.example/embed.js"'), hostile);
   const count = (text) => text.split("<cellgate-cell").length - 1;
-  assert.equal(count(snippetOfCells(["a = 1", "a < 2"], site, true)), 2);
-  const joined = snippetOfCells(["a = 1", "a < 2"], site, false);
+  assert.equal(count(snippetOfCells([{ code: "a = 1" }, { code: "a < 2" }], site, true)), 2);
+  const joined = snippetOfCells([{ code: "a = 1" }, { code: "a < 2" }], site, false);
   assert.equal(count(joined), 1);
+  assert.equal(count(snippetOfCells([], site, false)), 1);
+  const languages = snippetOfCells([{ code: "a = 1" }, { code: "ls", language: "bash" }, { code: "a" }], site, false);
+  assert.equal(count(languages), 2);
+  assert.ok(languages.includes('language="bash"><script type="text/plain">\nls\n') && languages.includes("\na = 1\n\na\n"), languages);
   assert.ok(joined.includes("\na = 1\n\na < 2\n") && !joined.includes("session="), joined);
   const frame = snippetOfFrame("v1.x", 2, { ...site, key: "pk_a", template: "t" });
   assert.ok(frame.includes('src="https://play.example/?embed=1&amp;key=pk_a&amp;template=t&amp;cells=all#code=v1.x"'), frame);
