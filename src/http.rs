@@ -152,6 +152,7 @@ pub fn router(app: Arc<AppState>) -> Result<Router, serde_json::Error> {
         .routes(routes!(files::list))
         .routes(routes!(files::download, files::upload, files::remove, files::move_to))
         .routes(routes!(files::make_directory))
+        .routes(routes!(files::stat))
         .routes(routes!(documents::open))
         .routes(routes!(documents::read, documents::seed))
         .routes(routes!(documents::as_notebook))

@@ -95,6 +95,8 @@ pub struct FileEntry {
     pub size: u64,
     /// When it was last changed, in Unix milliseconds.
     pub modified_ms: u64,
+    /// Its permissions: the lowest twelve bits of `st_mode`.
+    pub mode: u16,
 }
 
 /// One end of a transfer.
@@ -133,19 +135,22 @@ impl SessionHandle {
                     truncated = true;
                     break;
                 }
-                if entry.name.len() > NAME_BYTES {
-                    return Err(FileError::Odd);
-                }
-                entries.push(FileEntry {
-                    name: String::from_utf8_lossy(entry.name).into_owned(),
-                    kind: entry.kind,
-                    size: entry.size,
-                    modified_ms: entry.modified_ms,
-                });
+                entries.push(FileEntry::of(&entry)?);
             }
         }
         entries.sort_unstable_by(|one, other| one.name.cmp(&other.name));
         Ok(Listing { entries, truncated })
+    }
+
+    /// What has the name at a path; of a link, the link itself. The empty path is the working directory.
+    pub async fn stat_file(&self, path: &str) -> Result<FileEntry, FileError> {
+        let answer = self.transfer().ask(&FileCommand::Stat(path.as_bytes())).await?;
+        let TransferAnswer::Chunk(chunk) = answer else { return Err(FileError::Odd) };
+        let mut rest = &chunk[..];
+        match Entry::take(&mut rest) {
+            Ok(Some(entry)) if rest.is_empty() => FileEntry::of(&entry),
+            _ => Err(FileError::Odd),
+        }
     }
 
     /// Removes what has the name at a path: a file, a link itself, an empty directory.
@@ -195,6 +200,21 @@ impl SessionHandle {
             TransferAnswer::Begun(begun) => Ok((transfer, begun)),
             _ => Err(FileError::Odd),
         }
+    }
+}
+
+impl FileEntry {
+    fn of(entry: &Entry<'_>) -> Result<FileEntry, FileError> {
+        if entry.name.len() > NAME_BYTES {
+            return Err(FileError::Odd);
+        }
+        Ok(FileEntry {
+            name: String::from_utf8_lossy(entry.name).into_owned(),
+            kind: entry.kind,
+            size: entry.size,
+            modified_ms: entry.modified_ms,
+            mode: entry.mode & 0o7777,
+        })
     }
 }
 

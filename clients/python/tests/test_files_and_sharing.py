@@ -56,6 +56,12 @@ class FilesTest(GatewayCase):
             [("b", "directory", "a/b"), ("d.txt", "file", "a/d.txt")],
         )
         self.assertGreater(files.list("a")[1].modified, (time.time() - 600) * 1000)
+        self.assertEqual(files.stat("a/d.txt"), files.list("a")[1])
+        self.assertEqual((files.stat("a/d.txt").size, files.stat("a/d.txt").mode), (1, 0o644))
+        self.assertEqual(files.stat("a/b").kind, "directory")
+        with self.assertRaises(cellgate.RequestFailed) as caught:
+            files.stat("a/none")
+        self.assertEqual(caught.exception.status, 404)
         with self.assertRaises(cellgate.RequestFailed) as caught:
             files.remove("a")
         self.assertEqual(caught.exception.status, 409)

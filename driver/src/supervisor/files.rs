@@ -122,7 +122,8 @@ impl Supervisor {
     /// Takes a step of a transfer.
     pub(super) fn transfer(&mut self, number: u32, payload: &[u8]) -> Result<(), End> {
         let command = FileCommand::decode(payload).map_err(End::link_breach)?;
-        let answer = match self.files.handle(number, command, &self.setup.workdir) {
+        let mut room = Vec::new();
+        let answer = match self.files.handle(number, command, &self.setup.workdir, &mut room) {
             Ok(Some(answer)) => answer.encode(),
             Ok(None) => return Ok(()),
             Err(Fault::Refused(refused)) => refused.answer(),
@@ -151,12 +152,15 @@ impl From<Refused> for Fault {
 
 impl Files {
     /// Obeys a command. No answer: none is wanted, or [`Files::put_chunks`] gives it.
-    fn handle(
+    ///
+    /// `room` is for what an answer has to say.
+    fn handle<'a>(
         &mut self,
         number: u32,
         command: FileCommand<'_>,
         workdir: &str,
-    ) -> Result<Option<FileAnswer<'static>>, Fault> {
+        room: &'a mut Vec<u8>,
+    ) -> Result<Option<FileAnswer<'a>>, Fault> {
         let found = self.open.iter().position(|transfer| transfer.number == number);
         let begin: Begin = match command {
             FileCommand::Read(_) => |workdir, path, _| read(workdir, path),
@@ -166,7 +170,10 @@ impl Files {
                 Ok((Work::Empty(Removal::begin(workdir, path)?), Begun::default()))
             },
             // These are done at once, and open nothing.
-            FileCommand::Remove(_) | FileCommand::Move { .. } | FileCommand::Make(_)
+            FileCommand::Remove(_)
+            | FileCommand::Move { .. }
+            | FileCommand::Make(_)
+            | FileCommand::Stat(_)
                 if found.is_some() =>
             {
                 return Err(Fault::Breach("a second beginning"));
@@ -183,6 +190,9 @@ impl Files {
             FileCommand::Make(path) => {
                 let existed = changes::make_directory(workdir, path)?;
                 return Ok(Some(FileAnswer::Begun(Begun { existed, ..Begun::default() })));
+            }
+            FileCommand::Stat(path) => {
+                return Ok(Some(FileAnswer::Chunk(stat(workdir, path, room)?)));
             }
             FileCommand::Abandon => {
                 if let Some(at) = found {
@@ -315,19 +325,37 @@ fn entries(listing: &OwnedFd, room: &mut [u8]) -> Result<usize, Refused> {
         for name in names.iter().filter(|name| !matches!(name.to_bytes(), b"." | b"..")) {
             // What went away meanwhile is no entry.
             let Ok(about) = sys::about_name(listing.as_fd(), name) else { continue };
-            let kind = match about.kind() {
-                libc::S_IFREG => EntryKind::File,
-                libc::S_IFDIR => EntryKind::Directory,
-                libc::S_IFLNK => EntryKind::Link,
-                _ => EntryKind::Other,
-            };
-            let size = if kind == EntryKind::File { about.size } else { 0 };
-            let (modified_ms, name) = (about.modified_ms, name.to_bytes());
-            Entry { kind, size, modified_ms, name }.append(&mut chunk);
+            entry(about, name.to_bytes()).append(&mut chunk);
         }
     }
     room[..chunk.len()].copy_from_slice(&chunk);
     Ok(chunk.len())
+}
+
+/// What is told of a name.
+fn entry(about: About, name: &[u8]) -> Entry<'_> {
+    let kind = match about.kind() {
+        libc::S_IFREG => EntryKind::File,
+        libc::S_IFDIR => EntryKind::Directory,
+        libc::S_IFLNK => EntryKind::Link,
+        _ => EntryKind::Other,
+    };
+    let size = if kind == EntryKind::File { about.size } else { 0 };
+    let mode = (about.mode & 0o7777) as u16;
+    Entry { kind, size, modified_ms: about.modified_ms, mode, name }
+}
+
+/// The entry of what has the name at a path, written into `room`.
+fn stat<'a>(workdir: &str, path: &[u8], room: &'a mut Vec<u8>) -> Result<&'a [u8], Refused> {
+    let (about, name) = match path {
+        b"" => (sys::about(root(workdir)?.as_fd()), CString::default()),
+        path => {
+            let (parent, name) = walk(workdir, path, false)?;
+            (sys::about_name(parent.as_fd(), &name), name)
+        }
+    };
+    entry(about.map_err(while_trying("find the file"))?, name.to_bytes()).append(room);
+    Ok(room)
 }
 
 fn read(workdir: &str, path: &[u8]) -> Result<(Work, Begun), Refused> {

@@ -8,6 +8,7 @@
 //!   EMPTY path  ─► BEGUN, then  NEXT ─► CHUNK (a count, u64 LE) …  NEXT ─► CHUNK (empty: the end)
 //!   REMOVE path, MOVE paths     ─► TOOK    and the transfer is over
 //!   MAKE path   ─► BEGUN        and the transfer is over
+//!   STAT path   ─► CHUNK (its entry)  and the transfer is over
 //!   any of them ─► REFUSED      and the transfer is over
 //!   ABANDON     ─► no answer    and the transfer is over
 //! ```
@@ -60,6 +61,9 @@ pub enum FileCommand<'a> {
     /// Make a directory, and those on its way that are missing. `existed` of the answer says whether
     /// it was there.
     Make(&'a [u8]),
+    /// Say what has the name at a path: one entry, a link's its own. The empty path is the working
+    /// directory, whose entry has no name.
+    Stat(&'a [u8]),
     /// The next chunk.
     Next,
     /// Add this to what is written, at most [`CHUNK_BYTES`].
@@ -163,6 +167,8 @@ pub struct Entry<'a> {
     pub size: u64,
     /// When it was last changed, in Unix milliseconds.
     pub modified_ms: u64,
+    /// Its permissions: the lowest twelve bits of `st_mode`.
+    pub mode: u16,
     /// Its name, at most [`NAME_BYTES`]; user code may choose any bytes but `/` and NUL.
     pub name: &'a [u8],
 }
@@ -193,6 +199,7 @@ mod op {
     pub(super) const EMPTY: u8 = 9;
     pub(super) const MOVE: u8 = 10;
     pub(super) const MAKE: u8 = 11;
+    pub(super) const STAT: u8 = 12;
 }
 
 mod tag {
@@ -225,6 +232,7 @@ impl<'a> FileCommand<'a> {
                 (op::MOVE, &pair[..])
             }
             FileCommand::Make(path) => (op::MAKE, path),
+            FileCommand::Stat(path) => (op::STAT, path),
         };
         let mut out = Vec::with_capacity(1 + rest.len());
         out.push(op);
@@ -251,6 +259,7 @@ impl<'a> FileCommand<'a> {
                 Ok(FileCommand::Move { from: &rest[..at], to: &rest[at + 1..] })
             }
             op::MAKE => Ok(FileCommand::Make(rest)),
+            op::STAT => Ok(FileCommand::Stat(rest)),
             _ => Err(WRONG),
         }
     }
@@ -298,14 +307,15 @@ impl<'a> FileAnswer<'a> {
 }
 
 impl<'a> Entry<'a> {
-    const FIXED: usize = 18; // kind, size, time, length of the name
+    const FIXED: usize = 20; // kind, size, time, permissions, length of the name
 
-    /// Appends the entry to a chunk: `kind u8 · size u64 · modified u64 · length u8 · name`. Not
-    /// longer than what `getdents64` needs for the same entry.
+    /// Appends the entry to a chunk: `kind u8 · size u64 · modified u64 · mode u16 · length u8 ·
+    /// name`. Not longer than what `getdents64` needs for the same entry.
     pub fn append(&self, out: &mut Vec<u8>) {
         out.push(self.kind as u8);
         out.extend_from_slice(&self.size.to_le_bytes());
         out.extend_from_slice(&self.modified_ms.to_le_bytes());
+        out.extend_from_slice(&self.mode.to_le_bytes());
         let name = &self.name[..self.name.len().min(NAME_BYTES)];
         out.push(name.len() as u8);
         out.extend_from_slice(name);
@@ -325,10 +335,11 @@ impl<'a> Entry<'a> {
             3 => EntryKind::Other,
             _ => return Err(WRONG),
         };
-        let name = chunk[Entry::FIXED..].get(..usize::from(fixed[17])).ok_or(WRONG)?;
+        let name = chunk[Entry::FIXED..].get(..usize::from(fixed[19])).ok_or(WRONG)?;
         let (size, modified_ms) = (u64_at(fixed, 1), u64_at(fixed, 9));
+        let mode = u16::from_le_bytes([fixed[17], fixed[18]]);
         *chunk = &chunk[Entry::FIXED + name.len()..];
-        Ok(Some(Entry { kind, size, modified_ms, name }))
+        Ok(Some(Entry { kind, size, modified_ms, mode, name }))
     }
 }
 
@@ -378,12 +389,13 @@ mod tests {
             FileCommand::Empty(b"a/b"),
             FileCommand::Move { from: b"a", to: b"b/c" },
             FileCommand::Make(b"d"),
+            FileCommand::Stat(b""),
         ] {
             assert_eq!(FileCommand::decode(&command.encode()), Ok(command));
         }
         let long = FileCommand::Append(&[0; CHUNK_BYTES + 1]).encode();
         for odd in
-            [&b""[..], &[0], &[12], &[op::NEXT, 0], &[op::COMMIT, 0], &[op::MOVE, b'a'], &long]
+            [&b""[..], &[0], &[14], &[op::NEXT, 0], &[op::COMMIT, 0], &[op::MOVE, b'a'], &long]
         {
             assert!(FileCommand::decode(odd).is_err(), "{:?}", &odd[..odd.len().min(4)]);
         }
@@ -425,8 +437,20 @@ mod tests {
     fn entries_survive_the_wire_and_cut_ones_are_refused() {
         let mut chunk = Vec::new();
         let entries = [
-            Entry { kind: EntryKind::File, size: 5, modified_ms: 6, name: "é".as_bytes() },
-            Entry { kind: EntryKind::Other, size: 0, modified_ms: 0, name: &[b'x'; NAME_BYTES] },
+            Entry {
+                kind: EntryKind::File,
+                size: 5,
+                modified_ms: 6,
+                mode: 0o4755,
+                name: "é".as_bytes(),
+            },
+            Entry {
+                kind: EntryKind::Other,
+                size: 0,
+                modified_ms: 0,
+                mode: 0,
+                name: &[b'x'; NAME_BYTES],
+            },
         ];
         entries.iter().for_each(|entry| entry.append(&mut chunk));
         let mut rest = &chunk[..];

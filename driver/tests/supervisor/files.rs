@@ -143,7 +143,9 @@ impl Gateway {
         let bytes = self.rest(number)?;
         let mut rest = &bytes[..];
         let mut entries = Vec::new();
-        while let Some(Entry { kind, size, modified_ms, name }) = Entry::take(&mut rest).unwrap() {
+        while let Some(Entry { kind, size, modified_ms, name, .. }) =
+            Entry::take(&mut rest).unwrap()
+        {
             assert!(modified_ms > 1_600_000_000_000);
             entries.push((String::from_utf8_lossy(name).into_owned(), kind, size));
         }

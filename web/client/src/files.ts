@@ -1,7 +1,7 @@
 // What a session offers over HTTP: files in its working directory, what cells wrote, and tokens to share it.
 
 import { RequestFailed } from "./errors.js";
-import type { Directory, Ready, Role } from "./protocol.js";
+import type { Directory, DirectoryEntry, Ready, Role } from "./protocol.js";
 
 /** What is withheld from an editor: `run: false` to run no cells and change no files, `edit: false` to change nothing in the document. */
 export interface Withheld { run?: boolean; edit?: boolean }
@@ -113,6 +113,11 @@ export class Files {
   /** Lists a directory, and directories in it down to `depth`. */
   async list(path = "", depth = 1): Promise<Directory> {
     return (await (await this.#fetch(`files?path=${encodeURIComponent(path)}&depth=${depth}`, {})).json()) as Directory;
+  }
+
+  /** Tells what has the name at a path, as a listing of its directory would; of a link, the link itself. */
+  async stat(path: string): Promise<DirectoryEntry> {
+    return (await (await this.#fetch(`stat/${encodePath(path)}`, {})).json()) as DirectoryEntry;
   }
 
   /** Removes a file, a link itself or an empty directory; with `recursive` a directory with all in it. */

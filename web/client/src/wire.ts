@@ -712,6 +712,8 @@ export type DirectoryEntry = {
   size: number,
   /** When it was last changed, in Unix milliseconds. */
   modified: number,
+  /** Its permissions as a number: 420 are `0o644`. */
+  mode: number,
   /** What it is. Links are not followed by any request. */
   kind: EntryKind,
 };

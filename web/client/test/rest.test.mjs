@@ -132,6 +132,10 @@ test("files, share links and the document", async (t) => {
   await session.files.put("dir é/a.txt", "text");
   assert.equal(await (await session.files.get("dir é/a.txt")).text(), "text");
   assert.deepEqual((await session.files.list("dir é")).entries.map(({ name }) => name), ["a.txt"]);
+  const about = await session.files.stat("dir é/a.txt");
+  assert.deepEqual(about, (await session.files.list("dir é")).entries[0]);
+  assert.deepEqual([about.kind, about.size, about.mode], ["file", 4, 0o644]);
+  await assert.rejects(session.files.stat("dir é/none"), (error) => error.status === 404);
   await session.files.move("dir é/a.txt", "b.txt");
   await session.files.remove("b.txt");
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Callable, List, Optional, TypeVar, Union
+from typing import Any, BinaryIO, Callable, Dict, List, Optional, TypeVar, Union
 
 from ._http import Http, escape
 
@@ -16,13 +16,15 @@ T = TypeVar("T")
 
 @dataclass
 class File:
-    """An entry of a directory. `modified` is in Unix milliseconds; `kind` is `file`, `directory`, `link` or `other`."""
+    """An entry of a directory. `modified` is in Unix milliseconds; `kind` is `file`, `directory`, `link` or `other`; `mode`
+    has the permissions, such as `0o644`."""
 
     name: str
     path: str
     kind: str
     size: int
     modified: int
+    mode: int
 
 
 class Files:
@@ -69,8 +71,11 @@ class Files:
     def list(self, path: str = "", depth: int = 1) -> List[File]:
         """What is in a directory, by name, and in directories in it down to `depth`; at most 10,000 entries."""
         listing = self._http.json("GET", "files", query={"path": path, "depth": str(depth)})
-        names = ("name", "path", "kind", "size", "modified")
-        return [File(**{name: entry[name] for name in names}) for entry in listing["entries"]]
+        return [_file(entry) for entry in listing["entries"]]
+
+    def stat(self, path: str) -> File:
+        """What has the name at a path, as a listing of its directory would tell; of a link, the link itself."""
+        return _file(self._http.json("GET", f"stat/{escape(path)}"))
 
     def remove(self, path: str, recursive: bool = False) -> None:
         """Removes a file, a link or an empty directory; with `recursive` a directory with all in it."""
@@ -115,6 +120,10 @@ class AsyncFiles:
         """What is in a directory, by name, and in directories in it down to `depth`; at most 10,000 entries."""
         return await in_thread(self._files.list, path, depth)
 
+    async def stat(self, path: str) -> File:
+        """What has the name at a path, as a listing of its directory would tell; of a link, the link itself."""
+        return await in_thread(self._files.stat, path)
+
     async def remove(self, path: str, recursive: bool = False) -> None:
         """Removes a file, a link or an empty directory; with `recursive` a directory with all in it."""
         await in_thread(self._files.remove, path, recursive)
@@ -126,6 +135,10 @@ class AsyncFiles:
     async def mkdir(self, path: str) -> bool:
         """Makes a directory and those on its way; says whether it is new."""
         return await in_thread(self._files.mkdir, path)
+
+
+def _file(entry: Dict[str, Any]) -> File:
+    return File(**{name: entry[name] for name in ("name", "path", "kind", "size", "modified", "mode")})
 
 
 async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
