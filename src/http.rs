@@ -153,6 +153,8 @@ pub fn router(app: Arc<AppState>) -> Result<Router, serde_json::Error> {
         .routes(routes!(files::download, files::upload, files::remove, files::move_to))
         .routes(routes!(files::make_directory))
         .routes(routes!(files::stat))
+        .routes(routes!(files::watching::watch_all))
+        .routes(routes!(files::watching::watch))
         .routes(routes!(documents::open))
         .routes(routes!(documents::read, documents::seed))
         .routes(routes!(documents::as_notebook))

@@ -32,6 +32,7 @@
 //! supervisor ◄─ runner    READY MESSAGE DONE REPLY SYNC
 //! ```
 
+pub mod file_events;
 pub mod files;
 mod payload;
 mod reader;

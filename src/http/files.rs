@@ -26,6 +26,8 @@ use crate::admission::Extra;
 use crate::session::SessionHandle;
 use crate::session::files::{EntryKind, FileEntry, FileError, FileReader, Refusal, check_path};
 
+pub(super) mod watching;
+
 /// Most entries of one listing: a few megabytes of JSON.
 const MOST_ENTRIES: usize = 10_000;
 

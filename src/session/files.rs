@@ -16,6 +16,10 @@ use super::transfers::{TransferCommand, TransferTicket};
 use super::{Command, SessionHandle};
 use crate::link::TransferAnswer;
 
+mod watching;
+
+pub use watching::{FileChange, FileEvent, FileWatch};
+
 /// Longest wait for one answer. A supervisor answers within a millisecond; a machine that swaps
 /// needs seconds.
 const STEP: Duration = Duration::from_secs(20);
@@ -220,15 +224,26 @@ impl FileEntry {
 
 impl Transfer {
     async fn ask(&self, command: &FileCommand<'_>) -> Result<TransferAnswer, FileError> {
+        let exchange = self.exchange(command, true);
+        tokio::time::timeout(STEP, exchange).await.unwrap_or(Err(FileError::Silent))
+    }
+
+    /// The same, however long it takes, and without that being an activity of the session.
+    async fn wait_for(&self, command: &FileCommand<'_>) -> Result<TransferAnswer, FileError> {
+        self.exchange(command, false).await
+    }
+
+    async fn exchange(
+        &self,
+        command: &FileCommand<'_>,
+        is_activity: bool,
+    ) -> Result<TransferAnswer, FileError> {
         let (answer, answered) = oneshot::channel();
         let ticket = Arc::downgrade(&self.ticket);
-        let step = TransferCommand { ticket, payload: command.encode(), answer };
-        let exchange = async {
-            let sent = self.session.commands.send(Command::File(step)).await;
-            sent.map_err(|_| FileError::Over)?;
-            answered.await.map_err(|_| FileError::Over)
-        };
-        match tokio::time::timeout(STEP, exchange).await.unwrap_or(Err(FileError::Silent))? {
+        let step = TransferCommand { ticket, payload: command.encode(), is_activity, answer };
+        let sent = self.session.commands.send(Command::File(step)).await;
+        sent.map_err(|_| FileError::Over)?;
+        match answered.await.map_err(|_| FileError::Over)? {
             TransferAnswer::Refused { why, sentence } => Err(FileError::Refused { why, sentence }),
             answer => Ok(answer),
         }

@@ -10,7 +10,7 @@ use crate::requests::{anonymous, ask};
 cases![the_description_is_whole, every_route_that_is_described_is_there];
 
 /// The routes of the contract.
-const ROUTES: [(&str, &str); 38] = [
+const ROUTES: [(&str, &str); 40] = [
     ("get", "/ws"),
     ("get", "/healthz"),
     ("get", "/readyz"),
@@ -42,6 +42,8 @@ const ROUTES: [(&str, &str); 38] = [
     ("delete", "/v1/sessions/{id}/files/{path}"),
     ("post", "/v1/sessions/{id}/files/{path}"),
     ("get", "/v1/sessions/{id}/stat/{path}"),
+    ("get", "/v1/sessions/{id}/watch"),
+    ("get", "/v1/sessions/{id}/watch/{path}"),
     ("post", "/v1/sessions/{id}/directories/{path}"),
     ("get", "/v1/documents/{id}"),
     ("get", "/v1/sessions/{id}/document"),

@@ -30,12 +30,14 @@ impl Supervisor {
         let of_programs = self.programs.iter().map(|program| program.deadline(now));
         let endings = self.processes.iter().filter_map(|process| process.ending.as_ref());
         let of_processes = endings.map(|ending| ending.deadline(now));
-        of_programs.chain(of_processes).fold(self.watch.due, earliest)
+        let next = earliest(self.watch.due, self.watches.deadline());
+        of_programs.chain(of_processes).fold(next, earliest)
     }
 
     /// Does what is due.
     pub(super) fn handle_deadlines(&mut self, now: Instant) {
         self.watch_memory(now);
+        self.watches.on_time(now);
         for at in 0..self.programs.len() {
             if self.programs[at].absence.retry_at.is_some_and(|at| at <= now) {
                 self.start_runner(at, now);

@@ -9,6 +9,7 @@
 //!   REMOVE path, MOVE paths     ─► TOOK    and the transfer is over
 //!   MAKE path   ─► BEGUN        and the transfer is over
 //!   STAT path   ─► CHUNK (its entry)  and the transfer is over
+//!   WATCH path  ─► BEGUN, then  NEXT ─► CHUNK (events, once there are some) …  CHUNK (empty: the end)
 //!   any of them ─► REFUSED      and the transfer is over
 //!   ABANDON     ─► no answer    and the transfer is over
 //! ```
@@ -64,6 +65,15 @@ pub enum FileCommand<'a> {
     /// Say what has the name at a path: one entry, a link's its own. The empty path is the working
     /// directory, whose entry has no name.
     Stat(&'a [u8]),
+    /// Begin to tell what happens to names in the directory at a path; the empty path is the working
+    /// directory. Each chunk has [`FileEvent`](super::file_events::FileEvent)s; NEXT is answered when there are
+    /// some, and with none when the directory is gone.
+    Watch {
+        /// The directory.
+        path: &'a [u8],
+        /// Whether what happens in the directories in it is told too.
+        is_recursive: bool,
+    },
     /// The next chunk.
     Next,
     /// Add this to what is written, at most [`CHUNK_BYTES`].
@@ -135,10 +145,12 @@ pub enum Refusal {
     TooLarge = 14,
     /// Another file system is mounted there; it is not touched, and nothing moves to or from it.
     Mount = 15,
+    /// The kernel has no inotify instance or watch left for the sandbox's user.
+    NoWatch = 16,
 }
 
 impl Refusal {
-    const ALL: [Refusal; 16] = [
+    const ALL: [Refusal; 17] = [
         Refusal::BadPath,
         Refusal::NotFound,
         Refusal::Link,
@@ -155,6 +167,7 @@ impl Refusal {
         Refusal::NotEmpty,
         Refusal::TooLarge,
         Refusal::Mount,
+        Refusal::NoWatch,
     ];
 }
 
@@ -200,6 +213,7 @@ mod op {
     pub(super) const MOVE: u8 = 10;
     pub(super) const MAKE: u8 = 11;
     pub(super) const STAT: u8 = 12;
+    pub(super) const WATCH: u8 = 13;
 }
 
 mod tag {
@@ -214,9 +228,9 @@ pub const CHUNK_TAG: u8 = tag::CHUNK;
 
 impl<'a> FileCommand<'a> {
     /// The payload: an `op u8`, then the path or the bytes. Two paths have a NUL between them, which no
-    /// path has in it.
+    /// path has in it; before the path of a WATCH stands a 1 if it is recursive, else a 0.
     pub fn encode(&self) -> Vec<u8> {
-        let pair;
+        let joined;
         let (op, rest) = match *self {
             FileCommand::Read(path) => (op::READ, path),
             FileCommand::List(path) => (op::LIST, path),
@@ -228,11 +242,15 @@ impl<'a> FileCommand<'a> {
             FileCommand::Remove(path) => (op::REMOVE, path),
             FileCommand::Empty(path) => (op::EMPTY, path),
             FileCommand::Move { from, to } => {
-                pair = [from, &[0], to].concat();
-                (op::MOVE, &pair[..])
+                joined = [from, &[0], to].concat();
+                (op::MOVE, &joined[..])
             }
             FileCommand::Make(path) => (op::MAKE, path),
             FileCommand::Stat(path) => (op::STAT, path),
+            FileCommand::Watch { path, is_recursive } => {
+                joined = [&[is_recursive.into()], path].concat();
+                (op::WATCH, &joined[..])
+            }
         };
         let mut out = Vec::with_capacity(1 + rest.len());
         out.push(op);
@@ -260,6 +278,12 @@ impl<'a> FileCommand<'a> {
             }
             op::MAKE => Ok(FileCommand::Make(rest)),
             op::STAT => Ok(FileCommand::Stat(rest)),
+            op::WATCH => match rest {
+                [recursive @ (0 | 1), path @ ..] => {
+                    Ok(FileCommand::Watch { path, is_recursive: *recursive == 1 })
+                }
+                _ => Err(WRONG),
+            },
             _ => Err(WRONG),
         }
     }
@@ -390,13 +414,23 @@ mod tests {
             FileCommand::Move { from: b"a", to: b"b/c" },
             FileCommand::Make(b"d"),
             FileCommand::Stat(b""),
+            FileCommand::Watch { path: b"", is_recursive: true },
+            FileCommand::Watch { path: b"a/b", is_recursive: false },
         ] {
             assert_eq!(FileCommand::decode(&command.encode()), Ok(command));
         }
         let long = FileCommand::Append(&[0; CHUNK_BYTES + 1]).encode();
-        for odd in
-            [&b""[..], &[0], &[14], &[op::NEXT, 0], &[op::COMMIT, 0], &[op::MOVE, b'a'], &long]
-        {
+        for odd in [
+            &b""[..],
+            &[0],
+            &[14],
+            &[op::NEXT, 0],
+            &[op::COMMIT, 0],
+            &[op::MOVE, b'a'],
+            &[op::WATCH],
+            &[op::WATCH, 2],
+            &long,
+        ] {
             assert!(FileCommand::decode(odd).is_err(), "{:?}", &odd[..odd.len().min(4)]);
         }
     }
@@ -425,7 +459,7 @@ mod tests {
             &[0],
             &[tag::TOOK, 0],
             &[tag::REFUSED],
-            &[tag::REFUSED, 16],
+            &[tag::REFUSED, 17],
             &long,
             &odd_flag,
         ] {
