@@ -15,7 +15,7 @@ use crate::scene::LEFT;
 
 rows![nothing_is_left:
     javascript "fifty are opened, used and closed; no process, descriptor or memory more, in supervisor and gateway"
-        => Program::Interpreter { language: "javascript", code: "console.log(6 * 7)" },
+        => Program::Interpreter { language: "javascript", code: "console.log(String(6 * 7))" },
     bash "the same" => Program::Interpreter { language: "bash", code: "sleep 600 & echo $((6 * 7))" },
     process "the same" => Program::Process { argv: &["sh", "-c", "sleep 600 & echo 42; cat"], terminal: false },
     terminal "the same" => Program::Process { argv: &["sh", "-c", "sleep 600 & echo 42; cat"], terminal: true },
