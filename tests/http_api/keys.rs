@@ -183,13 +183,12 @@ fn ask_route<'a>(gateway: &'a Gateway, method: &'a str, path: &str, session: &st
         .replace("{id}", session)
         .replace("{path}", "file")
         .replace("/events", "/events?after=nothing")
-        .replace("/watch/file", "/watch/file?recursive=maybe")
         .replace("{cell}", "c1")
         .replace("{token}", "99")
         .replace("{participant}", "99");
-    let real = match path {
-        "/v1/sessions/{id}/watch" => format!("{real}?recursive=maybe"),
-        _ => real,
+    let real = match path.contains("/watch") {
+        true => format!("{real}?recursive=maybe"),
+        false => real,
     };
     let body = match path {
         "/v1/run" => json!({"code": "1"}),
