@@ -7,6 +7,7 @@
 //!           ◄════════════════ relay    ◄───────────────────────────── (interpreter)
 //!           ◄════════════════ pipes    ◄── stdout, stderr of each cell ── and its children
 //!           ◄═══════════════► files    ◄─► working directory
+//!           ◄════════════════ watches  ◄── its directories (inotify)
 //! ```
 //! One thread, one loop: wait for whatever is ready, turn it into an [`Event`], act on it, then
 //! *pump*: put on the link what can go there, in the order it has to have. Invariants:
@@ -52,6 +53,7 @@ mod search;
 mod shared_memory;
 mod stage;
 mod usage;
+mod watches;
 
 use cell::Cell;
 use changed_files::ChangedFiles;
@@ -69,6 +71,7 @@ use runner::Socket;
 use stage::Stage;
 use usage::Meter;
 pub(crate) use usage::{Cgroups, inherited};
+use watches::Watches;
 
 /// Silence after which stacks count as complete.
 const DUMP_SILENCE: Duration = Duration::from_millis(30);
@@ -178,6 +181,8 @@ enum Event {
     ProcessOutput(usize, Stream),
     /// It reads again.
     ProcessWritable(usize),
+    /// Something happened in a directory that is watched.
+    Watches,
 }
 
 /// A frame of the supervisor's own that has to wait for the link: program, kind, flags, cell, payload.
@@ -206,6 +211,7 @@ struct Supervisor {
     opening: Option<u16>,
     open_payload: Vec<u8>,
     files: Files,
+    watches: Watches,
     changed_files: ChangedFiles,
     /// Frames that must not be lost, in order; bounded by [`Supervisor::is_paused`].
     owed: VecDeque<OwedFrame>,
@@ -262,6 +268,7 @@ impl Supervisor {
             opening: None,
             open_payload: Vec::new(),
             files: Files::default(),
+            watches: Watches::default(),
             changed_files: ChangedFiles::default(),
             owed: VecDeque::new(),
         };
@@ -312,6 +319,7 @@ impl Supervisor {
                     }
                     Event::ProcessOutput(at, stream) => self.processes[at].ready.push(stream),
                     Event::ProcessWritable(at) => self.processes[at].flush_input(),
+                    Event::Watches => self.read_watches(now),
                 }
             }
             self.poller.events = events;
@@ -380,6 +388,11 @@ impl Supervisor {
                 };
                 deadline = earliest(deadline, process.pipes.waiting(now, output));
             }
+        }
+
+        // While the link is blocked the kernel keeps what happens, as far as its own bound goes.
+        if let Some(input) = self.watches.input().filter(|_| !blocked) {
+            wait_for(input, libc::POLLIN, Event::Watches);
         }
 
         let left_over = !paused && matches!(self.link.reader.peek(), Ok(Some(_)));

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use libc::c_int;
 
 pub(crate) mod files;
+pub(crate) mod inotify;
 pub(crate) mod launch;
 pub(crate) mod privileges;
 pub(crate) mod terminal;

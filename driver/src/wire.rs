@@ -32,6 +32,7 @@
 //! supervisor ◄─ runner    READY MESSAGE DONE REPLY SYNC
 //! ```
 
+pub mod file_events;
 pub mod files;
 mod payload;
 mod reader;
@@ -127,7 +128,7 @@ pub mod kind {
     /// not be started (exit code 127: its file was not found, 126: anything else): its number is free, and WRITEs
     /// that no WROTE told of are lost.
     pub const EXITED: u8 = 0x86;
-    /// About once a second while a cell runs: [`super::Usage`].
+    /// About once a second while cells run, of whichever program: [`super::Usage`] of the sandbox. Always of program 0.
     pub const USAGE: u8 = 0x87;
     /// Answer to REQUEST, with its number in `cell`. JSON: the reply's fields without `type`, `id`.
     pub const REPLY: u8 = 0x88;

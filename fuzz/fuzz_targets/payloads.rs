@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path};
 
 use cellgate_driver::spec::{Report, Spec};
+use cellgate_driver::wire::file_events::FileEvent;
 use cellgate_driver::wire::files::{
     Entry, FileAnswer, FileCommand, NAME_BYTES, PATH_BYTES, check_path,
 };
@@ -62,7 +63,10 @@ fuzz_target!(|data: &[u8]| {
                 assert_eq!(answer.encode(), payload);
             }
         }
-        6 => entries(payload),
+        6 => {
+            entries(payload);
+            file_events(payload);
+        }
         7 => assert_eq!(check_path(payload).is_ok(), is_path(payload)),
         _ => {
             if let Ok(spec) = Spec::decode(payload) {
@@ -78,6 +82,15 @@ fuzz_target!(|data: &[u8]| {
     });
     assert!(peak <= FIXED + COST * payload.len(), "{peak} bytes for {}", payload.len());
 });
+
+fn file_events(chunk: &[u8]) {
+    let mut rest = chunk;
+    let mut again = Vec::new();
+    while let Ok(Some(event)) = FileEvent::take(&mut rest) {
+        event.append(&mut again);
+    }
+    assert_eq!(again, chunk[..chunk.len() - rest.len()]);
+}
 
 fn entries(chunk: &[u8]) {
     let mut rest = chunk;

@@ -26,6 +26,8 @@ use crate::admission::Extra;
 use crate::session::SessionHandle;
 use crate::session::files::{EntryKind, FileEntry, FileError, FileReader, Refusal, check_path};
 
+pub(super) mod watching;
+
 /// Most entries of one listing: a few megabytes of JSON.
 const MOST_ENTRIES: usize = 10_000;
 
@@ -64,6 +66,8 @@ pub(super) struct DirectoryEntry {
     size: u64,
     /// When it was last changed, in Unix milliseconds.
     modified: u64,
+    /// Its permissions as a number: 420 are `0o644`.
+    mode: u16,
     /// What it is. Links are not followed by any request.
     kind: Kind,
 }
@@ -189,9 +193,40 @@ impl DirectoryEntry {
             EntryKind::Link => Kind::Link,
             EntryKind::Other => Kind::Other,
         };
-        let FileEntry { name, size, modified_ms: modified, .. } = entry;
-        DirectoryEntry { name, path, kind, size, modified }
+        let FileEntry { name, size, modified_ms: modified, mode, .. } = entry;
+        DirectoryEntry { name, path, kind, size, modified, mode }
     }
+}
+
+/// Tells what has the name at a path: the entry that a listing of its directory would have. Of a link,
+/// the link itself.
+#[utoipa::path(
+    get,
+    path = "/v1/sessions/{id}/stat/{*path}",
+    operation_id = "statFile",
+    tag = "files",
+    params(
+        ("id" = String, Path, description = "The session"),
+        ("path" = String, Path, description = "A file or directory below the working directory"),
+    ),
+    responses(
+        (status = 200, description = "What has that name", body = DirectoryEntry),
+        (status = "4XX", description = "401, 403: not allowed, or over a link · 404: no such \
+         session or file · 409: a part of the path is not a directory · 400: not a path",
+         body = Document<'static>, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn stat(
+    State(app): State<Arc<AppState>>,
+    place: Result<Path<(String, String)>, PathRejection>,
+    caller: Caller,
+) -> Result<Json<DirectoryEntry>, Problem> {
+    let Path((id, path)) = place.map_err(|error| Problem::bad_request(error.body_text()))?;
+    let (session, _) = caller.session_for(&app, &id, Extra::Files)?;
+    check_path(path.as_bytes()).map_err(Problem::bad_request)?;
+    let entry = session.stat_file(&path).await?;
+    let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
+    Ok(Json(DirectoryEntry::new(directory, entry)))
 }
 
 /// Reads a file.

@@ -128,6 +128,7 @@ impl From<FileError> for Problem {
                 | Refusal::Mount => StatusCode::CONFLICT,
                 Refusal::Full => StatusCode::INSUFFICIENT_STORAGE,
                 Refusal::TooMany => StatusCode::TOO_MANY_REQUESTS,
+                Refusal::NoWatch => StatusCode::SERVICE_UNAVAILABLE,
                 Refusal::NotOpen | Refusal::Failed => StatusCode::INTERNAL_SERVER_ERROR,
             },
             FileError::Over => StatusCode::NOT_FOUND,

@@ -77,6 +77,8 @@ fn types() -> String {
         declared::<files::DirectoryEntry>,
         declared::<files::Kind>,
         declared::<files::Written>,
+        declared::<files::watching::WatchEvent>,
+        declared::<files::watching::WatchedKind>,
     ] {
         file += &one(config);
     }

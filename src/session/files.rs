@@ -16,6 +16,10 @@ use super::transfers::{TransferCommand, TransferTicket};
 use super::{Command, SessionHandle};
 use crate::link::TransferAnswer;
 
+mod watching;
+
+pub use watching::{FileChange, FileEvent, FileWatch};
+
 /// Longest wait for one answer. A supervisor answers within a millisecond; a machine that swaps
 /// needs seconds.
 const STEP: Duration = Duration::from_secs(20);
@@ -95,6 +99,8 @@ pub struct FileEntry {
     pub size: u64,
     /// When it was last changed, in Unix milliseconds.
     pub modified_ms: u64,
+    /// Its permissions: the lowest twelve bits of `st_mode`.
+    pub mode: u16,
 }
 
 /// One end of a transfer.
@@ -133,19 +139,22 @@ impl SessionHandle {
                     truncated = true;
                     break;
                 }
-                if entry.name.len() > NAME_BYTES {
-                    return Err(FileError::Odd);
-                }
-                entries.push(FileEntry {
-                    name: String::from_utf8_lossy(entry.name).into_owned(),
-                    kind: entry.kind,
-                    size: entry.size,
-                    modified_ms: entry.modified_ms,
-                });
+                entries.push(FileEntry::of(&entry)?);
             }
         }
         entries.sort_unstable_by(|one, other| one.name.cmp(&other.name));
         Ok(Listing { entries, truncated })
+    }
+
+    /// What has the name at a path; of a link, the link itself. The empty path is the working directory.
+    pub async fn stat_file(&self, path: &str) -> Result<FileEntry, FileError> {
+        let answer = self.transfer().ask(&FileCommand::Stat(path.as_bytes())).await?;
+        let TransferAnswer::Chunk(chunk) = answer else { return Err(FileError::Odd) };
+        let mut rest = &chunk[..];
+        match Entry::take(&mut rest) {
+            Ok(Some(entry)) if rest.is_empty() => FileEntry::of(&entry),
+            _ => Err(FileError::Odd),
+        }
     }
 
     /// Removes what has the name at a path: a file, a link itself, an empty directory.
@@ -198,17 +207,43 @@ impl SessionHandle {
     }
 }
 
+impl FileEntry {
+    fn of(entry: &Entry<'_>) -> Result<FileEntry, FileError> {
+        if entry.name.len() > NAME_BYTES {
+            return Err(FileError::Odd);
+        }
+        Ok(FileEntry {
+            name: String::from_utf8_lossy(entry.name).into_owned(),
+            kind: entry.kind,
+            size: entry.size,
+            modified_ms: entry.modified_ms,
+            mode: entry.mode & 0o7777,
+        })
+    }
+}
+
 impl Transfer {
     async fn ask(&self, command: &FileCommand<'_>) -> Result<TransferAnswer, FileError> {
+        let exchange = self.exchange(command, true);
+        tokio::time::timeout(STEP, exchange).await.unwrap_or(Err(FileError::Silent))
+    }
+
+    /// The same, however long it takes, and without that being an activity of the session.
+    async fn wait_for(&self, command: &FileCommand<'_>) -> Result<TransferAnswer, FileError> {
+        self.exchange(command, false).await
+    }
+
+    async fn exchange(
+        &self,
+        command: &FileCommand<'_>,
+        is_activity: bool,
+    ) -> Result<TransferAnswer, FileError> {
         let (answer, answered) = oneshot::channel();
         let ticket = Arc::downgrade(&self.ticket);
-        let step = TransferCommand { ticket, payload: command.encode(), answer };
-        let exchange = async {
-            let sent = self.session.commands.send(Command::File(step)).await;
-            sent.map_err(|_| FileError::Over)?;
-            answered.await.map_err(|_| FileError::Over)
-        };
-        match tokio::time::timeout(STEP, exchange).await.unwrap_or(Err(FileError::Silent))? {
+        let step = TransferCommand { ticket, payload: command.encode(), is_activity, answer };
+        let sent = self.session.commands.send(Command::File(step)).await;
+        sent.map_err(|_| FileError::Over)?;
+        match answered.await.map_err(|_| FileError::Over)? {
             TransferAnswer::Refused { why, sentence } => Err(FileError::Refused { why, sentence }),
             answer => Ok(answer),
         }

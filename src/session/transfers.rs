@@ -38,6 +38,8 @@ pub(super) struct TransferCommand {
     pub(super) ticket: Weak<TransferTicket>,
     /// The payload of a FILE frame.
     pub(super) payload: Vec<u8>,
+    /// Whether the session is in use by it: what a watch asks time and again says nothing of that.
+    pub(super) is_activity: bool,
     pub(super) answer: oneshot::Sender<TransferAnswer>,
 }
 
@@ -87,7 +89,7 @@ impl Transfers {
 
     /// Passes a step on to the driver.
     pub(super) fn take(&mut self, step: TransferCommand, link: &mut Link) {
-        let TransferCommand { ticket, payload, answer } = step;
+        let TransferCommand { ticket, payload, answer, .. } = step;
         let Some(number) = ticket.upgrade().map(|ticket| ticket.number) else { return };
         self.open.insert(number, Open { ticket, answer: Some(answer) });
         link.send(&DriverCommand::File { number, payload });

@@ -13,6 +13,7 @@ use crate::common::suite::{Stage, cases};
 
 cases![
     cells_of_three_languages_share_files_and_run_side_by_side,
+    a_long_cell_of_another_interpreter_is_one_like_any_other,
     an_interpreter_is_restarted_and_closed_by_itself,
     a_command_streams_and_tells_its_exit,
     every_byte_of_64_mib_comes_back_from_cat,
@@ -97,6 +98,23 @@ async fn cells_of_three_languages_share_files_and_run_side_by_side(
     client.finish(&second).await.expect("ok", true);
     client.finish(&first).await.expect("ok", true);
     assert_eq!(client.run_with("x", javascript).await.result(), "2");
+    client.end().await;
+    Ok(())
+}
+
+async fn a_long_cell_of_another_interpreter_is_one_like_any_other(
+    stage: &Stage,
+) -> Result<(), Missing> {
+    let gateway = gateway(stage)?;
+    let mut client = Client::create(&gateway, "python").await;
+    open(&mut client, json!({"id": "sh", "kind": "interpreter", "language": "bash"})).await;
+    let cell = client.execute_with("x=kept; sleep 600", json!({"interpreter": "sh"})).await;
+    // What the sandbox uses is told while it runs.
+    client.until("usage").await;
+    client.send(json!({"type": "interrupt", "id": cell})).await;
+    client.finish(&cell).await.expect("interrupted", true);
+    let said = client.run_with("echo $x", json!({"interpreter": "sh"})).await;
+    assert_eq!(said.stdout(), "kept\n");
     client.end().await;
     Ok(())
 }

@@ -10,7 +10,7 @@ use crate::requests::{anonymous, ask};
 cases![the_description_is_whole, every_route_that_is_described_is_there];
 
 /// The routes of the contract.
-const ROUTES: [(&str, &str); 37] = [
+const ROUTES: [(&str, &str); 40] = [
     ("get", "/ws"),
     ("get", "/healthz"),
     ("get", "/readyz"),
@@ -41,6 +41,9 @@ const ROUTES: [(&str, &str); 37] = [
     ("put", "/v1/sessions/{id}/files/{path}"),
     ("delete", "/v1/sessions/{id}/files/{path}"),
     ("post", "/v1/sessions/{id}/files/{path}"),
+    ("get", "/v1/sessions/{id}/stat/{path}"),
+    ("get", "/v1/sessions/{id}/watch"),
+    ("get", "/v1/sessions/{id}/watch/{path}"),
     ("post", "/v1/sessions/{id}/directories/{path}"),
     ("get", "/v1/documents/{id}"),
     ("get", "/v1/sessions/{id}/document"),
@@ -126,6 +129,10 @@ async fn every_route_that_is_described_is_there(stage: &Stage) {
             .replace("/events", "/events?after=nothing")
             .replace("{token}", "99")
             .replace("{participant}", "99");
+        let real = match path.contains("/watch") {
+            true => format!("{real}?recursive=maybe"),
+            false => real,
+        };
         let body = match path {
             "/v1/sessions/{id}/tokens" | "/v1/sessions/{id}/participants/{participant}" => {
                 json!({"role": "viewer"})

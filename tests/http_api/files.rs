@@ -18,6 +18,7 @@ cases![
     names_may_be_anything,
     a_file_is_replaced_in_one_step,
     directories_are_listed,
+    one_name_is_told_of,
     files_are_removed,
     files_are_moved,
     directories_are_made,
@@ -149,7 +150,8 @@ async fn directories_are_listed(stage: &Stage) {
     let gateway = stage.gateway();
     let mut client = stage.session().await;
     let code = "import os\nos.makedirs('d/empty')\nopen('d/f', 'w').write('12345')\n\
-                os.symlink('f', 'd/link')\nos.mkfifo('d/pipe')\nos.utime('d/f', (1e9, 1e9))";
+                os.symlink('f', 'd/link')\nos.mkfifo('d/pipe')\nos.utime('d/f', (1e9, 1e9))\n\
+                os.chmod('d/f', 0o644)";
     client.run(code).await.expect("ok", true);
     let (entries, truncated) = list(gateway, &client, "d").await;
     assert!(!truncated);
@@ -163,7 +165,7 @@ async fn directories_are_listed(stage: &Stage) {
     assert_eq!(
         entries[1],
         json!({"name": "f", "path": "d/f", "size": 5, "modified": 1_000_000_000_000u64,
-               "kind": "file"})
+               "kind": "file", "mode": 0o644})
     );
     assert_eq!(names(gateway, &client, "").await, ["d"]);
     assert_eq!(names(gateway, &client, ".").await, ["d"]);
@@ -193,6 +195,40 @@ async fn directories_are_listed(stage: &Stage) {
     for (path, status) in [("d/f", 409), ("missing", 404), ("..", 400), ("/etc", 400)] {
         let path = format!("/v1/sessions/{}/files?path={path}", client.session());
         ask(gateway, "GET", path).reply().await.problem(status);
+    }
+    client.end().await;
+}
+
+async fn one_name_is_told_of(stage: &Stage) {
+    let gateway = stage.gateway();
+    let mut client = stage.session().await;
+    let code = "import os\nos.makedirs('d/e')\nopen('d/f', 'w').write('12345')\nos.chmod('d/f', 0o640)\n\
+                os.utime('d/f', (1e9, 1e9))\nos.symlink('/etc/passwd', 'd/link')\nos.symlink('d', 'way')\n\
+                os.mkfifo('d/pipe')";
+    client.run(code).await.expect("ok", true);
+    let stat = |path: &str| {
+        let path = format!("/v1/sessions/{}/stat/{path}", client.session());
+        async move { ask(gateway, "GET", path).reply().await }
+    };
+    let told = stat("d/f").await.json(200);
+    let expected = json!({"name": "f", "path": "d/f", "size": 5, "kind": "file", "mode": 0o640,
+                          "modified": 1_000_000_000_000u64});
+    assert_eq!(told, expected);
+    let (listed, _) = list(gateway, &client, "d").await;
+    for entry in &listed {
+        assert_eq!(&stat(client::text(entry, "path")).await.json(200), entry);
+    }
+    assert_eq!(listed.len(), 4);
+    assert_eq!(stat("d/link").await.json(200)["kind"], "link");
+    for (path, status) in [
+        ("missing", 404),
+        ("d/missing/x", 404),
+        ("d/f/x", 409),
+        ("way/f", 403),
+        ("../work", 400),
+        ("d/", 400),
+    ] {
+        stat(path).await.problem(status);
     }
     client.end().await;
 }

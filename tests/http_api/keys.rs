@@ -130,7 +130,7 @@ async fn handshake(gateway: &Gateway, request: Request) -> u16 {
 type Row = (&'static str, &'static str, [u16; 3]);
 
 /// All routes; ending the session comes last.
-const ROUTES: [Row; 37] = [
+const ROUTES: [Row; 40] = [
     ("get", "/ws", [426, 426, 426]), // each may connect: see the messages
     ("get", "/healthz", [200, 200, 200]),
     ("get", "/readyz", [200, 200, 200]),
@@ -164,6 +164,9 @@ const ROUTES: [Row; 37] = [
     ("post", "/v1/sessions/{id}/files/{path}", [401, 403, 400]),
     ("delete", "/v1/sessions/{id}/files/{path}", [401, 403, 204]),
     ("post", "/v1/sessions/{id}/directories/{path}", [401, 403, 201]),
+    ("get", "/v1/sessions/{id}/stat/{path}", [401, 403, 200]),
+    ("get", "/v1/sessions/{id}/watch", [401, 403, 400]), // neither true nor false
+    ("get", "/v1/sessions/{id}/watch/{path}", [401, 403, 400]),
     ("get", "/v1/documents/{id}", [426, 426, 426]), // as for /ws
     ("get", "/v1/sessions/{id}/document", [401, 200, 200]),
     // Without cells there is nothing to fill it with.
@@ -183,6 +186,10 @@ fn ask_route<'a>(gateway: &'a Gateway, method: &'a str, path: &str, session: &st
         .replace("{cell}", "c1")
         .replace("{token}", "99")
         .replace("{participant}", "99");
+    let real = match path.contains("/watch") {
+        true => format!("{real}?recursive=maybe"),
+        false => real,
+    };
     let body = match path {
         "/v1/run" => json!({"code": "1"}),
         _ => json!({"role": "viewer"}),

@@ -22,6 +22,7 @@ mod refusals;
 mod requests;
 mod run;
 mod sessions;
+mod watching;
 
 use common::backend::Backend;
 
@@ -31,7 +32,9 @@ fn main() -> std::process::ExitCode {
     common::suite::run(&[
         (files::CASES, all),
         (hidden::CASES, all),
+        (watching::CASES, all),
         (files::ONCE, one),
+        (watching::ONCE, one),
         (keys::CASES, one),
         (run::CASES, one),
         (refusals::CASES, one),

@@ -9,6 +9,7 @@ mod common;
 mod checks;
 mod devices;
 mod exhaustion;
+mod languages;
 mod neighbours;
 mod network;
 
@@ -22,5 +23,6 @@ fn main() -> std::process::ExitCode {
         (devices::CASES, ALL),
         (neighbours::CASES, ALL),
         (exhaustion::CASES, ALL),
+        (languages::CASES, Backend::PLAIN),
     ])
 }

@@ -15,6 +15,7 @@ mod common;
 mod engine;
 mod gateway;
 mod janitor;
+mod programs;
 mod runner;
 mod scene;
 mod shim;
@@ -32,10 +33,11 @@ const DOCKER: &[Backend] = &[Backend::Docker, Backend::DockerStdio, Backend::Doc
 const ENGINE: &[Backend] = &[Backend::Docker, Backend::DockerStdio];
 
 /// Who is signalled, in what sandboxes.
-const MATRIX: [(&str, &[Case], &[Backend]); 6] = [
+const MATRIX: [(&str, &[Case], &[Backend]); 7] = [
     ("gateway", gateway::CASES, &Backend::ALL),
     ("supervisor", supervisor::CASES, SEEN),
     ("runner", runner::CASES, SEEN),
+    ("program", programs::CASES, Backend::PLAIN),
     ("janitor", janitor::CASES, LOCAL),
     ("shim", shim::CASES, DOCKER),
     ("engine", engine::CASES, ENGINE),

@@ -97,6 +97,11 @@ class AsyncTest(GatewayCase):
             await s.files.write("a.txt", "é")
             self.assertEqual(await s.files.read_text("a.txt"), "é")
             self.assertEqual([file.name for file in await s.files.list()], ["a.txt"])
+            async with await s.files.watch() as watch:
+                await s.files.write("b.txt", "b")
+                async for event in watch:
+                    self.assertEqual((event.type, event.path), ("written", "b.txt"))
+                    break
             self.assertIn("import", (await s.complete("impor")).matches)
             link = await s.sharing.create_link("editor")
             events = s.events()

@@ -6,10 +6,11 @@ import io
 import json
 import os
 import tempfile
+import threading
 import time
 import unittest
 from pathlib import Path
-from typing import Callable
+from typing import Callable, List
 
 from support import GatewayCase, arguments
 
@@ -56,6 +57,12 @@ class FilesTest(GatewayCase):
             [("b", "directory", "a/b"), ("d.txt", "file", "a/d.txt")],
         )
         self.assertGreater(files.list("a")[1].modified, (time.time() - 600) * 1000)
+        self.assertEqual(files.stat("a/d.txt"), files.list("a")[1])
+        self.assertEqual((files.stat("a/d.txt").size, files.stat("a/d.txt").mode), (1, 0o644))
+        self.assertEqual(files.stat("a/b").kind, "directory")
+        with self.assertRaises(cellgate.RequestFailed) as caught:
+            files.stat("a/none")
+        self.assertEqual(caught.exception.status, 404)
         with self.assertRaises(cellgate.RequestFailed) as caught:
             files.remove("a")
         self.assertEqual(caught.exception.status, 409)
@@ -64,6 +71,39 @@ class FilesTest(GatewayCase):
         with self.assertRaises(cellgate.RequestFailed) as caught:
             files.read("a/d.txt")
         self.assertEqual(caught.exception.status, 404)
+
+    def test_what_happens_to_files_is_told(self) -> None:
+        with self.s.files.watch(recursive=True) as watch:
+            self.s.run("import os; os.mkdir('d'); open('f', 'w').write('text'); os.rename('f', 'g'); os.remove('g')")
+            told = [next(watch) for _ in range(5)]
+        self.assertEqual(list(watch), [])
+        self.assertEqual(
+            told,
+            [
+                cellgate.FileEvent("created", "d", "directory"),
+                cellgate.FileEvent("created", "f", "file"),
+                cellgate.FileEvent("written", "f", "file"),
+                cellgate.FileEvent("renamed", "f", "file", to="g"),
+                cellgate.FileEvent("removed", "g", "file"),
+            ],
+        )
+        # It ends with its directory.
+        inner = self.s.files.watch("d")
+        self.s.files.remove("d")
+        self.assertEqual(list(inner), [cellgate.FileEvent("removed", "d", "directory")])
+        with self.assertRaises(cellgate.RequestFailed) as caught:
+            self.s.files.watch("d")
+        self.assertEqual(caught.exception.status, 404)
+
+    def test_a_watch_is_closed_by_another_thread(self) -> None:
+        watch = self.s.files.watch()
+        told: List[cellgate.FileEvent] = []
+        reader = threading.Thread(target=lambda: told.extend(watch))
+        reader.start()
+        watch.close()
+        reader.join(60)
+        self.assertFalse(reader.is_alive())
+        self.assertEqual(told, [])
 
     def test_all_that_a_cell_wrote(self) -> None:
         limits = ["--output", "64KiB", "--output-kept", "8MiB"]

@@ -30,12 +30,14 @@ impl Supervisor {
         let of_programs = self.programs.iter().map(|program| program.deadline(now));
         let endings = self.processes.iter().filter_map(|process| process.ending.as_ref());
         let of_processes = endings.map(|ending| ending.deadline(now));
-        of_programs.chain(of_processes).fold(self.watch.due, earliest)
+        let next = earliest(self.watch.due, self.watches.deadline());
+        of_programs.chain(of_processes).fold(next, earliest)
     }
 
     /// Does what is due.
     pub(super) fn handle_deadlines(&mut self, now: Instant) {
         self.watch_memory(now);
+        self.watches.on_time(now);
         for at in 0..self.programs.len() {
             if self.programs[at].absence.retry_at.is_some_and(|at| at <= now) {
                 self.start_runner(at, now);
@@ -72,6 +74,7 @@ impl Supervisor {
     }
 
     fn check_cell(&mut self, at: usize, now: Instant) {
+        let is_first = self.programs[..at].iter().all(|program| program.cell.is_none());
         let program = &mut self.programs[at];
         let (Some(cell), Some(runner)) = (&mut program.cell, &program.runner) else { return };
         if cell.look_at.is_none_or(|at| at > now) {
@@ -91,7 +94,10 @@ impl Supervisor {
             cpu_us: sample.cpu_us,
             processes: sample.processes,
         };
-        self.link.put_of(program.number, kind::USAGE, 0, cell.number, &usage.encode());
+        // Of all in the sandbox, so that one of several running cells is enough to tell it.
+        if is_first {
+            self.link.put(kind::USAGE, 0, cell.number, &usage.encode());
+        }
     }
 
     /// Ends a runner that does not do its part in time.

@@ -39,6 +39,9 @@ const FILE_MODE: libc::mode_t = 0o644;
 /// Permissions of a directory made on the way to a file.
 const DIRECTORY_MODE: libc::mode_t = 0o755;
 
+/// How the name of an upload begins that is not whole yet.
+pub(super) const UPLOAD_PREFIX: &[u8] = b".cellgate-upload-";
+
 /// The open transfers, at most [`MOST_TRANSFERS`].
 #[derive(Default)]
 pub(super) struct Files {
@@ -66,7 +69,8 @@ struct Upload {
     directory: OwnedFd,
     name: CString,
     temporary: CString,
-    file: File,
+    /// Open until all is written.
+    file: Option<File>,
 }
 
 impl Drop for Upload {
@@ -80,13 +84,13 @@ impl Drop for Upload {
 type Begin = fn(workdir: &str, path: &[u8], number: u32) -> Result<(Work, Begun), Refused>;
 
 /// Why something was not done.
-struct Refused {
-    why: Refusal,
+pub(super) struct Refused {
+    pub(super) why: Refusal,
     sentence: String,
 }
 
 impl Refused {
-    fn new(why: Refusal, sentence: impl Into<String>) -> Refused {
+    pub(super) fn new(why: Refusal, sentence: impl Into<String>) -> Refused {
         Refused { why, sentence: sentence.into() }
     }
 
@@ -96,7 +100,7 @@ impl Refused {
 }
 
 /// Names the operation a kernel's refusal belongs to.
-fn while_trying(operation: &'static str) -> impl Fn(io::Error) -> Refused {
+pub(super) fn while_trying(operation: &'static str) -> impl Fn(io::Error) -> Refused {
     move |error| {
         let why = match error.raw_os_error().unwrap_or(0) {
             libc::ENOENT => Refusal::NotFound,
@@ -122,7 +126,13 @@ impl Supervisor {
     /// Takes a step of a transfer.
     pub(super) fn transfer(&mut self, number: u32, payload: &[u8]) -> Result<(), End> {
         let command = FileCommand::decode(payload).map_err(End::link_breach)?;
-        let answer = match self.files.handle(number, command, &self.setup.workdir) {
+        let workdir = &self.setup.workdir;
+        let mut room = Vec::new();
+        let taken = match self.watches.handle(number, &command, workdir) {
+            Some(taken) => taken,
+            None => self.files.handle(number, command, workdir, &mut room),
+        };
+        let answer = match taken {
             Ok(Some(answer)) => answer.encode(),
             Ok(None) => return Ok(()),
             Err(Fault::Refused(refused)) => refused.answer(),
@@ -136,7 +146,7 @@ impl Supervisor {
 }
 
 /// Why a command was not obeyed.
-enum Fault {
+pub(super) enum Fault {
     /// It cannot be done; the transfer is over.
     Refused(Refused),
     /// No honest gateway says this now.
@@ -151,12 +161,15 @@ impl From<Refused> for Fault {
 
 impl Files {
     /// Obeys a command. No answer: none is wanted, or [`Files::put_chunks`] gives it.
-    fn handle(
+    ///
+    /// `room` is for what an answer has to say.
+    fn handle<'a>(
         &mut self,
         number: u32,
         command: FileCommand<'_>,
         workdir: &str,
-    ) -> Result<Option<FileAnswer<'static>>, Fault> {
+        room: &'a mut Vec<u8>,
+    ) -> Result<Option<FileAnswer<'a>>, Fault> {
         let found = self.open.iter().position(|transfer| transfer.number == number);
         let begin: Begin = match command {
             FileCommand::Read(_) => |workdir, path, _| read(workdir, path),
@@ -166,7 +179,10 @@ impl Files {
                 Ok((Work::Empty(Removal::begin(workdir, path)?), Begun::default()))
             },
             // These are done at once, and open nothing.
-            FileCommand::Remove(_) | FileCommand::Move { .. } | FileCommand::Make(_)
+            FileCommand::Remove(_)
+            | FileCommand::Move { .. }
+            | FileCommand::Make(_)
+            | FileCommand::Stat(_)
                 if found.is_some() =>
             {
                 return Err(Fault::Breach("a second beginning"));
@@ -184,6 +200,10 @@ impl Files {
                 let existed = changes::make_directory(workdir, path)?;
                 return Ok(Some(FileAnswer::Begun(Begun { existed, ..Begun::default() })));
             }
+            FileCommand::Stat(path) => {
+                return Ok(Some(FileAnswer::Chunk(stat(workdir, path, room)?)));
+            }
+            FileCommand::Watch { .. } => return Err(Fault::Breach("a watch among transfers")),
             FileCommand::Abandon => {
                 if let Some(at) = found {
                     self.open.swap_remove(at);
@@ -236,10 +256,14 @@ impl Files {
                 Ok(None)
             }
             (FileCommand::Append(bytes), Work::Write(upload)) => {
-                upload.file.write_all(bytes).map_err(while_trying("write the file"))?;
+                if let Some(file) = &mut upload.file {
+                    file.write_all(bytes).map_err(while_trying("write the file"))?;
+                }
                 Ok(Some(FileAnswer::Took))
             }
             (FileCommand::Commit, Work::Write(upload)) => {
+                // Closed under its temporary name, it is no second write to those who watch the other.
+                upload.file = None;
                 sys::rename(upload.directory.as_fd(), &upload.temporary, &upload.name)
                     .map_err(while_trying("put the file into its place"))?;
                 self.open.swap_remove(at);
@@ -315,19 +339,37 @@ fn entries(listing: &OwnedFd, room: &mut [u8]) -> Result<usize, Refused> {
         for name in names.iter().filter(|name| !matches!(name.to_bytes(), b"." | b"..")) {
             // What went away meanwhile is no entry.
             let Ok(about) = sys::about_name(listing.as_fd(), name) else { continue };
-            let kind = match about.kind() {
-                libc::S_IFREG => EntryKind::File,
-                libc::S_IFDIR => EntryKind::Directory,
-                libc::S_IFLNK => EntryKind::Link,
-                _ => EntryKind::Other,
-            };
-            let size = if kind == EntryKind::File { about.size } else { 0 };
-            let (modified_ms, name) = (about.modified_ms, name.to_bytes());
-            Entry { kind, size, modified_ms, name }.append(&mut chunk);
+            entry(about, name.to_bytes()).append(&mut chunk);
         }
     }
     room[..chunk.len()].copy_from_slice(&chunk);
     Ok(chunk.len())
+}
+
+/// What is told of a name.
+fn entry(about: About, name: &[u8]) -> Entry<'_> {
+    let kind = match about.kind() {
+        libc::S_IFREG => EntryKind::File,
+        libc::S_IFDIR => EntryKind::Directory,
+        libc::S_IFLNK => EntryKind::Link,
+        _ => EntryKind::Other,
+    };
+    let size = if kind == EntryKind::File { about.size } else { 0 };
+    let mode = (about.mode & 0o7777) as u16;
+    Entry { kind, size, modified_ms: about.modified_ms, mode, name }
+}
+
+/// The entry of what has the name at a path, written into `room`.
+fn stat<'a>(workdir: &str, path: &[u8], room: &'a mut Vec<u8>) -> Result<&'a [u8], Refused> {
+    let (about, name) = match path {
+        b"" => (sys::about(root(workdir)?.as_fd()), CString::default()),
+        path => {
+            let (parent, name) = walk(workdir, path, false)?;
+            (sys::about_name(parent.as_fd(), &name), name)
+        }
+    };
+    entry(about.map_err(while_trying("find the file"))?, name.to_bytes()).append(room);
+    Ok(room)
 }
 
 fn read(workdir: &str, path: &[u8]) -> Result<(Work, Begun), Refused> {
@@ -343,17 +385,23 @@ fn read(workdir: &str, path: &[u8]) -> Result<(Work, Begun), Refused> {
 }
 
 fn list(workdir: &str, path: &[u8]) -> Result<(Work, Begun), Refused> {
-    let directory = match path {
-        b"" => root(workdir)?,
-        path => {
-            let (parent, name) = walk(workdir, path, false)?;
-            enter(&parent, &name, false)?
-        }
-    };
+    let directory = open_directory(workdir, path)?;
     let opened = sys::open_listing(directory.as_fd());
     let listing = opened.map_err(while_trying("open the directory"))?;
     let about = sys::about(listing.as_fd()).map_err(while_trying("look at the directory"))?;
     Ok((Work::List(listing), Begun { size: 0, modified_ms: about.modified_ms, existed: true }))
+}
+
+/// Opens the directory at a path, which is the working directory if it is empty, for nothing but as a start
+/// for others.
+pub(super) fn open_directory(workdir: &str, path: &[u8]) -> Result<OwnedFd, Refused> {
+    match path {
+        b"" => root(workdir),
+        path => {
+            let (parent, name) = walk(workdir, path, false)?;
+            enter(&parent, &name, false)
+        }
+    }
 }
 
 fn write(workdir: &str, path: &[u8], number: u32) -> Result<(Work, Begun), Refused> {
@@ -363,13 +411,13 @@ fn write(workdir: &str, path: &[u8], number: u32) -> Result<(Work, Begun), Refus
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(while_trying("look at the file")(error)),
     };
-    let temporary = c_name(format!(".cellgate-upload-{number}").as_bytes())?;
+    let temporary = c_name(&[UPLOAD_PREFIX, number.to_string().as_bytes()].concat())?;
     let created = sys::create_file(directory.as_fd(), &temporary, FILE_MODE);
     let file = created.map_err(while_trying("make the file"))?;
-    let upload = Upload { directory, name, temporary, file };
-    if let Some(about) = before {
+    let upload = Upload { directory, name, temporary, file: Some(file) };
+    if let (Some(about), Some(file)) = (before, &upload.file) {
         let mode = Permissions::from_mode(about.mode & 0o777);
-        let set = upload.file.set_permissions(mode);
+        let set = file.set_permissions(mode);
         set.map_err(while_trying("keep the file's permissions"))?;
     }
     Ok((Work::Write(upload), Begun { existed: before.is_some(), ..Begun::default() }))

@@ -13,6 +13,7 @@ impl Supervisor {
     pub(super) fn pump(&mut self, now: Instant) -> Result<(), End> {
         self.put_owed()?;
         self.files.put_chunks(&mut self.link)?;
+        self.watches.put_events(&mut self.link)?;
         let was_blocked = self.link.is_blocked();
         let processes_first = self.processes_first;
         self.pump_programs(processes_first, now)?;

@@ -8,6 +8,8 @@
 //!   EMPTY path  ─► BEGUN, then  NEXT ─► CHUNK (a count, u64 LE) …  NEXT ─► CHUNK (empty: the end)
 //!   REMOVE path, MOVE paths     ─► TOOK    and the transfer is over
 //!   MAKE path   ─► BEGUN        and the transfer is over
+//!   STAT path   ─► CHUNK (its entry)  and the transfer is over
+//!   WATCH path  ─► BEGUN, then  NEXT ─► CHUNK (events, once there are some) …  CHUNK (empty: the end)
 //!   any of them ─► REFUSED      and the transfer is over
 //!   ABANDON     ─► no answer    and the transfer is over
 //! ```
@@ -60,6 +62,18 @@ pub enum FileCommand<'a> {
     /// Make a directory, and those on its way that are missing. `existed` of the answer says whether
     /// it was there.
     Make(&'a [u8]),
+    /// Say what has the name at a path: one entry, a link's its own. The empty path is the working
+    /// directory, whose entry has no name.
+    Stat(&'a [u8]),
+    /// Begin to tell what happens to names in the directory at a path; the empty path is the working
+    /// directory. Each chunk has [`FileEvent`](super::file_events::FileEvent)s; NEXT is answered when there are
+    /// some, and with none when the directory is gone.
+    Watch {
+        /// The directory.
+        path: &'a [u8],
+        /// Whether what happens in the directories in it is told too.
+        is_recursive: bool,
+    },
     /// The next chunk.
     Next,
     /// Add this to what is written, at most [`CHUNK_BYTES`].
@@ -131,10 +145,12 @@ pub enum Refusal {
     TooLarge = 14,
     /// Another file system is mounted there; it is not touched, and nothing moves to or from it.
     Mount = 15,
+    /// The kernel has no inotify instance or watch left for the sandbox's user.
+    NoWatch = 16,
 }
 
 impl Refusal {
-    const ALL: [Refusal; 16] = [
+    const ALL: [Refusal; 17] = [
         Refusal::BadPath,
         Refusal::NotFound,
         Refusal::Link,
@@ -151,6 +167,7 @@ impl Refusal {
         Refusal::NotEmpty,
         Refusal::TooLarge,
         Refusal::Mount,
+        Refusal::NoWatch,
     ];
 }
 
@@ -163,6 +180,8 @@ pub struct Entry<'a> {
     pub size: u64,
     /// When it was last changed, in Unix milliseconds.
     pub modified_ms: u64,
+    /// Its permissions: the lowest twelve bits of `st_mode`.
+    pub mode: u16,
     /// Its name, at most [`NAME_BYTES`]; user code may choose any bytes but `/` and NUL.
     pub name: &'a [u8],
 }
@@ -193,6 +212,8 @@ mod op {
     pub(super) const EMPTY: u8 = 9;
     pub(super) const MOVE: u8 = 10;
     pub(super) const MAKE: u8 = 11;
+    pub(super) const STAT: u8 = 12;
+    pub(super) const WATCH: u8 = 13;
 }
 
 mod tag {
@@ -207,9 +228,9 @@ pub const CHUNK_TAG: u8 = tag::CHUNK;
 
 impl<'a> FileCommand<'a> {
     /// The payload: an `op u8`, then the path or the bytes. Two paths have a NUL between them, which no
-    /// path has in it.
+    /// path has in it; before the path of a WATCH stands a 1 if it is recursive, else a 0.
     pub fn encode(&self) -> Vec<u8> {
-        let pair;
+        let joined;
         let (op, rest) = match *self {
             FileCommand::Read(path) => (op::READ, path),
             FileCommand::List(path) => (op::LIST, path),
@@ -221,10 +242,15 @@ impl<'a> FileCommand<'a> {
             FileCommand::Remove(path) => (op::REMOVE, path),
             FileCommand::Empty(path) => (op::EMPTY, path),
             FileCommand::Move { from, to } => {
-                pair = [from, &[0], to].concat();
-                (op::MOVE, &pair[..])
+                joined = [from, &[0], to].concat();
+                (op::MOVE, &joined[..])
             }
             FileCommand::Make(path) => (op::MAKE, path),
+            FileCommand::Stat(path) => (op::STAT, path),
+            FileCommand::Watch { path, is_recursive } => {
+                joined = [&[is_recursive.into()], path].concat();
+                (op::WATCH, &joined[..])
+            }
         };
         let mut out = Vec::with_capacity(1 + rest.len());
         out.push(op);
@@ -251,6 +277,13 @@ impl<'a> FileCommand<'a> {
                 Ok(FileCommand::Move { from: &rest[..at], to: &rest[at + 1..] })
             }
             op::MAKE => Ok(FileCommand::Make(rest)),
+            op::STAT => Ok(FileCommand::Stat(rest)),
+            op::WATCH => match rest {
+                [recursive @ (0 | 1), path @ ..] => {
+                    Ok(FileCommand::Watch { path, is_recursive: *recursive == 1 })
+                }
+                _ => Err(WRONG),
+            },
             _ => Err(WRONG),
         }
     }
@@ -298,14 +331,15 @@ impl<'a> FileAnswer<'a> {
 }
 
 impl<'a> Entry<'a> {
-    const FIXED: usize = 18; // kind, size, time, length of the name
+    const FIXED: usize = 20; // kind, size, time, permissions, length of the name
 
-    /// Appends the entry to a chunk: `kind u8 · size u64 · modified u64 · length u8 · name`. Not
-    /// longer than what `getdents64` needs for the same entry.
+    /// Appends the entry to a chunk: `kind u8 · size u64 · modified u64 · mode u16 · length u8 ·
+    /// name`. Not longer than what `getdents64` needs for the same entry.
     pub fn append(&self, out: &mut Vec<u8>) {
         out.push(self.kind as u8);
         out.extend_from_slice(&self.size.to_le_bytes());
         out.extend_from_slice(&self.modified_ms.to_le_bytes());
+        out.extend_from_slice(&self.mode.to_le_bytes());
         let name = &self.name[..self.name.len().min(NAME_BYTES)];
         out.push(name.len() as u8);
         out.extend_from_slice(name);
@@ -325,10 +359,11 @@ impl<'a> Entry<'a> {
             3 => EntryKind::Other,
             _ => return Err(WRONG),
         };
-        let name = chunk[Entry::FIXED..].get(..usize::from(fixed[17])).ok_or(WRONG)?;
+        let name = chunk[Entry::FIXED..].get(..usize::from(fixed[19])).ok_or(WRONG)?;
         let (size, modified_ms) = (u64_at(fixed, 1), u64_at(fixed, 9));
+        let mode = u16::from_le_bytes([fixed[17], fixed[18]]);
         *chunk = &chunk[Entry::FIXED + name.len()..];
-        Ok(Some(Entry { kind, size, modified_ms, name }))
+        Ok(Some(Entry { kind, size, modified_ms, mode, name }))
     }
 }
 
@@ -378,13 +413,24 @@ mod tests {
             FileCommand::Empty(b"a/b"),
             FileCommand::Move { from: b"a", to: b"b/c" },
             FileCommand::Make(b"d"),
+            FileCommand::Stat(b""),
+            FileCommand::Watch { path: b"", is_recursive: true },
+            FileCommand::Watch { path: b"a/b", is_recursive: false },
         ] {
             assert_eq!(FileCommand::decode(&command.encode()), Ok(command));
         }
         let long = FileCommand::Append(&[0; CHUNK_BYTES + 1]).encode();
-        for odd in
-            [&b""[..], &[0], &[12], &[op::NEXT, 0], &[op::COMMIT, 0], &[op::MOVE, b'a'], &long]
-        {
+        for odd in [
+            &b""[..],
+            &[0],
+            &[14],
+            &[op::NEXT, 0],
+            &[op::COMMIT, 0],
+            &[op::MOVE, b'a'],
+            &[op::WATCH],
+            &[op::WATCH, 2],
+            &long,
+        ] {
             assert!(FileCommand::decode(odd).is_err(), "{:?}", &odd[..odd.len().min(4)]);
         }
     }
@@ -413,7 +459,7 @@ mod tests {
             &[0],
             &[tag::TOOK, 0],
             &[tag::REFUSED],
-            &[tag::REFUSED, 16],
+            &[tag::REFUSED, 17],
             &long,
             &odd_flag,
         ] {
@@ -425,8 +471,20 @@ mod tests {
     fn entries_survive_the_wire_and_cut_ones_are_refused() {
         let mut chunk = Vec::new();
         let entries = [
-            Entry { kind: EntryKind::File, size: 5, modified_ms: 6, name: "é".as_bytes() },
-            Entry { kind: EntryKind::Other, size: 0, modified_ms: 0, name: &[b'x'; NAME_BYTES] },
+            Entry {
+                kind: EntryKind::File,
+                size: 5,
+                modified_ms: 6,
+                mode: 0o4755,
+                name: "é".as_bytes(),
+            },
+            Entry {
+                kind: EntryKind::Other,
+                size: 0,
+                modified_ms: 0,
+                mode: 0,
+                name: &[b'x'; NAME_BYTES],
+            },
         ];
         entries.iter().for_each(|entry| entry.append(&mut chunk));
         let mut rest = &chunk[..];

@@ -14,7 +14,7 @@ use cellgate_driver::wire::{Setup, kind};
 use crate::harness::{Gateway, setup};
 
 /// A supervisor whose working directory is the test's own.
-fn start() -> Gateway {
+pub(crate) fn start() -> Gateway {
     let mut gateway = Gateway::bare(Command::new(env!("CARGO_BIN_EXE_cellgate-driver")));
     fs::create_dir(gateway.path("work")).unwrap();
     let workdir = gateway.path("work").to_str().unwrap().to_owned();
@@ -26,7 +26,7 @@ fn start() -> Gateway {
 
 /// What a test keeps of an answer.
 #[derive(Debug, PartialEq)]
-enum Answer {
+pub(crate) enum Answer {
     Begun(Begun),
     Chunk(Vec<u8>),
     Took,
@@ -34,11 +34,11 @@ enum Answer {
 }
 
 impl Gateway {
-    fn work(&self, name: &str) -> std::path::PathBuf {
+    pub(crate) fn work(&self, name: &str) -> std::path::PathBuf {
         self.path("work").join(name)
     }
 
-    fn ask(&mut self, number: u32, command: &FileCommand<'_>) -> Answer {
+    pub(crate) fn ask(&mut self, number: u32, command: &FileCommand<'_>) -> Answer {
         self.send(kind::FILE, number, &command.encode());
         self.answer(number)
     }
@@ -82,7 +82,12 @@ impl Gateway {
         }
     }
 
-    fn write_file(&mut self, number: u32, path: &str, bytes: &[u8]) -> Result<bool, Refusal> {
+    pub(crate) fn write_file(
+        &mut self,
+        number: u32,
+        path: &str,
+        bytes: &[u8],
+    ) -> Result<bool, Refusal> {
         let existed = match self.ask(number, &FileCommand::Write(path.as_bytes())) {
             Answer::Begun(begun) => begun.existed,
             Answer::Refused(why) => return Err(why),
@@ -136,14 +141,20 @@ impl Gateway {
     }
 
     /// Names and kinds in a directory, sorted.
-    fn list(&mut self, number: u32, path: &str) -> Result<Vec<(String, EntryKind, u64)>, Refusal> {
+    pub(crate) fn list(
+        &mut self,
+        number: u32,
+        path: &str,
+    ) -> Result<Vec<(String, EntryKind, u64)>, Refusal> {
         if let Answer::Refused(why) = self.ask(number, &FileCommand::List(path.as_bytes())) {
             return Err(why);
         }
         let bytes = self.rest(number)?;
         let mut rest = &bytes[..];
         let mut entries = Vec::new();
-        while let Some(Entry { kind, size, modified_ms, name }) = Entry::take(&mut rest).unwrap() {
+        while let Some(Entry { kind, size, modified_ms, name, .. }) =
+            Entry::take(&mut rest).unwrap()
+        {
             assert!(modified_ms > 1_600_000_000_000);
             entries.push((String::from_utf8_lossy(name).into_owned(), kind, size));
         }

@@ -17,3 +17,4 @@ mod pressure;
 mod processes;
 mod programs;
 mod questions;
+mod watches;

@@ -14,11 +14,15 @@ fn three() -> Gateway {
     gateway
 }
 
-/// Everything up to the end of this cell.
+/// Everything up to the end of this cell, but what is told of the whole sandbox.
 fn until_done(gateway: &mut Gateway, cell: u32) -> Vec<Frame> {
     let mut frames = Vec::new();
     loop {
-        frames.push(gateway.next());
+        let frame = gateway.next();
+        if frame.kind == kind::USAGE {
+            continue;
+        }
+        frames.push(frame);
         let last = frames.last().unwrap();
         if last.kind == kind::DONE && last.cell == cell {
             return frames;
@@ -45,6 +49,27 @@ fn cells_of_several_programs_run_side_by_side() {
     let frames = until_done(&mut gateway, 1);
     assert!(frames.iter().all(|frame| (frame.program, frame.cell) == (7, 1)), "{frames:?}");
     assert_eq!(written(&frames, 1, 0), b"ended");
+}
+
+#[test]
+fn what_the_sandbox_uses_is_told_once_whichever_programs_run_cells() {
+    let every = Setup { usage_interval_ms: 20, ..setup() };
+    let mut gateway = Gateway::with(&every);
+    gateway.send_of(7, kind::OPEN, 0, &setup().encode());
+    assert_eq!(gateway.expect(kind::READY).program, 7);
+    let endless = b"while True: time.sleep(0.001)";
+    gateway.send_of(7, kind::EXECUTE, 1, endless);
+    for _ in 0..3 {
+        let usage = gateway.expect(kind::USAGE);
+        assert_eq!((usage.program, usage.cell), (0, 1));
+    }
+    // Of two, the cell of the first program.
+    gateway.send_of(0, kind::EXECUTE, 2, endless);
+    while gateway.expect(kind::USAGE).cell == 1 {}
+    for _ in 0..3 {
+        let usage = gateway.expect(kind::USAGE);
+        assert_eq!((usage.program, usage.cell), (0, 2));
+    }
 }
 
 #[test]

@@ -55,7 +55,9 @@ impl Actor {
             }
             Command::Output { cell, asked } => self.archive.ask(&cell, asked),
             Command::File(step) => {
-                self.clock.last_activity = Instant::now();
+                if step.is_activity {
+                    self.clock.last_activity = Instant::now();
+                }
                 self.transfers.take(step, &mut self.driver.link);
             }
             Command::DocumentOpened => self.audience.fanout.note_document(),

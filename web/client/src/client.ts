@@ -14,7 +14,7 @@ import { Http } from "./http.js";
 import type { HttpOptions } from "./http.js";
 import { randomId } from "./id.js";
 import { Outcome } from "./outcome.js";
-import type { Ready, SessionEvent, SessionState } from "./protocol.js";
+import type { Gap, Ready, SessionEvent, SessionState } from "./protocol.js";
 import { outcomeOf, RestSession } from "./restsession.js";
 import { eventsOf, StreamBroke } from "./sse.js";
 
@@ -95,7 +95,7 @@ export class Client {
     });
     const cell = new PendingCell({ type: "execute", id: "", code }, { ...options, signal: undefined } as RunOptions);
     try {
-      for await (const event of eventsOf(response)) {
+      for await (const event of eventsOf<SessionEvent | Gap>(response)) {
         if (event.type === "gap") {
           if (!event.superseded) cell.uncertain = true;
           continue;

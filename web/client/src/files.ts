@@ -60,7 +60,7 @@ export class Files {
   async put(path: string, body: FileBody, { progress, signal }: PutOptions = {}): Promise<void> {
     // Only an XMLHttpRequest tells how much was sent.
     if (progress && typeof XMLHttpRequest !== "undefined") return this.#send(path, body, progress, signal);
-    await this.#fetch(`files/${encodePath(path)}`, { method: "PUT", body, ...(signal && { signal }) });
+    await this.request(`files/${encodePath(path)}`, { method: "PUT", body, ...(signal && { signal }) });
   }
 
   #send(path: string, body: FileBody, progress: (sent: number) => void, signal?: AbortSignal): Promise<void> {
@@ -88,7 +88,7 @@ export class Files {
   /** Reads the first bytes of a file, `most` of them; `size` is how long the file is. */
   async beginning(path: string, most: number): Promise<{ content: Uint8Array<ArrayBuffer>; size: number }> {
     const given = new AbortController();
-    const response = await this.#fetch(`files/${encodePath(path)}`, { signal: given.signal });
+    const response = await this.request(`files/${encodePath(path)}`, { signal: given.signal });
     const size = Number(response.headers.get("content-length") ?? 0);
     const content = new Uint8Array(most);
     let length = 0;
@@ -107,32 +107,32 @@ export class Files {
 
   /** Reads a file. */
   async get(path: string): Promise<Blob> {
-    return (await this.#fetch(`files/${encodePath(path)}`, {})).blob();
+    return (await this.request(`files/${encodePath(path)}`, {})).blob();
   }
 
   /** Lists a directory, and directories in it down to `depth`. */
   async list(path = "", depth = 1): Promise<Directory> {
-    return (await (await this.#fetch(`files?path=${encodeURIComponent(path)}&depth=${depth}`, {})).json()) as Directory;
+    return (await (await this.request(`files?path=${encodeURIComponent(path)}&depth=${depth}`, {})).json()) as Directory;
   }
 
   /** Removes a file, a link itself or an empty directory; with `recursive` a directory with all in it. */
   async remove(path: string, { recursive = false } = {}): Promise<void> {
-    await this.#fetch(`files/${encodePath(path)}${recursive ? "?recursive=true" : ""}`, { method: "DELETE" });
+    await this.request(`files/${encodePath(path)}${recursive ? "?recursive=true" : ""}`, { method: "DELETE" });
   }
 
   /** Renames or moves a file or a directory to a path where nothing is, in a directory that is there. */
   async move(path: string, to: string): Promise<void> {
-    await this.#fetch(`files/${encodePath(path)}?move_to=${encodeURIComponent(to)}`, { method: "POST" });
+    await this.request(`files/${encodePath(path)}?move_to=${encodeURIComponent(to)}`, { method: "POST" });
   }
 
   /** Makes a directory, and those on its way; answers whether it is new. */
   async makeDirectory(path: string): Promise<boolean> {
-    return (await this.#fetch(`directories/${encodePath(path)}`, { method: "POST" })).status === 201;
+    return (await this.request(`directories/${encodePath(path)}`, { method: "POST" })).status === 201;
   }
 
   /** Everything that a cell wrote which has ended, where `truncated` told that not all of it was shown. */
   async output(cell: string): Promise<Blob> {
-    return (await this.#fetch(`cells/${encodeURIComponent(cell)}/output`, {})).blob();
+    return (await this.request(`cells/${encodeURIComponent(cell)}/output`, {})).blob();
   }
 
   /** Makes a token for this session with that role. */
@@ -142,28 +142,28 @@ export class Files {
 
   /** Makes a token for this session with that role, of which an editor's may be less; answers its number too. */
   async grant(role: Role, { run, edit }: Withheld = {}): Promise<Grant> {
-    const response = await this.#fetch("tokens", json("POST", { role, run, edit }));
+    const response = await this.request("tokens", json("POST", { role, run, edit }));
     return (await response.json()) as Grant;
   }
 
   /** Lists the tokens that open this session. For owners. */
   async tokens(): Promise<SessionToken[]> {
-    return ((await (await this.#fetch("tokens", {})).json()) as { tokens: SessionToken[] }).tokens;
+    return ((await (await this.request("tokens", {})).json()) as { tokens: SessionToken[] }).tokens;
   }
 
   /** Revokes a token with all that was made with it: who is in by them has to leave. For owners. */
   async revoke(token: number): Promise<void> {
-    await this.#fetch(`tokens/${token}`, { method: "DELETE" });
+    await this.request(`tokens/${token}`, { method: "DELETE" });
   }
 
   /** Changes what a participant may do, from its next message on; what is left out stays as it is. For owners. */
   async changeRights(participant: number, change: { role?: Role } & Withheld): Promise<void> {
-    await this.#fetch(`participants/${participant}`, json("PATCH", change));
+    await this.request(`participants/${participant}`, json("PATCH", change));
   }
 
   /** Shows a participant out; the link it came by stays valid. For owners. */
   async showOut(participant: number): Promise<void> {
-    await this.#fetch(`participants/${participant}`, { method: "DELETE" });
+    await this.request(`participants/${participant}`, { method: "DELETE" });
   }
 
   #address(tail: string): { url: URL; authorization: string } {
@@ -171,7 +171,8 @@ export class Files {
     return { url: new URL(`v1/sessions/${session}/${tail}`, this.#base), authorization: `Bearer ${token}` };
   }
 
-  async #fetch(tail: string, init: RequestInit): Promise<Response> {
+  /** Sends a request below the session's address, and throws if it is refused. */
+  protected async request(tail: string, init: RequestInit): Promise<Response> {
     const { url, authorization } = this.#address(tail);
     const response = await fetch(url, {
       ...init,
@@ -186,7 +187,8 @@ function json(method: string, body: object): RequestInit {
   return { method, headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
 }
 
-function encodePath(path: string): string {
+/** A path of the working directory as a part of an address. */
+export function encodePath(path: string): string {
   return path.split("/").map(encodeURIComponent).join("/");
 }
 

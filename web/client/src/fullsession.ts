@@ -4,7 +4,7 @@ import { addressOf } from "./address.js";
 import type { RunOptions } from "./cell.js";
 import { SharedDocument } from "./document.js";
 import { advise, failureOf } from "./failures.js";
-import { Files } from "./files.js";
+import { Files } from "./fullfiles.js";
 import { Http } from "./http.js";
 import { Outcome } from "./outcome.js";
 import type { SendComm, SessionEvent } from "./protocol.js";

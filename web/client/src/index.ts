@@ -4,6 +4,7 @@ export * from "./core.js";
 export { Session } from "./fullsession.js";
 export { Client } from "./client.js";
 export type { ClientOptions, CreateOptions, RunOnceOptions, SessionInfo, Sessions } from "./client.js";
+export type { FileEvent, Files, WatchOptions } from "./fullfiles.js";
 export { RestSession } from "./restsession.js";
 export type { CellReport, EventsOptions, RestRunOptions } from "./restsession.js";
 export { ExecutionFailed, Outcome, Shown } from "./outcome.js";

@@ -9,7 +9,7 @@ export { BEARER_SUBPROTOCOL, CloseCode, PROTOCOL, SUBPROTOCOL } from "./wire.js"
 export type {
   CellStatus, ClientMessage, Completeness, Directory, DirectoryEntry, DoneUsage, EndReason, EntryKind, ErrorCode, Frame,
   LanguageInfo, Limits, Metadata, MimeBundle, NoticeLevel, ParticipantInfo, ProgramInfo, Reply, Role, SessionEvent, SessionState,
-  SortKey, Stream, TableField, TableFormat, Variable,
+  SortKey, Stream, TableField, TableFormat, Variable, WatchedKind, WatchEvent,
 } from "./wire.js";
 
 /** Whatever a gateway sends. */

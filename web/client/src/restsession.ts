@@ -14,7 +14,7 @@ import type { SessionInfo } from "./client.js";
 import { SharedDocument } from "./document.js";
 import { Refused, RequestFailed } from "./errors.js";
 import { failureOf, NoSuchSession } from "./failures.js";
-import { Files } from "./files.js";
+import { Files } from "./fullfiles.js";
 import type { Http, Order } from "./http.js";
 import { randomId } from "./id.js";
 import { Outcome, Shown } from "./outcome.js";
@@ -179,7 +179,7 @@ export class RestSession {
         // The same as the header Last-Event-ID, which pages of other sites would have to ask the gateway for first.
         const path = this.#path(`events${seq === undefined ? "" : `?after=${seq}`}`);
         const response = await this.#http.send("GET", path, { aboutSession: true, ...(signal && { signal }) });
-        for await (const event of eventsOf(response)) {
+        for await (const event of eventsOf<SessionEvent | Gap>(response)) {
           pauses.reset();
           seq = event.type === "gap" ? Math.max(event.to, seq ?? 0) : event.seq;
           this.#seen(seq);
@@ -240,7 +240,7 @@ export class RestSession {
     const response = await this.#post(cell.message, goesOn);
     if (response) {
       try {
-        for await (const event of eventsOf(response)) {
+        for await (const event of eventsOf<SessionEvent | Gap>(response)) {
           seq = event.type === "gap" ? Math.max(event.to, seq) : event.seq;
           this.#seen(seq);
           yield event;

@@ -1,7 +1,5 @@
 // Server-sent events of a response, as the HTML standard has them.
 
-import type { Gap, SessionEvent } from "./protocol.js";
-
 /** A gateway says at least a comment every 15 s: a connection that is silent for longer is dead. */
 const SILENCE_MS = 60_000;
 
@@ -12,7 +10,7 @@ export class StreamBroke extends Error {}
  * The events of a response, in their order; throws `StreamBroke` when its connection breaks, and ends when it ends. A
  * reader that leaves early closes the connection. Events are read no faster than they are asked for.
  */
-export async function* eventsOf(response: Response): AsyncGenerator<SessionEvent | Gap> {
+export async function* eventsOf<Event>(response: Response): AsyncGenerator<Event> {
   const reader = response.body!.getReader();
   const decoder = new TextDecoder();
   let text = "";
@@ -27,7 +25,7 @@ export async function* eventsOf(response: Response): AsyncGenerator<SessionEvent
       while ((end = text.indexOf("\n\n", end)) >= 0) {
         const data = dataOf(text.slice(begin, end));
         begin = end += 2;
-        if (data) yield JSON.parse(data) as SessionEvent | Gap;
+        if (data) yield JSON.parse(data) as Event;
       }
       text = text.slice(begin);
     }

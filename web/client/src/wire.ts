@@ -712,6 +712,8 @@ export type DirectoryEntry = {
   size: number,
   /** When it was last changed, in Unix milliseconds. */
   modified: number,
+  /** Its permissions as a number: 420 are `0o644`. */
+  mode: number,
   /** What it is. Links are not followed by any request. */
   kind: EntryKind,
 };
@@ -726,3 +728,33 @@ export type Written = {
   /** Its size in bytes. */
   size: number,
 };
+
+/** What happened to a file. Paths are relative to the working directory. */
+export type WatchEvent = { type: "ready",
+} | { type: "created",
+  /** Its path. */
+  path: string,
+  /** What it is. */
+  kind: WatchedKind,
+} | { type: "written",
+  /** Its path. */
+  path: string,
+  /** What it is. */
+  kind: WatchedKind,
+} | { type: "removed",
+  /** Its path. */
+  path: string,
+  /** What it was. */
+  kind: WatchedKind,
+} | { type: "renamed",
+  /** The path it had. */
+  path: string,
+  /** The path it has. */
+  to: string,
+  /** What it is. */
+  kind: WatchedKind,
+} | { type: "overflow",
+};
+
+/** What an event is about. */
+export type WatchedKind = "file" | "directory";

@@ -125,6 +125,37 @@ test("events are read from any point, and end with the session", async (t) => {
   for await (const event of session.events({ signal: stop.signal })) assert.fail(event.type);
 });
 
+test("what happens to files is told until the loop is left, the directory goes, or the watch is aborted", async (t) => {
+  const session = await made(t);
+  const watch = await session.files.watch("", { recursive: true });
+  await session.runCode("import os; os.mkdir('dir é'); open('f', 'w').write('text'); os.rename('f', 'g'); os.remove('g')");
+  const events = [];
+  for await (const event of watch) {
+    events.push(event);
+    if (event.type === "removed") break;
+  }
+  assert.deepEqual(events, [
+    { type: "created", path: "dir é", kind: "directory" },
+    { type: "created", path: "f", kind: "file" },
+    { type: "written", path: "f", kind: "file" },
+    { type: "renamed", path: "f", to: "g", kind: "file" },
+    { type: "removed", path: "g", kind: "file" },
+  ]);
+  assert.equal((await watch.next()).done, true);
+
+  const inner = await session.files.watch("dir é");
+  const abort = new AbortController();
+  const aborted = await session.files.watch("", { signal: abort.signal });
+  await session.files.remove("dir é");
+  assert.deepEqual(await inner.next(), { done: false, value: { type: "removed", path: "dir é", kind: "directory" } });
+  assert.equal((await inner.next()).done, true);
+  await aborted.next();
+  const next = aborted.next();
+  abort.abort(new Error("enough"));
+  await assert.rejects(next, /enough/);
+  await assert.rejects(session.files.watch("none"), (error) => error instanceof RequestFailed && error.status === 404);
+});
+
 test("files, share links and the document", async (t) => {
   const session = await made(t);
   await assert.rejects(session.files.get("dir é/a.txt"), (error) => error instanceof RequestFailed && error.status === 404);
@@ -132,6 +163,10 @@ test("files, share links and the document", async (t) => {
   await session.files.put("dir é/a.txt", "text");
   assert.equal(await (await session.files.get("dir é/a.txt")).text(), "text");
   assert.deepEqual((await session.files.list("dir é")).entries.map(({ name }) => name), ["a.txt"]);
+  const about = await session.files.stat("dir é/a.txt");
+  assert.deepEqual(about, (await session.files.list("dir é")).entries[0]);
+  assert.deepEqual([about.kind, about.size, about.mode], ["file", 4, 0o644]);
+  await assert.rejects(session.files.stat("dir é/none"), (error) => error.status === 404);
   await session.files.move("dir é/a.txt", "b.txt");
   await session.files.remove("b.txt");
 

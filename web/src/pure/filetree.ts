@@ -137,7 +137,7 @@ export class FileTree {
     });
     if (more > 0) {
       // No file has an empty name.
-      const entry: DirectoryEntry = { name: "", path: `${path}/`, kind: "other", size: 0, modified: 0 };
+      const entry: DirectoryEntry = { name: "", path: `${path}/`, kind: "other", size: 0, modified: 0, mode: 0 };
       rows.push({ entry, level, place: of, of, open: null, mark: null, more });
     }
     return rows;

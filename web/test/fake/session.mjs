@@ -89,7 +89,7 @@ export class FakeSession {
   /** What stands in a directory; nothing if it is none. */
   list(folder) {
     if (folder && !this.folders.has(folder)) return null;
-    const entry = (path, kind, size) => ({ name: path.split("/").at(-1), path, size, modified: this.modified.get(path) ?? 1_700_000_000_000, kind });
+    const entry = (path, kind, size) => ({ name: path.split("/").at(-1), path, size, modified: this.modified.get(path) ?? 1_700_000_000_000, kind, mode: kind === "directory" ? 0o755 : 0o644 });
     const all = [...[...this.folders].map((path) => entry(path, "directory", 0)), ...[...this.files].map(([path, content]) => entry(path, "file", content.length))];
     return all.filter(({ path }) => path.split("/").slice(0, -1).join("/") === folder);
   }

@@ -26,7 +26,7 @@ from .errors import (
     Unauthorised,
 )
 from .execution import Execution, ExecutionError, Result
-from .files import AsyncFiles, File, Files
+from .files import AsyncFiles, AsyncFileWatch, File, FileEvent, Files, FileWatch
 from .gateway import Gateway
 from .messages import (
     CellEvent,
@@ -64,6 +64,7 @@ __all__ = [
     "AsyncCellStream",
     "AsyncDocument",
     "AsyncEventStream",
+    "AsyncFileWatch",
     "AsyncFiles",
     "AsyncSession",
     "AsyncSharing",
@@ -87,6 +88,8 @@ __all__ = [
     "ExecutionFailed",
     "Exited",
     "File",
+    "FileEvent",
+    "FileWatch",
     "Files",
     "Forbidden",
     "Gap",

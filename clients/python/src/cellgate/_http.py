@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, BinaryIO, Callable, Dict, Optional, Tuple, Union
+from typing import Any, BinaryIO, Callable, Dict, Generator, Iterator, Optional, Tuple, Union
 from urllib.parse import quote
 
 import urllib3
@@ -17,6 +17,8 @@ _TIMEOUT = urllib3.Timeout(connect=10, read=300)  # a large directory takes time
 # A connection that was kept open may have been closed by the gateway meanwhile. POST is not repeated once it was sent.
 _RETRIES = urllib3.Retry(total=2, redirect=0, status=0, backoff_factor=0.1)
 _CHUNK = 1 << 16
+# A gateway says at least a comment every 15 s: a stream of events that is silent for longer is broken.
+_EVENTS_TIMEOUT = urllib3.Timeout(connect=10, read=60)
 
 
 class Http:
@@ -61,6 +63,10 @@ class Http:
         finally:
             response.release_conn()
 
+    def events(self, tail: str, query: Optional[Dict[str, str]] = None) -> EventStream:
+        """Asks for server-sent events, and answers them as they come."""
+        return EventStream(self._send("GET", tail, None, query, None, preload=False, timeout=_EVENTS_TIMEOUT), tail)
+
     def close(self) -> None:
         """Closes idle connections."""
         self._pool.clear()
@@ -73,6 +79,7 @@ class Http:
         query: Optional[Dict[str, str]],
         headers: Optional[Dict[str, str]],
         preload: bool,
+        timeout: Optional[urllib3.Timeout] = None,
     ) -> urllib3.BaseHTTPResponse:
         session, token = self._credentials()
         url = f"{self._base}/v1/sessions/{session}{'/' if tail else ''}{tail}"
@@ -85,6 +92,7 @@ class Http:
                 body=body,
                 headers={"Authorization": f"Bearer {token}", **(headers or {})},
                 preload_content=preload,
+                timeout=timeout or _TIMEOUT,
                 redirect=False,
             )
         except urllib3.exceptions.HTTPError as broken:
@@ -92,6 +100,54 @@ class Http:
         if response.status >= 300:
             raise errors.of_status(response.status, _detail(response.data), about_session=not tail)
         return response
+
+
+class EventStream:
+    """Server-sent events of a response, as the HTML standard has them: an iterator of what their data decodes to."""
+
+    def __init__(self, response: urllib3.BaseHTTPResponse, tail: str) -> None:
+        self._response = response
+        self._tail = tail
+        self._closed = False
+        self._events: Generator[Json, None, None] = self._read()
+
+    def __iter__(self) -> Iterator[Json]:
+        return self
+
+    def __next__(self) -> Json:
+        return next(self._events)
+
+    def close(self) -> None:
+        """Closes the connection: there are no more events, for another thread that waits for one either."""
+        self._closed = True
+        # Of urllib3 since 2.3. Before, a thread that waits is woken by the gateway's next sign of life.
+        shutdown = getattr(self._response, "shutdown", None)
+        try:
+            if shutdown is not None:
+                shutdown()
+        except (OSError, ValueError, RuntimeError):
+            pass  # it has ended
+        try:
+            self._events.close()
+        except ValueError:
+            return  # another thread waits for an event, and closes the rest now
+        self._response.close()
+
+    def _read(self) -> Generator[Json, None, None]:
+        waiting = b""
+        try:
+            for part in self._response.stream(_CHUNK):
+                *events, waiting = (waiting + part).split(b"\n\n")
+                for event in events:
+                    lines = [line[5:] for line in event.split(b"\n") if line.startswith(b"data:")]
+                    if lines:
+                        yield json.loads(b"\n".join(lines))
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as broken:
+            if not self._closed:
+                what = f"the connection broke while {self._tail} was read: {broken}"
+                raise errors.ConnectionLost(what) from broken
+        finally:
+            self._response.close()
 
 
 def escape(path: str) -> str:

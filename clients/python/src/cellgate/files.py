@@ -6,9 +6,10 @@ import asyncio
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Callable, List, Optional, TypeVar, Union
+from types import TracebackType
+from typing import Any, AsyncIterator, BinaryIO, Callable, Dict, Iterator, List, Optional, Type, TypeVar, Union
 
-from ._http import Http, escape
+from ._http import EventStream, Http, escape
 
 LocalPath = Union[str, "os.PathLike[str]"]
 T = TypeVar("T")
@@ -16,13 +17,57 @@ T = TypeVar("T")
 
 @dataclass
 class File:
-    """An entry of a directory. `modified` is in Unix milliseconds; `kind` is `file`, `directory`, `link` or `other`."""
+    """An entry of a directory. `modified` is in Unix milliseconds; `kind` is `file`, `directory`, `link` or `other`;
+    `mode` has the permissions, such as `0o644`."""
 
     name: str
     path: str
     kind: str
     size: int
     modified: int
+    mode: int
+
+
+@dataclass
+class FileEvent:
+    """What happened to a file. `type` is `created`, `written`, `removed` or `renamed` (then `to` is its new path), or
+    `overflow`: events are missing, and who keeps track of files lists them anew. `kind` is `file` or `directory`."""
+
+    type: str
+    path: str = ""
+    kind: str = ""
+    to: Optional[str] = None
+
+
+class FileWatch:
+    """A directory that is watched: an iterator of `FileEvent`, in place once it is made. It ends with the directory,
+    with the session, and when it is closed. Raises `ConnectionLost` where the connection breaks."""
+
+    def __init__(self, events: EventStream) -> None:
+        self._events = events
+        next(events, None)  # `ready`
+
+    def __iter__(self) -> Iterator[FileEvent]:
+        return self
+
+    def __next__(self) -> FileEvent:
+        event = next(self._events)
+        return FileEvent(**{name: event[name] for name in ("type", "path", "kind", "to") if name in event})
+
+    def close(self) -> None:
+        """Ends the watch; a thread that waits for an event gets none."""
+        self._events.close()
+
+    def __enter__(self) -> FileWatch:
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        self.close()
 
 
 class Files:
@@ -69,8 +114,11 @@ class Files:
     def list(self, path: str = "", depth: int = 1) -> List[File]:
         """What is in a directory, by name, and in directories in it down to `depth`; at most 10,000 entries."""
         listing = self._http.json("GET", "files", query={"path": path, "depth": str(depth)})
-        names = ("name", "path", "kind", "size", "modified")
-        return [File(**{name: entry[name] for name in names}) for entry in listing["entries"]]
+        return [_file(entry) for entry in listing["entries"]]
+
+    def stat(self, path: str) -> File:
+        """What has the name at a path, as a listing of its directory would tell; of a link, the link itself."""
+        return _file(self._http.json("GET", f"stat/{escape(path)}"))
 
     def remove(self, path: str, recursive: bool = False) -> None:
         """Removes a file, a link or an empty directory; with `recursive` a directory with all in it."""
@@ -83,6 +131,43 @@ class Files:
     def mkdir(self, path: str) -> bool:
         """Makes a directory and those on its way; says whether it is new."""
         return self._http.request("POST", f"directories/{escape(path)}").status == 201
+
+    def watch(self, path: str = "", recursive: bool = False) -> FileWatch:
+        """Watches a directory, by default the working directory; with `recursive` also the directories in it, those
+        that appear included. What happens from when it returns is told."""
+        tail = f"watch/{escape(path)}" if path else "watch"
+        return FileWatch(self._http.events(tail, {"recursive": "true"} if recursive else None))
+
+
+class AsyncFileWatch:
+    """The same for coroutines: `async for event in watch`."""
+
+    def __init__(self, watch: FileWatch) -> None:
+        self._watch = watch
+
+    def __aiter__(self) -> AsyncIterator[FileEvent]:
+        return self
+
+    async def __anext__(self) -> FileEvent:
+        event = await in_thread(lambda: next(self._watch, None))
+        if event is None:
+            raise StopAsyncIteration
+        return event
+
+    def close(self) -> None:
+        """Ends the watch; a coroutine that waits for an event gets none."""
+        self._watch.close()
+
+    async def __aenter__(self) -> AsyncFileWatch:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        self.close()
 
 
 class AsyncFiles:
@@ -115,6 +200,10 @@ class AsyncFiles:
         """What is in a directory, by name, and in directories in it down to `depth`; at most 10,000 entries."""
         return await in_thread(self._files.list, path, depth)
 
+    async def stat(self, path: str) -> File:
+        """What has the name at a path, as a listing of its directory would tell; of a link, the link itself."""
+        return await in_thread(self._files.stat, path)
+
     async def remove(self, path: str, recursive: bool = False) -> None:
         """Removes a file, a link or an empty directory; with `recursive` a directory with all in it."""
         await in_thread(self._files.remove, path, recursive)
@@ -126,6 +215,15 @@ class AsyncFiles:
     async def mkdir(self, path: str) -> bool:
         """Makes a directory and those on its way; says whether it is new."""
         return await in_thread(self._files.mkdir, path)
+
+    async def watch(self, path: str = "", recursive: bool = False) -> AsyncFileWatch:
+        """Watches a directory, by default the working directory; with `recursive` also the directories in it, those
+        that appear included. What happens from when it returns is told."""
+        return AsyncFileWatch(await in_thread(self._files.watch, path, recursive))
+
+
+def _file(entry: Dict[str, Any]) -> File:
+    return File(**{name: entry[name] for name in ("name", "path", "kind", "size", "modified", "mode")})
 
 
 async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
