@@ -9,8 +9,8 @@ use serde::Serialize;
 use anyhow::Result;
 
 use crate::backends::{self, Examined};
-use crate::config::{BackendChoice, Config, Loaded, Problem};
-use crate::sandbox::{BackendKind, Enforcement, EnforcementState};
+use crate::config::{BackendChoice, Config, DEFAULT_TEMPLATE, Loaded, Problem};
+use crate::sandbox::{BackendKind, Enforcement, EnforcementState, LanguageFound};
 use crate::startup::{self, Purpose, Refusal, WeakLimits};
 
 pub mod probe;
@@ -43,6 +43,29 @@ struct BackendFinding {
     /// Why it is not.
     problem: Option<String>,
     protections: Vec<ProtectionFinding>,
+    /// What cells of the default template could be written in.
+    languages: Vec<LanguageFinding>,
+}
+
+/// A language and its interpreter.
+#[derive(Debug, Serialize)]
+struct LanguageFinding {
+    name: &'static str,
+    /// Where it is, and its version.
+    interpreter: Option<String>,
+    /// What would give it one.
+    remedy: Option<String>,
+}
+
+impl From<LanguageFound> for LanguageFinding {
+    fn from(LanguageFound { name, interpreter }: LanguageFound) -> LanguageFinding {
+        match interpreter {
+            Ok(interpreter) => {
+                LanguageFinding { name, interpreter: Some(interpreter), remedy: None }
+            }
+            Err(remedy) => LanguageFinding { name, interpreter: None, remedy: Some(remedy) },
+        }
+    }
 }
 
 /// A problem, and the setting to look at.
@@ -103,11 +126,16 @@ pub async fn examine(loaded: &Loaded, inside: bool) -> Result<Diagnosis> {
     for found in &examined {
         let enforcement = found.backend.as_ref().map(|backend| backend.enforcement());
         let usable = found.problems.is_empty();
+        let languages = match (&found.backend, config.template(DEFAULT_TEMPLATE)) {
+            (Some(backend), Some(template)) => backend.languages(template).await,
+            _ => Vec::new(),
+        };
         findings.push(BackendFinding {
             name: found.kind.name(),
             usable,
             problem: (!usable).then(|| found.text()),
             protections: enforcement.into_iter().flatten().map(ProtectionFinding::from).collect(),
+            languages: languages.into_iter().map(LanguageFinding::from).collect(),
         });
     }
     let verdict = verdict(loaded, &examined);
@@ -190,6 +218,11 @@ pub fn tell(diagnosis: &Diagnosis) -> String {
             if let Some(remedy) = remedy {
                 writeln!(text, "  {:<8} {:<width$}  → {remedy}", "", "").ok();
             }
+        }
+        for LanguageFinding { name, interpreter, remedy } in &backend.languages {
+            let state = if interpreter.is_some() { "there" } else { "missing" };
+            let what = interpreter.as_ref().or(remedy.as_ref()).map_or("", String::as_str);
+            writeln!(text, "  {state:<8} {:<width$}  {what}", format!("cells in {name}")).ok();
         }
         text.push('\n');
     }

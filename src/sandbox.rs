@@ -89,6 +89,15 @@ pub enum EndCause {
     Unknown,
 }
 
+/// A language, as a backend finds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LanguageFound {
+    /// Its name in settings.
+    pub name: &'static str,
+    /// Its interpreter, or why there is none and what to do.
+    pub interpreter: Result<String, String>,
+}
+
 /// A way of making sandboxes.
 pub trait Backend: Send + Sync + 'static {
     /// Which one it is.
@@ -115,6 +124,10 @@ pub trait Backend: Send + Sync + 'static {
         &'a self,
         template: &'a Template,
     ) -> BoxFuture<'a, Result<(), SandboxError>>;
+
+    /// Which languages cells of `template` could be written in here, each with its interpreter or with what would give
+    /// it one; for `cellgate doctor`.
+    fn languages<'a>(&'a self, template: &'a Template) -> BoxFuture<'a, Vec<LanguageFound>>;
 
     /// Checks that a sandbox could be made right now; for `/readyz`.
     fn check(&self) -> BoxFuture<'_, Result<(), SandboxError>>;

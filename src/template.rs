@@ -63,12 +63,19 @@ impl Template {
         self.interpreters.of(self.language)
     }
 
+    /// Every language that its sessions could have on a machine with all interpreters, its first before all others.
+    pub fn possible_languages(&self) -> Vec<&'static Language> {
+        let has_kernel = self.kernel.is_some();
+        let others = LANGUAGES.iter().copied().filter(|other| *other != self.language);
+        let others = others.filter(|other| has_kernel || *other != JUPYTER);
+        std::iter::once(self.language).chain(others).collect()
+    }
+
     /// The languages, other than its first, that its sessions may have, and whether they are named: one that is named
     /// has to be there.
     pub fn other_languages(&self) -> (Vec<&'static Language>, bool) {
-        let has_kernel = self.kernel.is_some();
-        let usual = LANGUAGES.iter().copied().filter(|other| has_kernel || *other != JUPYTER);
-        let mut others = self.other_languages.clone().unwrap_or_else(|| usual.collect());
+        let all = || self.possible_languages();
+        let mut others = self.other_languages.clone().unwrap_or_else(all);
         others.retain(|other| *other != self.language);
         (others, self.other_languages.is_some())
     }

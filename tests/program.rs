@@ -170,12 +170,32 @@ fn the_doctor_names_each_protection_and_what_to_do_about_what_lacks() {
         assert_eq!(remedy.is_empty(), full, "only a shortfall has a remedy: {one}");
         assert!(!one["detail"].as_str().unwrap().is_empty(), "{one}");
     }
+    let found: Vec<_> = local["languages"].as_array().unwrap().iter().collect();
+    if local["usable"] == true {
+        let names: Vec<_> = found.iter().map(|one| one["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["python", "javascript", "bash"]);
+        assert!(found[0]["interpreter"].as_str().unwrap().contains("python"), "{found:?}");
+    }
+    for one in found {
+        assert_ne!(one["interpreter"].is_null(), one["remedy"].is_null(), "{one}");
+    }
     assert_eq!(well, local["usable"] == true, "its exit code tells whether it can serve");
     if well {
         assert_eq!(said["chosen"], "local");
         let reason = said["reason"].as_str().unwrap();
         assert!(reason.starts_with("docker, which comes first, is not usable: "), "{reason}");
         assert!(reason.contains("/nowhere/docker.sock"), "{reason}");
+    }
+}
+
+#[test]
+fn the_doctor_says_how_to_get_a_language_that_is_not_there() {
+    let none = [("DOCKER_HOST", "unix:///nowhere/docker.sock")];
+    let (said, _) = doctor(&["--node", "/nowhere/node"], &none);
+    let local = said["backends"].as_array().unwrap().iter().find(|one| one["name"] == "local");
+    for one in local.unwrap()["languages"].as_array().unwrap() {
+        let remedy = one["remedy"].as_str().unwrap_or_default();
+        assert_eq!(remedy.contains("/nowhere/node"), one["name"] == "javascript", "{one}");
     }
 }
 

@@ -29,8 +29,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    Backend, BackendKind, EnforcementState, Kernel, Protection, Sandbox, SandboxError,
-    SandboxHandle, SandboxSpec,
+    Backend, BackendKind, EnforcementState, Kernel, LanguageFound, Protection, Sandbox,
+    SandboxError, SandboxHandle, SandboxSpec,
 };
 use crate::template::Template;
 
@@ -269,6 +269,23 @@ impl Backend for DockerBackend {
             self.context.images.get(&self.context.engine, template).await?;
             Ok(())
         })
+    }
+
+    fn languages<'a>(&'a self, template: &'a Template) -> BoxFuture<'a, Vec<LanguageFound>> {
+        let image = &template.image;
+        let all = template.possible_languages().into_iter().map(|language| {
+            let offered = language == template.language
+                || container::other_languages(template).contains(&language);
+            let interpreter = match offered {
+                true => Ok(format!("{} in {image}", container::interpreter(template, language))),
+                false => Err(format!(
+                    "not known to be in {image}: with an image that has {}, name it in other_languages",
+                    language.wanted()
+                )),
+            };
+            LanguageFound { name: language.name, interpreter }
+        });
+        Box::pin(std::future::ready(all.collect()))
     }
 
     fn check(&self) -> BoxFuture<'_, Result<(), SandboxError>> {

@@ -34,8 +34,8 @@ use super::common::policy;
 use super::common::reaper::Reaper;
 use super::common::setup::{self, Found};
 use super::{
-    Backend, BackendKind, EnforcementState, Protection, Sandbox, SandboxError, SandboxSpec,
-    Startable,
+    Backend, BackendKind, EnforcementState, LanguageFound, Protection, Sandbox, SandboxError,
+    SandboxSpec, Startable,
 };
 use crate::error::Chain;
 use crate::template::{Limits, PoolSize, Template};
@@ -326,6 +326,22 @@ impl Backend for LocalBackend {
         Box::pin(async move {
             self.context.prepared(template).await?;
             Ok(())
+        })
+    }
+
+    fn languages<'a>(&'a self, template: &'a Template) -> BoxFuture<'a, Vec<LanguageFound>> {
+        Box::pin(async move {
+            let mut all = Vec::new();
+            for language in template.possible_languages() {
+                let found = interpreter::find(template, language).await;
+                let interpreter = match found {
+                    Ok(found) => Ok(format!("{} {}", found.path.display(), found.version)),
+                    Err(SandboxError::Template { what, .. }) => Err(what),
+                    Err(error) => Err(Chain(&error).to_string()),
+                };
+                all.push(LanguageFound { name: language.name, interpreter });
+            }
+            all
         })
     }
 

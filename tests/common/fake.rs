@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use cellgate::id::SessionId;
 use cellgate::sandbox::{
-    Backend, BackendKind, EndCause, EnforcementState, Protection, Sandbox, SandboxError,
-    SandboxSpec,
+    Backend, BackendKind, EndCause, EnforcementState, LanguageFound, Protection, Sandbox,
+    SandboxError, SandboxSpec,
 };
 use cellgate::template::Template;
 use cellgate_driver::wire::{self, Setup, kind};
@@ -198,6 +198,10 @@ impl Backend for FakeBackend {
 
     fn check_template<'a>(&'a self, _: &'a Template) -> BoxFuture<'a, Result<(), SandboxError>> {
         std::future::ready(Ok(())).boxed()
+    }
+
+    fn languages<'a>(&'a self, _: &'a Template) -> BoxFuture<'a, Vec<LanguageFound>> {
+        futures::future::ready(Vec::new()).boxed()
     }
 
     fn check(&self) -> BoxFuture<'_, Result<(), SandboxError>> {

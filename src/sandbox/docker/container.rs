@@ -253,6 +253,24 @@ fn ulimits(limits: &Limits, facts: &Facts) -> Vec<ResourcesUlimits> {
     table.into_iter().filter_map(ulimit).collect()
 }
 
+/// The command of a language's interpreter in an image.
+pub(super) fn interpreter(template: &Template, language: &Language) -> String {
+    match template.interpreters.of(language) {
+        Some(path) => path.to_string_lossy().into_owned(),
+        None => language.image_command.to_owned(),
+    }
+}
+
+/// The languages that sessions of a template may have beside its first: what an image has cannot be seen from here, but
+/// of the project's own.
+pub(super) fn other_languages(template: &Template) -> Vec<&'static Language> {
+    let (mut others, named) = template.other_languages();
+    let brought = template.language.image_brings;
+    let is_ours = template.image == template.language.image;
+    others.retain(|other| named || (is_ours && brought.contains(&other.name)));
+    others
+}
+
 /// The SETUP message, and what can be started later. `image_env` is the image's own environment, `NAME=value` each.
 pub(super) fn setup(
     template: &Template,
@@ -263,25 +281,17 @@ pub(super) fn setup(
         operation: "make the filter for system calls".into(),
         cause: error.into(),
     })?;
-    let interpreter = |language: &Language| match template.interpreters.of(language) {
-        Some(path) => path.to_string_lossy().into_owned(),
-        None => language.image_command.to_owned(),
-    };
     let found = |interpreter: &str| Found {
         interpreter: interpreter.to_owned(),
         variables: variables(image_env),
         seccomp: seccomp.clone(),
         memory_is_limited: facts.memory_is_enforced(),
     };
-    let (mut others, named) = template.other_languages();
-    // What an image has cannot be seen from here, but of the project's own.
-    let brought = template.language.image_brings;
-    let is_ours = template.image == template.language.image;
-    others.retain(|other| named || (is_ours && brought.contains(&other.name)));
-    let languages = std::iter::once(template.language).chain(others);
-    let languages = languages.map(|language| (language, interpreter(language), String::new()));
+    let languages = std::iter::once(template.language).chain(other_languages(template));
+    let languages =
+        languages.map(|language| (language, interpreter(template, language), String::new()));
     let startable = Startable::new(template, languages, found);
-    Ok((setup::setup(template, found(&interpreter(template.language))), startable))
+    Ok((setup::setup(template, found(&interpreter(template, template.language))), startable))
 }
 
 /// The image's variables, and a PATH for images that have none.
