@@ -7,11 +7,13 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
-use cellgate_driver::wire::{CellUsage, ExitCause, FrameReader, Header, Setup, flag, kind};
+use cellgate_driver::wire::{
+    CellUsage, ExitCause, FrameReader, Header, MOST_PROGRAMS, Setup, flag, kind,
+};
 
 use super::cell::Cell;
 use super::frames::{Fill, fill};
-use super::program::{MOST_PROGRAMS, Program};
+use super::program::Program;
 use super::runner::{MOST_QUESTIONS, Questions, Runner, Socket};
 use super::stage::Stage;
 use super::{End, Supervisor};

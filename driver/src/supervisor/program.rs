@@ -10,9 +10,6 @@ use super::ending::Absence;
 use super::pipes::Stream;
 use super::runner::{Runner, Socket};
 
-/// Programs of a sandbox at most.
-pub(super) const MOST_PROGRAMS: usize = 32;
-
 /// One program.
 pub(super) struct Program {
     /// Its number, which the gateway gave it. The first has 0.

@@ -24,7 +24,9 @@ test("every golden message has the type its file is named after", () => {
 });
 
 test("there is a golden file for every message in the types, and the compiler accepts each", () => {
-  const source = readFileSync(`${web}/client/src/wire.ts`, "utf8");
+  // What watching files tells is of requests.
+  const source = readFileSync(`${web}/client/src/wire.ts`, "utf8").split("\nexport type ")
+    .filter((declaration) => !declaration.startsWith("WatchEvent")).join("\n");
   const typed = new Set(Array.from(source.matchAll(/\btype: ((?:"[a-z_]+"(?: \| )?)+);?/g), (m) => m[1].split(" | "))
     .flat().map((quoted) => quoted.slice(1, -1)));
   assert.deepEqual([...new Set(examples.map((e) => e.name))].sort(), [...typed].sort());
