@@ -55,6 +55,9 @@ pub const MAX_PAYLOAD: usize = 64 << 10;
 /// Most programs in a sandbox, the first among them.
 pub const MOST_PROGRAMS: usize = 32;
 
+/// Longest payload of SETUP and OPEN: 1 MiB, far more than any environment and filter need.
+pub const MOST_SETUP: usize = 1 << 20;
+
 /// Most bytes of WRITE that may be under way to one process: 256 KiB, which the supervisor has room for.
 pub const MOST_UNWRITTEN: usize = 256 << 10;
 

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::time::Instant;
 
 use cellgate_driver::wire::{
-    CellUsage, ExitCause, FrameReader, Header, MOST_PROGRAMS, Setup, flag, kind,
+    CellUsage, ExitCause, FrameReader, Header, MOST_PROGRAMS, MOST_SETUP, Setup, flag, kind,
 };
 
 use super::cell::Cell;
@@ -27,9 +27,6 @@ const PROGRAM: std::ops::Range<usize> = 6..8;
 /// Longest payload of PING.
 const PING_BYTES: usize = 64;
 
-/// Longest SETUP: 1 MiB, far more than any environment and filter need.
-const SETUP_BYTES: usize = 1 << 20;
-
 /// Collects SETUP, which may come in several frames.
 #[derive(Default)]
 pub(super) struct SetupReader {
@@ -45,7 +42,7 @@ impl SetupReader {
             }
             self.payload.extend_from_slice(reader.payload(&header));
             reader.consume(&header);
-            if self.payload.len() > SETUP_BYTES {
+            if self.payload.len() > MOST_SETUP {
                 return Err(End::Breach("a SETUP without end".into()));
             }
             if header.flags & flag::MORE == 0 {
@@ -148,7 +145,7 @@ impl Supervisor {
             return Err(End::Breach(format!("OPEN of program {number}, which is there")));
         }
         if self.opening.is_some_and(|opening| opening != number)
-            || self.open_payload.len() + payload.len() > SETUP_BYTES
+            || self.open_payload.len() + payload.len() > MOST_SETUP
         {
             return Err(End::Breach(format!("an odd OPEN of program {number}")));
         }

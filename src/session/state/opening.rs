@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cellgate_driver::wire::{Process as WireProcess, Setup};
+use cellgate_driver::wire::{MOST_SETUP, Process as WireProcess, Setup};
 use serde::Deserialize;
 
 use super::interpreter::Interpreter;
@@ -53,6 +53,14 @@ impl State {
                 Setup { process: Some(process), ..self.startable.process(terminal.is_some()) }
             }
         };
+        let setup = placed(setup, &env, cwd.as_deref()).encode();
+        if setup.len() > MOST_SETUP {
+            let text = format!(
+                "its arguments and variables have {} bytes, of at most {MOST_SETUP}; put them into a file",
+                setup.len()
+            );
+            return refuse(ErrorCode::TooLarge, text);
+        }
         // A process may run as long as it likes, so it takes the place of a cell.
         let place = match (&what, self.common.rules.key_holder.as_ref()) {
             (OpenWhat::Process { .. }, Some(holder)) => match KeyHolder::take_cell(holder) {
@@ -61,10 +69,9 @@ impl State {
             },
             _ => None,
         };
-        let setup = placed(setup, &env, cwd.as_deref());
         let program = self.next_program();
         let common = &mut self.common;
-        common.send(program, DriverCommand::Open(setup.encode()));
+        common.send(program, DriverCommand::Open(setup));
         common.effects.push(Effect::ArmTimer { program, after: RESTART_TIME });
         match what {
             OpenWhat::Interpreter(language) => {

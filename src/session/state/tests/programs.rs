@@ -196,6 +196,20 @@ fn what_a_process_does_not_have_is_refused() {
 }
 
 #[test]
+fn what_is_too_long_for_the_driver_is_refused() {
+    let mut story = session();
+    let long = |arguments: usize| {
+        let argv = vec!["x".repeat(100 << 10); arguments];
+        said(
+            &serde_json::json!({"type": "open", "id": "p", "kind": "process", "argv": argv})
+                .to_string(),
+        )
+    };
+    assert_eq!(story.send(long(11)), ["refused TooLarge"]);
+    assert_eq!(story.send(long(10)).len(), 2);
+}
+
+#[test]
 fn a_terminal_is_shown_and_does_not_keep_the_session_from_being_idle() {
     let mut story = with_process(
         r#"{"type": "open", "id": "t", "kind": "process", "terminal": {"cols": 80, "rows": 24}}"#,
