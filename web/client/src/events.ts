@@ -49,9 +49,16 @@ export class EventStream implements AsyncIterable<Event>, AsyncIterator<Event> {
 
   /** What `break` in a `for await` calls. */
   return(): Promise<IteratorResult<Event>> {
+    this.leave();
+    return Promise.resolve({ value: undefined, done: true });
+  }
+
+  /** Reads no more; answers what waits. */
+  leave(): Event[] {
+    const unread = this.#waiting.map(({ event }) => event);
     this.#waiting = [];
     this.finish();
-    return Promise.resolve({ value: undefined, done: true });
+    return unread;
   }
 
   /** No more will come; what waits can still be read. */

@@ -27,6 +27,15 @@ export class GatewayBusy extends RequestFailed {
   }
 }
 
+/** A process or an interpreter could not be started. */
+export class ProgramNotStarted extends CellgateError {
+  override name = "ProgramNotStarted";
+
+  constructor(message: string, /** Its exit code; 127 says that its file was not found. */ readonly code: number | undefined) {
+    super(message);
+  }
+}
+
 /** `Gateway.start()` found no program to start, or it ended before it served. */
 export class GatewayNotStarted extends CellgateError { override name = "GatewayNotStarted"; }
 

@@ -37,6 +37,8 @@ export interface SessionListener {
   /** Who is attached has changed, or the session has a shared document now. */
   participants?(list: readonly Participant[], document: boolean): void;
   connection?(state: ConnectionState): void;
+  /** After `ready`: all that was missed, as far as the log holds it, has been told. */
+  caughtUp?(): void;
   /** A message was refused that no promise is waiting for. */
   refused?(error: ProtocolError): void;
 }
@@ -219,14 +221,14 @@ export class BasicSession implements AsyncIterable<SessionEvent | Gap> {
     }
   }
 
-  /** Stops a cell, or the running one. One of this client's cells is stopped later if need be. */
-  interrupt(id?: string): void {
+  /** Stops a cell, or the one that an interpreter runs. One of this client's cells is stopped later if need be. */
+  interrupt(id?: string, interpreter?: string): void {
     const cell = id === undefined ? undefined : this.#cells.get(id);
     if (cell && this.#connection.state.state !== "open") {
       cell.interruptWanted = true;
       return;
     }
-    this.#send({ type: "interrupt", ...(id !== undefined && { id }) });
+    this.#send({ type: "interrupt", ...(id === undefined ? of(interpreter) : { id }) });
   }
 
   /** Answers an `input_request`; `null` is the end of the input. */
@@ -341,6 +343,7 @@ export class BasicSession implements AsyncIterable<SessionEvent | Gap> {
         this.#send({ type: "interrupt", id: cell.message.id });
       }
     }
+    for (const listener of this.#listeners) listener.caughtUp?.();
     this.#settleUncertain();
   }
 

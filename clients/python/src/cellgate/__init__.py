@@ -8,10 +8,12 @@
 `connect_async` is the same for coroutines, and `Gateway()` starts a gateway for this program alone.
 """
 
+from .async_process import AsyncInterpreter, AsyncProcess
 from .async_session import AsyncCellStream, AsyncEventStream, AsyncSession, connect_async
 from .document import AsyncDocument, Document
 from .errors import (
     CellgateError,
+    CommandFailed,
     ConnectionLost,
     ExecutionFailed,
     Forbidden,
@@ -20,6 +22,7 @@ from .errors import (
     InterpreterBusy,
     NoAnswer,
     NoSuchSession,
+    ProgramNotStarted,
     Refused,
     RequestFailed,
     SessionEnded,
@@ -54,6 +57,7 @@ from .messages import (
     Truncated,
     Usage,
 )
+from .process import CommandResult, Interpreter, Process
 from .questions import Completeness, Completions, Inspection, Variable
 from .session import CellStream, EventStream, Session, connect
 from .sharing import AsyncSharing, ShareLink, Sharing, Token
@@ -66,6 +70,8 @@ __all__ = [
     "AsyncEventStream",
     "AsyncFileWatch",
     "AsyncFiles",
+    "AsyncInterpreter",
+    "AsyncProcess",
     "AsyncSession",
     "AsyncSharing",
     "CellEvent",
@@ -73,6 +79,8 @@ __all__ = [
     "CellgateError",
     "ClearOutput",
     "CommEvent",
+    "CommandFailed",
+    "CommandResult",
     "Completeness",
     "Completions",
     "ConnectionLost",
@@ -98,13 +106,16 @@ __all__ = [
     "GatewayNotStarted",
     "InputRequest",
     "Inspection",
+    "Interpreter",
     "InterpreterBusy",
     "NoAnswer",
     "NoSuchSession",
     "Notice",
     "Opened",
     "Participant",
+    "Process",
     "ProcessOutput",
+    "ProgramNotStarted",
     "Queued",
     "Refused",
     "RequestFailed",

@@ -65,6 +65,7 @@ def cell_message(
     *,
     id: Optional[str],
     cell: Optional[str],
+    interpreter: Optional[str],
     timeout: Optional[float],
     env: Optional[Dict[str, str]],
     silent: bool,
@@ -84,6 +85,7 @@ def cell_message(
     message: Json = {"type": "execute", "code": code, "id": id or os.urandom(8).hex(), "allow_input": allow_input}
     optional = {
         "cell": cell,
+        "interpreter": interpreter,
         "timeout_ms": None if timeout is None else max(1, round(timeout * 1000)),
         "env": env,
         "silent": silent or None,

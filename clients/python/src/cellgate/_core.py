@@ -1,4 +1,4 @@
-"""The core of a session: cells, questions and flow control on one connection that is made again when it breaks.
+"""The core of a session: cells, programs, questions and flow control, on a connection that is made again if it breaks.
 
 It is not known to programs: `AsyncSession` uses it in its own event loop, `Session` in the loop of a background
 thread. All methods belong to that loop. Cells report to the `Stream` that they were started with.
@@ -14,17 +14,20 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Dict, FrozenSet, List, Optional, Set
+from typing import Dict, FrozenSet, List, Optional, Set, Tuple
 
 from . import errors
 from ._address import Address
 from ._connection import Connection, Options
 from ._flow import FlowControl
+from ._programs import Program, ProgramTable
 from ._stream import Stream
 from .execution import ExecutionBuilder
-from .messages import CellEvent, Event, Json, Participant, event_of, gap_of, participant_of
+from .messages import CellEvent, Event, Json, Participant, Restarted, event_of, gap_of, participant_of
 
 _REPLIES = frozenset({"complete_reply", "inspect_reply", "is_complete_reply", "table_reply", "variables_reply", "pong"})
+#: The id of a session's first interpreter.
+_FIRST = "main"
 _GONE = "how this cell ended is no longer in the session's log; run it again if need be"
 
 
@@ -60,7 +63,10 @@ class SessionCore:
         self._flow = FlowControl(lambda seq: self._send({"type": "ack", "seq": seq}), self._taken_up_to)
         self._cells: Dict[str, _Cell] = {}
         self._questions: Dict[str, asyncio.Future[Json]] = {}
-        self._restarts: List[asyncio.Future[None]] = []
+        self._restarts: List[Tuple[str, asyncio.Future[None]]] = []
+        self.programs = ProgramTable(
+            self._send, self._not_connected, lambda timeout: self.ask({"type": "ping"}, timeout), self.check_flow
+        )
         self._watchers: Set[Stream] = set()
         self._next_question = 1
         self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -147,12 +153,13 @@ class SessionCore:
             self.check_flow()
             self.interrupt(id)
 
-    def interrupt(self, id: Optional[str]) -> None:
-        """Stops a cell, or the running one. One of this client's own is stopped after connecting again if need be."""
+    def interrupt(self, id: Optional[str], interpreter: Optional[str] = None) -> None:
+        """Stops a cell, or the one that an interpreter runs, the first unless one is named. A cell of this client's own
+        is stopped after connecting again if need be."""
         cell = self._cells.get(id) if id is not None else None
         if cell is not None and not self.connected:
             cell.interrupt_wanted = True
-        elif not self._send({"type": "interrupt", "id": id} if id is not None else {"type": "interrupt"}):
+        elif not self._send({"type": "interrupt", **({"id": id} if id is not None else _of(interpreter))}):
             raise self._not_connected("interrupt")
 
     def answer(self, id: str, text: Optional[str]) -> None:
@@ -187,14 +194,15 @@ class SessionCore:
         finally:
             del self._questions[id]
 
-    async def restart(self, timeout: float) -> None:
-        """Replaces the interpreter, and waits until a fresh one is there."""
+    async def restart(self, interpreter: Optional[str], timeout: float) -> None:
+        """Replaces an interpreter, the first unless one is named, and waits until a fresh one is there."""
         if self.rights().role != "owner":
             raise errors.Refused("forbidden", "only an owner may restart the interpreter; ask one of them")
         restarted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._restarts.append(restarted)
+        waiting = (interpreter or _FIRST, restarted)
+        self._restarts.append(waiting)
         try:
-            if not self._send({"type": "restart"}):
+            if not self._send({"type": "restart", **_of(interpreter)}):
                 raise self._not_connected("restart")
             await asyncio.wait_for(restarted, timeout)
         except asyncio.TimeoutError:
@@ -202,7 +210,7 @@ class SessionCore:
                 f"the interpreter was not there again within {timeout:g} s; see the gateway's log"
             ) from None
         finally:
-            self._restarts.remove(restarted)
+            self._restarts.remove(waiting)
 
     def watch(self, stream: Stream) -> None:
         """Pushes every event of the session to a stream from now on."""
@@ -226,6 +234,13 @@ class SessionCore:
         return participant_of(
             {"id": number, "name": "", **{k: self.ready[k] for k in ("role", "run", "edit") if k in self.ready}}
         )
+
+    async def open_program(self, message: Json, stream: Optional[Stream], timeout: float) -> Program:
+        """Opens an interpreter or a process, whose output goes to the stream."""
+        cause = self.closed
+        if cause is not None:
+            raise cause
+        return await self.programs.open(message, stream, self._flow.window // 8, timeout)
 
     def check_flow(self) -> None:
         """The program has taken in some more."""
@@ -251,6 +266,7 @@ class SessionCore:
             if cell.interrupt_wanted:
                 cell.interrupt_wanted = False
                 self._send({"type": "interrupt", "id": cell.message["id"]})
+        self.programs.on_caught_up(self.ready)
         self._settle_uncertain()
 
     def on_message(self, message: Json, size: int) -> None:
@@ -273,6 +289,8 @@ class SessionCore:
                     cell.uncertain = cell.builder.output_lost = True
                 if cell.wanted is None and cell.has_reader:
                     cell.stream.push(gap)
+            if not gap.superseded:
+                self.programs.on_gap()
             for watcher in self._watchers:
                 watcher.push(gap)
 
@@ -280,6 +298,7 @@ class SessionCore:
         self._flow.end()
         for cell in self._cells.values():
             cell.sent = False
+        self.programs.on_lost()
         self._fail_questions(cause)
 
     def on_closed(self, cause: errors.CellgateError) -> None:
@@ -292,6 +311,7 @@ class SessionCore:
         for cell in self._cells.values():
             cell.stream.push(cause)
         self._cells.clear()
+        self.programs.on_closed(cause)
         for watcher in self._watchers:
             watcher.push(cause)
         self._watchers.clear()
@@ -305,15 +325,16 @@ class SessionCore:
             self.state = event.raw["state"]
         elif kind == "ended":
             self.state = "ended"
-        elif kind == "restarted":
-            for restart in self._restarts:
-                if not restart.done():
+        elif isinstance(event, Restarted):
+            for interpreter, restart in self._restarts:
+                if interpreter == (event.interpreter or _FIRST) and not restart.done():
                     restart.set_result(None)
         self._flow.delivered(event.seq, size)
         if isinstance(event, CellEvent):
             cell = self._cells.get(event.id)
             if cell is not None:
                 self._on_cell_event(cell, event, size)
+        self.programs.on_event(event, size)
         for watcher in self._watchers:
             watcher.push(event, size)
         self._flow.check()
@@ -338,6 +359,8 @@ class SessionCore:
             if not question.done():
                 question.set_exception(refused)
             return
+        if self.programs.on_refusal(id, refused):
+            return
         cell = self._cells.get(str(id))
         if cell is not None and refused.code == "duplicate_id" and cell.sendings > 1:
             # The first sending had arrived after all: the cell runs, or has run.
@@ -347,7 +370,7 @@ class SessionCore:
             del self._cells[cell.message["id"]]
             cell.stream.push(refused)
         elif id is None:
-            for restart in self._restarts:
+            for _, restart in self._restarts:
                 if not restart.done():
                     restart.set_exception(refused)
 
@@ -376,7 +399,7 @@ class SessionCore:
         for question in self._questions.values():
             if not question.done():
                 question.set_exception(cause)
-        for restart in self._restarts:
+        for _, restart in self._restarts:
             if not restart.done():
                 restart.set_exception(cause)
 
@@ -387,4 +410,9 @@ class SessionCore:
                 seq = min(seq, cell.stream.taken_up_to(seq))
         for watcher in self._watchers:
             seq = min(seq, watcher.taken_up_to(seq))
-        return seq
+        return self.programs.taken_up_to(seq)
+
+
+def _of(interpreter: Optional[str]) -> Json:
+    """Names the interpreter that a message is for, unless it is the first."""
+    return {} if interpreter is None else {"interpreter": interpreter}

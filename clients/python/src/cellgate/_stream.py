@@ -54,7 +54,23 @@ class Stream:
             self._handled_bytes = 0
             self._report()
 
+    def finish(self, item: Item) -> None:
+        """Adds the last item, which need not be handled."""
+        self._put(item)
+
+    def unhandled_bytes(self) -> int:
+        """Bytes on the wire of all events that wait. Only while there is no reader."""
+        return sum(size for _, size in self._unhandled)
+
+    def drop_oldest(self) -> int:
+        """Drops the oldest event; answers its bytes on the wire. Only while there is no reader."""
+        self._take()
+        return self._unhandled.popleft()[1]
+
     def _put(self, item: Item) -> None:
+        raise NotImplementedError
+
+    def _take(self) -> Item:
         raise NotImplementedError
 
 
@@ -76,6 +92,9 @@ class ThreadStream(Stream):
     def _put(self, item: Item) -> None:
         self._items.put(item)
 
+    def _take(self) -> Item:
+        return self._items.get_nowait()
+
 
 class LoopStream(Stream):
     """Read by a coroutine in the event loop that pushes."""
@@ -96,3 +115,6 @@ class LoopStream(Stream):
         self._items.append(item)
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
+
+    def _take(self) -> Item:
+        return self._items.popleft()

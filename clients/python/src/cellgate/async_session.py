@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import time
 from types import TracebackType
-from typing import Any, AsyncIterator, Awaitable, Callable, Dict, Generator, List, Optional, Type, Union
+from typing import Any, AsyncIterator, Awaitable, Callable, Dict, Generator, List, Optional, Tuple, Type, Union
 
 from . import questions
 from ._address import Address, address_of
@@ -15,12 +15,15 @@ from ._cells import STOP_SECONDS, Callbacks, cell_message
 from ._connection import Options
 from ._core import SessionCore
 from ._http import Http
+from ._programs import OPEN_SECONDS
 from ._stream import LoopStream
+from .async_process import AsyncInterpreter, AsyncProcess
 from .document import AsyncDocument, Document
-from .errors import CellgateError, SessionEnded
+from .errors import CellgateError, NoAnswer, SessionEnded
 from .execution import Execution, Result
 from .files import AsyncFiles, Files, in_thread
 from .messages import ErrorEvent, Event, InputRequest, Json
+from .process import Collector, Command, CommandResult, interpreter_message, process_message
 from .sharing import AsyncSharing, Sharing
 
 Line = Union[Optional[str], Awaitable[Optional[str]]]
@@ -100,6 +103,7 @@ class AsyncSession(SessionBase):
         on_input: Optional[Callable[[InputRequest], Line]] = None,
         on_event: Optional[Callable[[Event], Any]] = None,
         timeout: Optional[float] = None,
+        interpreter: Optional[str] = None,
         cell: Optional[str] = None,
         env: Optional[Dict[str, str]] = None,
         id: Optional[str] = None,
@@ -112,7 +116,8 @@ class AsyncSession(SessionBase):
 
         Callbacks are functions or coroutine functions, which are awaited. If one raises, or this is cancelled, the
         cell is interrupted and the exception goes on. `on_input` answers `input()`, None or EOFError being the end of
-        the input. `timeout` is in seconds of the cell's run.
+        the input. `timeout` is in seconds of the cell's run. `interpreter` is the
+        id of an open one, or one of the session's languages, whose interpreter is opened if it is not.
         """
         callbacks = Callbacks(on_stdout, on_stderr, on_result, on_display, on_error, on_input, on_event)
         message = cell_message(
@@ -120,6 +125,7 @@ class AsyncSession(SessionBase):
             self._core.ready["limits"],
             id=id,
             cell=cell,
+            interpreter=interpreter,
             timeout=timeout,
             env=env,
             silent=silent,
@@ -139,6 +145,7 @@ class AsyncSession(SessionBase):
         *,
         on_input: Optional[Callable[[InputRequest], Line]] = None,
         timeout: Optional[float] = None,
+        interpreter: Optional[str] = None,
         cell: Optional[str] = None,
         env: Optional[Dict[str, str]] = None,
         id: Optional[str] = None,
@@ -156,6 +163,7 @@ class AsyncSession(SessionBase):
             self._core.ready["limits"],
             id=id,
             cell=cell,
+            interpreter=interpreter,
             timeout=timeout,
             env=env,
             silent=silent,
@@ -175,9 +183,9 @@ class AsyncSession(SessionBase):
             self._core.watch(stream)
         return AsyncEventStream(self._core, stream)
 
-    async def interrupt(self, id: Optional[str] = None) -> None:
-        """Stops a cell by its id, or the one that runs. Does not wait for its end."""
-        self._core.interrupt(id)
+    async def interrupt(self, id: Optional[str] = None, interpreter: Optional[str] = None) -> None:
+        """Stops a cell by its id, or the one that an interpreter runs. Does not wait for its end."""
+        self._core.interrupt(id, interpreter)
 
     async def answer(self, id: str, text: Optional[str]) -> None:
         """Answers a cell of anybody that asks for a line; None is the end of its input."""
@@ -187,25 +195,96 @@ class AsyncSession(SessionBase):
         """Sends `comm_open`, `comm_msg` or `comm_close` of Jupyter's comms; what comes of it are `events()`."""
         self._core.send_comm(message)
 
-    async def restart(self, timeout: float = 60.0) -> None:
-        """Replaces the interpreter, and waits for the fresh one. Files stay, variables go. For owners."""
-        await self._core.restart(timeout)
+    async def restart(self, timeout: float = 60.0, interpreter: Optional[str] = None) -> None:
+        """Replaces an interpreter, and waits for the fresh one. Files stay, variables go. For owners."""
+        await self._core.restart(interpreter, timeout)
 
-    async def complete(self, code: str, cursor: Optional[int] = None) -> questions.Completions:
+    async def open_interpreter(
+        self,
+        language: str,
+        id: Optional[str] = None,
+        *,
+        env: Optional[Dict[str, str]] = None,
+        cwd: Optional[str] = None,
+        timeout: float = OPEN_SECONDS,
+    ) -> AsyncInterpreter:
+        """Starts another interpreter, of one of the session's languages: `run(code, interpreter=it.id)`."""
+        message = interpreter_message(language, id, env, cwd)
+        return AsyncInterpreter(self._core, await self._core.open_program(message, None, timeout))
+
+    async def start(
+        self,
+        command: Command = None,
+        *,
+        env: Optional[Dict[str, str]] = None,
+        cwd: Optional[str] = None,
+        stdin: bool = False,
+        terminal: Optional[Tuple[int, int]] = None,
+        id: Optional[str] = None,
+        timeout: float = OPEN_SECONDS,
+    ) -> AsyncProcess:
+        """Starts a command beside the cells, and returns when it runs; raises `ProgramNotStarted` if it cannot.
+
+        `command` is a text for `/bin/sh`, or a list of a file and its arguments. `terminal` is a size, (columns,
+        lines); a terminal without a command is a shell. `stdin` says that `write` is to reach its input.
+        """
+        message = process_message(command, id, env, cwd, stdin, terminal)
+        return AsyncProcess(self._core, await self._core.open_program(message, LoopStream(), timeout))
+
+    async def run_command(
+        self,
+        command: Command,
+        *,
+        env: Optional[Dict[str, str]] = None,
+        cwd: Optional[str] = None,
+        on_stdout: Optional[Callable[[str], Any]] = None,
+        on_stderr: Optional[Callable[[str], Any]] = None,
+        timeout: Optional[float] = None,
+    ) -> CommandResult:
+        """Runs a command to its end. One that fails is no exception: see `raise_for_error`.
+
+        If a callback raises, this is cancelled, or it takes longer than `timeout` seconds (`NoAnswer`), the command
+        is ended. Callbacks are functions or coroutine functions.
+        """
+        output = Collector()
+
+        async def read(process: AsyncProcess) -> None:
+            async for event in process:
+                output.take(event)
+                callback = on_stderr if event.type == "stderr" else on_stdout
+                if callback is not None:
+                    await _value(callback(event.text))
+
+        async with await self.start(command, env=env, cwd=cwd) as process:
+            reading = asyncio.ensure_future(read(process))
+            try:
+                await asyncio.wait([reading], timeout=timeout)
+                if not reading.done():
+                    raise NoAnswer(f"the command has not ended within {timeout:g} s; wait longer, or start() it")
+                reading.result()
+            finally:
+                reading.cancel()
+            return output.result(await process.wait(), process.output_lost)
+
+    async def complete(
+        self, code: str, cursor: Optional[int] = None, interpreter: Optional[str] = None
+    ) -> questions.Completions:
         """Completions at a position in code, by default its end."""
-        return questions.completions_of(await self._ask(questions.at_cursor("complete", code, cursor)))
+        return questions.completions_of(await self._ask(questions.at_cursor("complete", code, cursor), interpreter))
 
-    async def inspect(self, code: str, cursor: Optional[int] = None) -> questions.Inspection:
+    async def inspect(
+        self, code: str, cursor: Optional[int] = None, interpreter: Optional[str] = None
+    ) -> questions.Inspection:
         """Signature and documentation of what is at a position in code."""
-        return questions.inspection_of(await self._ask(questions.at_cursor("inspect", code, cursor)))
+        return questions.inspection_of(await self._ask(questions.at_cursor("inspect", code, cursor), interpreter))
 
-    async def is_complete(self, code: str) -> questions.Completeness:
+    async def is_complete(self, code: str, interpreter: Optional[str] = None) -> questions.Completeness:
         """Whether the code is a whole cell."""
-        return questions.completeness_of(await self._ask({"type": "is_complete", "code": code}))
+        return questions.completeness_of(await self._ask({"type": "is_complete", "code": code}, interpreter))
 
-    async def variables(self) -> List[questions.Variable]:
-        """What the session's code has defined; at most 500."""
-        return questions.variables_of(await self._ask({"type": "variables"}))
+    async def variables(self, interpreter: Optional[str] = None) -> List[questions.Variable]:
+        """What the code of an interpreter has defined; at most 500."""
+        return questions.variables_of(await self._ask({"type": "variables"}, interpreter))
 
     async def table(
         self,
@@ -213,11 +292,12 @@ class AsyncSession(SessionBase):
         variable: Optional[str] = None,
         first: int = 0,
         count: int = 100,
+        interpreter: Optional[str] = None,
         **options: Any,
     ) -> Json:
         """Rows of a table that was shown, or of a variable; `sort`, `filter` and `format` as in the protocol."""
         question = questions.ask_table(table, variable, first, count, options)
-        return questions.table_of(await self._ask(question, questions.TABLE_SECONDS))
+        return questions.table_of(await self._ask(question, interpreter, questions.TABLE_SECONDS))
 
     async def ping(self) -> float:
         """Seconds that a message takes there and back."""
@@ -251,7 +331,9 @@ class AsyncSession(SessionBase):
         else:
             await self.end()
 
-    async def _ask(self, message: Json, timeout: float = questions.SECONDS) -> Json:
+    async def _ask(self, message: Json, interpreter: Optional[str] = None, timeout: float = questions.SECONDS) -> Json:
+        if interpreter is not None:
+            message = {**message, "interpreter": interpreter}
         return await self._core.ask(message, timeout)
 
 

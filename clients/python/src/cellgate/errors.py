@@ -6,6 +6,7 @@ CellgateError
  ├─ ConnectionLost, SessionEnded               the connection is gone for good
  ├─ Refused, RequestFailed                     one message or request was refused; the session lives on
  ├─ NoAnswer, InterpreterBusy                  a question got no answer
+ ├─ ProgramNotStarted, CommandFailed           a command could not be started; `raise_for_error()` of one that failed
  ├─ ExecutionFailed                            `raise_for_error()` of a cell that did not end `ok`
  └─ GatewayNotStarted                          `Gateway()` could not start the program
 """
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING, Optional
 
 if TYPE_CHECKING:
     from .execution import Execution
+    from .messages import Exited
+    from .process import CommandResult
 
 
 class CellgateError(Exception):
@@ -74,7 +77,7 @@ class RequestFailed(CellgateError):
 
 
 class NoAnswer(CellgateError):
-    """A question was not answered in time."""
+    """A question was not answered in time, or a program had not ended."""
 
 
 class InterpreterBusy(CellgateError):
@@ -88,6 +91,24 @@ class ExecutionFailed(CellgateError):
         super().__init__(message)
         #: All that the cell produced.
         self.execution = execution
+
+
+class ProgramNotStarted(CellgateError):
+    """A process or an interpreter could not be started."""
+
+    def __init__(self, message: str, exited: Exited) -> None:
+        super().__init__(message)
+        #: How it ended; the code 127 says that its file was not found.
+        self.exited = exited
+
+
+class CommandFailed(CellgateError):
+    """A command did not end with exit code 0."""
+
+    def __init__(self, message: str, result: CommandResult) -> None:
+        super().__init__(message)
+        #: All that it produced.
+        self.result = result
 
 
 class GatewayNotStarted(CellgateError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import time
 from types import TracebackType
-from typing import Any, Callable, Dict, Iterator, List, Optional, Type
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Type
 
 from . import questions
 from ._address import Address, address_of
@@ -15,12 +15,22 @@ from ._connection import Options
 from ._core import SessionCore
 from ._http import Http
 from ._loop import LoopThread, shared_loop
+from ._programs import OPEN_SECONDS
 from ._stream import ThreadStream
 from .document import Document
 from .errors import CellgateError, SessionEnded
 from .execution import Execution, Result
 from .files import Files
 from .messages import ErrorEvent, Event, InputRequest, Json
+from .process import (
+    Collector,
+    Command,
+    CommandResult,
+    Interpreter,
+    Process,
+    interpreter_message,
+    process_message,
+)
 from .sharing import Sharing
 
 
@@ -87,6 +97,7 @@ class Session(SessionBase):
         on_input: Optional[Callable[[InputRequest], Optional[str]]] = None,
         on_event: Optional[Callable[[Event], Any]] = None,
         timeout: Optional[float] = None,
+        interpreter: Optional[str] = None,
         cell: Optional[str] = None,
         env: Optional[Dict[str, str]] = None,
         id: Optional[str] = None,
@@ -99,7 +110,8 @@ class Session(SessionBase):
 
         Callbacks are called in this thread as events come. If one raises, or Ctrl-C is pressed, the cell is
         interrupted and the exception goes on. `on_input` answers `input()`, None or EOFError being the end of the
-        input; `on_input=input` asks at this terminal. `timeout` is in seconds of the cell's run.
+        input; `on_input=input` asks at this terminal. `timeout` is in seconds of the cell's run. `interpreter` is the
+        id of an open one, or one of the session's languages, whose interpreter is opened if it is not.
         """
         callbacks = Callbacks(on_stdout, on_stderr, on_result, on_display, on_error, on_input, on_event)
         message = cell_message(
@@ -107,6 +119,7 @@ class Session(SessionBase):
             self._core.ready["limits"],
             id=id,
             cell=cell,
+            interpreter=interpreter,
             timeout=timeout,
             env=env,
             silent=silent,
@@ -126,6 +139,7 @@ class Session(SessionBase):
         *,
         on_input: Optional[Callable[[InputRequest], Optional[str]]] = None,
         timeout: Optional[float] = None,
+        interpreter: Optional[str] = None,
         cell: Optional[str] = None,
         env: Optional[Dict[str, str]] = None,
         id: Optional[str] = None,
@@ -143,6 +157,7 @@ class Session(SessionBase):
             self._core.ready["limits"],
             id=id,
             cell=cell,
+            interpreter=interpreter,
             timeout=timeout,
             env=env,
             silent=silent,
@@ -162,9 +177,9 @@ class Session(SessionBase):
             self._loop.call(self._core.watch, stream)
         return EventStream(self._core, self._loop, stream)
 
-    def interrupt(self, id: Optional[str] = None) -> None:
-        """Stops a cell by its id, or the one that runs. Does not wait for its end."""
-        self._do(self._core.interrupt, id)
+    def interrupt(self, id: Optional[str] = None, interpreter: Optional[str] = None) -> None:
+        """Stops a cell by its id, or the one that an interpreter runs. Does not wait for its end."""
+        self._do(self._core.interrupt, id, interpreter)
 
     def answer(self, id: str, text: Optional[str]) -> None:
         """Answers a cell of anybody that asks for a line; None is the end of its input."""
@@ -174,25 +189,86 @@ class Session(SessionBase):
         """Sends `comm_open`, `comm_msg` or `comm_close` of Jupyter's comms; what comes of it are `events()`."""
         self._do(self._core.send_comm, message)
 
-    def restart(self, timeout: float = 60.0) -> None:
-        """Replaces the interpreter, and waits for the fresh one. Files stay, variables go. For owners."""
-        self._loop.run(self._core.restart(timeout))
+    def restart(self, timeout: float = 60.0, interpreter: Optional[str] = None) -> None:
+        """Replaces an interpreter, and waits for the fresh one. Files stay, variables go. For owners."""
+        self._loop.run(self._core.restart(interpreter, timeout))
 
-    def complete(self, code: str, cursor: Optional[int] = None) -> questions.Completions:
+    def open_interpreter(
+        self,
+        language: str,
+        id: Optional[str] = None,
+        *,
+        env: Optional[Dict[str, str]] = None,
+        cwd: Optional[str] = None,
+        timeout: float = OPEN_SECONDS,
+    ) -> Interpreter:
+        """Starts another interpreter, of one of the session's languages: `session.run(code, interpreter=it.id)`."""
+        message = interpreter_message(language, id, env, cwd)
+        return Interpreter(self._core, self._loop, self._loop.run(self._core.open_program(message, None, timeout)))
+
+    def start(
+        self,
+        command: Command = None,
+        *,
+        env: Optional[Dict[str, str]] = None,
+        cwd: Optional[str] = None,
+        stdin: bool = False,
+        terminal: Optional[Tuple[int, int]] = None,
+        id: Optional[str] = None,
+        timeout: float = OPEN_SECONDS,
+    ) -> Process:
+        """Starts a command beside the cells, and returns when it runs; raises `ProgramNotStarted` if it cannot.
+
+        `command` is a text for `/bin/sh`, or a list of a file and its arguments. `terminal` is a size, (columns,
+        lines); a terminal without a command is a shell. `stdin` says that `write` is to reach its input.
+        """
+        message = process_message(command, id, env, cwd, stdin, terminal)
+        program = self._loop.run(self._core.open_program(message, ThreadStream(), timeout))
+        return Process(self._core, self._loop, program)
+
+    def run_command(
+        self,
+        command: Command,
+        *,
+        env: Optional[Dict[str, str]] = None,
+        cwd: Optional[str] = None,
+        on_stdout: Optional[Callable[[str], Any]] = None,
+        on_stderr: Optional[Callable[[str], Any]] = None,
+        timeout: Optional[float] = None,
+    ) -> CommandResult:
+        """Runs a command to its end. One that fails is no exception: see `raise_for_error`.
+
+        If a callback raises, Ctrl-C is pressed, or it takes longer than `timeout` seconds (`NoAnswer`), the command
+        is ended.
+        """
+        output = Collector()
+        with self.start(command, env=env, cwd=cwd) as process:
+            for event in process.read(timeout):
+                output.take(event)
+                callback = on_stderr if event.type == "stderr" else on_stdout
+                if callback is not None:
+                    callback(event.text)
+            return output.result(process.wait(), process.output_lost)
+
+    def complete(
+        self, code: str, cursor: Optional[int] = None, interpreter: Optional[str] = None
+    ) -> questions.Completions:
         """Completions at a position in code, by default its end."""
-        return questions.completions_of(self._ask(questions.at_cursor("complete", code, cursor)))
+        return questions.completions_of(self._ask(questions.at_cursor("complete", code, cursor), interpreter))
 
-    def inspect(self, code: str, cursor: Optional[int] = None) -> questions.Inspection:
+    def inspect(
+        self, code: str, cursor: Optional[int] = None, interpreter: Optional[str] = None
+    ) -> questions.Inspection:
         """Signature and documentation of what is at a position in code."""
-        return questions.inspection_of(self._ask(questions.at_cursor("inspect", code, cursor)))
+        return questions.inspection_of(self._ask(questions.at_cursor("inspect", code, cursor), interpreter))
 
-    def is_complete(self, code: str) -> questions.Completeness:
+    def is_complete(self, code: str, interpreter: Optional[str] = None) -> questions.Completeness:
         """Whether the code is a whole cell."""
-        return questions.completeness_of(self._ask({"type": "is_complete", "code": code}))
+        return questions.completeness_of(self._ask({"type": "is_complete", "code": code}, interpreter))
 
-    def variables(self) -> List[questions.Variable]:
-        """What the session's code has defined; at most 500."""
-        return questions.variables_of(self._ask({"type": "variables"}))
+    def variables(self, interpreter: Optional[str] = None) -> List[questions.Variable]:
+        """What the code of an interpreter has defined; at most 500."""
+        return questions.variables_of(self._ask({"type": "variables"}, interpreter))
 
     def table(
         self,
@@ -200,11 +276,12 @@ class Session(SessionBase):
         variable: Optional[str] = None,
         first: int = 0,
         count: int = 100,
+        interpreter: Optional[str] = None,
         **options: Any,
     ) -> Json:
         """Rows of a table that was shown, or of a variable; `sort`, `filter` and `format` as in the protocol."""
         question = questions.ask_table(table, variable, first, count, options)
-        return questions.table_of(self._ask(question, questions.TABLE_SECONDS))
+        return questions.table_of(self._ask(question, interpreter, questions.TABLE_SECONDS))
 
     def ping(self) -> float:
         """Seconds that a message takes there and back."""
@@ -237,7 +314,9 @@ class Session(SessionBase):
         else:
             self.end()
 
-    def _ask(self, message: Json, timeout: float = questions.SECONDS) -> Json:
+    def _ask(self, message: Json, interpreter: Optional[str] = None, timeout: float = questions.SECONDS) -> Json:
+        if interpreter is not None:
+            message = {**message, "interpreter": interpreter}
         return self._loop.run(self._core.ask(message, timeout))
 
     def _do(self, function: Callable[..., None], *arguments: Any) -> None:
