@@ -44,7 +44,7 @@ impl Machine {
     }
 
     /// Asserts that none of it was reached, by what the code says and by what is seen from here.
-    fn is_untouched(mut self, said: &str) {
+    fn assert_untouched(mut self, said: &str) {
         assert_eq!(said.trim(), "tried, found:");
         let accepted = self.listener.accept();
         assert!(accepted.is_err(), "a connection came: {accepted:?}");
@@ -105,7 +105,7 @@ async fn cell_reaches_nothing(stage: &Stage, language: &str, code: &str) {
     client.until_of("opened", "other").await;
     let cell = client.run_with(&machine.fill(code), json!({"interpreter": "other"})).await;
     cell.expect("ok", true);
-    machine.is_untouched(&cell.stdout());
+    machine.assert_untouched(&cell.stdout());
     client.end().await;
     gateway.stop().await;
 }
@@ -129,7 +129,7 @@ async fn a_process_reaches_nothing(stage: &Stage) {
     client.send(json!({"type": "open", "id": "p", "kind": "process", "argv": argv})).await;
     client.until_of("opened", "p").await;
     let said = client.next_where(|message| message["program"] == "p").await;
-    machine.is_untouched(text(&said, "text"));
+    machine.assert_untouched(text(&said, "text"));
     client.end().await;
     gateway.stop().await;
 }

@@ -61,10 +61,8 @@ const LIFE: Time = Time { min: SECOND, max: Duration::from_secs(365 * 24 * 60 * 
 pub(crate) const LANGUAGE: &str = "language";
 
 /// One of the languages.
-const WHICH_LANGUAGE: Choice<&'static Language, 4> = Choice {
-    words: language::NAMES,
-    values: [language::DEFAULT, language::JAVASCRIPT, language::BASH, language::JUPYTER],
-};
+const WHICH_LANGUAGE: Choice<&'static Language, { language::LANGUAGES.len() }> =
+    Choice { words: language::NAMES, values: *language::LANGUAGES };
 
 /// Every setting there is.
 pub(crate) const SECTIONS: &[Section] = &[
