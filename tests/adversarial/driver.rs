@@ -34,8 +34,8 @@ rows![ends_the_session:
         => (|| vec![0xff, 0xff, 0xff, 0xff, kind::OUTPUT, 0, 0, 0, 1, 0, 0, 0], "broke the wire's rules"),
     flags_that_mean_nothing "the same, for the wire's rules"
         => (|| vec![0, 0, 0, 0, kind::OUTPUT, 0xe0, 0, 0, 1, 0, 0, 0], "broke the wire's rules"),
-    a_program_that_was_never_opened "the session ends with `sandbox_lost`, 1011"
-        => (|| vec![0, 0, 0, 0, kind::OUTPUT, 0, 7, 0, 1, 0, 0, 0], "program 7"),
+    what_the_sandbox_uses_as_of_a_program "the session ends with `sandbox_lost`, 1011"
+        => (|| vec![0, 0, 0, 0, kind::USAGE, 0, 7, 0, 0, 0, 0, 0], "program 7"),
     an_end_that_is_too_short "the same" => (|| frame(kind::DONE, 0, 1, &[0; 3]), "broke the wire's rules"),
     an_end_with_an_unknown_outcome "the same" => (|| frame(kind::DONE, 0, 1, &[9; 40]), "broke the wire's rules"),
     an_exit_that_is_too_short "the same" => (|| frame(kind::EXITED, 0, 1, &[0; 3]), "broke the wire's rules"),
@@ -59,6 +59,10 @@ pub(crate) mod borne {
     rows![is_borne:
         the_end_of_a_cell_that_is_not "nothing" => (|| frame(kind::DONE, 0, 99, &done(Outcome::Ok)), &[]),
         the_end_of_no_cell "nothing" => (|| frame(kind::DONE, 0, 0, &done(Outcome::Ok)), &[]),
+        output_of_a_program_that_was_never_opened "nothing"
+            => (|| vec![1, 0, 0, 0, kind::OUTPUT, 0, 7, 0, 1, 0, 0, 0, b'x'], &[]),
+        the_end_of_a_program_that_was_never_opened "nothing"
+            => (|| [&[48, 0, 0, 0, kind::EXITED, 0, 7, 0, 0, 0, 0, 0][..], &[0; 48]].concat(), &[]),
         output_of_a_cell_that_is_not "nothing" => (|| frame(kind::OUTPUT, 0, 99, b"forged\n"), &[]),
         output_of_no_cell "nothing; a line in the log" => (|| frame(kind::OUTPUT, 0, 0, b"forged\n"), &[]),
         a_result_of_a_cell_that_is_not "nothing"
