@@ -44,15 +44,16 @@ pub enum ErrorCode {
     BadMessage,
     /// A `type` that does not exist.
     UnknownType,
-    /// A cell of this id was accepted before.
+    /// A cell of this id was accepted before, or a program of this id is open.
     DuplicateId,
-    /// `limits.queue` cells wait already, or all that a publishable key allows.
+    /// `limits.queue` cells wait already, or all that a publishable key allows; as many programs are open as may be; or
+    /// as much waits for a process's input.
     QueueFull,
-    /// Longer than a limit of `ready.limits`.
+    /// Longer than a limit of `ready.limits`, or than what a program may be opened with.
     TooLarge,
     /// The participant's role does not allow it.
     Forbidden,
-    /// The cell or request it is about does not run.
+    /// The cell, request or program that it is about is not there, or has ended.
     NotRunning,
     /// Too many messages in too short a time.
     RateLimited,
