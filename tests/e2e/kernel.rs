@@ -158,10 +158,13 @@ async fn a_killed_kernel_is_told_and_a_fresh_one_comes(stage: &Stage) -> Result<
     let gateway = gateway(stage)?;
     let mut client = Client::create(&gateway, "notebook").await;
     client.run("x = 1").await.expect("ok", true);
-    let cell =
-        client.run("print('last words', flush=True); import os; os.kill(os.getpid(), 9)").await;
+    // ipykernel hands its output to a thread that sends it, so that the kernel dies when that was done.
+    let code = "import os; print('last words'); input(); os.kill(os.getpid(), 9)";
+    let id = client.execute(code).await;
+    assert_eq!(client.until_text(&id, "last words\n").await, "last words\n");
+    client.send(json!({"type": "input", "id": id, "text": ""})).await;
+    let cell = client.finish(&id).await;
     cell.expect("exited", false);
-    assert_eq!(cell.stdout(), "last words\n");
     client.until("restarted").await;
     let cell = client.run("x").await;
     cell.expect("error", true);

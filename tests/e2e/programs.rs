@@ -1,6 +1,7 @@
 //! Several programs in one session: interpreters of different languages, commands and terminals.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -56,11 +57,16 @@ async fn exited(client: &mut Client, id: &str) -> (String, String, Value) {
     }
 }
 
+/// Sooner than the client gives up, which knows nothing of what was waited for.
+const SAYS_WITHIN: Duration = Duration::from_secs(40);
+
 /// Reads on until the output of a process contains `wanted`.
 async fn until_said(client: &mut Client, id: &str, wanted: &str) -> String {
     let mut all = String::new();
     while !all.contains(wanted) {
-        let message = client.next_where(|m| m["program"] == id).await;
+        let next = client.next_where(|m| m["program"] == id);
+        let message = tokio::time::timeout(SAYS_WITHIN, next).await;
+        let message = message.unwrap_or_else(|_| panic!("{id} said no {wanted:?}: {all:?}"));
         all += text(&message, "text");
     }
     all
@@ -231,7 +237,8 @@ async fn a_terminal_is_resized_interrupted_and_survives_a_reconnection(
     client.send(json!({"type": "resize", "id": "t", "cols": 101, "rows": 33})).await;
     client.send(say("stty size\r")).await;
     until_said(&mut client, "t", "33 101").await;
-    client.send(say("sh -c 'echo go\"\"ing; sleep 600; echo not this'\r")).await;
+    // It prints and sleeps as one process: dash forgets a SIGINT that comes while it starts another.
+    client.send(say("sh -c 'echo go\"\"ing; exec sleep 600'; echo not this\r")).await;
     until_said(&mut client, "t", "going").await;
     // The terminals of gVisor make no signal of Ctrl-C.
     let interrupt = match stage.backend {

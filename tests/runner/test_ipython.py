@@ -1,8 +1,11 @@
 """What IPython's shell brings; and that the plain shell says what to install, or does it too."""
 
+import re
 import unittest
 
 from harness import RunnerTest, only_in
+
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 # Code that only IPython can run, each with what the plain shell does: it says what to install
 # (`install`), it cannot import a package that is not there (`missing`), or it works (`works`).
@@ -198,11 +201,35 @@ class Debugger(RunnerTest):
         )
         self.assertIn("found", cell.stdout)
 
-    def test_an_awaiting_cell_that_is_interrupted_is_interrupted(self):
-        cell = self.runner.start("import asyncio\nprint('go')\nawait asyncio.sleep(60)")
+    def interrupt(self, cell):
+        """Interrupts a cell once it has printed `go`; answers it when it has ended."""
         self.runner.until(lambda: "go" in cell.stdout)
         self.runner.interrupt()
         self.runner.finish(cell)
+        return cell
+
+    def test_an_interrupt_is_told_in_the_short_form_which_takes_little_time(self):
+        cell = self.runner.start("def f():\n    print('go')\n    while True: pass\nf()")
+        self.interrupt(cell)
+        self.assertEqual((cell.outcome, cell.error["name"]), ("interrupted", "KeyboardInterrupt"))
+        lines = [COLOUR.sub("", line).strip() for line in cell.error["traceback"]]
+        self.assertIn("f()", lines)
+        self.assertIn("while True: pass", lines)
+        self.assertFalse([line for line in lines if "print('go')" in line], lines)
+        unwanted = "pygments.styles.default"  # comes with the 0.1 s that the first long form takes
+        self.assertEqual(self.run_ok(f"import sys; {unwanted!r} in sys.modules").text, "False")
+        error = self.runner.run("1 / 0").error
+        self.assertEqual(self.run_ok(f"{unwanted!r} in sys.modules").text, "True")
+        self.assertIn("----> 1", COLOUR.sub("", "\n".join(error["traceback"])))
+
+    def test_the_form_of_errors_that_a_user_has_chosen_is_that_of_interrupts(self):
+        self.run_ok("%xmode Minimal")
+        cell = self.interrupt(self.runner.start("print('go')\nwhile True: pass"))
+        self.assertEqual(len([line for line in cell.error["traceback"] if line]), 1)
+
+    def test_an_awaiting_cell_that_is_interrupted_is_interrupted(self):
+        code = "import asyncio\nprint('go')\nawait asyncio.sleep(60)"
+        cell = self.interrupt(self.runner.start(code))
         self.assertEqual((cell.outcome, cell.error["name"]), ("interrupted", "KeyboardInterrupt"))
         self.assertEqual(len(cell.of("error")), 1)
         self.assertEqual(self.run_ok("await asyncio.sleep(0, 5)").text, "5")

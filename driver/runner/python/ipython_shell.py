@@ -223,9 +223,15 @@ class ZMQInteractiveShell(InteractiveShell):
             return
         trace = errors.without_runner(error.__traceback__)
         error = error.with_traceback(trace)
+        # An interrupt has little time, after which the interpreter is killed, and the first error that
+        # IPython shows with lines of context takes 0.1 s of CPU time: it compiles the highlighting.
+        mode = self.InteractiveTB.mode
+        brief = mode == "Context" and isinstance(error, KeyboardInterrupt)
         # IPython imports what it formats errors with, and finders of the user may never end.
         finders, sys.meta_path = sys.meta_path, environment.own_finders()
         try:
+            if brief:
+                self.InteractiveTB.set_mode("Plain")
             self.showtraceback(
                 (type(error), error, trace), tb_offset=0, running_compiled_code=True
             )
@@ -233,6 +239,8 @@ class ZMQInteractiveShell(InteractiveShell):
             self.traceback = None  # the runner formats it: the error's own text fails, or imports do
         finally:
             sys.meta_path = finders
+            if brief:
+                self.InteractiveTB.set_mode(mode)
 
     async def run_code(self, code_obj, result=None, *, async_=False):
         """Runs a piece of a cell; answers whether it failed.
