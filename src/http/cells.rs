@@ -487,6 +487,10 @@ async fn follow(
     patience: Duration,
 ) {
     let mut rights_changed = session.rights_changed();
+    // They may have changed since the request was let in.
+    if session.rights(&credential).is_none() {
+        return;
+    }
     let mut taken = Vec::new();
     loop {
         let took = tokio::select! {

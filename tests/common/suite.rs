@@ -21,7 +21,7 @@ use super::gateway::Gateway;
 use super::require::Missing;
 
 /// Longest time of one trial.
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_secs(300);
 
 /// Trials at one time, unless `--test-threads` says otherwise. Most of a trial's time is waiting;
 /// more than a few containers starting at once only slow each other down.

@@ -121,9 +121,9 @@ async fn a_client_that_acknowledges_is_not_run_over(stage: &Stage) {
 }
 
 async fn a_viewer_who_stalls_holds_up_nobody_and_costs_no_memory(stage: &Stage) {
-    // 200 MiB, many times what the log, the window and both sockets hold; the gateway does the same
+    // 96 MiB, many times what the log, the window and both sockets hold; the gateway does the same
     // whatever makes the sandboxes, so one of them shows it at full length.
-    let lines = if stage.backend == Backend::LocalUser { 200 << 10 } else { 24 << 10 };
+    let lines = if stage.backend == Backend::LocalUser { 96 << 10 } else { 24 << 10 };
     // However long this takes here, the viewer is not to be given up for it.
     let flags = ["--write-timeout", "10m", "--ping-interval", "10m"];
     let gateway =

@@ -12,11 +12,13 @@ fn python_of(python: Option<std::path::PathBuf>) -> Interpreters {
 #[tokio::test]
 async fn the_scientific_libraries_work_under_the_filter() {
     let Some((backend, _dir)) = backend().await else { return };
-    let Some(python) = std::env::var_os("CELLGATE_SCIENCE_PYTHON") else {
-        return skip("CELLGATE_SCIENCE_PYTHON names no interpreter with numpy, pandas, matplotlib");
+    let Some(python) = std::env::var_os("CELLGATE_TEST_SCIENCE_PYTHON") else {
+        return skip(
+            "CELLGATE_TEST_SCIENCE_PYTHON names no interpreter with numpy, pandas, matplotlib",
+        );
     };
     if Command::new(&python).arg("-V").status().is_err() {
-        return skip("the interpreter of CELLGATE_SCIENCE_PYTHON is out of this user's reach");
+        return skip("the interpreter of CELLGATE_TEST_SCIENCE_PYTHON is out of this user's reach");
     }
     let mut client = open_with(
         &backend,

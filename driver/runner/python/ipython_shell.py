@@ -31,6 +31,7 @@ from _cellgate import comms, display, environment, errors, event_loop, mime, ses
 FIGURES = "module://matplotlib_inline.backend_inline"  # matplotlib's backend in this shell
 SHELL = None  # the one shell
 _GROUP = getattr(builtins, "BaseExceptionGroup", ())  # since Python 3.11
+_MOST_FRAMES = 2000  # of an error that IPython formats, and of what it comes from
 _MAGICS = os.path.join("IPython", "core", "magics", "")  # in the path of IPython's own magics
 _NO_OUTPUT = {tokenize.ENDMARKER, tokenize.NL, tokenize.NEWLINE, tokenize.COMMENT, tokenize.DEDENT}
 
@@ -214,12 +215,8 @@ class ZMQInteractiveShell(InteractiveShell):
             self.raised = error
 
     def _show(self, error):
-        """Formats an error of the cell, without the frames of the runner.
-
-        Not if it is or holds an exception group: IPython would print that instead of formatting it,
-        so it is left to the runner.
-        """
-        if _has_group(error):
+        """Formats an error of the cell, without the frames of the runner, unless it is left to that."""
+        if _is_left_to_runner(error):
             return
         trace = errors.without_runner(error.__traceback__)
         error = error.with_traceback(trace)
@@ -284,12 +281,18 @@ class ZMQInteractiveShell(InteractiveShell):
         return True
 
 
-def _has_group(error):
-    """Whether IPython takes an error for one with an exception group: itself, or what it came from."""
-    seen = set()
+def _is_left_to_runner(error):
+    """Whether the runner formats an error: one that is an exception group, or comes from one, IPython
+    would print itself, and thousands of frames would take it seconds, 20 for 50,000."""
+    seen, frames = set(), 0
     while error is not None and id(error) not in seen:
         seen.add(id(error))
         if isinstance(error, _GROUP):
+            return True
+        trace = error.__traceback__
+        while trace is not None:
+            frames, trace = frames + 1, trace.tb_next
+        if frames > _MOST_FRAMES:
             return True
         error = error.__context__
     return False

@@ -19,6 +19,7 @@ use std::time::Instant;
 use cellgate_driver::wire::{self, Setup, TerminalSize};
 
 use super::pipes::{Due, Pair, Pipes, Stream};
+use super::process_table::{Scope, likely_foreground};
 use super::runner::filter;
 use super::search::find;
 use super::stage::Ending;
@@ -30,7 +31,7 @@ mod ending;
 mod input;
 mod output;
 
-use input::Input;
+use input::{Input, TooMany};
 
 /// Status of a process whose file was not found, as shells say it.
 const NOT_FOUND: i32 = 127;
@@ -143,11 +144,47 @@ impl Process {
     }
 
     /// Sends a signal to the process group in the foreground of its terminal, or to its own.
-    fn signal(&self, signal: i32) {
-        let foreground = self.terminal.as_ref().map(|terminal| terminal.as_fd());
-        let group = foreground.and_then(terminal::foreground_group).unwrap_or(self.pid);
+    fn signal(&self, signal: i32, scope: Scope) {
+        let foreground = self.terminal.as_ref().map(|terminal| {
+            let terminal = terminal.as_fd();
+            terminal::foreground_group(terminal).unwrap_or_else(|| {
+                likely_foreground(&scope.list(), self.pid, terminal::reads_by_line(terminal))
+            })
+        });
         // It may have ended; that is an event of its own.
-        let _ = sys::kill(-group, signal);
+        let _ = sys::kill(-foreground.unwrap_or(self.pid), signal);
+    }
+
+    /// The first of these characters that stands for a signal where the kernel makes none of it.
+    fn typed_signal(&self, typed: &[u8]) -> Option<(usize, i32)> {
+        let terminal = self.terminal.as_ref()?.as_fd();
+        match terminal::foreground_group(terminal) {
+            Some(_) => None,
+            None => terminal::typed_signal(terminal, typed),
+        }
+    }
+
+    /// Takes what a client has written for it.
+    fn write(&mut self, bytes: &[u8], scope: Scope) -> Result<(), TooMany> {
+        let mut rest = bytes;
+        let mut sent = Vec::new(); // each signal once, as to find whom it is for takes milliseconds
+        while self.ending.is_none()
+            && let Some((at, signal)) = self.typed_signal(rest)
+        {
+            if at > 0 {
+                self.input.write(&rest[..at])?;
+            }
+            self.input.pass_over(1);
+            if !sent.contains(&signal) {
+                self.signal(signal, scope);
+                sent.push(signal);
+            }
+            rest = &rest[at + 1..];
+        }
+        if rest.is_empty() && !bytes.is_empty() {
+            return Ok(()); // to write nothing is to end the input
+        }
+        self.input.write(rest)
     }
 
     /// Changes the size of its terminal, if it has one.

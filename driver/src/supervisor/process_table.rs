@@ -26,6 +26,8 @@ pub(crate) struct Process {
     pub(crate) pid: i32,
     /// Its parent's.
     parent: i32,
+    /// Its process group.
+    group: i32,
     /// The session that it is in: each program's interpreter begins one.
     session: i32,
     /// Whether it lives; a zombie does not.
@@ -102,11 +104,12 @@ impl Process {
         let state = fields.next()?; // field 3
         let parent = fields.next()?.parse().ok()?;
         let mut number = |skip: usize| fields.nth(skip)?.parse::<u64>().ok();
-        let session = number(1)? as i32; // field 6
+        let group = number(0)? as i32; // field 5
+        let session = number(0)? as i32; // field 6
         let ticks = number(7)? + number(0)? + number(0)? + number(0)?; // fields 14 to 17
         let resident = number(6)?; // field 24
         let alive = !matches!(state, "Z" | "X");
-        Some(Process { pid, parent, session, alive, ticks, resident })
+        Some(Process { pid, parent, group, session, alive, ticks, resident })
     }
 }
 
@@ -129,6 +132,15 @@ pub(crate) fn of_program(all: &[Process], pid: i32) -> Vec<Process> {
         known += 1;
     }
     found
+}
+
+/// The process group that is most likely in the foreground of the terminal of the session that `leader` leads, where
+/// the kernel does not tell: while the terminal is read line by line the newest that the shell has made, else the
+/// shell's own, which then edits a line.
+pub(crate) fn likely_foreground(all: &[Process], leader: i32, by_line: bool) -> i32 {
+    let of_session = all.iter().filter(|process| process.alive && process.session == leader);
+    let newest = of_session.map(|process| process.group).filter(|group| *group != leader).max();
+    newest.filter(|_| by_line).unwrap_or(leader)
 }
 
 /// The processes that descend from `pid`.
@@ -259,13 +271,38 @@ mod tests {
 
     #[test]
     fn a_stat_line_is_read_whatever_the_process_calls_itself() {
-        let line = "42 (a) b) R 7 42 42 0 -1 4194304 1 0 0 0 100 20 3 4 20 0 1 0 5 1000 250 18446";
-        let expected =
-            Process { pid: 42, parent: 7, session: 42, alive: true, ticks: 127, resident: 250 };
+        let line = "42 (a) b) R 7 41 40 0 -1 4194304 1 0 0 0 100 20 3 4 20 0 1 0 5 1000 250 18446";
+        let expected = Process {
+            pid: 42,
+            parent: 7,
+            group: 41,
+            session: 40,
+            alive: true,
+            ticks: 127,
+            resident: 250,
+        };
         assert_eq!(Process::parse(42, line), Some(expected));
         let zombie = line.replace(") R 7", ") Z 7");
         assert!(!Process::parse(42, &zombie).unwrap().alive);
         assert_eq!(Process::parse(42, "42 (sh"), None);
+    }
+
+    #[test]
+    fn the_newest_job_of_a_shell_is_likely_in_the_foreground() {
+        let process = |pid, group, session, alive| Process {
+            pid,
+            parent: 1,
+            group,
+            session,
+            alive,
+            ticks: 0,
+            resident: 0,
+        };
+        let mut all = vec![process(3, 3, 3, true), process(9, 9, 9, true)];
+        assert_eq!(likely_foreground(&all, 3, true), 3);
+        all.extend([process(4, 4, 3, true), process(6, 5, 3, true), process(7, 7, 3, false)]);
+        assert_eq!(likely_foreground(&all, 3, true), 5);
+        assert_eq!(likely_foreground(&all, 3, false), 3, "the shell edits a line");
     }
 
     #[test]

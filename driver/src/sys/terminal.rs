@@ -57,7 +57,8 @@ pub(crate) fn resize(master: BorrowedFd<'_>, columns: u16, rows: u16) -> io::Res
     check(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) }).map(drop)
 }
 
-/// The process group in the foreground of a terminal; `None`: there is none.
+/// The process group in the foreground of a terminal; `None`: there is none, or the kernel does not tell it the
+/// terminal's other end, as gVisor, which makes no signals of what is typed either.
 pub(crate) fn foreground_group(master: BorrowedFd<'_>) -> Option<libc::pid_t> {
     let mut group: libc::pid_t = 0;
     // SAFETY: TIOCGPGRP writes one pid_t.
@@ -78,12 +79,61 @@ pub(crate) struct EndOfInput {
 impl EndOfInput {
     /// That of a terminal, as its process has set it.
     pub(crate) fn of(master: BorrowedFd<'_>) -> io::Result<EndOfInput> {
-        let mut modes = MaybeUninit::<libc::termios>::zeroed();
+        let modes = modes(master)?;
+        Ok(EndOfInput { character: modes.c_cc[libc::VEOF], by_line: is_by_line(&modes) })
+    }
+}
+
+/// Whether a terminal is read line by line.
+pub(crate) fn reads_by_line(master: BorrowedFd<'_>) -> bool {
+    modes(master).is_ok_and(|modes| is_by_line(&modes))
+}
+
+/// The first of these characters that stands for a signal when typed, and the signal.
+pub(crate) fn typed_signal(master: BorrowedFd<'_>, typed: &[u8]) -> Option<(usize, i32)> {
+    let modes = modes(master).ok().filter(|modes| modes.c_lflag & libc::ISIG != 0)?;
+    let signals =
+        [(libc::VINTR, libc::SIGINT), (libc::VQUIT, libc::SIGQUIT), (libc::VSUSP, libc::SIGTSTP)];
+    typed.iter().enumerate().find_map(|(at, byte)| {
+        // A character of 0 is none.
+        let is_typed = |&&(name, _): &&(usize, i32)| *byte != 0 && modes.c_cc[name] == *byte;
+        signals.iter().find(is_typed).map(|&(_, signal)| (at, signal))
+    })
+}
+
+fn is_by_line(modes: &libc::termios) -> bool {
+    modes.c_lflag & libc::ICANON != 0
+}
+
+fn modes(master: BorrowedFd<'_>) -> io::Result<libc::termios> {
+    let mut modes = MaybeUninit::<libc::termios>::zeroed();
+    // SAFETY: the pointer is to a live local.
+    check(unsafe { libc::tcgetattr(master.as_raw_fd(), modes.as_mut_ptr()) })?;
+    // SAFETY: all zero is a valid termios, and the kernel filled it.
+    Ok(unsafe { modes.assume_init() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_typed_for_a_signal_is_as_the_terminal_is_set() {
+        let Terminal { master, slave: _slave } = open(80, 24).unwrap();
+        let typed = |bytes: &[u8]| typed_signal(master.as_fd(), bytes);
+        assert_eq!(typed(b"ls\r\x03\x1a"), Some((3, libc::SIGINT)));
+        assert_eq!(
+            (typed(b"\x1a"), typed(b"\x1c")),
+            (Some((0, libc::SIGTSTP)), Some((0, libc::SIGQUIT)))
+        );
+        assert_eq!((typed(b"\0ls\x04"), typed(b"")), (None, None));
+        assert!(reads_by_line(master.as_fd()));
+        let mut raw = modes(master.as_fd()).unwrap();
+        raw.c_lflag &= !(libc::ICANON | libc::ISIG);
         // SAFETY: the pointer is to a live local.
-        check(unsafe { libc::tcgetattr(master.as_raw_fd(), modes.as_mut_ptr()) })?;
-        // SAFETY: all zero is a valid termios, and the kernel filled it.
-        let modes = unsafe { modes.assume_init() };
-        let by_line = modes.c_lflag & libc::ICANON != 0;
-        Ok(EndOfInput { character: modes.c_cc[libc::VEOF], by_line })
+        check(unsafe { libc::tcsetattr(master.as_raw_fd(), libc::TCSANOW, &raw const raw) })
+            .unwrap();
+        assert_eq!(typed(b"\x03"), None);
+        assert!(!reads_by_line(master.as_fd()));
     }
 }

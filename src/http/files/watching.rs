@@ -213,6 +213,10 @@ async fn follow(
     tell: mpsc::Sender<Bytes>,
 ) {
     let mut rights_changed = session.rights_changed();
+    // They may have changed since the request was let in.
+    if !may_watch(&session, &credential) {
+        return;
+    }
     loop {
         let mut next = std::pin::pin!(watch.next());
         let events = loop {

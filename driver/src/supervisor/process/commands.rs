@@ -53,6 +53,7 @@ impl Supervisor {
         payload: &[u8],
         now: Instant,
     ) -> Result<(), End> {
+        let scope = self.scope;
         let process = &mut self.processes[at];
         let lives = process.ending.is_none();
         let more = header.flags & flag::MORE != 0;
@@ -60,7 +61,7 @@ impl Supervisor {
             (kind::WRITE, _)
                 if header.flags & !flag::MORE == 0 && !(more && payload.is_empty()) =>
             {
-                process.input.write(payload).map_err(|_| {
+                process.write(payload, scope).map_err(|_| {
                     let most = MOST_UNWRITTEN;
                     End::Breach(format!("more than {most} bytes under way to a process"))
                 })?;
@@ -68,7 +69,7 @@ impl Supervisor {
             (kind::SIGNAL, &[signal @ 1..=LAST_SIGNAL]) if header.flags == 0 => {
                 // After its end its number may be another's.
                 if lives {
-                    process.signal(signal.into());
+                    process.signal(signal.into(), scope);
                 }
             }
             (kind::RESIZE, _) if header.flags == 0 => {

@@ -81,6 +81,11 @@ impl Input {
         Ok(())
     }
 
+    /// Counts bytes as taken that the process is not to read.
+    pub(super) fn pass_over(&mut self, count: usize) {
+        self.untold += count;
+    }
+
     /// Where bytes or an end wait to be written, if any do.
     pub(super) fn waits_for(&self) -> Option<BorrowedFd<'_>> {
         let is_idle = self.queue.is_empty() && self.ends.is_empty();
@@ -199,6 +204,8 @@ mod tests {
         assert_eq!((input.take_untold(), input.has_untold()), (3, false));
         input.write(b"de").unwrap();
         assert_eq!(input.take_untold(), 2);
+        input.pass_over(1);
+        assert_eq!(input.take_untold(), 1);
         let mut none = Input::none();
         none.write(b"f").unwrap();
         none.write(b"").unwrap();
