@@ -223,7 +223,8 @@ class ZMQInteractiveShell(InteractiveShell):
         # An interrupt has little time, after which the interpreter is killed, and the first error that
         # IPython shows with lines of context takes 0.1 s of CPU time: it compiles the highlighting.
         mode = self.InteractiveTB.mode
-        brief = mode == "Context" and isinstance(error, KeyboardInterrupt)
+        interrupted = isinstance(error, KeyboardInterrupt) and signals.was_interrupted()
+        brief = interrupted and mode == "Context"
         # IPython imports what it formats errors with, and finders of the user may never end.
         finders, sys.meta_path = sys.meta_path, environment.own_finders()
         try:

@@ -92,6 +92,11 @@ def block_user_handlers():
     _user_handlers_allowed = False
 
 
+def was_interrupted():
+    """Whether the supervisor has interrupted what runs: user code may raise KeyboardInterrupt as well."""
+    return _raised_in != 0 and _raised_in == _current_cell
+
+
 def start(number):
     """The cell of this number was taken."""
     global phase, _pending, _current_cell
