@@ -27,6 +27,8 @@ import { duration, elapsed, ending, moment } from "./pure/words.js";
 import { Prose } from "./prose.js";
 
 const ROOM_MS = 600; // that a new run has to fill the room of the last one's output
+const LONG_MS = 1000; // a run that somebody may want to stop
+const MISSED_MS = 400; // after its end: about what a hand needs
 
 export type Phase =
   | { phase: "fresh" }
@@ -109,6 +111,8 @@ export class CellView {
   #known: string | undefined;
   /** "Run all" has not come to it yet. */
   #planned = false;
+  /** When its button became one that stops, and when one that runs again. */
+  #stops = { shown: false, since: 0, until: 0 };
   #drawnEdited = false;
   #stale: Staleness = null;
   /** The text that was hashed last, and its hash. */
@@ -453,12 +457,13 @@ export class CellView {
     const { phase } = this;
     const label = phase.phase === "running" ? "*" : this.count ?? "";
     const stop = this.busy || this.#planned;
+    if (stop !== this.#stops.shown) this.#stops = { ...this.#stops, shown: stop, [stop ? "since" : "until"]: performance.now() };
     const canRun = this.#host.canRun();
     render(this.kind !== "code" ? nothing : html`
       <button type="button" class="go" ?disabled=${!canRun}
         aria-label=${stop ? `Stop cell ${this.#number}` : `Run cell ${this.#number}`}
         title=${stop ? "Stop (I I)" : "Run (Ctrl+Enter)"}
-        @click=${() => this.#host.act(this, stop ? "stop" : "run")}>${icon(stop ? "stop" : "run")}</button>
+        @click=${(event: MouseEvent) => this.#go(event)}>${icon(stop ? "stop" : "run")}</button>
       <span class="count" aria-hidden="true">${label}</span>`, this.#side);
     this.element.dataset.phase = phase.phase === "ended" ? phase.status : phase.phase;
     this.element.dataset.collapsed = this.collapsed && !this.output.empty ? "" : "no";
@@ -470,6 +475,14 @@ export class CellView {
         <option value=${name} .selected=${name === this.#textLanguage}>${languageTitle(name)}</option>`)}</select>`}
       <button type="button" class="bare" aria-haspopup="menu" aria-label=${`Actions for cell ${this.#number}`} title="Actions for this cell"
         @click=${(event: Event) => this.#host.menu(this, event.currentTarget as HTMLElement)}>${icon("more")}</button>`, this.#tools);
+  }
+
+  /** Runs the cell or stops it. Whoever clicks just as a long run ends meant to stop it, and not to run it again. */
+  #go(event: MouseEvent): void {
+    const { shown, since, until } = this.#stops;
+    const clicked = event.detail > 0; // 0: by a key
+    if (!shown && clicked && until - since > LONG_MS && performance.now() - until < MISSED_MS) return;
+    this.#host.act(this, shown ? "stop" : "run");
   }
 
   /** The line under the code; called every second while the cell runs. */

@@ -506,6 +506,28 @@ test("run all stops at the first error, and nothing after it was sent", async ()
   assert.equal(await console_.cell(4).getAttribute("data-phase"), "fresh");
 });
 
+test("a click on Stop that comes as the cell ends does not run it again", async () => {
+  const console_ = await fresh();
+  await console_.run(1, PROGRAMS.slow.code);
+  await console_.phase(1, "running");
+  const click = () => console_.page.evaluate(() => document.querySelector(".cell .go").dispatchEvent(new MouseEvent("click", { detail: 1, bubbles: true })));
+  await console_.page.evaluate(() => {
+    const cell = document.querySelector(".cell");
+    new MutationObserver((_, observer) => {
+      if (cell.dataset.phase !== "ok") return;
+      observer.disconnect();
+      cell.querySelector(".go").dispatchEvent(new MouseEvent("click", { detail: 1, bubbles: true }));
+      globalThis.after = cell.querySelector(".go").getAttribute("aria-label");
+    }).observe(cell, { attributeFilter: ["data-phase"] });
+  });
+  await console_.phase(1, "ok");
+  assert.equal(await console_.page.evaluate(() => globalThis.after), "Run cell 1");
+  await console_.page.waitForTimeout(500);
+  assert.equal(await console_.cell(1).getAttribute("data-phase"), "ok");
+  await click();
+  await console_.phase(1, "running");
+});
+
 test("a cell that runs takes new code: it waits, and the newest alone", async () => {
   const console_ = await fresh();
   await console_.run(1, PROGRAMS.asks.code);
