@@ -215,7 +215,7 @@ class ZMQInteractiveShell(InteractiveShell):
             self.raised = error
 
     def _show(self, error):
-        """Formats an error of the cell, without the frames of the runner, unless it is left to that."""
+        """Formats an error of the cell as IPython does, without the frames of the runner."""
         if _is_left_to_runner(error):
             return
         trace = errors.without_runner(error.__traceback__)
@@ -283,8 +283,11 @@ class ZMQInteractiveShell(InteractiveShell):
 
 
 def _is_left_to_runner(error):
-    """Whether the runner formats an error: one that is an exception group, or comes from one, IPython
-    would print itself, and thousands of frames would take it seconds, 20 for 50,000."""
+    """Whether the runner formats an error in IPython's place.
+
+    IPython prints an exception group, and what comes from one, instead of formatting it; and 50,000
+    frames take it 20 seconds.
+    """
     seen, frames = set(), 0
     while error is not None and id(error) not in seen:
         seen.add(id(error))

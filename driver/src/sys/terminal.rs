@@ -57,8 +57,8 @@ pub(crate) fn resize(master: BorrowedFd<'_>, columns: u16, rows: u16) -> io::Res
     check(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) }).map(drop)
 }
 
-/// The process group in the foreground of a terminal; `None`: there is none, or the kernel does not tell it the
-/// terminal's other end, as gVisor, which makes no signals of what is typed either.
+/// The process group in the foreground of a terminal. `None`: there is none, or the kernel is gVisor, which answers
+/// this only to processes of the terminal's session, and makes no signals of what is typed.
 pub(crate) fn foreground_group(master: BorrowedFd<'_>) -> Option<libc::pid_t> {
     let mut group: libc::pid_t = 0;
     // SAFETY: TIOCGPGRP writes one pid_t.
